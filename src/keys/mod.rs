@@ -1,0 +1,1 @@
+//! Keys: pairs, formats, agent. Time and randomness are arguments.

@@ -1,0 +1,2 @@
+//! The `lace-ssh` binary.
+fn main() {}

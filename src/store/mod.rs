@@ -1,0 +1,1 @@
+//! Every path that we own on the host.
