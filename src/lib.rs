@@ -2,6 +2,12 @@
 //!
 //! A library with a thin `main.rs`, so that tests, benches and fuzz targets reach every part.
 
+pub mod advice;
+pub mod change;
+pub mod client;
 pub mod devcontainer;
+pub mod durable;
+pub mod engine;
+pub mod environment;
 pub mod keys;
 pub mod store;

@@ -1,1 +1,169 @@
 //! Every path that we own on the host.
+//!
+//! The store is `~/.config/lace/ssh`, 0700; `LACE_SSH_HOME` moves it, all but `trust/`: that one must
+//! stay where the mount line of every committed `devcontainer.json` expects it. Inside the store no
+//! symlink is followed, and everything is written through [`crate::durable`].
+
+pub mod lock;
+pub mod registry;
+pub mod undo;
+
+use std::fs;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, anyhow};
+
+use crate::advice::Advise;
+use crate::durable::{self, PRIVATE};
+use crate::environment::Environment;
+use registry::Registry;
+
+/// The store of one user.
+#[derive(Debug, Clone)]
+pub struct Store {
+    root: PathBuf,
+    trust: PathBuf,
+}
+
+impl Store {
+    /// Where the store of this user is; touches nothing.
+    pub fn locate(environment: &Environment) -> Self {
+        let standard = environment.home.join(".config/lace/ssh");
+        Self {
+            trust: standard.join("trust"),
+            root: environment.store.clone().unwrap_or(standard),
+        }
+    }
+
+    /// Makes what is missing of the folders that every write needs, 0700.
+    ///
+    /// # Errors
+    /// A folder is a symlink, belongs to somebody else, is open to others, or cannot be made.
+    pub fn prepare(&self) -> Result<()> {
+        for folder in [&self.root, &self.trust, &self.keys()] {
+            private_folder(folder)?;
+        }
+        Ok(())
+    }
+
+    /// The folder of everything but `trust/`.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The OpenSSH client configuration that `~/.ssh/config` includes.
+    pub fn config(&self) -> PathBuf {
+        self.root.join("config")
+    }
+
+    /// The pinned host keys.
+    pub fn known_hosts(&self) -> PathBuf {
+        self.root.join("known_hosts")
+    }
+
+    /// The folder of all keys.
+    pub fn keys(&self) -> PathBuf {
+        self.root.join("keys")
+    }
+
+    /// The folder of one key.
+    pub fn key(&self, name: &str) -> PathBuf {
+        self.keys().join(name)
+    }
+
+    /// The private key file, which `IdentityFile` names.
+    pub fn identity(&self, name: &str) -> PathBuf {
+        self.key(name).join("identity")
+    }
+
+    /// The public half. Not `identity.pub`: ssh would read that one beside a private key that a
+    /// rotation has just replaced, and refuse the pair.
+    pub fn public(&self, name: &str) -> PathBuf {
+        self.key(name).join("public")
+    }
+
+    /// The folder that is mounted into the dev container `id` at `/etc/lace-ssh`.
+    pub fn trust(&self, id: &str) -> PathBuf {
+        self.trust.join(id)
+    }
+
+    /// The folder of all trust folders.
+    pub fn trust_root(&self) -> &Path {
+        &self.trust
+    }
+
+    /// Makes the folder 0700, or checks that it is one of ours.
+    ///
+    /// # Errors
+    /// As [`Store::prepare`].
+    pub fn folder(&self, path: &Path) -> Result<()> {
+        private_folder(path)
+    }
+
+    /// The registry; empty if there is none yet.
+    ///
+    /// # Errors
+    /// It cannot be read, is damaged, or was written by a newer version.
+    pub fn registry(&self) -> Result<Registry> {
+        let path = self.root.join("registry.json");
+        let Some(bytes) = durable::read(&path)? else {
+            return Ok(Registry::default());
+        };
+        Registry::parse(&bytes).with_context(|| format!("cannot read {}", path.display()))
+    }
+
+    /// Replaces the registry. The caller holds the [`lock::Lock`].
+    ///
+    /// # Errors
+    /// Names the file.
+    pub fn save(&self, registry: &Registry) -> Result<()> {
+        durable::write(
+            &self.root.join("registry.json"),
+            &registry.render(),
+            PRIVATE,
+        )
+    }
+
+    /// Waits for the lock of the store.
+    ///
+    /// # Errors
+    /// Another command holds it for too long; its process ID and name are told.
+    pub fn lock(&self, command: &str) -> Result<lock::Lock> {
+        lock::Lock::take(&self.root.join("lock"), command)
+    }
+}
+
+/// Makes `path` a folder of this user's that is closed to all others.
+fn private_folder(path: &Path) -> Result<()> {
+    if fs::symlink_metadata(path).is_err() {
+        let made = fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(path);
+        made.with_context(|| format!("cannot make {}", path.display()))?;
+    }
+    // The root of the store may itself be a link that the user made (dotfiles); what lies in it may not.
+    let metadata = fs::metadata(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let uid = rustix::process::geteuid().as_raw();
+    if !metadata.is_dir() {
+        Err(anyhow!("{} is not a folder", path.display()))
+            .hint(format!("move it away: mv {0} {0}.old", path.display()))
+    } else if metadata.uid() != uid {
+        Err(anyhow!(
+            "{} belongs to user {}, not to you ({uid})",
+            path.display(),
+            metadata.uid()
+        ))
+        .hint(format!("sudo chown -R {uid} {}", path.display()))
+    } else if metadata.permissions().mode() & 0o077 != 0 {
+        Err(anyhow!(
+            "{} is open to others (mode {:03o})",
+            path.display(),
+            metadata.permissions().mode() & 0o777
+        ))
+        .hint(format!("chmod 700 {}", path.display()))
+    } else {
+        Ok(())
+    }
+}

@@ -1,0 +1,69 @@
+//! Errors that know the way out: any error can carry the command or the change that mends it.
+//!
+//! `main` prints the error chain on one line and the hint on the next.
+
+use std::fmt;
+
+/// An error together with what the user can do about it.
+#[derive(Debug)]
+struct Advice {
+    error: anyhow::Error,
+    hint: String,
+}
+
+impl fmt::Display for Advice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt(f)
+    }
+}
+
+impl std::error::Error for Advice {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.error.source()
+    }
+}
+
+/// Adds a hint to whatever went wrong.
+pub trait Advise<T> {
+    /// Attaches `hint`: one sentence, lower case, that works when pasted.
+    fn hint(self, hint: impl Into<String>) -> anyhow::Result<T>;
+    /// As [`Advise::hint`], computed only on failure.
+    fn hint_with<H: Into<String>>(self, hint: impl FnOnce() -> H) -> anyhow::Result<T>;
+}
+
+impl<T, E: Into<anyhow::Error>> Advise<T> for Result<T, E> {
+    fn hint(self, hint: impl Into<String>) -> anyhow::Result<T> {
+        self.hint_with(|| hint)
+    }
+
+    fn hint_with<H: Into<String>>(self, hint: impl FnOnce() -> H) -> anyhow::Result<T> {
+        self.map_err(|error| {
+            anyhow::Error::new(Advice {
+                error: error.into(),
+                hint: hint().into(),
+            })
+        })
+    }
+}
+
+/// The outermost hint in the chain of `error`, if anybody gave one.
+pub fn hint_of(error: &anyhow::Error) -> Option<&str> {
+    error
+        .chain()
+        .find_map(|cause| cause.downcast_ref::<Advice>())
+        .map(|advice| advice.hint.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use anyhow::{Context, anyhow};
+
+    #[test]
+    fn the_hint_survives_more_context_and_stays_out_of_the_message() {
+        let result: anyhow::Result<()> = Err(anyhow!("no such file")).hint("make one");
+        let error = result.context("cannot read /x").unwrap_err();
+        assert_eq!(hint_of(&error), Some("make one"));
+        assert_eq!(format!("{error:#}"), "cannot read /x: no such file");
+    }
+}

@@ -1,0 +1,216 @@
+//! The OpenSSH client's files: host blocks and pinned host keys.
+//!
+//! Everything that can go stale is left out: the address is found by the `ProxyCommand` when `ssh`
+//! connects. Values come from [`crate::devcontainer::options`], which has refused what could change
+//! the meaning of a line; paths are quoted here.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+
+use super::quote;
+
+/// One dev container as a client sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Host<'a> {
+    /// The alias.
+    pub alias: &'a str,
+    /// The account; `None` while only the container knows it.
+    pub user: Option<&'a str>,
+    /// The private key file.
+    pub identity: PathBuf,
+    /// The public host key: `ssh-ed25519 AAAA…`.
+    pub host_key: &'a str,
+    /// The private key is held by the agent; the file has only the public half.
+    pub agent: bool,
+}
+
+/// What the host blocks call and name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Paths {
+    /// The `lace-ssh` binary.
+    pub program: PathBuf,
+    /// The store, where it is not in its usual place.
+    pub store: Option<PathBuf>,
+    /// Our own client configuration.
+    pub config: PathBuf,
+    /// Our own pinned host keys.
+    pub known_hosts: PathBuf,
+}
+
+impl Paths {
+    /// The command line that runs this program from an `ssh_config`.
+    fn command(&self) -> Result<String> {
+        let program = quote::proxy_command(&self.program)?;
+        Ok(match &self.store {
+            Some(store) => format!(
+                "env LACE_SSH_HOME={} {program}",
+                quote::proxy_command(store)?
+            ),
+            None => program,
+        })
+    }
+}
+
+/// The whole configuration.
+///
+/// # Errors
+/// A path cannot be quoted.
+pub fn config(hosts: &[Host<'_>], paths: &Paths) -> Result<String> {
+    let mut text = String::from("# Written by lace-ssh; what is changed here by hand is lost.\n");
+    for host in hosts {
+        text.push('\n');
+        text.push_str(&host_block(host, paths)?);
+    }
+    Ok(text)
+}
+
+/// The block of one dev container, with a `Match` that asks for the user where he is not known yet.
+///
+/// `KexAlgorithms` and `Ciphers` put first what is quickest: the connection does not leave the machine.
+///
+/// # Errors
+/// A path cannot be quoted.
+pub fn host_block(host: &Host<'_>, paths: &Paths) -> Result<String> {
+    let Host { alias, .. } = host;
+    let command = paths.command()?;
+    let user = host
+        .user
+        .map(|user| format!("    User {user}\n"))
+        .unwrap_or_default();
+    // An agent that the user runs for other purposes must not be asked for six keys first.
+    let agent = if host.agent {
+        ""
+    } else {
+        "    IdentityAgent none\n"
+    };
+    let mut text = format!(
+        "Host {alias}
+{user}    HostName {alias}
+    HostKeyAlias {alias}
+    ProxyCommand {command} proxy --pass-fd {alias}
+    ProxyUseFdpass yes
+    IdentityFile {identity}
+    IdentitiesOnly yes
+{agent}    PreferredAuthentications publickey
+    UserKnownHostsFile {known_hosts}
+    GlobalKnownHostsFile none
+    StrictHostKeyChecking yes
+    HostKeyAlgorithms ssh-ed25519
+    UpdateHostKeys no
+    CheckHostIP no
+    CanonicalizeHostname no
+    KexAlgorithms ^curve25519-sha256
+    Ciphers ^aes128-gcm@openssh.com
+    Compression no
+    GSSAPIAuthentication no
+",
+        identity = quote::ssh_config(&host.identity)?,
+        known_hosts = quote::ssh_config(&paths.known_hosts)?,
+    );
+    if host.user.is_none() {
+        // `refresh` rewrites the very file that is included: by then its block has the user.
+        let config = quote::ssh_config(&paths.config)?;
+        let exec = format!("{command} refresh {alias}");
+        text.push_str(&format!(
+            "Match originalhost {alias} exec \"{exec}\"\n    Include {config}\n"
+        ));
+    }
+    Ok(text)
+}
+
+/// The pinned host keys, a line each.
+pub fn known_hosts(hosts: &[Host<'_>]) -> String {
+    hosts.iter().map(known_host).collect()
+}
+
+/// The pinned host key of one dev container.
+pub fn known_host(host: &Host<'_>) -> String {
+    format!("{} {}\n", host.alias, host.host_key)
+}
+
+/// The arguments that make plain `ssh` use our configuration alone.
+pub fn arguments(config: &Path, alias: &str) -> Vec<std::ffi::OsString> {
+    vec!["-F".into(), config.into(), alias.into()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::Command;
+
+    fn host(user: Option<&str>) -> Host<'_> {
+        Host {
+            alias: "lace-x",
+            user,
+            identity: "/home/my me/100%/identity".into(),
+            host_key: "ssh-ed25519 AAAA",
+            agent: false,
+        }
+    }
+
+    fn asked(config: &str, folder: &Path) -> String {
+        let file = folder.join("config");
+        std::fs::write(&file, config).unwrap();
+        let output = Command::new("ssh")
+            .arg("-G")
+            .args(arguments(&file, "lace-x"))
+            .output()
+            .unwrap();
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    fn paths(folder: &Path, program: &str) -> Paths {
+        Paths {
+            program: program.into(),
+            store: None,
+            config: folder.join("included"),
+            known_hosts: "/k h".into(),
+        }
+    }
+
+    #[test]
+    fn ssh_reads_back_what_was_meant() {
+        let folder = tempfile::tempdir().unwrap();
+        let paths = paths(folder.path(), "/opt/it's 5%/lace-ssh");
+        let answer = asked(
+            &config(&[host(Some("vscode"))], &paths).unwrap(),
+            folder.path(),
+        );
+        for line in [
+            "user vscode",
+            "hostkeyalias lace-x",
+            "identityfile /home/my me/100%%/identity",
+            "userknownhostsfile \"/k h\"",
+            r"proxycommand '/opt/it'\''s 5%%/lace-ssh' proxy --pass-fd lace-x",
+            "proxyusefdpass yes",
+            "stricthostkeychecking true",
+        ] {
+            let bare = line.replace('"', "");
+            assert!(
+                answer
+                    .lines()
+                    .any(|l| l == line || l.replace('"', "") == bare),
+                "{line}\n{answer}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_unknown_user_is_asked_for_and_known_in_the_same_connection() {
+        let folder = tempfile::tempdir().unwrap();
+        let paths = paths(folder.path(), "/bin/true");
+        std::fs::write(
+            &paths.config,
+            config(&[host(Some("node"))], &paths).unwrap(),
+        )
+        .unwrap();
+        let answer = asked(&config(&[host(None)], &paths).unwrap(), folder.path());
+        assert!(answer.lines().any(|line| line == "user node"), "{answer}");
+    }
+}

@@ -1,0 +1,74 @@
+//! The dev container ID: what `${devcontainerId}` is replaced by.
+//!
+//! The hash that the specification gives and the reference CLI computes. Other implementations may
+//! compute another one, so the hook is handed the substituted value; this one tells *which* config
+//! file a value belongs to.
+
+use std::path::Path;
+
+use serde_json::json;
+use sha2::{Digest, Sha256};
+
+/// Label with the workspace folder on the host.
+pub const LOCAL_FOLDER: &str = "devcontainer.local_folder";
+/// Label with the path of `devcontainer.json` on the host.
+pub const CONFIG_FILE: &str = "devcontainer.config_file";
+
+/// The ID of the dev container that `config_file` describes in `workspace_folder`: the SHA-256 of
+/// both labels as compact, key-sorted JSON, as 52 digits of base 32 (`0-9a-v`).
+pub fn devcontainer_id(workspace_folder: &Path, config_file: &Path) -> String {
+    // serde_json keeps this order, and it is the sorted one.
+    let labels = json!({
+        CONFIG_FILE: config_file.to_string_lossy(),
+        LOCAL_FOLDER: workspace_folder.to_string_lossy(),
+    });
+    base32(&Sha256::digest(labels.to_string()))
+}
+
+/// The bytes as one big number in base 32, as `BigInt.toString(32)` writes it, padded to 52 digits.
+fn base32(hash: &[u8]) -> String {
+    const DIGITS: &[u8; 32] = b"0123456789abcdefghijklmnopqrstuv";
+    let bit = |n: usize| usize::from(hash[n / 8] >> (7 - n % 8) & 1);
+    // 256 bits are 52 groups of five when four zero bits stand in front.
+    let group = |i: usize| {
+        (5 * i..5 * i + 5).fold(0, |value, n| value * 2 + if n < 4 { 0 } else { bit(n - 4) })
+    };
+    (0..52).map(|i| char::from(DIGITS[group(i)])).collect()
+}
+
+/// A value that can name a folder in the store: what implementations make of `${devcontainerId}`.
+pub fn is_devcontainer_id(id: &str) -> bool {
+    (8..=128).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_the_one_that_the_reference_cli_computes() {
+        // What the `initializeCommand` of @devcontainers/cli 0.89.0 was handed.
+        let id = devcontainer_id(
+            Path::new("/tmp/idtest/my project"),
+            Path::new("/tmp/idtest/my project/.devcontainer/devcontainer.json"),
+        );
+        assert_eq!(id, "0lm867saku8hcjdp4hriko33mumbe8ek2gc5p2m00skv9ep1kmkk");
+    }
+
+    #[test]
+    fn an_id_cannot_leave_its_folder() {
+        assert!(is_devcontainer_id(&"0".repeat(52)));
+        for bad in [
+            "",
+            "a",
+            "../../../etc",
+            "abcdefgh/..",
+            "abcdefgh.",
+            "abcdefgh\n",
+            &"a".repeat(129),
+            "${devcontainerId}",
+        ] {
+            assert!(!is_devcontainer_id(bad), "{bad:?}");
+        }
+    }
+}

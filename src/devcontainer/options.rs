@@ -1,0 +1,435 @@
+//! `customizations.lace.ssh` and the few other members of `devcontainer.json` that matter to us.
+//!
+//! Value → options; positions are added by the caller, who has the text. The file may come from a
+//! stranger: every string that ends in a file of ours is checked here, once.
+
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+
+/// The container port of sshd unless `port` says otherwise.
+pub const DEFAULT_PORT: u16 = 2222;
+/// How an alias begins. Without it a stranger's file could name itself `github.com`.
+pub const ALIAS_PREFIX: &str = "lace-";
+
+/// The members of `customizations.lace.ssh`, with what each means, for `schema` and the README.
+pub const MEMBERS: [&str; 7] = ["host", "user", "port", "key", "rotate", "overlap", "agent"];
+
+/// Which key opens a dev container.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum KeyScope {
+    /// One of its own.
+    #[default]
+    Workspace,
+    /// The one of the user.
+    User,
+    /// A named one, shared by all that name it.
+    Named(String),
+}
+
+/// When a key is replaced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Rotation {
+    /// Only by `keys rotate`.
+    #[default]
+    Never,
+    /// Whenever a new container is made.
+    OnCreate,
+    /// When it is this old.
+    Every(Duration),
+}
+
+/// What `customizations.lace.ssh` says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Options {
+    /// The alias that the user wants, `lace-…`.
+    pub host: Option<String>,
+    /// The account to log in to; else the container's remote user.
+    pub user: Option<String>,
+    /// sshd's port in the container.
+    pub port: u16,
+    /// Which key opens the door.
+    pub key: KeyScope,
+    /// When the key is replaced.
+    pub rotate: Rotation,
+    /// How long the old key still opens the door.
+    pub overlap: Duration,
+    /// The private key lives in ssh-agent.
+    pub agent: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            host: None,
+            user: None,
+            port: DEFAULT_PORT,
+            key: KeyScope::default(),
+            rotate: Rotation::default(),
+            overlap: Duration::from_secs(24 * 60 * 60),
+            agent: false,
+        }
+    }
+}
+
+/// A fault in the options.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// The path of the member that is at fault, from the root of the document.
+    pub path: Vec<String>,
+    /// The name itself is wrong, not the value.
+    pub name: bool,
+    /// What is wrong.
+    pub message: String,
+    /// What to do.
+    pub hint: Option<String>,
+}
+
+impl Fault {
+    fn value(member: &str, message: impl Into<String>, hint: &str) -> Self {
+        Self {
+            path: path_of(member),
+            name: false,
+            message: message.into(),
+            hint: Some(hint.into()),
+        }
+    }
+}
+
+fn path_of(member: &str) -> Vec<String> {
+    ["customizations", "lace", "ssh"]
+        .into_iter()
+        .chain((!member.is_empty()).then_some(member))
+        .map(String::from)
+        .collect()
+}
+
+/// Reads `customizations.lace.ssh` of a whole `devcontainer.json`; all defaults where it is absent.
+///
+/// # Errors
+/// The first fault: a wrong type, an unknown member, a value that cannot be used.
+pub fn options(config: &Value) -> Result<Options, Fault> {
+    let mut at = config;
+    for (depth, name) in ["customizations", "lace", "ssh"].into_iter().enumerate() {
+        match at.get(name) {
+            None | Some(Value::Null) => return Ok(Options::default()),
+            Some(value @ Value::Object(_)) => at = value,
+            Some(value) => {
+                let path = path_of("").into_iter().take(depth + 1).collect();
+                let message = format!("`{name}` must be an object, not {}", type_of(value));
+                return Err(Fault {
+                    path,
+                    name: false,
+                    message,
+                    hint: None,
+                });
+            }
+        }
+    }
+    let empty = Map::new();
+    read(at.as_object().unwrap_or(&empty))
+}
+
+fn read(members: &Map<String, Value>) -> Result<Options, Fault> {
+    let mut options = Options::default();
+    for (name, value) in members {
+        match name.as_str() {
+            "host" => options.host = Some(host(string(name, value)?)?),
+            "user" => options.user = Some(user(string(name, value)?)?),
+            "port" => options.port = port(value)?,
+            "key" => options.key = key(string(name, value)?)?,
+            "rotate" => options.rotate = rotate(string(name, value)?)?,
+            "overlap" => options.overlap = duration(name, string(name, value)?)?,
+            "agent" => {
+                options.agent = value.as_bool().ok_or_else(|| {
+                    Fault::value(
+                        name,
+                        format!("`agent` must be true or false, not {}", type_of(value)),
+                        "write \"agent\": true",
+                    )
+                })?;
+            }
+            _ => return Err(unknown(name)),
+        }
+    }
+    Ok(options)
+}
+
+fn unknown(name: &str) -> Fault {
+    let nearest = MEMBERS
+        .iter()
+        .max_by(|a, b| strsim::jaro(name, a).total_cmp(&strsim::jaro(name, b)));
+    let hint = match nearest {
+        Some(member) if strsim::jaro(name, member) > 0.7 => format!("did you mean `{member}`?"),
+        _ => format!("known are {}", MEMBERS.join(", ")),
+    };
+    Fault {
+        path: path_of(name),
+        name: true,
+        message: format!("unknown option {name:?}"),
+        hint: Some(hint),
+    }
+}
+
+fn string<'a>(name: &str, value: &'a Value) -> Result<&'a str, Fault> {
+    let wrong = || {
+        Fault::value(
+            name,
+            format!("`{name}` must be a string, not {}", type_of(value)),
+            "put it in double quotes",
+        )
+    };
+    value.as_str().ok_or_else(wrong)
+}
+
+fn type_of(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a boolean",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a string",
+        Value::Array(_) => "an array",
+        Value::Object(_) => "an object",
+    }
+}
+
+fn host(text: &str) -> Result<String, Fault> {
+    if is_alias(text) {
+        return Ok(text.to_owned());
+    }
+    let message = format!("{text:?} cannot be a host alias");
+    Err(Fault::value(
+        "host",
+        message,
+        "an alias is `lace-` and then lower-case letters, digits, `-`, `_` or `.`",
+    ))
+}
+
+/// `lace-` and then 1 to 58 of `a-z 0-9 - _ .`, a letter or digit first: safe in every file we write.
+pub fn is_alias(text: &str) -> bool {
+    text.strip_prefix(ALIAS_PREFIX).is_some_and(|rest| {
+        (1..=58).contains(&rest.len())
+            && rest.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit())
+            && rest
+                .bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_.".contains(&b))
+    })
+}
+
+fn user(text: &str) -> Result<String, Fault> {
+    if is_user(text) {
+        return Ok(text.to_owned());
+    }
+    let message = format!("{text:?} cannot be a user name");
+    Err(Fault::value(
+        "user",
+        message,
+        "a user name is letters, digits, `-`, `_` or `.`, and begins with a letter or `_`",
+    ))
+}
+
+/// A Unix account name that is safe in every file we write.
+pub fn is_user(text: &str) -> bool {
+    (1..=32).contains(&text.len())
+        && text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
+}
+
+fn port(value: &Value) -> Result<u16, Fault> {
+    let number = value
+        .as_u64()
+        .and_then(|number| u16::try_from(number).ok())
+        .filter(|number| *number > 0);
+    number.ok_or_else(|| {
+        Fault::value(
+            "port",
+            format!("{value} cannot be a port"),
+            "a port is a number from 1 to 65535",
+        )
+    })
+}
+
+fn key(text: &str) -> Result<KeyScope, Fault> {
+    match text {
+        "workspace" => Ok(KeyScope::Workspace),
+        "user" => Ok(KeyScope::User),
+        // A stranger's file may use a shared key, never the one of another dev container.
+        name if is_key_name(name) && !name.starts_with(ALIAS_PREFIX) => {
+            Ok(KeyScope::Named(name.to_owned()))
+        }
+        _ => Err(Fault::value(
+            "key",
+            format!("{text:?} cannot be a key"),
+            "`workspace`, `user`, or a name of lower-case letters, digits and hyphens that does not begin with `lace-`",
+        )),
+    }
+}
+
+/// A normalised key name: 1 to 64 of `a-z 0-9 - .`, a letter or digit first.
+pub fn is_key_name(text: &str) -> bool {
+    (1..=64).contains(&text.len())
+        && text.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit())
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-._".contains(&b))
+}
+
+fn rotate(text: &str) -> Result<Rotation, Fault> {
+    match text {
+        "never" => Ok(Rotation::Never),
+        "on-create" => Ok(Rotation::OnCreate),
+        _ => {
+            let every = duration("rotate", text)?;
+            if every < Duration::from_secs(3600) {
+                return Err(Fault::value(
+                    "rotate",
+                    format!("{text:?} is too short"),
+                    "at least `1h`",
+                ));
+            }
+            Ok(Rotation::Every(every))
+        }
+    }
+}
+
+fn duration(member: &str, text: &str) -> Result<Duration, Fault> {
+    const LONGEST: Duration = Duration::from_secs(10 * 366 * 24 * 60 * 60);
+    let parsed = humantime::parse_duration(text)
+        .ok()
+        .filter(|duration| *duration <= LONGEST);
+    let example = if member == "rotate" {
+        "write `never`, `on-create` or a duration such as `30d`"
+    } else {
+        "write a duration such as `24h`"
+    };
+    parsed.ok_or_else(|| Fault::value(member, format!("{text:?} cannot be a duration"), example))
+}
+
+/// The remote user where the config file says it outright; `None`: the container knows.
+pub fn remote_user(config: &Value) -> Option<&str> {
+    let name = ["remoteUser", "containerUser"]
+        .into_iter()
+        .find_map(|member| config.get(member)?.as_str())?;
+    is_user(name).then_some(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn with(ssh: Value) -> Result<Options, Fault> {
+        options(&json!({ "customizations": { "lace": { "ssh": ssh, "mounts": "not ours" } } }))
+    }
+
+    #[test]
+    fn every_member_is_read() {
+        let all = json!({ "host": "lace-x", "user": "vscode", "port": 2223, "key": "team", "rotate": "30d", "overlap": "1h", "agent": true });
+        assert_eq!(all.as_object().unwrap().keys().collect::<Vec<_>>(), MEMBERS);
+        let options = with(all).unwrap();
+        assert_eq!(
+            options.rotate,
+            Rotation::Every(Duration::from_secs(30 * 86400))
+        );
+        assert_eq!(
+            (options.port, options.key, options.agent),
+            (2223, KeyScope::Named("team".into()), true)
+        );
+    }
+
+    #[test]
+    fn absence_means_defaults() {
+        for config in [
+            json!({}),
+            json!({ "customizations": null }),
+            json!({ "customizations": { "vscode": {} } }),
+        ] {
+            assert_eq!(options(&config), Ok(Options::default()));
+        }
+    }
+
+    #[test]
+    fn a_typo_is_named_with_the_nearest_member() {
+        let fault = with(json!({ "hots": "lace-x" })).unwrap_err();
+        assert_eq!(
+            (fault.name, fault.hint.as_deref()),
+            (true, Some("did you mean `host`?"))
+        );
+        assert_eq!(fault.path, ["customizations", "lace", "ssh", "hots"]);
+        assert!(
+            with(json!({ "zzz": 1 }))
+                .unwrap_err()
+                .hint
+                .unwrap()
+                .starts_with("known are host, ")
+        );
+    }
+
+    #[test]
+    fn wrong_types_are_faults_at_the_member() {
+        let fault = options(&json!({ "customizations": { "lace": { "ssh": true } } })).unwrap_err();
+        assert_eq!(
+            (fault.path.len(), fault.message.as_str()),
+            (3, "`ssh` must be an object, not a boolean")
+        );
+        assert!(with(json!({ "host": 1 })).is_err());
+        assert!(with(json!({ "agent": "yes" })).is_err());
+    }
+
+    #[test]
+    fn hostile_or_unusable_values_are_refused() {
+        for host in [
+            "github.com",
+            "lace-",
+            "lace-a b",
+            "lace-a\nHost *",
+            "lace-%h",
+            "lace-\"",
+            "-lace-x",
+            "lace--x",
+            "lace-*",
+            "LACE-X",
+        ] {
+            assert!(with(json!({ "host": host })).is_err(), "{host:?}");
+        }
+        for user in [
+            "",
+            "a b",
+            "a\nb",
+            "%u",
+            "a\"b",
+            "-oProxyCommand=x",
+            "$(id)",
+            &"a".repeat(33),
+        ] {
+            assert!(with(json!({ "user": user })).is_err(), "{user:?}");
+        }
+        for port in [json!(0), json!(65536), json!(-1), json!("22"), json!(2.5)] {
+            assert!(with(json!({ "port": port })).is_err(), "{port}");
+        }
+        for key in ["", "../x", "a/b", "lace-other", "A", ".x", "-x"] {
+            assert!(with(json!({ "key": key })).is_err(), "{key:?}");
+        }
+        for rotate in ["soon", "-1d", "1s", "999999999y"] {
+            assert!(with(json!({ "rotate": rotate })).is_err(), "{rotate:?}");
+        }
+    }
+
+    #[test]
+    fn a_remote_user_with_variables_is_left_to_the_container() {
+        assert_eq!(
+            remote_user(&json!({ "remoteUser": "vscode" })),
+            Some("vscode")
+        );
+        assert_eq!(
+            remote_user(&json!({ "remoteUser": "${localEnv:USER}" })),
+            None
+        );
+        assert_eq!(
+            remote_user(&json!({ "containerUser": "node" })),
+            Some("node")
+        );
+    }
+}

@@ -1,0 +1,144 @@
+//! Writing a file so that, whatever happens, the old or the new content is there whole.
+//!
+//! The only writer of this crate. It knows nothing of what it writes.
+
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::io::{ErrorKind, Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+/// What temporary files of ours are called; [`sweep`] removes what a killed process left.
+const TEMPORARY: &str = ".lace-ssh-tmp-";
+
+/// The mode of everything secret.
+pub const PRIVATE: u32 = 0o600;
+
+/// Who owns a file: user and group ID.
+pub type Owner = (u32, u32);
+
+/// Puts `bytes` in place of `path`: temporary file with `mode` from the first instant, flushed to
+/// disk, renamed, folder flushed. A symlink at `path` is replaced, not followed.
+///
+/// # Errors
+/// Names `path`; it is then as it was.
+pub fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
+    write_as(path, bytes, mode, None)
+}
+
+/// As [`write`], for a file that has an owner to keep.
+///
+/// # Errors
+/// As [`write`]; also where this process may not give files to `owner`.
+pub fn write_as(path: &Path, bytes: &[u8], mode: u32, owner: Option<Owner>) -> Result<()> {
+    let folder = folder_of(path);
+    let attempt = || -> std::io::Result<()> {
+        let mut file = tempfile::Builder::new()
+            .prefix(TEMPORARY)
+            .permissions(Permissions::from_mode(mode))
+            .tempfile_in(folder)?;
+        // The umask may have taken bits away that an existing file of the user had.
+        if file.as_file().metadata()?.permissions().mode() & 0o7777 != mode {
+            file.as_file()
+                .set_permissions(Permissions::from_mode(mode))?;
+        }
+        if let Some((uid, gid)) = owner {
+            let metadata = file.as_file().metadata()?;
+            if (metadata.uid(), metadata.gid()) != (uid, gid) {
+                fchown(file.as_file(), Some(uid), Some(gid))?;
+            }
+        }
+        file.write_all(bytes)?;
+        file.as_file().sync_all()?;
+        file.persist(path)?;
+        sync_folder(folder)
+    };
+    attempt().with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Reads a file that must be a regular file itself, not a symlink to one; `None` if there is none.
+///
+/// # Errors
+/// Names `path`.
+pub fn read(path: &Path) -> Result<Option<Vec<u8>>> {
+    let attempt = || -> std::io::Result<Vec<u8>> {
+        let mut file = OpenOptions::new()
+            .read(true)
+            .custom_flags(
+                (rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK).bits() as i32,
+            )
+            .open(path)?;
+        if !file.metadata()?.is_file() {
+            return Err(std::io::Error::new(
+                ErrorKind::InvalidInput,
+                "not a regular file",
+            ));
+        }
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    match attempt() {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) if error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) => {
+            anyhow::bail!("{} is a symlink; refusing to follow it", path.display())
+        }
+        Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
+    }
+}
+
+/// Removes a file durably; fine if there is none.
+///
+/// # Errors
+/// Names `path`.
+pub fn remove(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Ok(()) => sync_folder(folder_of(path)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
+    .with_context(|| format!("cannot remove {}", path.display()))
+}
+
+/// Removes temporary files of ours in `folder`; call it only where nobody else may be writing.
+///
+/// # Errors
+/// Names the file that cannot be removed.
+pub fn sweep(folder: &Path) -> Result<()> {
+    let Ok(entries) = fs::read_dir(folder) else {
+        return Ok(());
+    };
+    for entry in entries.flatten() {
+        if entry.file_name().to_string_lossy().starts_with(TEMPORARY) {
+            remove(&entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// The folder that holds `path`.
+fn folder_of(path: &Path) -> &Path {
+    path.parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+        .unwrap_or(Path::new("."))
+}
+
+/// Makes the renames and removals in `folder` durable.
+fn sync_folder(folder: &Path) -> std::io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+/// Where a chain of symlinks at `path` ends, for files that the user may keep elsewhere.
+///
+/// # Errors
+/// The chain is broken or circular.
+pub fn resolve(path: &Path) -> Result<PathBuf> {
+    match fs::symlink_metadata(path) {
+        Ok(metadata) if metadata.is_symlink() => path
+            .canonicalize()
+            .with_context(|| format!("cannot follow the symlink {}", path.display())),
+        _ => Ok(path.to_path_buf()),
+    }
+}

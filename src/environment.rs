@@ -1,0 +1,72 @@
+//! The process environment, read once in `main` and handed down as a value.
+
+use std::env;
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use crate::advice::Advise;
+
+/// Everything that a command may learn from its surroundings.
+#[derive(Debug, Clone)]
+pub struct Environment {
+    /// The user's home folder: `$HOME`, absolute.
+    pub home: PathBuf,
+    /// `$LACE_SSH_HOME`: another place for the store.
+    pub store: Option<PathBuf>,
+    /// The current folder as the shell names it (`$PWD`, where it is the same folder), with symlinks.
+    pub folder: PathBuf,
+    /// `$DOCKER_HOST`.
+    pub docker_host: Option<String>,
+    /// `$DOCKER_CONTEXT`.
+    pub docker_context: Option<String>,
+    /// `$DOCKER_CONFIG`, or `~/.docker`.
+    pub docker_config: PathBuf,
+    /// This program's own path, for the files that call it.
+    pub program: PathBuf,
+    /// Somebody can read a question and answer it: stdin and stderr are terminals.
+    pub interactive: bool,
+}
+
+impl Environment {
+    /// Reads the environment of this process.
+    ///
+    /// # Errors
+    /// `$HOME` is not set or not absolute, or the current folder is gone.
+    pub fn read() -> Result<Self> {
+        let home = env::var_os("HOME")
+            .map(PathBuf::from)
+            .filter(|home| home.is_absolute());
+        let home = home
+            .context("$HOME is not set to an absolute path")
+            .hint("set it: export HOME=/home/me")?;
+        let current = env::current_dir().context("cannot tell the current folder")?;
+        Ok(Self {
+            store: text("LACE_SSH_HOME").map(|path| current.join(path)),
+            folder: logical_folder(current),
+            docker_host: text("DOCKER_HOST"),
+            docker_context: text("DOCKER_CONTEXT"),
+            docker_config: text("DOCKER_CONFIG")
+                .map_or_else(|| home.join(".docker"), PathBuf::from),
+            program: env::current_exe().context("cannot tell the path of this program")?,
+            interactive: std::io::stdin().is_terminal() && std::io::stderr().is_terminal(),
+            home,
+        })
+    }
+}
+
+/// A variable that is set, not empty, and text.
+fn text(name: &str) -> Option<String> {
+    env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// `$PWD` where it names the current folder: dev container labels keep symlinks, `getcwd` does not.
+fn logical_folder(current: PathBuf) -> PathBuf {
+    let same =
+        |pwd: &Path| pwd.is_absolute() && pwd.canonicalize().ok() == current.canonicalize().ok();
+    text("PWD")
+        .map(PathBuf::from)
+        .filter(|pwd| same(pwd))
+        .unwrap_or(current)
+}

@@ -1,0 +1,144 @@
+//! What we know of every dev container and key: `registry.json`, versioned.
+//!
+//! Types and text only; [`super::Store`] reads and writes it. Times are seconds since the epoch.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use anyhow::{Result, bail};
+use serde::{Deserialize, Serialize};
+
+/// The version that this program writes, and the newest that it reads.
+const VERSION: u32 = 1;
+
+/// The whole registry.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Registry {
+    version: u32,
+    /// By dev container ID.
+    pub devcontainers: BTreeMap<String, DevContainer>,
+    /// By key name.
+    pub keys: BTreeMap<String, Key>,
+    /// The user was asked whether `~/.ssh/config` may include ours, and is not asked again.
+    #[serde(default)]
+    pub client_config_offered: bool,
+}
+
+impl Default for Registry {
+    fn default() -> Self {
+        Self {
+            version: VERSION,
+            devcontainers: BTreeMap::new(),
+            keys: BTreeMap::new(),
+            client_config_offered: false,
+        }
+    }
+}
+
+/// One dev container that `initialize` has prepared.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DevContainer {
+    /// What `ssh` is called with: the `Host`, the `HostKeyAlias`, the name in every message.
+    pub alias: String,
+    /// The workspace folder on the host.
+    pub workspace_folder: PathBuf,
+    /// Its `devcontainer.json`.
+    pub config_file: PathBuf,
+    /// The account to log in to; `None` until the container has told it.
+    pub user: Option<String>,
+    /// `user` was chosen by the config file, not learnt from the container.
+    pub user_chosen: bool,
+    /// sshd's port in the container.
+    pub port: u16,
+    /// The name of the key that opens it.
+    pub key: String,
+    /// The public host key, pinned: `ssh-ed25519 AAAA…`.
+    pub host_key: String,
+    /// The engine's endpoint as seen by the last `initialize`.
+    pub endpoint: String,
+    /// When it was registered.
+    pub registered: i64,
+    /// Since when it trusts `key`.
+    pub trusts_since: i64,
+}
+
+/// One key of the ring.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Key {
+    /// `ssh-ed25519`, …
+    pub algorithm: String,
+    /// The public half: `ssh-ed25519 AAAA…`, without comment.
+    pub public: String,
+    /// `SHA256:…`.
+    pub fingerprint: String,
+    /// Where it comes from.
+    pub origin: Origin,
+    /// When this key pair was made or taken in.
+    pub created: i64,
+    /// When it took the place of an older one.
+    pub rotated: Option<i64>,
+    /// Older public halves that still open the door for a while.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub retired: Vec<Retired>,
+}
+
+/// Where a key comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Origin {
+    /// Made here.
+    Generated,
+    /// Given by the user.
+    Imported,
+    /// Found in an older set-up.
+    Migrated,
+}
+
+/// A public half that a rotation has replaced.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Retired {
+    /// The public half, without comment.
+    pub public: String,
+    /// From when on it opens nothing.
+    pub until: i64,
+}
+
+impl Registry {
+    /// Reads the text of `registry.json`.
+    ///
+    /// # Errors
+    /// It is damaged, or of a newer version.
+    pub fn parse(bytes: &[u8]) -> Result<Self> {
+        let registry: Self = serde_json::from_slice(bytes)?;
+        if registry.version > VERSION {
+            bail!(
+                "it was written by a newer lace-ssh (format {}, this one knows {VERSION})",
+                registry.version
+            );
+        }
+        Ok(registry)
+    }
+
+    /// The text of `registry.json`.
+    pub fn render(&self) -> Vec<u8> {
+        // Plain maps, strings and numbers: nothing in it can fail to serialise.
+        let mut text = serde_json::to_vec_pretty(self).unwrap_or_default();
+        text.push(b'\n');
+        text
+    }
+
+    /// The dev container with this alias.
+    pub fn by_alias(&self, alias: &str) -> Option<(&String, &DevContainer)> {
+        self.devcontainers
+            .iter()
+            .find(|(_, devcontainer)| devcontainer.alias == alias)
+    }
+
+    /// The dev containers of a workspace folder.
+    pub fn in_folder(&self, folder: &std::path::Path) -> Vec<(&String, &DevContainer)> {
+        self.devcontainers
+            .iter()
+            .filter(|(_, devcontainer)| devcontainer.workspace_folder == folder)
+            .collect()
+    }
+}

@@ -1,0 +1,96 @@
+//! How user-owned files looked before we changed them, so that they can be put back byte for byte.
+//!
+//! One record a file, under `undo/`: a line of JSON, then the original bytes.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::{Store, private_folder};
+use crate::durable::{self, PRIVATE};
+
+/// What is kept of one change.
+#[derive(Debug, Serialize, Deserialize)]
+struct Head {
+    path: PathBuf,
+    /// The SHA-256 of what we wrote: only that very text is exchanged for the original.
+    written: String,
+    /// There was no such file before.
+    created: bool,
+}
+
+/// The original of a file.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Original {
+    /// There was no file.
+    Absent,
+    /// These bytes.
+    Bytes(Vec<u8>),
+}
+
+fn hash(bytes: &[u8]) -> String {
+    Sha256::digest(bytes)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
+
+fn record(store: &Store, path: &Path) -> PathBuf {
+    store
+        .root()
+        .join("undo")
+        .join(hash(path.as_os_str().as_encoded_bytes()))
+}
+
+/// Remembers that `path` held `original` before we wrote `written`.
+///
+/// # Errors
+/// Names the record that cannot be written.
+pub fn keep(store: &Store, path: &Path, original: Option<&[u8]>, written: &[u8]) -> Result<()> {
+    private_folder(&store.root().join("undo"))?;
+    let head = Head {
+        path: path.to_path_buf(),
+        written: hash(written),
+        created: original.is_none(),
+    };
+    let mut text = serde_json::to_vec(&head)?;
+    text.push(b'\n');
+    text.extend_from_slice(original.unwrap_or_default());
+    durable::write(&record(store, path), &text, PRIVATE)
+}
+
+/// The original of `path`, if what it holds `now` is exactly what we wrote.
+///
+/// # Errors
+/// The record is there but cannot be read.
+pub fn original(store: &Store, path: &Path, now: &[u8]) -> Result<Option<Original>> {
+    let file = record(store, path);
+    let Some(bytes) = durable::read(&file)? else {
+        return Ok(None);
+    };
+    let end = bytes
+        .iter()
+        .position(|byte| *byte == b'\n')
+        .unwrap_or(bytes.len());
+    let head: Head = serde_json::from_slice(&bytes[..end])
+        .with_context(|| format!("cannot read {}", file.display()))?;
+    if head.path != path || head.written != hash(now) {
+        return Ok(None);
+    }
+    let before = bytes.get(end + 1..).unwrap_or_default().to_vec();
+    Ok(Some(if head.created {
+        Original::Absent
+    } else {
+        Original::Bytes(before)
+    }))
+}
+
+/// Forgets the original of `path`.
+///
+/// # Errors
+/// Names the record that cannot be removed.
+pub fn forget(store: &Store, path: &Path) -> Result<()> {
+    durable::remove(&record(store, path))
+}
