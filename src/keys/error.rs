@@ -1,0 +1,128 @@
+//! Why a key is refused, and what the user can do about it.
+//!
+//! The text of a key has no path of its own; whoever read the file puts the path in front. No variant
+//! carries bytes of the key or of a passphrase, so every message is safe to print.
+
+use std::fmt;
+
+/// A key, or the text of one, that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeyError {
+    /// The key is encrypted and no passphrase was given: ask for one and try again.
+    PassphraseNeeded,
+    /// The passphrase does not open the key.
+    PassphraseWrong,
+    /// A key should be encrypted with a passphrase of no characters.
+    PassphraseEmpty,
+    /// A number of key derivation rounds that is zero, or so high that it would take minutes.
+    Rounds(u64),
+    /// A comment that would break the line it is written to.
+    Comment(char),
+    /// A public key where a private one is wanted.
+    PublicGiven,
+    /// A private key where a public one is wanted.
+    PrivateGiven,
+    /// A certificate where a key is wanted.
+    Certificate,
+    /// A DSA key, which OpenSSH has given up.
+    Dsa,
+    /// An RSA key with fewer than 2048 bits.
+    ShortRsa(u32),
+    /// A PuTTY private key (`.ppk`).
+    Putty,
+    /// A kind of key that is not read here, by name.
+    UnsupportedKind(String),
+    /// A way of encrypting the key that is not read here, by name.
+    UnsupportedCipher(String),
+    /// Nothing in the text looks like a key.
+    NotAKey,
+    /// The text is larger than any key.
+    TooLarge,
+    /// It claims to be a key of this format, but something in it is wrong.
+    Damaged {
+        /// The format, as a user would name it.
+        format: &'static str,
+        /// What is wrong.
+        detail: String,
+    },
+}
+
+impl KeyError {
+    /// A damaged key of `format`; `detail` must not quote the key.
+    pub(crate) fn damaged(format: &'static str, detail: impl fmt::Display) -> Self {
+        Self::Damaged {
+            format,
+            detail: detail.to_string(),
+        }
+    }
+
+    /// What the user can do about it; `FILE` stands for the file in question.
+    pub fn hint(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::PassphraseNeeded => "give the passphrase, or set SSH_ASKPASS",
+            Self::PassphraseWrong => {
+                "`ssh-keygen -y -f FILE` asks for the passphrase and shows whether it is right"
+            }
+            Self::PassphraseEmpty => "leave encryption out to get a file without a passphrase",
+            Self::Rounds(_) => "24 is what OpenSSH uses; `ssh-keygen -p -a 24 -f FILE` sets it",
+            Self::Comment(_) => "use printable characters on one line",
+            Self::PublicGiven => "name the private key: the file of the same name without `.pub`",
+            Self::PrivateGiven => "name the public key: the file that ends in `.pub`",
+            Self::Certificate => "name the key itself: the file without `-cert.pub`",
+            Self::Dsa | Self::ShortRsa(_) => "make a new key with `ssh-keygen -t ed25519`",
+            Self::Putty => {
+                "convert it with `puttygen FILE -O private-openssh -o NEWFILE`, or in PuTTYgen with \
+                 Conversions > Export OpenSSH key"
+            }
+            Self::UnsupportedKind(_) => "ed25519, RSA (2048 bits or more) and ECDSA keys work",
+            Self::UnsupportedCipher(_) => {
+                "`ssh-keygen -p -f FILE` writes the file anew in OpenSSH's own format"
+            }
+            Self::NotAKey => {
+                "a private key starts with `-----BEGIN`, a public one with its type, such as \
+                 `ssh-ed25519`"
+            }
+            Self::TooLarge => return None,
+            Self::Damaged { .. } => "`ssh-keygen -y -f FILE` shows whether OpenSSH can read it",
+        })
+    }
+}
+
+impl fmt::Display for KeyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::PassphraseNeeded => f.write_str("the key is encrypted: it needs its passphrase"),
+            Self::PassphraseWrong => f.write_str("the passphrase does not open the key"),
+            Self::PassphraseEmpty => f.write_str("an empty passphrase protects nothing"),
+            Self::Rounds(0) => f.write_str("zero rounds of key derivation protect nothing"),
+            Self::Rounds(rounds) => {
+                write!(f, "{rounds} rounds of key derivation would take minutes")
+            }
+            Self::Comment(c) => write!(
+                f,
+                "the comment holds the character {}, which cannot be written on one line",
+                c.escape_default()
+            ),
+            Self::PublicGiven => f.write_str("this is a public key, not a private one"),
+            Self::PrivateGiven => f.write_str("this is a private key, not a public one"),
+            Self::Certificate => f.write_str("this is a certificate, not a key"),
+            Self::Dsa => f.write_str("DSA keys are not accepted: OpenSSH has given them up"),
+            Self::ShortRsa(bits) => {
+                write!(
+                    f,
+                    "an RSA key of {bits} bits is too short: 2048 is the least"
+                )
+            }
+            Self::Putty => f.write_str("this is a PuTTY private key"),
+            Self::UnsupportedKind(kind) => write!(f, "keys of the kind {kind} are not supported"),
+            Self::UnsupportedCipher(cipher) => {
+                write!(f, "keys encrypted with {cipher} are not read")
+            }
+            Self::NotAKey => f.write_str("this is not a key in any format that is known here"),
+            Self::TooLarge => f.write_str("this is too large to be a key"),
+            Self::Damaged { format, detail } => write!(f, "the {format} is damaged: {detail}"),
+        }
+    }
+}
+
+impl std::error::Error for KeyError {}
