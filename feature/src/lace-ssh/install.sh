@@ -1,0 +1,120 @@
+#!/bin/sh
+# Installs the Feature lace-ssh into an image: an sshd if there is none, its own configuration, the scripts beside this
+# file. What an sshd that is there already uses (/etc/ssh, its keys, its service) stays as it is.
+set -eu
+
+PORT=${PORT:-2222}
+REMOTE_USER=${_REMOTE_USER:-root}
+share=/usr/local/share/lace-ssh
+state=/var/lib/lace-ssh
+
+PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:$PATH
+umask 022
+
+main() {
+    cd "$(dirname "$0")"
+    [ "$(id -u)" = 0 ] || fail "must run as root"
+    check_port
+    command -v sshd >/dev/null || install_sshd
+    install_scripts
+    write_config
+    install_binary
+    echo "lace-ssh: installed; sshd will listen on port $PORT and let '$REMOTE_USER' in"
+}
+
+check_port() {
+    case $PORT in
+    '' | 0* | *[!0-9]* | ??????*) fail "option port: '$PORT' is not a number from 1 to 65535" ;;
+    esac
+    [ "$PORT" -le 65535 ] || fail "option port: '$PORT' is not a number from 1 to 65535"
+}
+
+# Host keys that the package makes would be in the image, the same in all its containers: they are deleted.
+install_sshd() {
+    echo "lace-ssh: installing sshd"
+    before=$(ls /etc/ssh/ssh_host_* 2>/dev/null || true)
+    if command -v apt-get >/dev/null; then
+        export DEBIAN_FRONTEND=noninteractive
+        apt-get -o Acquire::Retries=3 update
+        apt-get -o Acquire::Retries=3 -o Dpkg::Options::=--force-confold \
+            install -y --no-install-recommends openssh-server
+        rm -rf /var/lib/apt/lists/*
+    elif command -v apk >/dev/null; then
+        apk add --no-cache openssh-server openssh-sftp-server
+    elif command -v dnf >/dev/null; then
+        dnf install -y openssh-server util-linux
+        dnf clean all
+    elif command -v microdnf >/dev/null; then
+        microdnf install -y openssh-server util-linux
+        microdnf clean all
+    else
+        fail "there is no sshd in this image, and no apt-get, apk, dnf or microdnf to install it with; add the OpenSSH server to the image"
+    fi
+    for key in /etc/ssh/ssh_host_*; do
+        echo "$before" | grep -qxF "$key" || rm -f "$key"
+    done
+    command -v sshd >/dev/null || fail "the package of the OpenSSH server is installed, but there is no sshd"
+}
+
+install_scripts() {
+    mkdir -p "$share"
+    install -m 0755 entrypoint start session "$share/"
+    echo "$REMOTE_USER" >"$share/user"
+
+    # Any account may put its `environment` here. The log is made now, so that nobody else can take its name.
+    mkdir -p "$state"
+    chmod 1777 "$state"
+    : >>"$state/sshd.log"
+
+    # Login shells set PATH anew in /etc/profile.
+    mkdir -p /etc/profile.d
+    cat >/etc/profile.d/00-lace-ssh.sh <<'EOF'
+# In ssh sessions of lace-ssh: the PATH of the dev container.
+if [ -n "${LACE_SSH_PATH-}" ]; then PATH=$LACE_SSH_PATH; fi
+EOF
+}
+
+write_config() {
+    config=$share/sshd_config
+    {
+        cat sshd_config
+        echo "Port $PORT"
+        for sftp_server in /usr/lib/openssh /usr/lib/ssh /usr/libexec/openssh /usr/libexec; do
+            if [ -x "$sftp_server/sftp-server" ]; then
+                echo "Subsystem sftp $sftp_server/sftp-server"
+                break
+            fi
+        done
+        # From 9.8 on, sshd bans an address after failed logins. Behind a published port all clients have the same one.
+        if ! "$(command -v sshd)" -t -f /dev/null -o PerSourcePenalties=no 2>&1 | grep -qi 'bad configuration option'; then
+            echo "PerSourcePenalties no"
+        fi
+    } >"$config"
+
+    # Better that the build fails than that sshd does at every start.
+    mkdir -p /run/sshd
+    key=$(mktemp -d)
+    ssh-keygen -q -t ed25519 -N '' -f "$key/host"
+    said=$("$(command -v sshd)" -t -f "$config" -h "$key/host" 2>&1) || fail "sshd does not accept $config: $said"
+    rm -rf "$key"
+}
+
+# The binary gives `lace-ssh post-start`. sshd works without it.
+install_binary() {
+    if [ ! -f lace-ssh ]; then
+        echo "lace-ssh: the binary is not beside install.sh; going on without it"
+    elif cp lace-ssh "$share/lace-ssh.new" && chmod 0755 "$share/lace-ssh.new" && "$share/lace-ssh.new" --version; then
+        mkdir -p /usr/local/bin
+        mv -f "$share/lace-ssh.new" /usr/local/bin/lace-ssh
+    else
+        rm -f "$share/lace-ssh.new"
+        echo "lace-ssh: warning: the binary beside install.sh does not run here; going on without it" >&2
+    fi
+}
+
+fail() {
+    echo "lace-ssh: error: $*" >&2
+    exit 1
+}
+
+main
