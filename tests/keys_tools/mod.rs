@@ -1,6 +1,8 @@
 //! Runs the real OpenSSH and OpenSSL programs in temporary folders.
 #![allow(dead_code)]
 
+pub mod sshd;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
