@@ -1,0 +1,319 @@
+#!/usr/bin/env bash
+# The Feature with the mount that it is made for: containers made by `devcontainer up`, keys on the host under several
+# owners, logins over the published port, restarts.
+#
+# usage: mounted.sh DEVCONTAINER [CASE…]      needs the images base, bare and nosudo of tests/engine.sh
+# shellcheck disable=SC2016 # many commands here are for the far shell
+set -euo pipefail
+
+devcontainer=$(realpath "$1")
+shift
+feature=$(cd "$(dirname "$0")/../src/lace-ssh" && pwd)
+work=$(mktemp -d)
+containers=()
+failures=0
+
+cleanup() {
+    [ ${#containers[@]} = 0 ] || docker rm -f "${containers[@]}" >/dev/null 2>&1 || true
+    docker image ls --format '{{ .Repository }}' "vsc-lace-ssh-mounted-*" | xargs -r docker image rm >/dev/null 2>&1 || true
+    as_root rm -rf "$work"
+}
+trap cleanup EXIT
+
+as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
+ssh-keygen -q -t ed25519 -N '' -C alice -f "$work/id"
+ssh-keygen -q -t ed25519 -N '' -C mallory -f "$work/other"
+
+# make_trust OWNER: the folder that the host mounts. Works on what `trust` names from then on.
+make_trust() {
+    trust=$project/trust
+    mkdir -m 0700 "$trust"
+    ssh-keygen -q -t ed25519 -N '' -C host -f "$trust/ssh_host_ed25519_key"
+    cp "$work/id.pub" "$trust/authorized_keys"
+    : >"$trust/revoked_keys"
+    chmod 0600 "$trust"/*
+    as_root chown -R "$1:$1" "$trust"
+}
+
+# make_project NAME IMAGE MEMBERS: a project whose devcontainer.json has these members too.
+make_project() {
+    project=$work/lace-ssh-mounted-$1
+    mkdir -p "$project/.devcontainer/lace-ssh"
+    cp "$feature"/* "$feature/.gitignore" "$project/.devcontainer/lace-ssh/"
+    chmod 0644 "$project/.devcontainer/lace-ssh"/*
+    cat >"$project/.devcontainer/devcontainer.json" <<EOF
+{
+    "image": "lace-ssh-test:$2",
+    "features": { "./lace-ssh": {} },
+    "mounts": ["type=bind,source=$project/trust,target=/etc/lace-ssh,readonly"],
+    "containerEnv": { "GREETING": "it's \"quoted\" \$HOME", "PATH": "/opt/tools/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin" },
+    "runArgs": ["--publish=127.0.0.1::2222"],
+    $3
+}
+EOF
+}
+
+up() {
+    local out
+    out=$("$devcontainer" up --no-lockfile --workspace-folder "$project" 2>"$project/up.log") || {
+        cat "$project/up.log" >&2
+        return 1
+    }
+    id=$(sed -n 's/.*"containerId":"\([^"]*\)".*/\1/p' <<<"$out")
+    containers+=("$id")
+}
+
+ssh_options() {
+    local port
+    port=$(docker port "$id" 2222 | head -n 1)
+    echo "lace $(as_root cat "$trust/ssh_host_ed25519_key.pub")" >"$project/known_hosts"
+    options=(-F none -o IdentitiesOnly=yes -o HostKeyAlias=lace -o UserKnownHostsFile="$project/known_hosts"
+        -o StrictHostKeyChecking=yes -o BatchMode=yes -o ConnectTimeout=5 -o LogLevel=ERROR -o "Port=${port##*:}")
+}
+ssh_as() {
+    local user=$1
+    shift
+    ssh_options
+    ssh "${options[@]}" -i "${key:-$work/id}" "$user@127.0.0.1" "$@"
+}
+
+check() {
+    local what=$1
+    shift
+    if "$@"; then
+        echo "  ok: $what"
+    else
+        echo "  FAILED: $what"
+        failures=$((failures + 1))
+    fi
+}
+equals() { [ "$1" = "$2" ] || { printf '    expected: %s\n    got:      %s\n' "$2" "$1" && false; }; }
+refused() { ! "$@" </dev/null >/dev/null 2>&1; }
+until_login() {
+    for _ in $(seq 50); do
+        if ssh_as "$1" true 2>/dev/null; then return 0; fi
+        sleep 0.1
+    done
+    ssh_as "$1" true
+}
+log() { docker exec -u root "$id" cat "${1:-/var/lib/lace-ssh/sshd.log}"; }
+start() { docker exec -u "$1" "$id" /usr/local/share/lace-ssh/start 2>&1; }
+sshds() { docker exec -u root "$id" sh -c 'ps -eo args | grep -c "[s]shd: .*listener"'; }
+
+# The whole life of sessions, for the account $1.
+check_sessions() {
+    local user=$1 bytes="$work/bytes" home
+    check "login as $user" until_login "$user"
+    check "account" equals "$(ssh_as "$user" id -un)" "$user"
+    check "exit code" equals "$(ssh_as "$user" 'exit 42' || echo $?)" 42
+    check "containerEnv" equals "$(ssh_as "$user" 'printf %s "$GREETING"')" "it's \"quoted\" \$HOME"
+    check "PATH" equals "$(ssh_as "$user" 'echo "${PATH%%:*}"')" /opt/tools/bin
+    check "PATH of a login shell" equals "$(echo 'echo "${PATH%%:*}"' | ssh_as "$user")" /opt/tools/bin
+    check "what sshd sets stays" equals \
+        "$(ssh_as "$user" 'echo "$USER $LOGNAME $SHELL ${SSH_CONNECTION:+set} ${SSH_ORIGINAL_COMMAND-none}"')" \
+        "$user $user /bin/bash set none"
+    check "quotes and newlines" equals "$(ssh_as "$user" $'x=\'a "b"\'\nprintf "%s\\n" "$x" \\\n "$(echo "c  d")"')" \
+        $'a "b"\nc  d'
+    check "a terminal" equals "$(TERM=xterm-256color ssh_as "$user" -tt 'test -t 0 && echo "$TERM"' | tr -d '\r')" \
+        xterm-256color
+    home=$(ssh_as "$user" 'echo "$HOME"')
+    check "home" equals "$home" "$(docker exec "$id" getent passwd "$user" | cut -d: -f6)"
+    check "a long script on stdin" equals \
+        "$( (echo 'echo begin' && seq -f ': %.0f' 100000 && echo 'exit 3') | ssh_as "$user" sh || echo $?)" $'begin\n3'
+    head -c 20000000 /dev/urandom >"$bytes"
+    check "20 MB each way" equals "$(ssh_as "$user" cat <"$bytes" | sha256sum)" "$(sha256sum <"$bytes")"
+    ssh_options
+    check "scp" scp -q "${options[@]}" -i "$work/id" "$bytes" "$user@127.0.0.1:bytes"
+    check "scp, old protocol" scp -q -O "${options[@]}" -i "$work/id" "$user@127.0.0.1:bytes" "$bytes.2"
+    check "scp kept every byte" cmp "$bytes" "$bytes.2"
+    echo "rename bytes bytes2" | check "sftp" sftp -q "${options[@]}" -i "$work/id" -b - "$user@127.0.0.1" >/dev/null
+    ssh_as "$user" rm bytes2
+    check "ten logins at once" many "$user"
+    check "no zombies" equals "$(docker exec -u root "$id" sh -c 'sleep 1.5; ps -eo stat | grep -c Z' || true)" 0
+    check "one sshd" equals "$(sshds)" 1
+}
+many() {
+    local pids=() pid
+    for _ in 1 2 3 4 5 6 7 8 9 10; do
+        ssh_as "$1" true &
+        pids+=($!)
+    done
+    for pid in "${pids[@]}"; do wait "$pid" || return 1; done
+}
+
+check_refusals() {
+    local user=$1
+    key=$work/other check "a stranger's key is refused" refused ssh_as "$user" true
+    as_root sh -c "umask 077 && cat '$work/other.pub' >'$trust/new' && mv '$trust/new' '$trust/authorized_keys'"
+    check "a key taken away is refused at once" refused ssh_as "$user" true
+    key=$work/other check "a key given is good at once" ssh_as "$user" true
+    as_root cp "$work/other.pub" "$trust/revoked_keys"
+    key=$work/other check "a revoked key is refused at once" refused ssh_as "$user" true
+    as_root sh -c ": >'$trust/revoked_keys'; cat '$work/id.pub' >'$trust/authorized_keys'"
+}
+
+check_restart() {
+    docker restart -t 1 "$id" >/dev/null
+    check "login after a restart" until_login "$1"
+    check "one sshd after a restart" equals "$(sshds)" 1
+}
+
+# Cases: the container's user, the remote user, the owner of the keys.
+
+case_root() {
+    make_project root base '"remoteUser": "root"' && make_trust 0 && up
+    check_sessions root
+    check_refusals root
+    check_restart root
+    check "another account is refused" refused ssh_as vscode true
+    check "start, again" equals "$(start root; echo $?)" 0
+}
+
+case_vscode() {
+    make_project vscode base '"remoteUser": "vscode"' && make_trust 4242 && up
+    check_sessions vscode
+    check_refusals vscode
+    check_restart vscode
+    check "root is refused" refused ssh_as root true
+    check "start as vscode, again" equals "$(start vscode; echo $?)" 0
+    docker exec -u root "$id" sh -c 'kill $(cat /run/lace-ssh/sshd.pid)'
+    sleep 0.3
+    check "start as vscode, through sudo" equals "$(start vscode; echo $?)" $'lace-ssh: sshd runs: port 2222, account vscode\n0'
+    check "login after that" ssh_as vscode true
+}
+
+case_environment() {
+    make_project environment base '"remoteUser": "vscode"' && make_trust 1000 && up
+    until_login vscode
+    docker exec -u nobody "$id" sh -c 'echo "export PLANTED=1" >/var/lib/lace-ssh/environment'
+    check "another account's file is not read" equals "$(ssh_as vscode 'echo "${PLANTED-no}"')" no
+    docker exec -u root "$id" rm /var/lib/lace-ssh/environment
+    docker exec -u vscode "$id" sh -c 'echo "export PLANTED=1" >/tmp/mine'
+    docker exec -u nobody "$id" ln -s /tmp/mine /var/lib/lace-ssh/environment
+    check "nor through a link" equals "$(ssh_as vscode 'echo "${PLANTED-no}"')" no
+    docker exec -u root "$id" rm /var/lib/lace-ssh/environment
+    docker exec -u vscode "$id" sh -c 'cat >/var/lib/lace-ssh/environment' <<'EOF'
+export HOME='/nowhere'
+export USER='nobody'
+export PATH='/opt/probed/bin:/usr/bin:/bin'
+export REMOTE='it'\''s
+two lines'
+EOF
+    docker exec -u vscode "$id" true
+    check "the account's own file is" equals "$(ssh_as vscode 'printf "%s|" "${PATH%%:*}" "$HOME" "$USER"')" "/opt/probed/bin|/home/vscode|vscode|"
+    docker exec -u vscode "$id" sh -c 'echo "export BROKEN='"'"'" >/var/lib/lace-ssh/environment'
+    check "a damaged file locks nobody out" equals "$(ssh_as vscode 'echo "${PATH%%:*}"')" /opt/tools/bin
+}
+
+case_user() {
+    make_project user base '"remoteUser": "root"' && make_trust 1000
+    echo vscode | as_root tee "$trust/user" >/dev/null
+    up
+    check "login as the account in \`user\`" until_login vscode
+    check "the remote user is refused" refused ssh_as root true
+    as_root rm "$trust/user"
+    check "start takes the change up" equals "$(start root >/dev/null; echo $?)" 0
+    check "login as the remote user" ssh_as root true
+    check "the other is refused now" refused ssh_as vscode true
+    echo 'root *' | as_root tee "$trust/user" >/dev/null
+    check "a malformed name" equals "$(start root; echo $?)" \
+        $'lace-ssh: error: /etc/lace-ssh/user does not hold the name of an account\n1'
+}
+
+case_host_key() {
+    make_project host-key base '"remoteUser": "vscode"' && make_trust 1000 && up
+    until_login vscode
+    ssh_as vscode 'echo begun; sleep 5; echo lived' >"$project/session" &
+    sleep 1
+    as_root rm -f "$trust/ssh_host_ed25519_key" "$trust/ssh_host_ed25519_key.pub"
+    as_root ssh-keygen -q -t ed25519 -N '' -f "$trust/ssh_host_ed25519_key"
+    start vscode >/dev/null
+    check "a new host key is used after start" ssh_as vscode true
+    wait
+    check "the open session lived on" equals "$(cat "$project/session")" $'begun\nlived'
+}
+
+case_late_keys() {
+    make_project late-keys base '"remoteUser": "vscode"'
+    mkdir "$project/trust" && up
+    check "the container runs without keys" docker exec "$id" true
+    check "start says what it waits for" equals "$(start vscode; echo $?)" \
+        $'lace-ssh: no host key in /etc/lace-ssh yet; sshd starts when `lace-ssh initialize` on the host has made it\n3'
+    check "one process waits" equals "$(docker exec -u root "$id" sh -c 'ps -eo args | grep -c "[l]ace-ssh/start"')" 1
+    mv "$project/trust" "$project/old" && make_trust 4242
+    as_root sh -c "cp -p '$trust'/* '$project/old/' && rm -rf '$trust' && ln -s old '$trust'"
+    check "login when the keys are there" until_login vscode
+    check "one sshd" equals "$(sshds)" 1
+}
+
+case_container_user() {
+    make_project container-user base '"containerUser": "vscode"' && make_trust 4242 && up
+    check_sessions vscode
+    check_restart vscode
+}
+
+case_nosudo() {
+    make_project nosudo nosudo '"containerUser": "vscode"' && make_trust 1000 && up
+    check_sessions vscode
+    check_refusals vscode
+    check_restart vscode
+    check "start, again" equals "$(start vscode; echo $?)" 0
+    docker exec -u root "$id" sh -c 'kill $(cat /var/lib/lace-ssh/1000/sshd.pid)'
+    sleep 0.3
+    check "start brings it back" equals "$(start vscode; echo $?)" $'lace-ssh: sshd runs: port 2222, account vscode\n0'
+    check "login after that" ssh_as vscode true
+}
+
+case_nosudo_unreadable() {
+    make_project nosudo-unreadable nosudo '"containerUser": "vscode"' && make_trust 4242 && up
+    check "the container runs" docker exec "$id" true
+    check "start says why there is no sshd" equals "$(start vscode; echo $?)" \
+        $'lace-ssh: error: vscode may not read /etc/lace-ssh: it belongs to uid 4242, and there is no root without a password\n1'
+    check "so does the log" grep -q 'may not read' <(log /var/lib/lace-ssh/1000/sshd.log)
+}
+
+# root starts the container, the remote user may not become root: only root's entrypoint starts sshd.
+case_nosudo_remote() {
+    make_project nosudo-remote nosudo '"remoteUser": "vscode"' && make_trust 1000 && up
+    check_sessions vscode
+    check_restart vscode
+    check "start as vscode" equals "$(start vscode; echo $?)" 0
+    docker exec -u root "$id" sh -c 'kill $(cat /run/lace-ssh/sshd.pid)'
+    sleep 0.3
+    check "start cannot help" equals "$(start vscode >/dev/null; echo $?)" 1
+}
+
+case_bare() {
+    make_project bare bare '"remoteUser": "vscode"' && make_trust 1000 && up
+    check_sessions vscode
+    check "no host key in the image" equals "$(docker exec "$id" sh -c 'ls /etc/ssh/ssh_host_*' 2>/dev/null || true)" ""
+    check "no package lists" equals "$(docker exec "$id" sh -c 'ls /var/lib/apt/lists/*_Packages*' 2>/dev/null || true)" ""
+}
+
+case_no_mount() {
+    make_project no-mount base '"remoteUser": "vscode"'
+    sed -i '/"mounts"/d' "$project/.devcontainer/devcontainer.json" && up
+    check "the container runs" docker exec "$id" true
+    check "the log says why there is no sshd" grep -q 'made without the mount' <(log)
+}
+
+case_port_taken() {
+    make_project port-taken base '"remoteUser": "root"' && make_trust 0 && up
+    until_login root
+    docker exec "$id" sh -c 'kill $(cat /run/lace-ssh/sshd.pid); sleep 0.3; mkdir -p /run/sshd
+        ssh-keygen -q -t ed25519 -N "" -f /tmp/key; /usr/sbin/sshd -f /dev/null -h /tmp/key -p 2222'
+    check "start names the port" equals "$(start root; echo $?)" \
+        $'lace-ssh: error: port 2222 is taken by another program: give the Feature lace-ssh another "port"\n1'
+    check "a foreign sshd is not ours: its host key is refused" refused ssh_as root true
+}
+
+cases=("$@")
+[ ${#cases[@]} -gt 0 ] || mapfile -t cases < <(compgen -A function case_ | sed 's/^case_//' | sort)
+for name in "${cases[@]}"; do
+    echo "$name"
+    "case_$name"
+done
+if [ "$failures" -gt 0 ]; then
+    echo "$failures checks failed"
+    exit 1
+fi

@@ -1,0 +1,243 @@
+# shellcheck shell=bash
+# Makes a bare Debian machine ready for the tests that need a real engine. To be sourced, with `set -euo pipefail` or
+# without, before HOME is changed. It changes nothing by itself; each function does one step, says on stderr what takes
+# long, and returns 1 after one line that says why it cannot.
+#
+#   need_commands CMD…     installs the Debian packages of the commands that are missing
+#   need_devcontainer      the devcontainer CLI, in the cache; sets DEVCONTAINER to its path
+#   start_engine           uses the engine that answers, or starts one; sets ENGINE_STARTED to 1 if it did
+#   stop_engine            stops the engine that start_engine started, and no other
+#   need_image NAME…       lace-ssh-test:NAME, made once and kept:
+#                            base    Debian with sshd; users root and vscode (uid 1000, sudo without a password)
+#                            bare    the same without sshd
+#                            nosudo  base, but vscode may not use sudo
+#   remove_images          removes these images again; the cache stays
+#   as_root CMD…           runs a command as root, through sudo where that is needed
+#
+# LACE_SSH_TEST_CACHE    the cache; default: lace-ssh-tests in the user's cache folder
+# LACE_SSH_TEST_MIRROR   where Debian comes from; default: http://deb.debian.org/debian
+
+LACE_SSH_TEST_CACHE=${LACE_SSH_TEST_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/lace-ssh-tests}
+LACE_SSH_TEST_MIRROR=${LACE_SSH_TEST_MIRROR:-http://deb.debian.org/debian}
+DEVCONTAINER_VERSION=0.89.0
+DEVCONTAINER=
+ENGINE_STARTED=
+ENGINE_FILES=
+
+# Raised when the images here are made in another way: old ones are then made anew.
+IMAGE_RECIPE=1
+
+# An ordinary account has no /usr/sbin in its PATH.
+PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
+
+engine_say() { printf '%s\n' "$*" >&2; }
+
+as_root() {
+    if [ "$(id -u)" = 0 ]; then
+        "$@"
+    elif ! command -v sudo >/dev/null; then
+        engine_say "this needs root, and there is no sudo: $1"
+        return 1
+    elif [ -t 0 ]; then
+        sudo -- "$@"
+    else
+        sudo -n -- "$@"
+    fi
+}
+
+# The package of a command.
+package_of() {
+    case $1 in
+    docker | dockerd) echo docker.io ;;
+    node) echo nodejs ;;
+    sshd) echo openssh-server ;;
+    ssh | ssh-agent | ssh-keygen | scp | sftp) echo openssh-client ;;
+    apparmor_parser) echo apparmor ;;
+    *) echo "$1" ;;
+    esac
+}
+
+need_commands() {
+    local command packages=()
+    for command in "$@"; do
+        command -v "$command" >/dev/null || packages+=("$(package_of "$command")")
+    done
+    [ ${#packages[@]} -gt 0 ] || return 0
+    if ! command -v apt-get >/dev/null; then
+        engine_say "missing: ${packages[*]}; they can only be installed here with apt-get, which is not there either"
+        return 1
+    fi
+    engine_say "installing ${packages[*]}"
+    apt_get update && apt_get install --no-install-recommends "${packages[@]}" || return 1
+    # Newer releases have the docker command in a package of its own.
+    if [[ " $* " == *" docker "* ]] && ! command -v docker >/dev/null; then
+        apt_get install --no-install-recommends docker-cli || return 1
+    fi
+    hash -r
+}
+
+# Quiet, unless it fails.
+apt_get() {
+    local out
+    out=$(as_root env DEBIAN_FRONTEND=noninteractive apt-get -y -q -o Acquire::Retries=3 "$@" 2>&1 </dev/null) && return
+    engine_say "$out"
+    engine_say "apt-get $1 failed"
+    return 1
+}
+
+need_devcontainer() {
+    local folder=$LACE_SSH_TEST_CACHE/devcontainer-cli-$DEVCONTAINER_VERSION new
+    DEVCONTAINER=$folder/node_modules/.bin/devcontainer
+    if ! command -v node >/dev/null || ! command -v npm >/dev/null; then
+        need_commands node npm || return 1
+    fi
+    if [ "$(node -p 'parseInt(process.versions.node)')" -lt 18 ]; then
+        engine_say "the devcontainer CLI needs Node.js 18 or later; here is $(node --version)"
+        return 1
+    fi
+    [ ! -x "$DEVCONTAINER" ] || return 0
+    engine_say "installing @devcontainers/cli $DEVCONTAINER_VERSION from npm"
+    mkdir -p "$LACE_SSH_TEST_CACHE" && new=$(mktemp -d "$LACE_SSH_TEST_CACHE/new.XXXXXX") || return 1
+    if ! npm install --prefix "$new" --no-audit --no-fund --loglevel=error \
+        "@devcontainers/cli@$DEVCONTAINER_VERSION" </dev/null >/dev/null; then
+        rm -rf "$new"
+        engine_say "npm could not install @devcontainers/cli"
+        return 1
+    fi
+    rm -rf "$folder"
+    mv "$new" "$folder"
+}
+
+engine_answers() { docker info >/dev/null 2>&1; }
+
+start_engine() {
+    local commands log dockerd reason
+    if command -v docker >/dev/null && engine_answers; then return 0; fi
+    if [ -n "${DOCKER_HOST-}" ]; then
+        engine_say "no engine answers at DOCKER_HOST=$DOCKER_HOST"
+        return 1
+    fi
+    if [ "$(uname -s)" != Linux ]; then
+        engine_say "no engine answers, and one can only be started on Linux"
+        return 1
+    fi
+    as_root true 2>/dev/null || { engine_say "no engine answers, and without root none can be started"; return 1; }
+    commands=(docker dockerd iptables)
+    [ "$(cat /sys/module/apparmor/parameters/enabled 2>/dev/null)" != Y ] || commands+=(apparmor_parser)
+    need_commands "${commands[@]}" || return 1
+    # The package may just have started it.
+    if engine_answers; then return 0; fi
+
+    ENGINE_FILES=$(mktemp -d) || return 1
+    log=$ENGINE_FILES/dockerd.log
+    engine_say "starting dockerd (log: $log)"
+    # In a session of its own: Ctrl-C is for the script, which then stops it. The group lets this account use it.
+    as_root setsid dockerd --group "$(id -gn)" --pidfile "$ENGINE_FILES/dockerd.pid" >"$log" 2>&1 </dev/null &
+    dockerd=$!
+    for _ in $(seq 90); do
+        if engine_answers; then
+            # shellcheck disable=SC2034 # for the caller
+            ENGINE_STARTED=1
+            return 0
+        fi
+        [ -d "/proc/$dockerd" ] || break
+        sleep 0.5
+    done
+    reason=$(grep -aE 'failed to start|level=fatal|denied|rror' "$log" | tail -n 1)
+    stop_engine
+    engine_say "no engine can run here: ${reason:-dockerd did not answer within 45 seconds}"
+    return 1
+}
+
+stop_engine() {
+    local pid
+    [ -n "$ENGINE_FILES" ] || return 0
+    if pid=$(as_root cat "$ENGINE_FILES/dockerd.pid" 2>/dev/null) && as_root kill "$pid" 2>/dev/null; then
+        for _ in $(seq 200); do
+            as_root kill -0 "$pid" 2>/dev/null || break
+            sleep 0.1
+        done
+    fi
+    as_root rm -rf "$ENGINE_FILES"
+    ENGINE_FILES=
+    # shellcheck disable=SC2034
+    ENGINE_STARTED=
+}
+
+need_image() {
+    local name
+    for name in base "$@"; do
+        image_is_there "$name" || "make_image_$name" || return 1
+    done
+}
+
+image_is_there() {
+    local recipe
+    recipe=$(docker image inspect --format '{{ index .Config.Labels "lace-ssh-test" }}' "lace-ssh-test:$1" 2>/dev/null)
+    [ "$recipe" = "$IMAGE_RECIPE" ]
+}
+
+make_image_base() {
+    local tarball=$LACE_SSH_TEST_CACHE/debian-$IMAGE_RECIPE.tar.gz
+    [ -s "$tarball" ] || make_tarball "$tarball" || return 1
+    engine_say "importing the image lace-ssh-test:base"
+    docker import --change 'CMD ["/bin/bash"]' --change "LABEL lace-ssh-test=$IMAGE_RECIPE" \
+        "$tarball" lace-ssh-test:base >/dev/null
+}
+
+make_image_bare() {
+    derive_image bare 'dpkg --purge openssh-server openssh-sftp-server >/dev/null 2>&1 && rm -rf /etc/ssh/sshd* /run/sshd'
+}
+
+make_image_nosudo() { derive_image nosudo 'rm /etc/sudoers.d/vscode'; }
+
+derive_image() {
+    local out
+    engine_say "making the image lace-ssh-test:$1"
+    out=$(printf 'FROM lace-ssh-test:base\nRUN %s\n' "$2" | docker build -t "lace-ssh-test:$1" - 2>&1) && return
+    engine_say "$out"
+    engine_say "docker build failed"
+    return 1
+}
+
+remove_images() { docker image rm lace-ssh-test:bare lace-ssh-test:nosudo lace-ssh-test:base >/dev/null 2>&1 || true; }
+
+# A subshell, so that whatever happens the folder of root's files goes.
+make_tarball() (
+    need_commands debootstrap tar gzip || exit 1
+    mkdir -p "$LACE_SSH_TEST_CACHE" || exit 1
+    root=$(as_root mktemp -d /var/tmp/lace-ssh-test.XXXXXX) || exit 1
+    trap 'as_root rm -rf --one-file-system "$root"; rm -f "$1.new"' EXIT
+    engine_say "making a Debian root folder with debootstrap (about a minute)"
+    proxy=$(apt_proxy)
+    as_root env ${proxy:+http_proxy="$proxy"} debootstrap --variant=minbase \
+        --include=ca-certificates,openssh-server,passwd,procps,sudo \
+        bookworm "$root" "$LACE_SSH_TEST_MIRROR" 2>&1 </dev/null | progress || exit 1
+    # shellcheck disable=SC2016 # $1 is for the inner shell
+    as_root chroot "$root" sh -euc '
+        useradd --create-home --shell /bin/bash --uid 1000 vscode
+        echo "vscode ALL=(ALL) NOPASSWD: ALL" >/etc/sudoers.d/vscode
+        rm -f /etc/ssh/ssh_host_* /var/cache/apt/archives/*.deb /var/lib/apt/lists/*_* /etc/hostname /etc/resolv.conf
+        [ -z "$1" ] || echo "Acquire::http::Proxy \"$1\";" >/etc/apt/apt.conf.d/80proxy
+    ' sh "$proxy" || exit 1
+    as_root tar -C "$root" -c . | gzip -1 >"$1.new" && mv "$1.new" "$1"
+)
+
+# The proxy that this machine's apt uses, if any.
+apt_proxy() { apt-config dump Acquire::http::Proxy 2>/dev/null | sed -n 's/^Acquire::http::Proxy "\(.*\)";$/\1/p'; }
+
+# One line in place of hundreds: a dot for each package; all of it if it fails.
+progress() {
+    local line seen=0 all=
+    while IFS= read -r line; do
+        all+=$line$'\n'
+        seen=$((seen + 1))
+        if [ $((seen % 25)) = 0 ]; then printf . >&2; fi
+    done
+    echo >&2
+    if [[ $all != *'Base system installed successfully'* ]]; then
+        engine_say "$(tail -n 20 <<<"$all")"
+        engine_say "debootstrap failed"
+        return 1
+    fi
+}
