@@ -144,12 +144,20 @@ many() {
 check_refusals() {
     local user=$1
     key=$work/other check "a stranger's key is refused" refused ssh_as "$user" true
-    as_root sh -c "umask 077 && cat '$work/other.pub' >'$trust/new' && mv '$trust/new' '$trust/authorized_keys'"
+    write_trust authorized_keys "$work/other.pub"
     check "a key taken away is refused at once" refused ssh_as "$user" true
     key=$work/other check "a key given is good at once" ssh_as "$user" true
-    as_root cp "$work/other.pub" "$trust/revoked_keys"
+    write_trust revoked_keys "$work/other.pub"
     key=$work/other check "a revoked key is refused at once" refused ssh_as "$user" true
-    as_root sh -c ": >'$trust/revoked_keys'; cat '$work/id.pub' >'$trust/authorized_keys'"
+    write_trust revoked_keys /dev/null
+    write_trust authorized_keys "$work/id.pub"
+}
+# As the host does it: a new file of the owner's takes the name.
+write_trust() {
+    as_root cp "$2" "$trust/new"
+    as_root chmod 0600 "$trust/new"
+    as_root chown --reference="$trust" "$trust/new"
+    as_root mv "$trust/new" "$trust/$1"
 }
 
 check_restart() {
@@ -192,15 +200,15 @@ case_environment() {
     docker exec -u nobody "$id" ln -s /tmp/mine /var/lib/lace-ssh/environment
     check "nor through a link" equals "$(ssh_as vscode 'echo "${PLANTED-no}"')" no
     docker exec -u root "$id" rm /var/lib/lace-ssh/environment
-    docker exec -u vscode "$id" sh -c 'cat >/var/lib/lace-ssh/environment' <<'EOF'
+    docker exec -i -u vscode "$id" sh -c 'cat >/var/lib/lace-ssh/environment' <<'EOF'
 export HOME='/nowhere'
 export USER='nobody'
 export PATH='/opt/probed/bin:/usr/bin:/bin'
 export REMOTE='it'\''s
 two lines'
 EOF
-    docker exec -u vscode "$id" true
-    check "the account's own file is" equals "$(ssh_as vscode 'printf "%s|" "${PATH%%:*}" "$HOME" "$USER"')" "/opt/probed/bin|/home/vscode|vscode|"
+    check "the account's own file is" equals "$(ssh_as vscode 'printf "%s|" "${PATH%%:*}" "$HOME" "$USER" "$REMOTE"')" \
+        $'/opt/probed/bin|/home/vscode|vscode|it\'s\ntwo lines|'
     docker exec -u vscode "$id" sh -c 'echo "export BROKEN='"'"'" >/var/lib/lace-ssh/environment'
     check "a damaged file locks nobody out" equals "$(ssh_as vscode 'echo "${PATH%%:*}"')" /opt/tools/bin
 }
