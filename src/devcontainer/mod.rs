@@ -1,8 +1,30 @@
 //! `devcontainer.json`: read it, and edit it as text → text. Pure: no file is opened below this module.
+//!
+//! An edit goes one way: `document` (what is there) → `wiring`/`unwiring` (what should be) →
+//! `sequence`, `removal`, `style` (where and how a person would write it) → `plan` → `guard`.
 
 pub mod find;
 pub mod id;
 pub mod options;
+mod command;
+pub mod dialect;
+pub mod document;
+mod edited;
+mod guard;
+pub mod member;
+pub mod mount;
+mod plan;
 pub mod problem;
+pub mod publish;
+mod removal;
+mod sequence;
+pub mod style;
+pub mod unwiring;
+pub mod wiring;
 
+pub use command::{INITIALIZE, POST_START};
+pub use document::Document;
+pub use edited::{Edited, Explanation, Modified};
 pub use problem::Problem;
+pub use unwiring::{unwire, unwire_with};
+pub use wiring::{Wiring, wire};

@@ -1,0 +1,192 @@
+//! The dialect of `devcontainer.json`: JSON, comments and trailing commas, nothing else.
+//!
+//! Owns which text is refused and in which words. It knows nothing of what the members mean.
+
+use jsonc_parser::errors::{ParseError, ParseErrorKind};
+use jsonc_parser::tokens::{Token, TokenAndRange};
+use jsonc_parser::{ParseOptions, ParseStringErrorKind};
+
+use super::Problem;
+
+/// The largest file that is read, in bytes.
+pub const LARGEST: usize = 1024 * 1024;
+
+/// Exactly what VS Code and the devcontainer CLI both accept.
+pub(super) fn options() -> ParseOptions {
+    // Every field by hand: a new version of the parser adds loose options that are on by default.
+    ParseOptions {
+        allow_comments: true,
+        allow_loose_object_property_names: false,
+        allow_trailing_commas: true,
+        allow_missing_commas: false,
+        allow_single_quoted_strings: false,
+        allow_hexadecimal_numbers: false,
+        allow_unary_plus_numbers: false,
+        allow_bare_decimal_point_numbers: false,
+        allow_non_finite_numbers: false,
+        allow_extended_string_escapes: false,
+    }
+}
+
+/// The text of a file, if it is UTF-8 and of a size that anybody would write by hand.
+pub fn decode(bytes: &[u8]) -> Result<&str, Problem> {
+    if bytes.len() > LARGEST {
+        return Err(too_large(bytes.len()));
+    }
+    if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
+        return Err(Problem::whole("the file is UTF-16, not UTF-8").with_hint("save it as UTF-8"));
+    }
+    std::str::from_utf8(bytes).map_err(|error| {
+        // The valid part and one stand-in character, so that the position can be drawn.
+        let valid = error.valid_up_to();
+        let mut shown = String::from_utf8_lossy(&bytes[..valid]).into_owned();
+        shown.push('\u{fffd}');
+        let byte = bytes.get(valid).copied().unwrap_or_default();
+        let message = format!("the byte 0x{byte:02x} is not valid UTF-8");
+        Problem::at(&shown, valid..shown.len(), message).with_hint("save the file as UTF-8")
+    })
+}
+
+pub(super) fn too_large(bytes: usize) -> Problem {
+    Problem::whole(format!(
+        "the file has {bytes} bytes; more than {LARGEST} is no devcontainer.json"
+    ))
+}
+
+/// What the parser lets through and VS Code does not: control characters in strings, odd white
+/// space between tokens.
+pub(super) fn check_tokens(body: &str, tokens: &[TokenAndRange<'_>]) -> Result<(), Problem> {
+    let mut end = 0;
+    for token in tokens {
+        check_space(body, end, token.range.start)?;
+        end = token.range.end;
+        if let Token::String(_) = token.token {
+            let raw = &body.as_bytes()[token.range.start..token.range.end];
+            if let Some(found) = raw.iter().position(|byte| *byte < 0x20) {
+                let at = token.range.start + found;
+                let message = format!(
+                    "the string holds the control character U+{:04X} as it is",
+                    raw[found]
+                );
+                return Err(Problem::at(body, at..at + 1, message)
+                    .with_hint(format!("write it as \\u{:04x}", raw[found])));
+            }
+        }
+    }
+    check_space(body, end, body.len())
+}
+
+fn check_space(body: &str, start: usize, end: usize) -> Result<(), Problem> {
+    let odd = body[start..end]
+        .char_indices()
+        .find(|(_, c)| !matches!(c, ' ' | '\t' | '\n' | '\r'));
+    let Some((found, c)) = odd else {
+        return Ok(());
+    };
+    let at = start + found;
+    let message = format!("U+{:04X} is not white space in JSON", u32::from(c));
+    Err(Problem::at(body, at..at + c.len_utf8(), message)
+        .with_hint("replace it with an ordinary space"))
+}
+
+const READS_NOTHING: &str = "the devcontainer CLI would silently read nothing of it";
+
+/// The parser's error in our words, with the fix.
+pub(super) fn explain(body: &str, error: &ParseError) -> Problem {
+    use ParseErrorKind as Kind;
+    let range = error.range().start..error.range().end;
+    let (message, hint) = match error.kind() {
+        Kind::SingleQuotedStringsNotAllowed => (
+            "single quotes are JSON5, not JSON".into(),
+            format!("use double quotes; {READS_NOTHING}"),
+        ),
+        Kind::ExpectedStringObjectProperty | Kind::UnexpectedWord => {
+            let word = &body[range.clone()];
+            return word_problem(body, range.clone(), word, error.kind());
+        }
+        Kind::HexadecimalNumbersNotAllowed
+        | Kind::UnaryPlusNumbersNotAllowed
+        | Kind::BareDecimalPointNumbersNotAllowed
+        | Kind::NonFiniteNumbersNotAllowed => (
+            "this way to write a number is JSON5, not JSON".into(),
+            format!("write a plain decimal number; {READS_NOTHING}"),
+        ),
+        Kind::String(kind) => string_problem(kind),
+        Kind::ExpectedComma => (
+            "a comma is missing here".into(),
+            "add a comma after the value".into(),
+        ),
+        Kind::MultipleRootJsonValues => (
+            "there is more text after the end of the document".into(),
+            "keep one object in the file".into(),
+        ),
+        Kind::NestingDepthExceeded => (
+            "nested too deeply".into(),
+            "no devcontainer.json needs hundreds of levels".into(),
+        ),
+        Kind::UnterminatedObject => ("this object is not closed".into(), "add a `}`".into()),
+        Kind::UnterminatedArray => ("this array is not closed".into(), "add a `]`".into()),
+        Kind::UnterminatedCommentBlock => (
+            "this comment is not closed".into(),
+            "close it with `*/`".into(),
+        ),
+        Kind::ExpectedColonAfterObjectKey => (
+            "a colon must follow the name of a member".into(),
+            "write it as \"name\": value".into(),
+        ),
+        Kind::ExpectedObjectValue => (
+            "a value must follow the colon".into(),
+            "write it as \"name\": value".into(),
+        ),
+        Kind::UnexpectedComma => (
+            "there is no value before this comma".into(),
+            "take the comma out".into(),
+        ),
+        other => (lower_first(&other.to_string()), "mend the syntax".into()),
+    };
+    Problem::at(body, range, message).with_hint(hint)
+}
+
+fn word_problem(
+    body: &str,
+    range: std::ops::Range<usize>,
+    word: &str,
+    kind: &ParseErrorKind,
+) -> Problem {
+    let named = matches!(kind, ParseErrorKind::ExpectedStringObjectProperty);
+    let message = if named {
+        format!("the name {word} has no quotes, which is JSON5, not JSON")
+    } else {
+        format!("{word} is not a JSON value")
+    };
+    Problem::at(body, range, message).with_hint(format!("put it in double quotes; {READS_NOTHING}"))
+}
+
+fn string_problem(kind: &ParseStringErrorKind) -> (String, String) {
+    match kind {
+        ParseStringErrorKind::UnterminatedStringLiteral => (
+            "this string is not closed".into(),
+            "close it with a double quote".into(),
+        ),
+        ParseStringErrorKind::InvalidUnicodeEscapeSequence(escape) => (
+            format!("\\u{} alone is half of a character", escape.trim()),
+            "write the character itself, or both halves of the pair".into(),
+        ),
+        ParseStringErrorKind::ExpectedFourHexDigits => (
+            "\\u needs four hexadecimal digits".into(),
+            "write it as \\u00e9".into(),
+        ),
+        _ => (
+            "this escape is not JSON".into(),
+            r#"JSON knows \" \\ \/ \b \f \n \r \t and \uXXXX"#.into(),
+        ),
+    }
+}
+
+fn lower_first(text: &str) -> String {
+    let mut chars = text.chars();
+    match chars.next() {
+        Some(first) => first.to_lowercase().chain(chars).collect(),
+        None => String::new(),
+    }
+}

@@ -1,0 +1,178 @@
+//! The guard: no edited text leaves this crate without having been read again.
+//!
+//! Owns the checks between a plan and its result. It trusts neither the planner nor the splicing:
+//! the text outside the planned ranges must be the same, the result must parse, say exactly what
+//! was intended, and still hold every comment that was not taken out with its element.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use jsonc_parser::ast::Value as Node;
+use serde_json::Value;
+
+use super::Problem;
+use super::document::{Document, to_value};
+use super::sequence::Splice;
+
+/// What must come of an edit.
+#[derive(Default)]
+pub(super) struct Intent {
+    /// For each member of the root that is touched: its value, or that it is gone.
+    pub(super) members: BTreeMap<String, Option<Value>>,
+    /// Stretches of the old body whose comments go with what they belong to.
+    pub(super) dropped: Vec<Range<usize>>,
+}
+
+/// The body with all splices, which must be in order and apart from each other.
+pub(super) fn apply(body: &str, splices: &[Splice]) -> Result<String, Problem> {
+    let mut edited = String::with_capacity(body.len() + 1024);
+    let mut taken = 0;
+    for splice in splices {
+        let kept = body.get(taken..splice.range.start);
+        let (Some(kept), true) = (kept, splice.range.start <= splice.range.end) else {
+            return Err(refuse("two planned changes overlap"));
+        };
+        edited.push_str(kept);
+        edited.push_str(&splice.text);
+        taken = splice.range.end;
+    }
+    match body.get(taken..) {
+        Some(rest) => edited.push_str(rest),
+        None => return Err(refuse("a planned change lies outside the file")),
+    }
+    Ok(edited)
+}
+
+/// Checks `edited` against the plan that it came from.
+pub(super) fn check(
+    before: &Document<'_>,
+    splices: &[Splice],
+    edited: &str,
+    intent: &Intent,
+) -> Result<(), Problem> {
+    check_rest(before.body(), splices, edited)?;
+    let after = Document::parse(edited)
+        .map_err(|problem| refuse(&format!("the result cannot be read ({problem})")))?;
+    check_values(before, &after, intent)?;
+    check_comments(before, &after, splices, intent)
+}
+
+/// Outside the planned ranges every byte is where it was.
+fn check_rest(body: &str, splices: &[Splice], edited: &str) -> Result<(), Problem> {
+    let changed = || refuse("text outside the planned changes is not the same");
+    let mut rest = edited;
+    let mut taken = 0;
+    for splice in splices {
+        let kept = body.get(taken..splice.range.start).ok_or_else(changed)?;
+        rest = rest.strip_prefix(kept).ok_or_else(changed)?;
+        rest = rest
+            .strip_prefix(splice.text.as_str())
+            .ok_or_else(changed)?;
+        taken = splice.range.end;
+    }
+    if body.get(taken..) == Some(rest) {
+        Ok(())
+    } else {
+        Err(changed())
+    }
+}
+
+/// Every member of the root says what it said, or what was intended.
+fn check_values(
+    before: &Document<'_>,
+    after: &Document<'_>,
+    intent: &Intent,
+) -> Result<(), Problem> {
+    let differs = |name: &str| refuse(&format!("\"{name}\" would not have the intended value"));
+    let mut new = untouched(after, intent);
+    for (name, old) in untouched(before, intent) {
+        match new.next() {
+            Some((found, value)) if found == name && same(old, value) => {}
+            _ => return Err(differs(name)),
+        }
+    }
+    if let Some((name, _)) = new.next() {
+        return Err(differs(name));
+    }
+    for (name, wanted) in &intent.members {
+        let members = after.root().properties.iter();
+        let named = members.filter(|member| member.name.as_str() == name);
+        let found: Vec<Value> = named.map(|member| to_value(&member.value)).collect();
+        if found.as_slice() != wanted.as_slice() {
+            return Err(differs(name));
+        }
+    }
+    Ok(())
+}
+
+/// The members of the root that are to stay as they are.
+fn untouched<'d, 't>(
+    document: &'d Document<'t>,
+    intent: &'d Intent,
+) -> impl Iterator<Item = (&'d str, &'d Node<'t>)> {
+    let members = document.root().properties.iter();
+    let named = members.map(|member| (member.name.as_str(), &member.value));
+    named.filter(|(name, _)| !intent.members.contains_key(*name))
+}
+
+/// Two values say the same, member by member in the same order.
+fn same(a: &Node<'_>, b: &Node<'_>) -> bool {
+    match (a, b) {
+        (Node::StringLit(a), Node::StringLit(b)) => a.value == b.value,
+        (Node::NumberLit(a), Node::NumberLit(b)) => a.value == b.value,
+        (Node::BooleanLit(a), Node::BooleanLit(b)) => a.value == b.value,
+        (Node::NullKeyword(_), Node::NullKeyword(_)) => true,
+        (Node::Array(a), Node::Array(b)) => {
+            a.elements.len() == b.elements.len()
+                && a.elements.iter().zip(&b.elements).all(|(a, b)| same(a, b))
+        }
+        (Node::Object(a), Node::Object(b)) => {
+            let pairs = a.properties.iter().zip(&b.properties);
+            a.properties.len() == b.properties.len()
+                && pairs
+                    .into_iter()
+                    .all(|(a, b)| a.name.as_str() == b.name.as_str() && same(&a.value, &b.value))
+        }
+        _ => false,
+    }
+}
+
+/// Every comment that does not go with its element is still there, in order.
+fn check_comments(
+    before: &Document<'_>,
+    after: &Document<'_>,
+    splices: &[Splice],
+    intent: &Intent,
+) -> Result<(), Problem> {
+    let inside = |outer: &Range<usize>, inner: &Range<usize>| {
+        outer.start <= inner.start && inner.end <= outer.end
+    };
+    let mut found = after
+        .comments(0..after.body().len())
+        .map(|mark| mark.range());
+    for comment in before.comments(0..before.body().len()) {
+        let range = comment.range();
+        let goes = intent.dropped.iter().any(|dropped| inside(dropped, &range))
+            && splices.iter().any(|splice| inside(&splice.range, &range));
+        let text = &before.body()[range];
+        if !goes && !found.any(|new| same_comment(text, &after.body()[new])) {
+            let lost = text.lines().next().unwrap_or_default();
+            return Err(refuse(&format!("the comment `{lost}` would be lost")));
+        }
+    }
+    Ok(())
+}
+
+/// A comment that is moved in or out with its value keeps all but its lines' indentation.
+fn same_comment(old: &str, new: &str) -> bool {
+    old == new
+        || old
+            .lines()
+            .map(str::trim_start)
+            .eq(new.lines().map(str::trim_start))
+}
+
+fn refuse(check: &str) -> Problem {
+    Problem::whole(format!("the planned edit was refused: {check}"))
+        .with_hint("the file was left as it is; please report this with the file")
+}

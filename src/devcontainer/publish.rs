@@ -1,0 +1,101 @@
+//! Published ports in `runArgs` and `appPort`: what is published already, and what is ours.
+//!
+//! Pure values; where an argument stands in the text is not known here.
+
+/// The argument that publishes sshd's port on a free port of the loopback interface.
+pub fn publish(port: u16) -> String {
+    format!("--publish=127.0.0.1::{port}")
+}
+
+/// One `-p` or `--publish` among the arguments.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Published<'a> {
+    /// The numbers of the arguments it is made of: one, or a flag and its value.
+    pub(super) first: usize,
+    pub(super) last: usize,
+    spec: &'a str,
+}
+
+/// Every `-p` and `--publish` among the arguments of `docker run`, in any spelling.
+pub(super) fn published<'a>(arguments: &[&'a str]) -> Vec<Published<'a>> {
+    let mut found = Vec::new();
+    let mut i = 0;
+    while i < arguments.len() {
+        let argument = arguments[i];
+        let attached = argument.strip_prefix("--publish=").or_else(|| {
+            argument
+                .strip_prefix("-p")
+                .map(|spec| spec.trim_start_matches('='))
+        });
+        let (spec, last) = match attached {
+            Some(spec) if !spec.is_empty() => (Some(spec), i),
+            Some(_) => (arguments.get(i + 1).copied(), i + 1),
+            None if argument == "--publish" => (arguments.get(i + 1).copied(), i + 1),
+            None => (None, i),
+        };
+        if let Some(spec) = spec {
+            found.push(Published {
+                first: i,
+                last,
+                spec,
+            });
+        }
+        i = last + 1;
+    }
+    found
+}
+
+impl Published<'_> {
+    /// Publishes this port of the container.
+    pub(super) fn is_of(&self, port: u16) -> bool {
+        publishes(self.spec, port)
+    }
+}
+
+/// Whether `[[address:]host port:]container port[/protocol]` publishes this TCP port.
+pub(super) fn publishes(spec: &str, port: u16) -> bool {
+    let (ports, protocol) = spec.split_once('/').unwrap_or((spec, "tcp"));
+    let container = ports.rsplit(':').next().unwrap_or_default();
+    let (first, last) = container.split_once('-').unwrap_or((container, container));
+    match (first.parse::<u16>(), last.parse::<u16>()) {
+        (Ok(first), Ok(last)) => protocol == "tcp" && (first..=last).contains(&port),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_spelling_is_seen() {
+        for arguments in [
+            &["--publish=127.0.0.1::2222"][..],
+            &["--init", "--publish", "127.0.0.1:2200:2222/tcp"],
+            &["-p", "2222"],
+            &["-p2222:2222"],
+            &["-p=[::1]::2222"],
+            &["-p", "2220-2230:2220-2230"],
+        ] {
+            let found = published(arguments);
+            assert!(found.len() == 1 && found[0].is_of(2222), "{arguments:?}");
+        }
+    }
+
+    #[test]
+    fn others_are_not_ours() {
+        for arguments in [
+            &["--publish-all"][..],
+            &["-p", "127.0.0.1:2222:22"],
+            &["-p", "2222/udp"],
+            &["--pid=host"],
+            &["-p"],
+            &["--name", "2222"],
+        ] {
+            assert!(
+                !published(arguments).iter().any(|p| p.is_of(2222)),
+                "{arguments:?}"
+            );
+        }
+    }
+}

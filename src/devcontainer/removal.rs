@@ -1,0 +1,196 @@
+//! Taking items out of a sequence, with their own comments and commas and no others.
+//!
+//! The counterpart of `Sequence::insert`: what that put in, this takes out to the byte.
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+
+use super::document::MarkKind;
+use super::problem::line_start;
+use super::sequence::{Sequence, Splice};
+use super::style::{begins_line, breaks};
+
+impl Sequence<'_, '_> {
+    /// Takes the items numbered in `gone` out.
+    pub(super) fn remove(&self, gone: &BTreeSet<usize>) -> Vec<Splice> {
+        let mut splices = Vec::new();
+        let mut i = 0;
+        while i < self.items.len() {
+            if !gone.contains(&i) {
+                i += 1;
+                continue;
+            }
+            let mut last = i;
+            while gone.contains(&(last + 1)) && last + 1 < self.items.len() {
+                last += 1;
+            }
+            self.remove_run(i, last, &mut splices);
+            i = last + 1;
+        }
+        splices
+    }
+
+    /// Takes out the neighbours `first..=last`.
+    fn remove_run(&self, first: usize, last: usize, splices: &mut Vec<Splice>) {
+        let mut cuts: Vec<Range<usize>> = Vec::new();
+        for i in first..=last {
+            let mut cut = self.items[i].lead..self.items[i].done;
+            if let Some(comma) = self.leading_comma(i).filter(|_| i > first) {
+                cut.start = cut.start.min(comma);
+            }
+            match cuts.last_mut() {
+                // A comment that is nobody's own stands between the two and stays.
+                Some(before) if self.is_bare(before.end..cut.start) => before.end = cut.end,
+                _ => cuts.push(cut),
+            }
+        }
+        let count = cuts.len();
+        for (i, cut) in cuts.into_iter().enumerate() {
+            let opens = i == 0 && first == 0;
+            let closes = i + 1 == count && last + 1 == self.items.len();
+            splices.push(Splice::delete(self.widen(cut, first, last, opens, closes)));
+        }
+        self.mend_commas(first, last, splices);
+    }
+
+    /// Only white space and commas lie in `range`.
+    fn is_bare(&self, range: Range<usize>) -> bool {
+        range.start <= range.end && self.document.comments(range).next().is_none()
+    }
+
+    /// The cut with the white space that goes with it.
+    fn widen(
+        &self,
+        cut: Range<usize>,
+        first: usize,
+        last: usize,
+        opens: bool,
+        closes: bool,
+    ) -> Range<usize> {
+        let body = self.body();
+        if opens && closes && breaks(&body[self.inside.clone()]) == 0 {
+            return self.empty_line(cut);
+        }
+        let start = match self.leading_comma(first) {
+            Some(comma) => cut.start.min(comma),
+            None => cut.start,
+        };
+        let begins = begins_line(body, start);
+        let rest = &body[cut.end..];
+        let spaces = rest.len() - rest.trim_start_matches([' ', '\t']).len();
+        let line_end = cut.end + spaces;
+        let ends = body[line_end..].starts_with(['\n', '\r']);
+        if begins && ends {
+            return self.whole_lines(start, line_end, opens);
+        }
+        let next = self.items.get(last + 1).filter(|_| !closes);
+        match next {
+            Some(next) if !ends && breaks(&body[cut.end..next.lead]) == 0 => cut.start..next.lead,
+            Some(_) if opens => cut.start..cut.end,
+            _ => self.back_to_the_previous(first, start)..cut.end,
+        }
+    }
+
+    /// The only item of a container on one line.
+    fn empty_line(&self, cut: Range<usize>) -> Range<usize> {
+        let body = self.body();
+        let comments =
+            !self.is_bare(self.inside.start..cut.start) || !self.is_bare(cut.end..self.inside.end);
+        if comments {
+            let ahead = &body[self.inside.start..cut.start];
+            cut.start - (ahead.len() - ahead.trim_end().len())..cut.end
+        } else if self.is_object {
+            self.inside.clone()
+        } else {
+            cut.start..self.inside.end
+        }
+    }
+
+    /// Lines from that of `start` to the one that ends at `line_end`, and a blank line too many.
+    fn whole_lines(&self, start: usize, line_end: usize, opens: bool) -> Range<usize> {
+        let body = self.body();
+        let from = line_start(body, start);
+        let to = after_break(body, line_end);
+        let blank_above = self.blank_line_above(from);
+        let below = &body[to..];
+        let blank_below = below
+            .trim_start_matches([' ', '\t'])
+            .starts_with(['\n', '\r']);
+        let closes_below = below.trim_start().starts_with(['}', ']'])
+            && to + (below.len() - below.trim_start().len()) == self.inside.end;
+        match blank_above {
+            Some(above) if blank_below || closes_below => above..to,
+            None if opens && blank_below && self.is_bare(self.inside.start..from) => {
+                let spaces = below.len() - below.trim_start_matches([' ', '\t']).len();
+                from..after_break(body, to + spaces)
+            }
+            _ => from..to,
+        }
+    }
+
+    /// Where the line above `from` begins, if it is blank.
+    fn blank_line_above(&self, from: usize) -> Option<usize> {
+        let body = self.body();
+        let above = body[..from]
+            .strip_suffix('\n')
+            .map(|b| b.strip_suffix('\r').unwrap_or(b));
+        let above = above.or_else(|| body[..from].strip_suffix('\r'))?;
+        let begin = line_start(body, above.len());
+        let inside = begin > self.inside.start;
+        (inside && above[begin..].trim().is_empty()).then_some(begin)
+    }
+
+    /// Back over the white space before `start`, but never up to the end of a line comment.
+    fn back_to_the_previous(&self, first: usize, start: usize) -> usize {
+        let body = self.body();
+        let trimmed = body[..start].trim_end().len().max(self.inside.start);
+        let trimmed = match first.checked_sub(1) {
+            Some(prev) if self.leading_comma(first).is_none() => {
+                trimmed.max(self.items[prev].end())
+            }
+            _ => trimmed,
+        };
+        let behind_line_comment = self
+            .document
+            .comments(self.inside.start..trimmed)
+            .last()
+            .is_some_and(|mark| mark.end() == trimmed && mark.kind == MarkKind::LineComment);
+        if behind_line_comment { start } else { trimmed }
+    }
+
+    /// The last item left has a comma exactly if the last item had one.
+    fn mend_commas(&self, first: usize, last: usize, splices: &mut Vec<Splice>) {
+        if last + 1 < self.items.len() {
+            if self.leading_comma(last + 1).is_none() {
+                delete_comma(self.items[last].comma, splices);
+            } else if first == 0 {
+                delete_comma(self.items[last].comma, splices);
+            }
+            return;
+        }
+        let trailing = self.items[last].comma;
+        if trailing.is_none() || self.leading_comma(first).is_some() {
+            if let Some(prev) = first.checked_sub(1) {
+                delete_comma(self.items[prev].comma, splices);
+            }
+        }
+        delete_comma(trailing, splices);
+    }
+}
+
+/// Takes a comma out, unless it has gone already.
+fn delete_comma(comma: Option<usize>, splices: &mut Vec<Splice>) {
+    let Some(comma) = comma else { return };
+    if !splices.iter().any(|splice| splice.range.contains(&comma)) {
+        splices.push(Splice::delete(comma..comma + 1));
+    }
+}
+
+fn after_break(body: &str, at: usize) -> usize {
+    let rest = &body[at..];
+    at + if rest.starts_with("\r\n") {
+        2
+    } else {
+        usize::from(!rest.is_empty())
+    }
+}

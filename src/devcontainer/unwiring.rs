@@ -1,0 +1,312 @@
+//! What `remove` takes out of a `devcontainer.json`: exactly what `setup` put in.
+//!
+//! Ours is recognised by what it says, not by where it stands, so that it is found after any
+//! reformatting. Where the bytes from before `setup` are known and nothing else has changed, the
+//! caller puts those back instead.
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+
+use jsonc_parser::ast::{Object, ObjectProp, Value as Node};
+use serde_json::Value;
+
+use super::Problem;
+use super::command::{Call, Command, INITIALIZE_COMMAND, POST_START_COMMAND};
+use super::document::{Document, range_of, to_value};
+use super::edited::{Edited, Modified};
+use super::member::{unwrap, wrong_type};
+use super::mount::{self, Owner};
+use super::plan::{Plan, Step, lines};
+use super::publish::publish;
+use super::sequence::Sequence;
+use super::style::{Shape, Style};
+use super::wiring::{DEFAULT_PORT, arguments, our_features, port_of};
+
+const WHY: &str = "was put in by lace-ssh setup";
+
+/// Takes out what [`wire`](super::wire) put in. What somebody has changed by hand since stays, and
+/// is told in [`Edited::modified`].
+pub fn unwire(text: &str) -> Result<Edited, Problem> {
+    unwire_with(text, |_| false)
+}
+
+/// Like [`unwire`]; `drop` is asked about every piece that was changed by hand, and says whether
+/// it goes too.
+pub fn unwire_with(text: &str, drop: impl Fn(&Modified) -> bool) -> Result<Edited, Problem> {
+    let document = Document::parse(text)?;
+    let style = Style::of(&document);
+    let plan = Plan::new(&document, &style);
+    let mut unwiring = Unwiring {
+        plan,
+        drop: &drop,
+        gone: BTreeSet::new(),
+    };
+    let port = unwiring.features()?;
+    unwiring.mounts()?;
+    unwiring.ports(port)?;
+    for command in [INITIALIZE_COMMAND, POST_START_COMMAND] {
+        unwiring.lifecycle(command)?;
+    }
+    unwiring.finish()
+}
+
+struct Unwiring<'d, 't, 'f> {
+    plan: Plan<'d, 't>,
+    drop: &'f dyn Fn(&Modified) -> bool,
+    /// The members of the root that go as a whole.
+    gone: BTreeSet<usize>,
+}
+
+impl<'d, 't> Unwiring<'d, 't, '_> {
+    /// The Feature; hands back the port that it was set to.
+    fn features(&mut self) -> Result<u16, Problem> {
+        let document = self.plan.document;
+        let Some(found) = document.member("features")? else {
+            return Ok(DEFAULT_PORT);
+        };
+        let Node::Object(object) = &found.value else {
+            return Err(wrong_type(document, found, "an object"));
+        };
+        let ours = our_features(object);
+        let port = ours
+            .first()
+            .and_then(|feature| port_of(feature))
+            .unwrap_or(DEFAULT_PORT);
+        let mut gone = BTreeSet::new();
+        for (i, feature) in object.properties.iter().enumerate() {
+            if !ours.iter().any(|ours| std::ptr::eq(*ours, feature)) {
+                continue;
+            }
+            let path = ["features", feature.name.as_str()];
+            let range = feature.range.start..feature.range.end;
+            if is_plain(&feature.value) || self.asked(&path, range, "it has options of yours") {
+                gone.insert(i);
+            }
+        }
+        let sequence = Sequence::of_object(document, self.plan.style, object);
+        let names: Vec<&str> = object.properties.iter().map(|p| p.name.as_str()).collect();
+        let mut value = to_value(&found.value);
+        if let Value::Object(features) = &mut value {
+            features.retain(|name, _| !gone.iter().any(|i| names[*i] == name));
+        }
+        let paths = gone.iter().map(|i| names[*i]).collect();
+        self.take(found, &sequence, &gone, paths, value, Shape::Lines);
+        Ok(port)
+    }
+
+    fn mounts(&mut self) -> Result<(), Problem> {
+        let document = self.plan.document;
+        let Some(found) = document.member("mounts")? else {
+            return Ok(());
+        };
+        let Node::Array(array) = &found.value else {
+            return Err(wrong_type(document, found, "an array"));
+        };
+        let mut gone = BTreeSet::new();
+        for (i, element) in array.elements.iter().enumerate() {
+            let path = ["mounts", &i.to_string()];
+            let range = range_of(element);
+            let is_gone = match mount::owner(&to_value(element)) {
+                Some(Owner::Ours) => true,
+                Some(Owner::Extended) => self.asked(&path, range, "it has options of yours"),
+                Some(Owner::Outdated) => {
+                    self.asked(&path, range, "it is not the mount that setup writes")
+                }
+                _ => false,
+            };
+            if is_gone {
+                gone.insert(i);
+            }
+        }
+        let sequence = Sequence::of_array(document, self.plan.style, array);
+        self.take_elements(found, &array.elements, &sequence, &gone, Shape::Lines);
+        Ok(())
+    }
+
+    fn ports(&mut self, port: u16) -> Result<(), Problem> {
+        let document = self.plan.document;
+        let Some(found) = document.member("runArgs")? else {
+            return Ok(());
+        };
+        let (array, arguments) = arguments(document, found)?;
+        let ours = publish(port);
+        let numbered = arguments.iter().enumerate();
+        let gone = numbered
+            .filter(|(_, argument)| **argument == ours)
+            .map(|(i, _)| i)
+            .collect();
+        let sequence = Sequence::of_array(document, self.plan.style, array);
+        self.take_elements(found, &array.elements, &sequence, &gone, Shape::Inline);
+        Ok(())
+    }
+
+    fn lifecycle(&mut self, command: Command) -> Result<(), Problem> {
+        let document = self.plan.document;
+        let Some(found) = document.member(command.member)? else {
+            return Ok(());
+        };
+        match &found.value {
+            Node::StringLit(_) | Node::Array(_) => {
+                let range = found.range.start..found.range.end;
+                if self.is_gone(command, &[command.member], &found.value, range) {
+                    self.take_member(found);
+                }
+                Ok(())
+            }
+            Node::Object(object) => {
+                self.lifecycle_members(command, found, object);
+                Ok(())
+            }
+            _ => Err(wrong_type(
+                document,
+                found,
+                "a string, an array or an object",
+            )),
+        }
+    }
+
+    fn lifecycle_members(
+        &mut self,
+        command: Command,
+        found: &ObjectProp<'t>,
+        object: &'d Object<'t>,
+    ) {
+        let mut gone = BTreeSet::new();
+        for (i, member) in object.properties.iter().enumerate() {
+            let path = [command.member, member.name.as_str()];
+            let range = member.range.start..member.range.end;
+            if self.is_gone(command, &path, &member.value, range) {
+                gone.insert(i);
+            }
+        }
+        let only = gone.first().copied().filter(|_| gone.len() == 1);
+        if let Some(only) = only {
+            if unwrap(&mut self.plan, command.member, object, only, WHY) {
+                return;
+            }
+        }
+        let sequence = Sequence::of_object(self.plan.document, self.plan.style, object);
+        let mut value = to_value(&found.value);
+        let names: Vec<&str> = gone
+            .iter()
+            .map(|i| object.properties[*i].name.as_str())
+            .collect();
+        if let Value::Object(members) = &mut value {
+            members.retain(|name, _| !names.contains(&name.as_str()));
+        }
+        self.take(found, &sequence, &gone, names, value, Shape::Lines);
+    }
+
+    /// Whether a command goes: it is ours, or was changed by hand and may go.
+    fn is_gone(
+        &mut self,
+        command: Command,
+        path: &[&str],
+        node: &Node<'_>,
+        range: Range<usize>,
+    ) -> bool {
+        match command.call(&to_value(node)) {
+            Call::Ours => true,
+            Call::None => false,
+            Call::Accepted | Call::Outdated | Call::Incomplete => {
+                self.asked(path, range, "it is not the command that setup writes")
+            }
+        }
+    }
+
+    /// Notes a piece that was changed by hand, unless it may go.
+    fn asked(&mut self, path: &[&str], range: Range<usize>, reason: &'static str) -> bool {
+        let body = self.plan.document.body();
+        let modified = Modified {
+            path: path.iter().map(|step| (*step).to_owned()).collect(),
+            reason,
+            text: body[range.clone()].to_owned(),
+            lines: lines(body, range),
+        };
+        let goes = (self.drop)(&modified);
+        if !goes {
+            self.plan.modified.push(modified);
+        }
+        goes
+    }
+
+    fn take_elements(
+        &mut self,
+        found: &ObjectProp<'t>,
+        elements: &[Node<'_>],
+        sequence: &Sequence<'_, '_>,
+        gone: &BTreeSet<usize>,
+        made: Shape,
+    ) {
+        let kept = elements
+            .iter()
+            .enumerate()
+            .filter(|(i, _)| !gone.contains(i));
+        let value = Value::Array(kept.map(|(_, element)| to_value(element)).collect());
+        let numbers: Vec<String> = gone.iter().map(usize::to_string).collect();
+        let names = numbers.iter().map(String::as_str).collect();
+        self.take(found, sequence, gone, names, value, made);
+    }
+
+    /// Takes items out of a container; the container goes too if nothing is left and it has the
+    /// shape of one that setup made, rather than of an empty one that it filled.
+    fn take(
+        &mut self,
+        found: &ObjectProp<'t>,
+        sequence: &Sequence<'_, '_>,
+        gone: &BTreeSet<usize>,
+        names: Vec<&str>,
+        value: Value,
+        made: Shape,
+    ) {
+        if gone.is_empty() {
+            return;
+        }
+        let shape = if sequence.is_inline() {
+            Shape::Inline
+        } else {
+            Shape::Lines
+        };
+        if sequence.emptied_by(gone) && (shape == made || self.plan.style.one_line) {
+            return self.take_member(found);
+        }
+        let member = found.name.as_str();
+        let numbered = gone.iter().zip(names);
+        let steps = numbered.map(|(i, name)| {
+            Step::new(&[member, name], WHY).removing(sequence.items[*i].range.clone())
+        });
+        self.plan.remove(steps.collect(), sequence.remove(gone));
+        self.plan.intend(member, Some(value));
+    }
+
+    fn take_member(&mut self, found: &ObjectProp<'t>) {
+        let mut members = self.plan.document.root().properties.iter();
+        if let Some(number) = members.position(|member| member.range == found.range) {
+            self.gone.insert(number);
+        }
+    }
+
+    fn finish(mut self) -> Result<Edited, Problem> {
+        let document: &Document<'t> = self.plan.document;
+        let root = document.root();
+        let sequence = Sequence::of_object(document, self.plan.style, root);
+        let mut steps = Vec::new();
+        for number in &self.gone {
+            let member = &root.properties[*number];
+            let name = member.name.as_str();
+            let range = member.range.start..member.range.end;
+            steps.push(Step::new(&[name], WHY).removing(range));
+            self.plan.intend(name, None);
+        }
+        self.plan.remove(steps, sequence.remove(&self.gone));
+        self.plan.finish()
+    }
+}
+
+/// A Feature without options, or with the one that setup sets.
+fn is_plain(value: &Node<'_>) -> bool {
+    match value {
+        Node::Object(options) => options.properties.iter().all(|p| p.name.as_str() == "port"),
+        _ => false,
+    }
+}

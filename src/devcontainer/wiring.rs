@@ -1,0 +1,596 @@
+//! What `setup` puts into a `devcontainer.json`.
+//!
+//! Owns what is wanted and why; how it is written into the text is the business of `sequence`.
+//! `unwiring` is the way back.
+
+use jsonc_parser::ast::{Object, ObjectProp, Value as Node};
+use serde_json::{Map, Value, json};
+
+use super::Problem;
+use super::command::{Call, Command, INITIALIZE_COMMAND, POST_START_COMMAND};
+use super::document::{Document, kind_of, member, name_range, range_of, to_value};
+use super::edited::Edited;
+use super::member::{carry_comments, wrap, wrong_type};
+use super::mount::{self, MOUNT, Owner, TARGET};
+use super::plan::{Plan, Step};
+use super::problem::line_of;
+use super::publish::{publish, published, publishes};
+use super::sequence::{Piece, Sequence, Splice};
+use super::style::{Shape, Style, quoted};
+
+/// The port of sshd where the options name none.
+pub const DEFAULT_PORT: u16 = 2222;
+
+/// What varies from project to project.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wiring {
+    /// The key in `features`, such as "./lace-ssh" or a registry reference.
+    pub feature: String,
+    /// sshd's port in the container.
+    pub port: u16,
+}
+
+/// Puts everything that is missing in, and rewrites what is outdated.
+///
+/// Where nothing is missing the text comes back byte for byte.
+pub fn wire(text: &str, wiring: &Wiring) -> Result<Edited, Problem> {
+    let document = Document::parse(text)?;
+    let style = Style::of(&document);
+    let mut plan = Plan::new(&document, &style);
+    let mut absent = Vec::new();
+    let old_port = features(&mut plan, wiring, &mut absent)?;
+    mounts(&mut plan, &mut absent)?;
+    if document.member("dockerComposeFile")?.is_none() {
+        ports(&mut plan, wiring.port, old_port, &mut absent)?;
+    }
+    for command in [INITIALIZE_COMMAND, POST_START_COMMAND] {
+        lifecycle(&mut plan, command, &mut absent)?;
+    }
+    add_members(&mut plan, absent);
+    plan.finish()
+}
+
+/// A member that the root lacks.
+struct Absent {
+    name: &'static str,
+    value: Value,
+    shape: Shape,
+    reason: &'static str,
+}
+
+const WHY_FEATURE: &str = "installs sshd in the container and starts it";
+const WHY_PORT: &str = "tells the Feature the port of sshd";
+const WHY_MOUNT: &str = "brings the keys that may log in; the line never changes when keys rotate";
+const WHY_MOUNT_AGAIN: &str = "replaces an outdated lace mount";
+const WHY_ONE_MOUNT: &str = "one lace mount is enough";
+const WHY_PUBLISH: &str = "publishes sshd on a free port of this machine only";
+const WHY_PUBLISH_AGAIN: &str = "publishes the port that sshd has now";
+
+/// The Feature; hands back the port that it was set to before.
+fn features(
+    plan: &mut Plan<'_, '_>,
+    wiring: &Wiring,
+    absent: &mut Vec<Absent>,
+) -> Result<u16, Problem> {
+    let document = plan.document;
+    let options = match wiring.port {
+        DEFAULT_PORT => json!({}),
+        port => json!({ "port": port.to_string() }),
+    };
+    let Some(found) = document.member("features")? else {
+        let mut value = Map::new();
+        value.insert(wiring.feature.clone(), options);
+        absent.push(Absent {
+            name: "features",
+            value: Value::Object(value),
+            shape: Shape::Lines,
+            reason: WHY_FEATURE,
+        });
+        return Ok(wiring.port);
+    };
+    let Node::Object(object) = &found.value else {
+        return Err(wrong_type(document, found, "an object"));
+    };
+    match our_features(object).as_slice() {
+        [] => {
+            let sequence = Sequence::of_object(document, plan.style, object);
+            let piece = Piece::new(Some(&wiring.feature), &options, Shape::Inline);
+            let inserted = sequence.insert(sequence.items.len(), &[piece], Shape::Inline);
+            let step = Step::new(&["features", &wiring.feature], WHY_FEATURE);
+            plan.insert(vec![step], inserted);
+            let mut value = to_value(&found.value);
+            value[wiring.feature.as_str()] = options;
+            plan.intend("features", Some(value));
+            Ok(wiring.port)
+        }
+        [feature] => feature_port(plan, feature, wiring.port),
+        [first, second, ..] => {
+            let body = document.body();
+            let line = line_of(body, first.range.start);
+            let message = format!("a second lace-ssh Feature; the first is on line {line}");
+            Err(Problem::at(body, name_range(second), message)
+                .with_spot(body, name_range(first), "the first")
+                .with_hint("keep one of the two"))
+        }
+    }
+}
+
+/// The members of `features` that are ours, however they are spelled.
+pub(super) fn our_features<'d, 't>(object: &'d Object<'t>) -> Vec<&'d ObjectProp<'t>> {
+    let ours = |member: &&ObjectProp<'t>| is_our_feature(member.name.as_str());
+    object.properties.iter().filter(ours).collect()
+}
+
+/// `./lace-ssh`, `../lace-ssh`, `ghcr.io/owner/repository/lace-ssh:1`, …
+fn is_our_feature(key: &str) -> bool {
+    let name = key.rsplit('/').next().unwrap_or_default();
+    let name = name.split(['@', ':']).next().unwrap_or_default();
+    matches!(name, "lace-ssh" | "devcontainer-feature-lace-ssh.tgz")
+}
+
+/// The port that a Feature of ours is set to.
+pub(super) fn port_of(feature: &ObjectProp<'_>) -> Option<u16> {
+    match to_value(&feature.value).get("port")? {
+        Value::String(port) => port.parse().ok(),
+        port => port.as_u64().and_then(|port| u16::try_from(port).ok()),
+    }
+}
+
+/// Keeps the Feature's option `port` true; everything else in it is the user's.
+fn feature_port(
+    plan: &mut Plan<'_, '_>,
+    feature: &ObjectProp<'_>,
+    port: u16,
+) -> Result<u16, Problem> {
+    let document = plan.document;
+    let key = feature.name.as_str();
+    let Node::Object(object) = &feature.value else {
+        if port == DEFAULT_PORT {
+            return Ok(port);
+        }
+        let message = format!(
+            "\"{key}\" is {}, which has no port",
+            kind_of(&feature.value)
+        );
+        return Err(
+            Problem::at(document.body(), range_of(&feature.value), message)
+                .with_hint(format!("write it as {{ \"port\": \"{port}\" }}")),
+        );
+    };
+    let given = member(document.body(), object, "port")?;
+    let old_port = port_of(feature).unwrap_or(DEFAULT_PORT);
+    let right = if given.is_some() {
+        port_of(feature) == Some(port)
+    } else {
+        old_port == port
+    };
+    if right {
+        return Ok(old_port);
+    }
+    let wanted = json!(port.to_string());
+    let step = Step::new(&["features", key, "port"], WHY_PORT);
+    match given {
+        Some(given) => {
+            let range = range_of(&given.value);
+            let text = carry_comments(document, &range, quoted(&port.to_string()));
+            plan.step(step, [Splice { range, text }]);
+        }
+        None => {
+            let sequence = Sequence::of_object(document, plan.style, object);
+            let piece = Piece::new(Some("port"), &wanted, Shape::Inline);
+            let end = sequence.items.len();
+            plan.insert(vec![step], sequence.insert(end, &[piece], Shape::Inline));
+        }
+    }
+    if let Some(mut value) = document.value_at(&["features"]) {
+        value[key]["port"] = wanted;
+        plan.intend("features", Some(value));
+    }
+    Ok(old_port)
+}
+
+/// The mount: one, right, at our target.
+fn mounts(plan: &mut Plan<'_, '_>, absent: &mut Vec<Absent>) -> Result<(), Problem> {
+    let document = plan.document;
+    let Some(found) = document.member("mounts")? else {
+        absent.push(Absent {
+            name: "mounts",
+            value: json!([MOUNT]),
+            shape: Shape::Lines,
+            reason: WHY_MOUNT,
+        });
+        return Ok(());
+    };
+    let Node::Array(array) = &found.value else {
+        return Err(wrong_type(document, found, "an array"));
+    };
+    let owners = owners(document, &array.elements)?;
+    let ours: Vec<usize> = numbers(&owners, |owner| !matches!(owner, Owner::Other));
+    let right = |i: &&usize| matches!(owners[**i], Owner::Ours | Owner::Extended);
+    let kept = ours.iter().find(right).or(ours.first()).copied();
+    let sequence = Sequence::of_array(document, plan.style, array);
+    let Some(kept) = kept else {
+        let value = json!(MOUNT);
+        let piece = Piece::new(None, &value, Shape::Inline);
+        let end = sequence.items.len();
+        let step = Step::new(&["mounts", &end.to_string()], WHY_MOUNT);
+        plan.insert(vec![step], sequence.insert(end, &[piece], Shape::Inline));
+        let mut value = to_value(&found.value);
+        if let Value::Array(mounts) = &mut value {
+            mounts.push(json!(MOUNT));
+        }
+        plan.intend("mounts", Some(value));
+        return Ok(());
+    };
+    let outdated = matches!(owners[kept], Owner::Outdated | Owner::Legacy);
+    if ours.len() == 1 && !outdated {
+        return Ok(());
+    }
+    if outdated {
+        let range = range_of(&array.elements[kept]);
+        let text = carry_comments(document, &range, quoted(MOUNT));
+        let step = Step::new(&["mounts", &kept.to_string()], WHY_MOUNT_AGAIN);
+        plan.step(step, [Splice { range, text }]);
+    }
+    let gone = ours.iter().copied().filter(|i| *i != kept).collect();
+    plan.take_out(&["mounts"], WHY_ONE_MOUNT, &sequence, &gone);
+    let mut value = Vec::new();
+    for (i, element) in array.elements.iter().enumerate() {
+        if i == kept && outdated {
+            value.push(json!(MOUNT));
+        } else if !gone.contains(&i) {
+            value.push(to_value(element));
+        }
+    }
+    plan.intend("mounts", Some(Value::Array(value)));
+    Ok(())
+}
+
+/// Whose the mounts are; somebody else's at our target is a problem.
+fn owners(document: &Document<'_>, elements: &[Node<'_>]) -> Result<Vec<Owner>, Problem> {
+    let body = document.body();
+    let mut owners = Vec::with_capacity(elements.len());
+    for element in elements {
+        let Some(owner) = mount::owner(&to_value(element)) else {
+            let message = format!("a mount is a string or an object, not {}", kind_of(element));
+            return Err(Problem::at(body, range_of(element), message)
+                .with_hint("write it as \"source=…,target=…,type=bind\""));
+        };
+        owners.push(owner);
+    }
+    let at = |owner: &Owner| owners.iter().position(|found| found == owner);
+    let Some(intruder) = at(&Owner::Intruder) else {
+        return Ok(owners);
+    };
+    let range = range_of(&elements[intruder]);
+    let hint = "mount it somewhere else; two mounts cannot have one target";
+    let ours = owners.iter().position(|o| {
+        matches!(
+            o,
+            Owner::Ours | Owner::Extended | Owner::Outdated | Owner::Legacy
+        )
+    });
+    Err(match ours {
+        Some(ours) => {
+            let ours = range_of(&elements[ours]);
+            let line = line_of(body, ours.start);
+            let message = format!("this mount takes {TARGET}, as ours on line {line} does");
+            Problem::at(body, range, message).with_spot(body, ours, "ours")
+        }
+        None => Problem::at(
+            body,
+            range,
+            format!("this mount takes {TARGET}, where ours goes"),
+        ),
+    }
+    .with_hint(hint))
+}
+
+pub(super) fn numbers(owners: &[Owner], wanted: impl Fn(&Owner) -> bool) -> Vec<usize> {
+    let numbered = owners.iter().enumerate();
+    numbered
+        .filter(|(_, owner)| wanted(owner))
+        .map(|(i, _)| i)
+        .collect()
+}
+
+/// The published port.
+fn ports(
+    plan: &mut Plan<'_, '_>,
+    port: u16,
+    old_port: u16,
+    absent: &mut Vec<Absent>,
+) -> Result<(), Problem> {
+    let document = plan.document;
+    let wanted = publish(port);
+    let Some(found) = document.member("runArgs")? else {
+        if !published_by_app_port(document, port) {
+            absent.push(Absent {
+                name: "runArgs",
+                value: json!([wanted]),
+                shape: Shape::Inline,
+                reason: WHY_PUBLISH,
+            });
+        }
+        return Ok(());
+    };
+    let (array, arguments) = arguments(document, found)?;
+    if published(&arguments)
+        .iter()
+        .any(|published| published.is_of(port))
+        || published_by_app_port(document, port)
+    {
+        return Ok(());
+    }
+    let mut value: Vec<Value> = array.elements.iter().map(to_value).collect();
+    let outdated = publish(old_port);
+    let old = arguments.iter().position(|argument| *argument == outdated);
+    match old.filter(|_| old_port != port) {
+        Some(old) => {
+            let range = range_of(&array.elements[old]);
+            let step = Step::new(&["runArgs", &old.to_string()], WHY_PUBLISH_AGAIN);
+            plan.step(
+                step,
+                [Splice {
+                    range,
+                    text: quoted(&wanted),
+                }],
+            );
+            value[old] = json!(wanted);
+        }
+        None => {
+            let sequence = Sequence::of_array(document, plan.style, array);
+            let end = value.len();
+            let wanted = json!(wanted);
+            let piece = Piece::new(None, &wanted, Shape::Inline);
+            let step = Step::new(&["runArgs", &end.to_string()], WHY_PUBLISH);
+            plan.insert(vec![step], sequence.insert(end, &[piece], Shape::Lines));
+            value.push(wanted);
+        }
+    }
+    plan.intend("runArgs", Some(Value::Array(value)));
+    Ok(())
+}
+
+/// The arguments of `docker run`.
+pub(super) fn arguments<'d, 't>(
+    document: &Document<'t>,
+    found: &'d ObjectProp<'t>,
+) -> Result<(&'d jsonc_parser::ast::Array<'t>, Vec<&'d str>), Problem> {
+    let Node::Array(array) = &found.value else {
+        return Err(wrong_type(document, found, "an array"));
+    };
+    let mut arguments = Vec::with_capacity(array.elements.len());
+    for element in &array.elements {
+        let Node::StringLit(argument) = element else {
+            let message = format!("an argument is a string, not {}", kind_of(element));
+            return Err(Problem::at(document.body(), range_of(element), message)
+                .with_hint("put it in double quotes"));
+        };
+        arguments.push(argument.value.as_ref());
+    }
+    Ok((array, arguments))
+}
+
+fn published_by_app_port(document: &Document<'_>, port: u16) -> bool {
+    let is_it = |value: &Value| match value {
+        Value::Number(number) => number.as_u64() == Some(u64::from(port)),
+        Value::String(spec) => publishes(spec, port),
+        _ => false,
+    };
+    match document.value_at(&["appPort"]) {
+        Some(Value::Array(ports)) => ports.iter().any(is_it),
+        Some(port) => is_it(&port),
+        None => false,
+    }
+}
+
+/// A lifecycle command of ours, beside those that are there.
+fn lifecycle(
+    plan: &mut Plan<'_, '_>,
+    command: Command,
+    absent: &mut Vec<Absent>,
+) -> Result<(), Problem> {
+    let document = plan.document;
+    let Some(found) = document.member(command.member)? else {
+        absent.push(Absent {
+            name: command.member,
+            value: json!(command.text),
+            shape: Shape::Inline,
+            reason: command.reason,
+        });
+        return Ok(());
+    };
+    let value = to_value(&found.value);
+    match &found.value {
+        Node::StringLit(_) | Node::Array(_) => match command.call(&value) {
+            Call::Ours | Call::Accepted => Ok(()),
+            Call::Outdated => replace(plan, &[command.member], &found.value, command),
+            Call::Incomplete => Err(incomplete(document, &found.value, command)),
+            Call::None => {
+                wrap(plan, found, command);
+                Ok(())
+            }
+        },
+        Node::Object(object) => lifecycle_member(plan, object, command, value),
+        _ => Err(wrong_type(
+            document,
+            found,
+            "a string, an array or an object",
+        )),
+    }
+}
+
+/// Our command as one of the members of a lifecycle command.
+fn lifecycle_member(
+    plan: &mut Plan<'_, '_>,
+    object: &Object<'_>,
+    command: Command,
+    mut value: Value,
+) -> Result<(), Problem> {
+    let document = plan.document;
+    let mut incomplete_call = None;
+    let mut outdated = None;
+    for member in &object.properties {
+        match command.call(&to_value(&member.value)) {
+            Call::Ours | Call::Accepted => return Ok(()),
+            Call::Outdated => outdated = outdated.or(Some(member)),
+            Call::Incomplete => incomplete_call = incomplete_call.or(Some(member)),
+            Call::None => {}
+        }
+    }
+    if let Some(member) = incomplete_call {
+        return Err(incomplete(document, &member.value, command));
+    }
+    if let Some(found) = outdated {
+        let name = found.name.as_str();
+        member(document.body(), object, name)?;
+        return replace(plan, &[command.member, name], &found.value, command);
+    }
+    let name = free_name(object);
+    let wanted = json!(command.text);
+    let sequence = Sequence::of_object(document, plan.style, object);
+    let piece = Piece::new(Some(&name), &wanted, Shape::Inline);
+    // `{ "project": … }` with ours behind it is what a wrapped command looks like.
+    let is_alone = matches!(&object.properties[..], [only] if only.name.as_str() == WRAPPED);
+    let gap = if is_alone { 0 } else { sequence.items.len() };
+    let step = Step::new(&[command.member, &name], command.reason);
+    plan.insert(vec![step], sequence.insert(gap, &[piece], Shape::Inline));
+    value[name.as_str()] = wanted;
+    plan.intend(command.member, Some(value));
+    Ok(())
+}
+
+/// The name under which a command that was there alone goes on.
+pub(super) const WRAPPED: &str = "project";
+
+/// The name of our member in a lifecycle command of several.
+pub(super) const OURS: &str = "lace-ssh";
+
+fn free_name(object: &Object<'_>) -> String {
+    let taken = |name: &str| {
+        object
+            .properties
+            .iter()
+            .any(|member| member.name.as_str() == name)
+    };
+    let numbered = (2..).map(|number| format!("{OURS}-{number}"));
+    let mut names = std::iter::once(OURS.to_owned()).chain(numbered);
+    names
+        .find(|name| !taken(name))
+        .unwrap_or_else(|| OURS.to_owned())
+}
+
+/// Puts our command in the place of one that only called lace-ssh in an outdated way.
+fn replace(
+    plan: &mut Plan<'_, '_>,
+    path: &[&str],
+    node: &Node<'_>,
+    command: Command,
+) -> Result<(), Problem> {
+    let document = plan.document;
+    let range = range_of(node);
+    let text = carry_comments(document, &range, quoted(command.text));
+    plan.step(Step::new(path, command.reason), [Splice { range, text }]);
+    let mut value = document.value_at(&path[..1]).unwrap_or_default();
+    match path.get(1) {
+        Some(name) => value[*name] = json!(command.text),
+        None => value = json!(command.text),
+    }
+    plan.intend(path[0], Some(value));
+    Ok(())
+}
+
+fn incomplete(document: &Document<'_>, node: &Node<'_>, command: Command) -> Problem {
+    let message = format!(
+        "this {} calls lace-ssh without the dev container ID",
+        command.member
+    );
+    Problem::at(document.body(), range_of(node), message)
+        .with_hint("add `--id ${devcontainerId}` to the call, or take the call out")
+}
+
+/// Members of the root in whose company ours are put, in order.
+const BASE: [&str; 9] = [
+    "image",
+    "build",
+    "dockerFile",
+    "context",
+    "dockerComposeFile",
+    "service",
+    "runServices",
+    "workspaceMount",
+    "workspaceFolder",
+];
+
+/// Lifecycle commands that run before `postStartCommand`.
+const EARLIER: [&str; 4] = [
+    "initializeCommand",
+    "onCreateCommand",
+    "updateContentCommand",
+    "postCreateCommand",
+];
+
+/// Adds what the root lacks, each where a reader would look for it.
+fn add_members(plan: &mut Plan<'_, '_>, absent: Vec<Absent>) {
+    let document = plan.document;
+    let root = document.root();
+    let sequence = Sequence::of_object(document, plan.style, root);
+    let names: Vec<&str> = root
+        .properties
+        .iter()
+        .map(|member| member.name.as_str())
+        .collect();
+    let mut gaps: Vec<(usize, &Absent)> = Vec::new();
+    let mut gap = after_base(&names);
+    for name in [
+        "features",
+        "mounts",
+        "runArgs",
+        "initializeCommand",
+        "postStartCommand",
+    ] {
+        let found = names.iter().position(|found| *found == name);
+        let last_earlier = names.iter().rposition(|found| EARLIER.contains(found));
+        gap = match (found, name, last_earlier) {
+            (Some(found), ..) => found + 1,
+            (None, "postStartCommand", Some(earlier)) => gap.max(earlier + 1),
+            _ => gap,
+        };
+        if let Some(absent) = absent.iter().find(|absent| absent.name == name) {
+            gaps.push((gap, absent));
+        }
+    }
+    gaps.sort_by_key(|(gap, _)| *gap);
+    for group in gaps.chunk_by(|a, b| a.0 == b.0) {
+        let pieces: Vec<Piece<'_>> = group
+            .iter()
+            .map(|(_, absent)| Piece::new(Some(absent.name), &absent.value, absent.shape))
+            .collect();
+        let steps = group
+            .iter()
+            .map(|(_, absent)| Step::new(&[absent.name], absent.reason));
+        plan.insert(
+            steps.collect(),
+            sequence.insert(group[0].0, &pieces, Shape::Lines),
+        );
+    }
+    for Absent { name, value, .. } in absent {
+        plan.intend(name, Some(value));
+    }
+}
+
+/// Behind the members that say what the container is made of, or at the end.
+fn after_base(names: &[&str]) -> usize {
+    let is_base = |name: &&str| BASE.contains(name);
+    match names.iter().position(|name| is_base(&name)) {
+        Some(first) => {
+            first
+                + names[first..]
+                    .iter()
+                    .take_while(|name| is_base(name))
+                    .count()
+        }
+        None => names.len(),
+    }
+}
