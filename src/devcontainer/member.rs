@@ -1,21 +1,18 @@
-//! Single members: set one by path, take one out, wrap a lifecycle command and unwrap it.
+//! Single members: set one by path, take one out.
 //!
 //! Generic operations; what is wanted for SSH is the business of `wiring` and `unwiring`.
 
-use std::collections::BTreeSet;
 use std::ops::Range;
 
 use jsonc_parser::ast::{Object, ObjectProp, Value as Node};
 use serde_json::{Map, Value, json};
 
 use super::Problem;
-use super::command::Command;
 use super::document::{Document, MarkKind, kind_of, member, range_of, to_value};
 use super::edited::Edited;
 use super::plan::{Plan, Step};
 use super::sequence::{Piece, Sequence, Splice};
-use super::style::{Shape, Style, begins_line, breaks, eol_near, indent_of, quoted};
-use super::wiring::{OURS, WRAPPED};
+use super::style::{Shape, Style, begins_line, eol_near, indent_of};
 
 /// Sets the member at `path` (names from the root; objects only) to `value`.
 ///
@@ -215,139 +212,4 @@ pub(super) fn carry_comments(
         }
     }
     carried + &text
-}
-
-/// Makes a command that stands alone one of two: `{ "project": theirs, "lace-ssh": ours }`.
-///
-/// Their text stays as it is, only indented; `unwrap` takes it all back.
-pub(super) fn wrap(plan: &mut Plan<'_, '_>, found: &ObjectProp<'_>, command: Command) {
-    let document = plan.document;
-    let style = plan.style;
-    let body = document.body();
-    let range = range_of(&found.value);
-    let space = style.space;
-    let (theirs, ours) = (
-        quoted(WRAPPED),
-        format!("{}:{space}{}", quoted(OURS), quoted(command.text)),
-    );
-    let listed =
-        !style.one_line && (begins_line(body, found.range.start) || begins_line(body, range.start));
-    let mut splices = Vec::new();
-    if listed {
-        let eol = eol_near(body, range.end);
-        let outer = indent_of(body, range.start);
-        let inner = format!("{outer}{}", style.unit);
-        splices.push(Splice::insert(
-            range.start,
-            format!("{{{eol}{inner}{theirs}:{space}"),
-        ));
-        let shifts = continued_lines(body, &range);
-        splices.extend(shifts.map(|at| Splice::insert(at, style.unit.clone())));
-        splices.push(Splice::insert(
-            range.end,
-            format!(",{eol}{inner}{ours}{eol}{outer}}}"),
-        ));
-    } else {
-        splices.push(Splice::insert(
-            range.start,
-            format!("{{{space}{theirs}:{space}"),
-        ));
-        splices.push(Splice::insert(
-            range.end,
-            format!(",{space}{ours}{space}}}"),
-        ));
-    }
-    plan.step(Step::new(&[command.member], command.reason), splices);
-    let value = to_value(&found.value);
-    plan.intend(
-        command.member,
-        Some(json!({ WRAPPED: value, OURS: command.text })),
-    );
-}
-
-/// Where the lines within `range` begin that have something on them.
-fn continued_lines(body: &str, range: &Range<usize>) -> impl Iterator<Item = usize> {
-    let text = &body[range.clone()];
-    let begins = text
-        .match_indices(['\n', '\r'])
-        .map(|(at, _)| range.start + at + 1);
-    begins.filter(|at| {
-        !body[*at..]
-            .trim_start_matches([' ', '\t'])
-            .starts_with(['\n', '\r'])
-    })
-}
-
-/// Takes `{ "project": theirs, "lace-ssh": ours }` back to theirs, if it is nothing more than that.
-///
-/// `ours` is the number of our member. Says whether it did.
-pub(super) fn unwrap(
-    plan: &mut Plan<'_, '_>,
-    member: &str,
-    object: &Object<'_>,
-    ours: usize,
-    reason: &'static str,
-) -> bool {
-    let document = plan.document;
-    let body = document.body();
-    let [theirs, last] = &object.properties[..] else {
-        return false;
-    };
-    if theirs.name.as_str() != WRAPPED
-        || ours != 1
-        || !matches!(theirs.value, Node::StringLit(_) | Node::Array(_))
-    {
-        return false;
-    }
-    let value = range_of(&theirs.value);
-    let ahead = object.range.start..value.start;
-    let behind = value.end..object.range.end;
-    let sequence = Sequence::of_object(document, plan.style, object);
-    let own = sequence.items[1].whole();
-    let foreign = |range: &Range<usize>| {
-        document
-            .comments(range.clone())
-            .any(|mark| mark.start() < own.start || mark.end() > own.end)
-    };
-    if foreign(&ahead) || foreign(&behind) {
-        return false;
-    }
-    let outer = indent_of(body, object.range.start);
-    let inner = indent_of(body, theirs.range.start);
-    let listed = breaks(&body[object.range.start..theirs.range.start]) > 0;
-    let step = inner
-        .strip_prefix(outer)
-        .filter(|_| listed)
-        .unwrap_or_default();
-    let mut cuts = vec![Splice::delete(ahead)];
-    let shifts = continued_lines(body, &value).filter(|at| body[*at..].starts_with(step));
-    if !step.is_empty() {
-        cuts.extend(shifts.map(|at| Splice::delete(at..at + step.len())));
-    }
-    cuts.push(Splice::delete(behind));
-    let removed = last.range.start..last.range.end;
-    plan.remove(
-        vec![Step::new(&[member, OURS], reason).removing(removed)],
-        cuts,
-    );
-    plan.intend(member, Some(to_value(&theirs.value)));
-    true
-}
-
-impl Plan<'_, '_> {
-    /// Takes elements out of an array, with one step each; what is intended is the caller's to say.
-    pub(super) fn take_out(
-        &mut self,
-        path: &[&str],
-        reason: &'static str,
-        sequence: &Sequence<'_, '_>,
-        gone: &BTreeSet<usize>,
-    ) {
-        let steps = gone.iter().map(|i| {
-            let number = i.to_string();
-            let path: Vec<&str> = path.iter().copied().chain([number.as_str()]).collect();
-            Step::new(&path, reason).removing(sequence.items[*i].range.clone())
-        });
-        self.remove(steps.collect(), sequence.remove(gone));
-    }
 }

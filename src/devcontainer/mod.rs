@@ -11,6 +11,7 @@ pub mod dialect;
 pub mod document;
 mod edited;
 mod guard;
+mod lifecycle;
 pub mod member;
 pub mod mount;
 mod plan;

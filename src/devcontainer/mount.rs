@@ -46,7 +46,7 @@ struct Mount {
 pub(super) fn owner(element: &Value) -> Option<Owner> {
     let mount = read(element)?;
     let at_target = mount.target == TARGET;
-    let is_trust = ends_in_trust(&mount.source);
+    let (is_trust, is_kept) = (ends_in_trust(&mount.source), is_store(&mount.source));
     if mount.kind == "bind" && at_target && mount.source == SOURCE {
         return Some(match (mount.readonly && !mount.is_object, mount.others) {
             (true, 0) => Owner::Ours,
@@ -57,9 +57,7 @@ pub(super) fn owner(element: &Value) -> Option<Owner> {
     let bind = mount.kind == "bind" || mount.kind.is_empty();
     Some(if bind && is_legacy(&mount) {
         Owner::Legacy
-    } else if bind && is_trust && (at_target || is_store(&mount.source)) {
-        Owner::Outdated
-    } else if bind && at_target && is_store(&mount.source) {
+    } else if bind && ((is_trust && is_kept) || (at_target && (is_trust || is_kept))) {
         Owner::Outdated
     } else if at_target {
         Owner::Intruder

@@ -3,6 +3,7 @@
 //! Owns the way from a plan to an edited text: apply, guard, explain. Nothing leaves this module
 //! that the guard has not passed.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use serde_json::Value;
@@ -10,7 +11,7 @@ use serde_json::Value;
 use super::document::Document;
 use super::guard::{self, Intent};
 use super::problem::line_of;
-use super::sequence::{Inserted, Splice};
+use super::sequence::{Inserted, Sequence, Splice};
 use super::style::Style;
 use super::{Edited, Explanation, Modified, Problem};
 

@@ -160,21 +160,19 @@ impl Sequence<'_, '_> {
 
     /// The last item left has a comma exactly if the last item had one.
     fn mend_commas(&self, first: usize, last: usize, splices: &mut Vec<Splice>) {
+        let own = self.items[last].comma;
         if last + 1 < self.items.len() {
-            if self.leading_comma(last + 1).is_none() {
-                delete_comma(self.items[last].comma, splices);
-            } else if first == 0 {
-                delete_comma(self.items[last].comma, splices);
+            // A comma that leads the next line is the next item's, unless that becomes the first.
+            if first == 0 || self.leading_comma(last + 1).is_none() {
+                delete_comma(own, splices);
             }
             return;
         }
-        let trailing = self.items[last].comma;
-        if trailing.is_none() || self.leading_comma(first).is_some() {
-            if let Some(prev) = first.checked_sub(1) {
-                delete_comma(self.items[prev].comma, splices);
-            }
+        let prev = first.checked_sub(1).and_then(|prev| self.items[prev].comma);
+        if own.is_none() || self.leading_comma(first).is_some() {
+            delete_comma(prev, splices);
         }
-        delete_comma(trailing, splices);
+        delete_comma(own, splices);
     }
 }
 

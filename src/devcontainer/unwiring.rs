@@ -14,7 +14,8 @@ use super::Problem;
 use super::command::{Call, Command, INITIALIZE_COMMAND, POST_START_COMMAND};
 use super::document::{Document, range_of, to_value};
 use super::edited::{Edited, Modified};
-use super::member::{unwrap, wrong_type};
+use super::lifecycle::unwrap;
+use super::member::wrong_type;
 use super::mount::{self, Owner};
 use super::plan::{Plan, Step, lines};
 use super::publish::publish;
@@ -180,10 +181,10 @@ impl<'d, 't> Unwiring<'d, 't, '_> {
             }
         }
         let only = gone.first().copied().filter(|_| gone.len() == 1);
-        if let Some(only) = only {
-            if unwrap(&mut self.plan, command.member, object, only, WHY) {
-                return;
-            }
+        let unwrapped =
+            only.is_some_and(|only| unwrap(&mut self.plan, command.member, object, only, WHY));
+        if unwrapped {
+            return;
         }
         let sequence = Sequence::of_object(self.plan.document, self.plan.style, object);
         let mut value = to_value(&found.value);

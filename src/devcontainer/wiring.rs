@@ -7,10 +7,11 @@ use jsonc_parser::ast::{Object, ObjectProp, Value as Node};
 use serde_json::{Map, Value, json};
 
 use super::Problem;
-use super::command::{Call, Command, INITIALIZE_COMMAND, POST_START_COMMAND};
+use super::command::{INITIALIZE_COMMAND, POST_START_COMMAND};
 use super::document::{Document, kind_of, member, name_range, range_of, to_value};
 use super::edited::Edited;
-use super::member::{carry_comments, wrap, wrong_type};
+use super::lifecycle::lifecycle;
+use super::member::{carry_comments, wrong_type};
 use super::mount::{self, MOUNT, Owner, TARGET};
 use super::plan::{Plan, Step};
 use super::problem::line_of;
@@ -51,11 +52,11 @@ pub fn wire(text: &str, wiring: &Wiring) -> Result<Edited, Problem> {
 }
 
 /// A member that the root lacks.
-struct Absent {
-    name: &'static str,
-    value: Value,
-    shape: Shape,
-    reason: &'static str,
+pub(super) struct Absent {
+    pub(super) name: &'static str,
+    pub(super) value: Value,
+    pub(super) shape: Shape,
+    pub(super) reason: &'static str,
 }
 
 const WHY_FEATURE: &str = "installs sshd in the container and starts it";
@@ -385,131 +386,6 @@ fn published_by_app_port(document: &Document<'_>, port: u16) -> bool {
     }
 }
 
-/// A lifecycle command of ours, beside those that are there.
-fn lifecycle(
-    plan: &mut Plan<'_, '_>,
-    command: Command,
-    absent: &mut Vec<Absent>,
-) -> Result<(), Problem> {
-    let document = plan.document;
-    let Some(found) = document.member(command.member)? else {
-        absent.push(Absent {
-            name: command.member,
-            value: json!(command.text),
-            shape: Shape::Inline,
-            reason: command.reason,
-        });
-        return Ok(());
-    };
-    let value = to_value(&found.value);
-    match &found.value {
-        Node::StringLit(_) | Node::Array(_) => match command.call(&value) {
-            Call::Ours | Call::Accepted => Ok(()),
-            Call::Outdated => replace(plan, &[command.member], &found.value, command),
-            Call::Incomplete => Err(incomplete(document, &found.value, command)),
-            Call::None => {
-                wrap(plan, found, command);
-                Ok(())
-            }
-        },
-        Node::Object(object) => lifecycle_member(plan, object, command, value),
-        _ => Err(wrong_type(
-            document,
-            found,
-            "a string, an array or an object",
-        )),
-    }
-}
-
-/// Our command as one of the members of a lifecycle command.
-fn lifecycle_member(
-    plan: &mut Plan<'_, '_>,
-    object: &Object<'_>,
-    command: Command,
-    mut value: Value,
-) -> Result<(), Problem> {
-    let document = plan.document;
-    let mut incomplete_call = None;
-    let mut outdated = None;
-    for member in &object.properties {
-        match command.call(&to_value(&member.value)) {
-            Call::Ours | Call::Accepted => return Ok(()),
-            Call::Outdated => outdated = outdated.or(Some(member)),
-            Call::Incomplete => incomplete_call = incomplete_call.or(Some(member)),
-            Call::None => {}
-        }
-    }
-    if let Some(member) = incomplete_call {
-        return Err(incomplete(document, &member.value, command));
-    }
-    if let Some(found) = outdated {
-        let name = found.name.as_str();
-        member(document.body(), object, name)?;
-        return replace(plan, &[command.member, name], &found.value, command);
-    }
-    let name = free_name(object);
-    let wanted = json!(command.text);
-    let sequence = Sequence::of_object(document, plan.style, object);
-    let piece = Piece::new(Some(&name), &wanted, Shape::Inline);
-    // `{ "project": … }` with ours behind it is what a wrapped command looks like.
-    let is_alone = matches!(&object.properties[..], [only] if only.name.as_str() == WRAPPED);
-    let gap = if is_alone { 0 } else { sequence.items.len() };
-    let step = Step::new(&[command.member, &name], command.reason);
-    plan.insert(vec![step], sequence.insert(gap, &[piece], Shape::Inline));
-    value[name.as_str()] = wanted;
-    plan.intend(command.member, Some(value));
-    Ok(())
-}
-
-/// The name under which a command that was there alone goes on.
-pub(super) const WRAPPED: &str = "project";
-
-/// The name of our member in a lifecycle command of several.
-pub(super) const OURS: &str = "lace-ssh";
-
-fn free_name(object: &Object<'_>) -> String {
-    let taken = |name: &str| {
-        object
-            .properties
-            .iter()
-            .any(|member| member.name.as_str() == name)
-    };
-    let numbered = (2..).map(|number| format!("{OURS}-{number}"));
-    let mut names = std::iter::once(OURS.to_owned()).chain(numbered);
-    names
-        .find(|name| !taken(name))
-        .unwrap_or_else(|| OURS.to_owned())
-}
-
-/// Puts our command in the place of one that only called lace-ssh in an outdated way.
-fn replace(
-    plan: &mut Plan<'_, '_>,
-    path: &[&str],
-    node: &Node<'_>,
-    command: Command,
-) -> Result<(), Problem> {
-    let document = plan.document;
-    let range = range_of(node);
-    let text = carry_comments(document, &range, quoted(command.text));
-    plan.step(Step::new(path, command.reason), [Splice { range, text }]);
-    let mut value = document.value_at(&path[..1]).unwrap_or_default();
-    match path.get(1) {
-        Some(name) => value[*name] = json!(command.text),
-        None => value = json!(command.text),
-    }
-    plan.intend(path[0], Some(value));
-    Ok(())
-}
-
-fn incomplete(document: &Document<'_>, node: &Node<'_>, command: Command) -> Problem {
-    let message = format!(
-        "this {} calls lace-ssh without the dev container ID",
-        command.member
-    );
-    Problem::at(document.body(), range_of(node), message)
-        .with_hint("add `--id ${devcontainerId}` to the call, or take the call out")
-}
-
 /// Members of the root in whose company ours are put, in order.
 const BASE: [&str; 9] = [
     "image",
@@ -583,7 +459,7 @@ fn add_members(plan: &mut Plan<'_, '_>, absent: Vec<Absent>) {
 /// Behind the members that say what the container is made of, or at the end.
 fn after_base(names: &[&str]) -> usize {
     let is_base = |name: &&str| BASE.contains(name);
-    match names.iter().position(|name| is_base(&name)) {
+    match names.iter().position(|name| is_base(name)) {
         Some(first) => {
             first
                 + names[first..]
