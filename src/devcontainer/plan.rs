@@ -96,6 +96,22 @@ impl<'d, 't> Plan<'d, 't> {
         self.splices(index, cuts, false);
     }
 
+    /// Takes elements out of an array, a step each; what is intended is for the caller to say.
+    pub(super) fn take_out(
+        &mut self,
+        path: &[&str],
+        reason: &'static str,
+        sequence: &Sequence<'_, '_>,
+        gone: &BTreeSet<usize>,
+    ) {
+        let steps = gone.iter().map(|i| {
+            let number = i.to_string();
+            let path: Vec<&str> = path.iter().copied().chain([number.as_str()]).collect();
+            Step::new(&path, reason).removing(sequence.items[*i].range.clone())
+        });
+        self.remove(steps.collect(), sequence.remove(gone));
+    }
+
     fn splices(&mut self, step: usize, splices: impl IntoIterator<Item = Splice>, main: bool) {
         let parts = splices
             .into_iter()
