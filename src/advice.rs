@@ -46,6 +46,15 @@ impl<T, E: Into<anyhow::Error>> Advise<T> for Result<T, E> {
     }
 }
 
+/// An error with its hint.
+pub fn failure(message: impl Into<String>, hint: impl Into<String>) -> anyhow::Error {
+    let error = anyhow::Error::msg(message.into());
+    anyhow::Error::new(Advice {
+        error,
+        hint: hint.into(),
+    })
+}
+
 /// The outermost hint in the chain of `error`, if anybody gave one.
 pub fn hint_of(error: &anyhow::Error) -> Option<&str> {
     error

@@ -4,10 +4,13 @@
 
 pub mod advice;
 pub mod change;
+pub mod cli;
 pub mod client;
+pub mod commands;
 pub mod devcontainer;
 pub mod durable;
 pub mod engine;
 pub mod environment;
+pub mod feature;
 pub mod keys;
 pub mod store;

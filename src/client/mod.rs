@@ -3,3 +3,46 @@
 pub mod include;
 pub mod openssh;
 pub mod quote;
+
+/// An alias from names that people gave to folders: `lace-` and their lower-case letters, digits,
+/// `-`, `_` and `.`, everything else a single hyphen; short enough for every client.
+pub fn alias(names: &[String]) -> String {
+    const LONGEST: usize = 48;
+    let mut alias = String::from("lace");
+    for word in names
+        .iter()
+        .flat_map(|name| name.split(|c: char| !c.is_ascii_alphanumeric() && !"_.".contains(c)))
+    {
+        let word = word.trim_matches(['.', '_']).to_ascii_lowercase();
+        if !word.is_empty() {
+            alias.push('-');
+            alias.push_str(&word);
+        }
+    }
+    if alias == "lace" {
+        alias.push_str("-workspace");
+    }
+    alias.truncate(LONGEST);
+    alias.trim_end_matches(['-', '.', '_']).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn folder_names_become_aliases() {
+        let alias = |names: &[&str]| {
+            super::alias(&names.iter().map(ToString::to_string).collect::<Vec<_>>())
+        };
+        for (names, expected) in [
+            (vec!["my-project"], "lace-my-project"),
+            (vec!["My Project (2)", ""], "lace-my-project-2"),
+            (vec!["api", "rust"], "lace-api-rust"),
+            (vec!["..", "\n%h\""], "lace-h"),
+            (vec!["проект"], "lace-workspace"),
+            (vec!["a.b_c"], "lace-a.b_c"),
+        ] {
+            assert_eq!(alias(&names), expected);
+        }
+        assert_eq!(alias(&["x".repeat(99).as_str()]).len(), 48);
+    }
+}

@@ -3,17 +3,17 @@
 //! An edit goes one way: `document` (what is there) → `wiring`/`unwiring` (what should be) →
 //! `sequence`, `removal`, `style` (where and how a person would write it) → `plan` → `guard`.
 
-pub mod find;
-pub mod id;
-pub mod options;
 mod command;
 pub mod dialect;
 pub mod document;
 mod edited;
+pub mod find;
 mod guard;
+pub mod id;
 mod lifecycle;
 pub mod member;
 pub mod mount;
+pub mod options;
 mod plan;
 pub mod problem;
 pub mod publish;

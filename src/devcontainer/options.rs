@@ -307,6 +307,15 @@ fn duration(member: &str, text: &str) -> Result<Duration, Fault> {
     parsed.ok_or_else(|| Fault::value(member, format!("{text:?} cannot be a duration"), example))
 }
 
+/// The key under `features` that is ours, of a local copy or of a registry.
+pub fn feature(config: &Value) -> Option<&str> {
+    let features = config.get("features")?.as_object()?;
+    features.keys().map(String::as_str).find(|key| {
+        let last = key.rsplit('/').next().unwrap_or(key);
+        last.split([':', '@']).next() == Some("lace-ssh")
+    })
+}
+
 /// The remote user where the config file says it outright; `None`: the container knows.
 pub fn remote_user(config: &Value) -> Option<&str> {
     let name = ["remoteUser", "containerUser"]
@@ -415,6 +424,25 @@ mod tests {
         for rotate in ["soon", "-1d", "1s", "999999999y"] {
             assert!(with(json!({ "rotate": rotate })).is_err(), "{rotate:?}");
         }
+    }
+
+    #[test]
+    fn our_feature_is_known_by_its_last_name() {
+        for key in [
+            "./lace-ssh",
+            "../lace-ssh",
+            "ghcr.io/x/y/lace-ssh:1",
+            "ghcr.io/x/lace-ssh@sha256:0",
+        ] {
+            assert_eq!(
+                feature(&json!({ "features": { "./other": {}, key: {} } })),
+                Some(key)
+            );
+        }
+        assert_eq!(
+            feature(&json!({ "features": { "ghcr.io/lace-ssh/other": {} } })),
+            None
+        );
     }
 
     #[test]

@@ -41,7 +41,9 @@ impl Store {
     /// # Errors
     /// A folder is a symlink, belongs to somebody else, is open to others, or cannot be made.
     pub fn prepare(&self) -> Result<()> {
-        for folder in [&self.root, &self.trust, &self.keys()] {
+        // The store itself may be a link that the user made (dotfiles); what lies in it may not.
+        let root = durable::resolve(&self.root)?;
+        for folder in [&root, &self.trust, &self.keys()] {
             private_folder(folder)?;
         }
         Ok(())
@@ -143,10 +145,16 @@ fn private_folder(path: &Path) -> Result<()> {
             .create(path);
         made.with_context(|| format!("cannot make {}", path.display()))?;
     }
-    // The root of the store may itself be a link that the user made (dotfiles); what lies in it may not.
-    let metadata = fs::metadata(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let metadata =
+        fs::symlink_metadata(path).with_context(|| format!("cannot read {}", path.display()))?;
     let uid = rustix::process::geteuid().as_raw();
-    if !metadata.is_dir() {
+    if metadata.is_symlink() {
+        Err(anyhow!(
+            "{} is a symlink; refusing to follow it",
+            path.display()
+        ))
+        .hint(format!("remove it: rm {}", path.display()))
+    } else if !metadata.is_dir() {
         Err(anyhow!("{} is not a folder", path.display()))
             .hint(format!("move it away: mv {0} {0}.old", path.display()))
     } else if metadata.uid() != uid {

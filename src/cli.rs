@@ -1,0 +1,199 @@
+//! The command line: types only. What each command does is in `commands/`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// SSH into every dev container by name: keys, ports and host keys are taken care of.
+#[derive(Debug, Parser)]
+#[command(name = "lace-ssh", version, max_term_width = 100, after_help = START)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// When to use colour; NO_COLOR is obeyed.
+    #[arg(long, global = true, value_enum, default_value_t = Color::Auto)]
+    pub color: Color,
+}
+
+const START: &str = "Start with `lace-ssh setup` in a project that has a devcontainer.json.\n\
+    Exit status: 0 done, 1 failed or `--check` found a difference, 2 wrong usage.";
+
+/// When to use colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// On a terminal.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// Which dev container, as in the `devcontainer` CLI.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Workspace {
+    /// The workspace folder [default: the current folder].
+    #[arg(long, value_name = "DIR")]
+    pub workspace_folder: Option<PathBuf>,
+    /// The devcontainer.json, where the workspace has several.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+/// How a change of the user's files is agreed on.
+#[derive(Debug, Clone, Copy, Default, Args)]
+pub struct Consent {
+    /// Show the diff and write nothing.
+    #[arg(long, conflicts_with_all = ["check", "yes"])]
+    pub dry_run: bool,
+    /// Show the diff, write nothing, and exit with 1 if there is one.
+    #[arg(long, conflicts_with = "yes")]
+    pub check: bool,
+    /// Write without asking.
+    #[arg(long, short)]
+    pub yes: bool,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Wire a workspace: edit its devcontainer.json, after showing the diff.
+    Setup(Setup),
+    /// Undo `setup`, byte for byte.
+    Remove(Remove),
+    /// Make keys and trust ready; called by `initializeCommand` on the host.
+    Initialize(Initialize),
+    /// Check the mount, start sshd, hand over the environment; called in the container.
+    PostStart,
+    /// Open a session, or run a command, in a dev container.
+    Connect(Connect),
+    /// Print the address at which sshd is published now.
+    Port(Port),
+    /// Show every dev container at a glance.
+    Status(Status),
+    /// Print, install or take out the configuration of ssh clients.
+    ClientConfig(ClientConfig),
+    /// Print a completion script.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page.
+    Man,
+    /// Hand a connection to ssh; called as its ProxyCommand.
+    #[command(hide = true)]
+    Proxy(Proxy),
+    /// Learn the remote user of a dev container; called by ssh's configuration.
+    #[command(hide = true)]
+    Refresh {
+        /// The alias.
+        alias: String,
+    },
+}
+
+/// `setup`
+#[derive(Debug, Args)]
+pub struct Setup {
+    /// Which dev container.
+    #[command(flatten)]
+    pub workspace: Workspace,
+    /// How to agree.
+    #[command(flatten)]
+    pub consent: Consent,
+    /// A published Feature instead of the copy in .devcontainer/lace-ssh.
+    #[arg(long, value_name = "REFERENCE")]
+    pub feature: Option<String>,
+    /// Leave ~/.ssh/config alone.
+    #[arg(long)]
+    pub no_client_config: bool,
+    /// Print the plan as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `remove`
+#[derive(Debug, Args)]
+pub struct Remove {
+    /// Which dev container.
+    #[command(flatten)]
+    pub workspace: Workspace,
+    /// How to agree.
+    #[command(flatten)]
+    pub consent: Consent,
+    /// Drop its key, trust folder, pin and host block too.
+    #[arg(long)]
+    pub purge: bool,
+}
+
+/// `initialize`
+#[derive(Debug, Args)]
+pub struct Initialize {
+    /// Which dev container.
+    #[command(flatten)]
+    pub workspace: Workspace,
+    /// The dev container ID: what ${devcontainerId} is replaced by.
+    #[arg(long)]
+    pub id: String,
+}
+
+/// `connect`
+#[derive(Debug, Args)]
+pub struct Connect {
+    /// The alias [default: the dev container of the workspace].
+    pub name: Option<String>,
+    /// Which dev container.
+    #[command(flatten)]
+    pub workspace: Workspace,
+    /// What to run there instead of a shell.
+    #[arg(last = true, value_name = "COMMAND")]
+    pub command: Vec<String>,
+}
+
+/// `port`
+#[derive(Debug, Args)]
+pub struct Port {
+    /// The alias [default: the dev container of the workspace].
+    pub name: Option<String>,
+    /// Which dev container.
+    #[command(flatten)]
+    pub workspace: Workspace,
+    /// Print `{"host": …, "port": …}`.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `status`
+#[derive(Debug, Args)]
+pub struct Status {
+    /// Print an array of objects.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `client-config`
+#[derive(Debug, Args)]
+pub struct ClientConfig {
+    /// Without one: print what ssh reads.
+    #[command(subcommand)]
+    pub action: Option<ClientConfigAction>,
+}
+
+/// What to do with the client configuration.
+#[derive(Debug, Clone, Copy, Subcommand)]
+pub enum ClientConfigAction {
+    /// Include it in ~/.ssh/config, after showing the diff.
+    Install(Consent),
+    /// Take the line out of ~/.ssh/config.
+    Uninstall(Consent),
+}
+
+/// `proxy`
+#[derive(Debug, Args)]
+pub struct Proxy {
+    /// The alias.
+    pub alias: String,
+    /// Pass the connected socket over stdout, for `ProxyUseFdpass yes`.
+    #[arg(long)]
+    pub pass_fd: bool,
+}

@@ -1,0 +1,171 @@
+//! The files that follow from the registry: the client configuration, the pinned host keys, and what
+//! each dev container trusts.
+//!
+//! They are computed whole and compared with what is there; only what differs is written. So every
+//! command that changes the registry ends here, and repeats what a killed one left undone.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use jiff::Timestamp;
+
+use super::App;
+use crate::client::openssh::{self, Host, Paths};
+use crate::durable::{self, PRIVATE};
+use crate::keys::PublicKey;
+use crate::keys::authorized_keys::Entry;
+use crate::store::Store;
+use crate::store::registry::{DevContainer, Registry};
+
+/// A file and what it must hold; `None`: it must not be there.
+type Wanted = (PathBuf, Option<String>);
+
+/// Writes everything that follows from the registry: the client's files, and the trust folders of
+/// the dev containers in `ids`. The caller holds the lock.
+///
+/// # Errors
+/// Names the file that cannot be written; what was written before it is valid by itself.
+pub fn write<'i>(
+    app: &App,
+    registry: &Registry,
+    ids: impl IntoIterator<Item = &'i str>,
+    now: i64,
+) -> Result<()> {
+    for id in ids {
+        let Some(devcontainer) = registry.devcontainers.get(id) else {
+            continue;
+        };
+        app.store.folder(&app.store.trust(id))?;
+        converge(&trust_files(&app.store, registry, id, devcontainer, now)?)?;
+    }
+    converge(&client_files(app, registry)?)
+}
+
+/// Whether all files of one dev container are as they must be. Quick: called on every `up`.
+///
+/// # Errors
+/// A file cannot be read.
+pub fn is_current(
+    app: &App,
+    registry: &Registry,
+    id: &str,
+    devcontainer: &DevContainer,
+    now: i64,
+) -> Result<bool> {
+    let holds = |path: &Path, part: &str| -> Result<bool> {
+        let bytes = durable::read(path)?.unwrap_or_default();
+        Ok(std::str::from_utf8(&bytes).is_ok_and(|text| text.contains(part)))
+    };
+    let host = host(&app.store, devcontainer);
+    if !holds(
+        &app.store.config(),
+        &openssh::host_block(&host, &paths(app))?,
+    )? || !holds(&app.store.known_hosts(), &openssh::known_host(&host))?
+    {
+        return Ok(false);
+    }
+    for (path, wanted) in trust_files(&app.store, registry, id, devcontainer, now)? {
+        if durable::read(&path)? != wanted.map(String::into_bytes) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// The text that every ssh client of this machine shall read.
+///
+/// # Errors
+/// A path cannot be quoted.
+pub fn client_config(app: &App, registry: &Registry) -> Result<String> {
+    openssh::config(&hosts(&app.store, registry), &paths(app))
+}
+
+fn client_files(app: &App, registry: &Registry) -> Result<Vec<Wanted>> {
+    let known_hosts = openssh::known_hosts(&hosts(&app.store, registry));
+    Ok(vec![
+        (app.store.known_hosts(), Some(known_hosts)),
+        (app.store.config(), Some(client_config(app, registry)?)),
+    ])
+}
+
+fn trust_files(
+    store: &Store,
+    registry: &Registry,
+    id: &str,
+    devcontainer: &DevContainer,
+    now: i64,
+) -> Result<Vec<Wanted>> {
+    let folder = store.trust(id);
+    let user = devcontainer
+        .user
+        .as_ref()
+        .filter(|_| devcontainer.user_chosen);
+    Ok(vec![
+        // sshd refuses everybody where the file of revoked keys is missing.
+        (folder.join("revoked_keys"), Some(String::new())),
+        (folder.join("user"), user.map(|user| format!("{user}\n"))),
+        (
+            folder.join("authorized_keys"),
+            Some(authorized(registry, devcontainer, now)?),
+        ),
+    ])
+}
+
+/// Who may log in: the key, and those that it replaced a short while ago.
+fn authorized(registry: &Registry, devcontainer: &DevContainer, now: i64) -> Result<String> {
+    let Some(key) = registry.keys.get(&devcontainer.key) else {
+        return Ok(String::new());
+    };
+    let current = std::iter::once((&key.public, None));
+    let retired = key
+        .retired
+        .iter()
+        .filter(|retired| retired.until > now)
+        .map(|retired| (&retired.public, Some(retired.until)));
+    let lines = current.chain(retired).map(|(public, until)| {
+        let public = PublicKey::parse(public)?.with_comment(&devcontainer.key)?;
+        let until = until.map(Timestamp::from_second).transpose()?;
+        Ok(Entry::new(public).with_expiry(until).render() + "\n")
+    });
+    lines.collect()
+}
+
+fn hosts<'r>(store: &Store, registry: &'r Registry) -> Vec<Host<'r>> {
+    registry
+        .devcontainers
+        .values()
+        .map(|devcontainer| host(store, devcontainer))
+        .collect()
+}
+
+fn host<'r>(store: &Store, devcontainer: &'r DevContainer) -> Host<'r> {
+    Host {
+        alias: &devcontainer.alias,
+        user: devcontainer.user.as_deref(),
+        identity: store.identity(&devcontainer.key),
+        host_key: &devcontainer.host_key,
+        agent: false,
+    }
+}
+
+fn paths(app: &App) -> Paths {
+    Paths {
+        program: app.environment.program.clone(),
+        store: app.environment.store.clone(),
+        config: app.store.config(),
+        known_hosts: app.store.known_hosts(),
+    }
+}
+
+fn converge(files: &[Wanted]) -> Result<()> {
+    for (path, wanted) in files {
+        match wanted {
+            Some(text) if durable::read(path)?.as_deref() != Some(text.as_bytes()) => {
+                durable::write(path, text.as_bytes(), PRIVATE)?;
+            }
+            Some(_) => {}
+            None => durable::remove(path)?,
+        }
+    }
+    Ok(())
+}

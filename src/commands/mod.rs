@@ -1,0 +1,132 @@
+//! One file per command: each a recipe that reads top to bottom. Effects happen here and in the
+//! modules at the edge (`store`, `engine`, `change`); decisions are made by the pure ones.
+
+mod client_config;
+mod connect;
+mod derived;
+mod initialize;
+mod port;
+mod post_start;
+mod proxy;
+mod remove;
+mod setup;
+mod status;
+mod table;
+mod target;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::CommandFactory;
+
+use crate::change::Plan;
+use crate::cli::{Cli, Command, Consent};
+use crate::environment::Environment;
+use crate::store::Store;
+
+/// Runs one command.
+///
+/// # Errors
+/// Whatever stopped it, with a hint where there is a way out.
+pub fn run(command: Command, environment: &Environment) -> Result<ExitCode> {
+    let app = App {
+        store: Store::locate(environment),
+        environment,
+    };
+    match command {
+        Command::Setup(args) => setup::run(&app, &args),
+        Command::Remove(args) => remove::run(&app, &args),
+        Command::Initialize(args) => initialize::run(&app, &args),
+        Command::PostStart => post_start::run(&app),
+        Command::Connect(args) => connect::run(&app, &args),
+        Command::Port(args) => port::run(&app, &args),
+        Command::Status(args) => status::run(&app, &args),
+        Command::ClientConfig(args) => client_config::run(&app, &args),
+        Command::Proxy(args) => proxy::run(&app, &args),
+        Command::Refresh { alias } => proxy::refresh(&app, &alias),
+        Command::Completions { shell } => {
+            clap_complete::generate(
+                shell,
+                &mut Cli::command(),
+                "lace-ssh",
+                &mut std::io::stdout(),
+            );
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Man => {
+            clap_mangen::Man::new(Cli::command()).render(&mut std::io::stdout())?;
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+/// What every command works with.
+struct App<'e> {
+    environment: &'e Environment,
+    store: Store,
+}
+
+/// Says something to the person; data goes to stdout instead.
+fn say(text: impl std::fmt::Display) {
+    anstream::eprintln!("lace-ssh: {text}");
+}
+
+/// Seconds since the epoch.
+fn now() -> i64 {
+    jiff::Timestamp::now().as_second()
+}
+
+/// What became of a plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    /// There was nothing to change.
+    Nothing,
+    /// It was shown, and nobody agreed to it (or nobody was asked).
+    Shown,
+    /// It is written.
+    Applied,
+}
+
+/// Shows a plan and, if the user agrees, applies it; `before_writing` runs between the two.
+fn agree(
+    app: &App,
+    plan: &Plan,
+    consent: Consent,
+    question: &str,
+    before_writing: impl FnOnce() -> Result<()>,
+) -> Result<Outcome> {
+    if plan.is_empty() {
+        return Ok(Outcome::Nothing);
+    }
+    anstream::print!("{}", plan.preview());
+    std::io::stdout().flush()?;
+    if consent.dry_run || consent.check {
+        return Ok(Outcome::Shown);
+    }
+    if !consent.yes {
+        if !app.environment.interactive {
+            say("nothing written: there is no terminal to ask on; to write it: add --yes");
+            return Ok(Outcome::Shown);
+        }
+        if !ask(question)? {
+            say("nothing written");
+            return Ok(Outcome::Shown);
+        }
+    }
+    before_writing()?;
+    plan.apply()?;
+    Ok(Outcome::Applied)
+}
+
+/// Asks a yes-or-no question on the terminal; no answer is a no.
+fn ask(question: &str) -> Result<bool> {
+    anstream::eprint!("{question} [y/N] ");
+    std::io::stderr().flush()?;
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer)?;
+    Ok(matches!(
+        answer.trim().to_ascii_lowercase().as_str(),
+        "y" | "yes"
+    ))
+}

@@ -1,0 +1,27 @@
+//! `port`: the address at which sshd of a dev container is published, right now.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+use super::{App, proxy, target};
+use crate::cli;
+use crate::engine::Engine;
+
+/// Runs `port`.
+pub fn run(app: &App, args: &cli::Port) -> Result<ExitCode> {
+    let registry = app.store.registry()?;
+    let (id, devcontainer) =
+        target::registered(app, &registry, args.name.as_deref(), &args.workspace)?;
+    let engine = Engine::at(&devcontainer.endpoint)?;
+    let (address, _) = proxy::address(&engine, id, devcontainer)?;
+    if args.json {
+        println!(
+            "{}",
+            serde_json::json!({ "host": address.ip(), "port": address.port() })
+        );
+    } else {
+        println!("{address}");
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,244 @@
+//! `proxy`: what ssh calls to get a connection. Finds the container and its published port *now*,
+//! waits until sshd answers, and hands the socket over.
+//!
+//! Whether the listener is the container is proven afterwards, by ssh, with the pinned host key.
+//! `refresh` is called while ssh still reads its configuration, where the user is not known yet.
+
+use std::io::{ErrorKind, IoSlice, Read, Write};
+use std::mem::MaybeUninit;
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::os::fd::AsFd;
+use std::process::ExitCode;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, anyhow};
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+
+use super::{App, derived, now, say};
+use crate::advice::{Advise, failure};
+use crate::cli;
+use crate::devcontainer::{id, options};
+use crate::engine::{self, Container, Engine};
+use crate::store::registry::{DevContainer, Registry};
+
+/// How long a container may take to come up and sshd to answer.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// After this long the user is told what we wait for.
+const QUIET: Duration = Duration::from_secs(1);
+
+/// Runs `proxy`.
+pub fn run(app: &App, args: &cli::Proxy) -> Result<ExitCode> {
+    let registry = app.store.registry()?;
+    let (id, devcontainer) = find(&registry, &args.alias)?;
+    let engine = Engine::at(&devcontainer.endpoint)?;
+    let stream = connect(app, &engine, id, devcontainer)?;
+    if args.pass_fd {
+        pass(&stream)
+    } else {
+        copy(stream)
+    }?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Runs `refresh`: learns the remote user from the container and writes it down.
+pub fn refresh(app: &App, alias: &str) -> Result<ExitCode> {
+    let registry = app.store.registry()?;
+    let (id, devcontainer) = find(&registry, alias)?;
+    let engine = Engine::at(&devcontainer.endpoint)?;
+    let container = engine::only(engine.containers()?, id)?;
+    let user = container.and_then(|container| container.remote_user);
+    learn(app, id, &user.unwrap_or_else(|| "root".to_owned()))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn find<'r>(registry: &'r Registry, alias: &str) -> Result<(&'r str, &'r DevContainer)> {
+    let (id, devcontainer) = registry
+        .by_alias(alias)
+        .ok_or_else(|| anyhow!("no dev container is called {alias}"))
+        .hint("lace-ssh status lists them")?;
+    Ok((id, devcontainer))
+}
+
+/// Writes the user of a dev container down, for this connection and all later ones.
+fn learn(app: &App, id: &str, user: &str) -> Result<()> {
+    if !options::is_user(user) {
+        return Err(failure(
+            format!("the container names the remote user {user:?}, which cannot be one"),
+            "name it in devcontainer.json: \"remoteUser\": \"vscode\"",
+        ));
+    }
+    let _lock = app.store.lock("refresh")?;
+    let mut registry = app.store.registry()?;
+    if let Some(devcontainer) = registry.devcontainers.get_mut(id) {
+        devcontainer.user = Some(user.to_owned());
+        app.store.save(&registry)?;
+        derived::write(app, &registry, [], now())?;
+    }
+    Ok(())
+}
+
+/// The published address of sshd, from the engine.
+///
+/// # Errors
+/// The container is not there, does not run, or publishes no port; each with the next step.
+pub fn address(
+    engine: &Engine,
+    id: &str,
+    devcontainer: &DevContainer,
+) -> Result<(SocketAddr, Container)> {
+    let alias = &devcontainer.alias;
+    let up = format!(
+        "devcontainer up --workspace-folder {}",
+        devcontainer.workspace_folder.display()
+    );
+    let Some(container) = engine::only(engine.containers()?, id)? else {
+        let labels = [
+            (id::LOCAL_FOLDER, devcontainer.workspace_folder.as_path()),
+            (id::CONFIG_FILE, devcontainer.config_file.as_path()),
+        ];
+        return Err(match engine.with_labels(&labels)?.first() {
+            None => failure(format!("{alias} has no container"), up),
+            Some(old) => failure(
+                format!(
+                    "container {} was made before lace-ssh was set up and lacks its mount",
+                    old.name
+                ),
+                format!("{up} --remove-existing-container"),
+            ),
+        });
+    };
+    if !container.runs() {
+        return Err(failure(
+            format!(
+                "{alias} does not run: container {} is {}",
+                container.name, container.state
+            ),
+            up,
+        ));
+    }
+    match container.published(devcontainer.port) {
+        Some(address) => Ok((address, container)),
+        None => Err(failure(
+            format!(
+                "container {} of {alias} publishes no port for its port {}",
+                container.name, devcontainer.port
+            ),
+            format!("lace-ssh setup, then: {up} --remove-existing-container"),
+        )),
+    }
+}
+
+/// A connection on which sshd has begun to speak.
+///
+/// The engine's own forwarder accepts before sshd listens, and then hangs up; so an accepted
+/// connection means nothing until the first bytes are there. They are looked at, not taken.
+fn connect(app: &App, engine: &Engine, id: &str, devcontainer: &DevContainer) -> Result<TcpStream> {
+    let start = Instant::now();
+    let mut told = false;
+    loop {
+        let (address, container) = address(engine, id, devcontainer)?;
+        check_user(app, id, devcontainer, &container)?;
+        let trouble = match speaking(address, PATIENCE.saturating_sub(start.elapsed())) {
+            Ok(stream) => return Ok(stream),
+            Err(trouble) => trouble,
+        };
+        if start.elapsed() >= PATIENCE {
+            return Err(failure(
+                format!(
+                    "sshd of {} does not answer at {address}: {trouble}",
+                    devcontainer.alias
+                ),
+                format!(
+                    "see why: docker exec {} cat /var/lib/lace-ssh/sshd.log",
+                    container.name
+                ),
+            ));
+        }
+        if start.elapsed() >= QUIET && !std::mem::replace(&mut told, true) {
+            say(format!(
+                "waiting for sshd of {} at {address}",
+                devcontainer.alias
+            ));
+        }
+        thread::sleep(Duration::from_millis(100));
+    }
+}
+
+/// The remote user may have changed with a new container: then this connection would be refused.
+fn check_user(
+    app: &App,
+    id: &str,
+    devcontainer: &DevContainer,
+    container: &Container,
+) -> Result<()> {
+    match (&container.remote_user, &devcontainer.user) {
+        (Some(now), Some(known)) if now != known && !devcontainer.user_chosen => {
+            learn(app, id, now)?;
+            let message = format!(
+                "the remote user of {} is {now} now, no longer {known}",
+                devcontainer.alias
+            );
+            Err(failure(message, "this is written down; run ssh again"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn speaking(address: SocketAddr, patience: Duration) -> std::io::Result<TcpStream> {
+    let patience = patience.max(Duration::from_millis(1));
+    let stream = TcpStream::connect_timeout(&address, patience)?;
+    stream.set_read_timeout(Some(patience))?;
+    let mut first = [0; 4];
+    match stream.peek(&mut first) {
+        Ok(0) => Err(ErrorKind::ConnectionReset.into()),
+        // A part of `SSH-` is a listener that speaks; ssh judges the rest.
+        Ok(_) => {
+            stream.set_read_timeout(None)?;
+            Ok(stream)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Passes the socket itself over stdout: from here on no byte goes through this process.
+fn pass(stream: &TcpStream) -> Result<()> {
+    let fds = [stream.as_fd()];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    control.push(SendAncillaryMessage::ScmRights(&fds));
+    sendmsg(
+        std::io::stdout(),
+        &[IoSlice::new(&[0])],
+        &mut control,
+        SendFlags::empty(),
+    )
+    .context("cannot pass the connection over stdout")
+    .hint("--pass-fd is for ssh with `ProxyUseFdpass yes`")?;
+    Ok(())
+}
+
+/// Copies both ways until the container's side ends.
+fn copy(stream: TcpStream) -> Result<()> {
+    let mut up = stream
+        .try_clone()
+        .context("cannot use the connection twice")?;
+    thread::spawn(move || {
+        let _ = pump(&mut std::io::stdin().lock(), &mut up);
+        let _ = up.shutdown(Shutdown::Write);
+    });
+    pump(&mut &stream, &mut std::io::stdout().lock()).context("the connection broke")
+}
+
+fn pump(from: &mut impl Read, to: &mut impl Write) -> std::io::Result<()> {
+    let mut buffer = vec![0; 64 * 1024];
+    loop {
+        match from.read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            // Flushed at once: a person may be waiting for a single key.
+            Ok(count) => to.write_all(&buffer[..count]).and_then(|()| to.flush())?,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}

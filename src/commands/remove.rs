@@ -1,0 +1,144 @@
+//! `remove`: undoes `setup`. To the byte where nothing else changed since; else it takes out exactly
+//! what is ours.
+
+use std::fs;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+
+use super::target::{self, Target};
+use super::{App, Outcome, agree, derived, now, say};
+use crate::change::{Change, Plan};
+use crate::cli;
+use crate::devcontainer::unwire;
+use crate::feature;
+use crate::store::undo::{self, Original};
+
+/// Runs `remove`.
+pub fn run(app: &App, args: &cli::Remove) -> Result<ExitCode> {
+    let target = target::find(app, &args.workspace)?;
+    let text = target::text(&target.config)?;
+    let (after, reasons) = match undo::original(&app.store, &target.config, text.as_bytes())? {
+        Some(Original::Bytes(bytes)) => (bytes, Vec::new()),
+        _ => {
+            let edited =
+                unwire(&text).map_err(|problem| target::located(&target.config, problem))?;
+            let reasons = super::setup::reasons(&edited);
+            (edited.text.into_bytes(), reasons)
+        }
+    };
+
+    let mut plan = Plan::default();
+    plan.add(
+        Change::of(&target.config)?
+            .becomes(Some(after))
+            .because(reasons),
+    );
+    let folder = feature::folder(&target.folder);
+    let mut kept = Vec::new();
+    // Other config files of the workspace may still use the copy of the Feature.
+    if !is_used_elsewhere(&target) {
+        for (name, text) in feature::FILES {
+            let change = Change::of(&folder.join(name))?;
+            match &change.before {
+                Some(before) if before != text.as_bytes() => kept.push(folder.join(name)),
+                _ => plan.add(change.becomes(None).of_ours()),
+            }
+        }
+        plan.add(
+            Change::of(&folder.join(feature::BINARY))?
+                .becomes(None)
+                .of_ours(),
+        );
+    }
+
+    let outcome = agree(app, &plan, args.consent, "write this?", || Ok(()))?;
+    if outcome == Outcome::Shown {
+        return Ok(ExitCode::from(u8::from(!args.consent.dry_run)));
+    }
+    if outcome == Outcome::Applied {
+        undo::forget(&app.store, &target.config)?;
+        // Fails where files of the team are left in it, which then stay.
+        let _ = fs::remove_dir(&folder);
+        say(format!(
+            "{} is as it was before lace-ssh",
+            target.config.display()
+        ));
+    } else {
+        say(format!(
+            "there is nothing of lace-ssh in {}",
+            target.config.display()
+        ));
+    }
+    for path in kept {
+        say(format!(
+            "kept {}, which was changed by hand",
+            path.display()
+        ));
+    }
+    if args.purge && !args.consent.dry_run && !args.consent.check {
+        purge(app, &target)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn is_used_elsewhere(target: &Target) -> bool {
+    let others = crate::devcontainer::find::candidates(&target.folder)
+        .into_iter()
+        .filter(|path| *path != target.config);
+    others
+        .filter_map(|path| target::read(&path).ok())
+        .any(|config| config.uses_copy())
+}
+
+/// Drops what the store has of this dev container: registry entry, host block, pin, trust folder,
+/// and its key if nothing else uses it.
+fn purge(app: &App, target: &Target) -> Result<()> {
+    app.store.prepare()?;
+    let _lock = app.store.lock("remove --purge")?;
+    let mut registry = app.store.registry()?;
+    let ids: Vec<_> = registry
+        .devcontainers
+        .iter()
+        .filter(|(_, d)| d.config_file == target.config)
+        .map(|(id, _)| id.clone())
+        .collect();
+    for id in ids {
+        let Some(dropped) = registry.devcontainers.remove(&id) else {
+            continue;
+        };
+        let shared = registry
+            .devcontainers
+            .values()
+            .any(|devcontainer| devcontainer.key == dropped.key);
+        let own = dropped.key == dropped.alias && !shared;
+        if own {
+            registry.keys.remove(&dropped.key);
+        }
+        app.store.save(&registry)?;
+        derived::write(app, &registry, [], now())?;
+        remove_folder(&app.store.trust(&id))?;
+        if own {
+            remove_folder(&app.store.key(&dropped.key))?;
+        }
+        say(format!(
+            "dropped {}, its host key and {}",
+            dropped.alias,
+            if own {
+                "its key"
+            } else {
+                "nothing of its key, which others use"
+            }
+        ));
+    }
+    Ok(())
+}
+
+fn remove_folder(path: &std::path::Path) -> Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove {}", path.display()))
+        }
+        _ => Ok(()),
+    }
+}

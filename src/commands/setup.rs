@@ -1,0 +1,118 @@
+//! `setup`: wires a workspace. Reads the config file, plans the edits, shows them, writes them.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+use super::target::{self, Target};
+use super::{App, Outcome, agree, client_config, say};
+use crate::change::{Change, Plan, Reason};
+use crate::cli;
+use crate::devcontainer::{Edited, Explanation, unwire, wire};
+use crate::feature;
+use crate::store::{Store, undo};
+
+/// Runs `setup`.
+pub fn run(app: &App, args: &cli::Setup) -> Result<ExitCode> {
+    let target = target::find(app, &args.workspace)?;
+    let config = target::read(&target.config)?;
+    let mut wanted = target::wiring(&target, &config);
+    wanted.feature = args.feature.clone().unwrap_or(wanted.feature);
+    let edited =
+        wire(&config.text, &wanted).map_err(|problem| target::located(&target.config, problem))?;
+
+    let mut plan = Plan::default();
+    let written = edited.text.as_bytes();
+    plan.add(
+        Change::of(&target.config)?
+            .becomes(Some(written.to_vec()))
+            .because(reasons(&edited)),
+    );
+    let local = wanted.feature.starts_with('.');
+    if local {
+        add_feature(&mut plan, &target)?;
+    }
+    let offer = !args.no_client_config && (args.consent.yes || !client_config::was_offered(app)?);
+    if args.json {
+        println!("{:#}", plan.json()?);
+        return Ok(ExitCode::from(u8::from(
+            args.consent.check && !plan.is_empty(),
+        )));
+    }
+
+    let outcome = agree(app, &plan, args.consent, "write this?", || {
+        app.store.prepare()?;
+        keep_original(&app.store, &target.config, &config.text, written)
+    })?;
+    if outcome == Outcome::Shown {
+        return Ok(ExitCode::from(u8::from(!args.consent.dry_run)));
+    }
+    if local && !args.consent.dry_run && !args.consent.check {
+        put_binary(app, &target)?;
+    }
+    match outcome {
+        Outcome::Nothing => say(format!("{} is wired already", target.config.display())),
+        _ => say(format!("wired {}", target.config.display())),
+    }
+    if offer && !args.consent.dry_run && !args.consent.check {
+        client_config::offer(app, args.consent)?;
+    }
+    if outcome == Outcome::Applied {
+        say(
+            "next: devcontainer up --workspace-folder . (where a container exists already, add --remove-existing-container)",
+        );
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The reasons of an edit, as the preview shows them.
+pub fn reasons(edited: &Edited) -> Vec<Reason> {
+    let pointer = |path: &[String]| {
+        path.iter()
+            .map(|name| format!("/{}", name.replace('~', "~0").replace('/', "~1")))
+            .collect()
+    };
+    let reason = |edit: &Explanation| Reason {
+        path: pointer(&edit.path),
+        reason: edit.reason.to_owned(),
+        before: edit.before.clone(),
+        after: edit.after.clone(),
+        lines: edit.lines.clone(),
+    };
+    edited.edits.iter().map(reason).collect()
+}
+
+/// Remembers what a config file was like without us. Where an earlier `setup` left something of
+/// ours in it, that is the text with it taken out.
+pub fn keep_original(store: &Store, path: &Path, text: &str, written: &[u8]) -> Result<()> {
+    if text.as_bytes() == written {
+        return Ok(());
+    }
+    let original = match undo::original(store, path, text.as_bytes())? {
+        Some(undo::Original::Bytes(bytes)) => bytes,
+        _ => unwire(text)
+            .map_or_else(|_| text.to_owned(), |edited| edited.text)
+            .into_bytes(),
+    };
+    undo::keep(store, path, Some(&original), written)
+}
+
+fn add_feature(plan: &mut Plan, target: &Target) -> Result<()> {
+    let folder = feature::folder(&target.folder);
+    for (name, text) in feature::FILES {
+        let change = Change::of(&folder.join(name))?.becomes(Some(text.as_bytes().to_vec()));
+        plan.add(change.of_ours());
+    }
+    Ok(())
+}
+
+fn put_binary(app: &App, target: &Target) -> Result<()> {
+    feature::put_binary(&feature::folder(&target.folder), &app.environment.program)?;
+    if !cfg!(target_os = "linux") {
+        say(
+            "this binary cannot run in a container; `post-start` is left out (ssh works all the same)",
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,263 @@
+//! `setup`, `remove` and `client-config`: what they show, what they write, what they leave alone.
+
+mod support;
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+
+use support::{Said, User, files};
+
+const CONFIG: &str = "{\n    // what we build with\n    \"image\": \"debian:12\" // keep\n}\n";
+const PATH: &str = ".devcontainer/devcontainer.json";
+
+#[test]
+fn the_diff_is_shown_and_nothing_is_written_without_consent() {
+    let user = User::with(CONFIG);
+    let said = user.fails(1, &["setup"]);
+    assert!(
+        said.out.contains("+++ b/") && said.out.contains("\n+"),
+        "{}",
+        said.out
+    );
+    assert!(
+        said.err
+            .contains("nothing written: there is no terminal to ask on; to write it: add --yes"),
+        "{}",
+        said.err
+    );
+    assert_eq!(user.read(PATH), CONFIG);
+    user.ok(&["setup", "--dry-run"]);
+    user.fails(1, &["setup", "--check"]);
+    assert_eq!(files(&user.project()).len(), 1, "no file was made");
+    assert!(!user.home().join(".ssh").exists() && !user.store().exists());
+}
+
+#[test]
+fn setup_twice_is_setup_once_and_remove_brings_back_every_byte() {
+    let user = User::with(CONFIG);
+    let before = files(&user.project());
+    let said = user.ok(&["setup", "--yes"]).err;
+    assert!(
+        said.contains("next: devcontainer up --workspace-folder ."),
+        "{said}"
+    );
+    let wired = files(&user.project());
+    let said = user.ok(&["setup", "--yes"]).err;
+    assert!(said.contains("is wired already"), "{said}");
+    assert_eq!(files(&user.project()), wired);
+    user.ok(&["setup", "--check"]);
+    user.ok(&["remove", "--yes"]);
+    assert_eq!(files(&user.project()), before);
+    let said = user.ok(&["remove", "--yes"]).err;
+    assert!(said.contains("there is nothing of lace-ssh in"), "{said}");
+}
+
+#[test]
+fn what_the_user_adds_later_survives_remove() {
+    let user = User::with(CONFIG);
+    user.ok(&["setup", "--yes"]);
+    let edited = user
+        .read(PATH)
+        .replace("debian:12\"", "debian:13\"")
+        .replace("// keep", "// keep this");
+    user.write(PATH, &edited);
+    user.ok(&["remove", "--yes"]);
+    assert_eq!(
+        user.read(PATH),
+        CONFIG
+            .replace("debian:12", "debian:13")
+            .replace("// keep", "// keep this")
+    );
+}
+
+#[test]
+fn a_feature_file_changed_by_hand_is_kept() {
+    let user = User::with(CONFIG);
+    user.ok(&["setup", "--yes"]);
+    user.write(
+        ".devcontainer/lace-ssh/install.sh",
+        "#!/bin/sh\n# ours now\n",
+    );
+    let said = user.ok(&["remove", "--yes"]).err;
+    assert!(
+        said.contains("install.sh, which was changed by hand"),
+        "{said}"
+    );
+    assert_eq!(
+        user.read(".devcontainer/lace-ssh/install.sh"),
+        "#!/bin/sh\n# ours now\n"
+    );
+}
+
+#[test]
+fn ssh_config_gets_one_line_first_and_loses_it_again() {
+    let user = User::with(CONFIG);
+    let ssh_config = user.home().join(".ssh/config");
+    fs::create_dir(user.home().join(".ssh")).unwrap();
+    let text = "# mine\nHost *\n  User me\n";
+    fs::write(user.home().join("dotfile"), text).unwrap();
+    symlink(user.home().join("dotfile"), &ssh_config).unwrap();
+    fs::set_permissions(&ssh_config, fs::Permissions::from_mode(0o640)).unwrap();
+    user.ok(&["setup", "--yes"]);
+    let with = fs::read_to_string(&ssh_config).unwrap();
+    let include = format!("Include {}\n", user.store().join("config").display());
+    assert!(
+        with.contains(&include) && with.ends_with(&format!("\n{text}")),
+        "{with}"
+    );
+    assert!(with.find(&include) < with.find("Host *"));
+    assert!(fs::symlink_metadata(&ssh_config).unwrap().is_symlink());
+    assert_eq!(
+        fs::metadata(&ssh_config).unwrap().permissions().mode() & 0o777,
+        0o640
+    );
+    user.ok(&["client-config", "uninstall", "--yes"]);
+    assert_eq!(fs::read_to_string(&ssh_config).unwrap(), text);
+}
+
+#[test]
+fn an_ssh_config_that_was_not_there_is_gone_again() {
+    let user = User::with(CONFIG);
+    user.ok(&["client-config", "install", "--yes"]);
+    let ssh_config = user.home().join(".ssh/config");
+    assert_eq!(
+        fs::metadata(&ssh_config).unwrap().permissions().mode() & 0o777,
+        0o600
+    );
+    user.ok(&["client-config", "install", "--check"]);
+    user.ok(&["client-config", "uninstall", "--yes"]);
+    assert!(!ssh_config.exists());
+}
+
+#[test]
+fn a_symlinked_config_file_stays_a_symlink_and_keeps_its_mode() {
+    let user = User::without_config("linked");
+    let target = user.home().join("shared.json");
+    fs::write(&target, CONFIG).unwrap();
+    fs::set_permissions(&target, fs::Permissions::from_mode(0o660)).unwrap();
+    fs::create_dir(user.project().join(".devcontainer")).unwrap();
+    symlink(&target, user.config()).unwrap();
+    user.ok(&["setup", "--yes"]);
+    assert!(fs::symlink_metadata(user.config()).unwrap().is_symlink());
+    assert!(
+        fs::read_to_string(&target)
+            .unwrap()
+            .contains("/etc/lace-ssh")
+    );
+    assert_eq!(
+        fs::metadata(&target).unwrap().permissions().mode() & 0o777,
+        0o660
+    );
+    user.ok(&["remove", "--yes"]);
+    assert_eq!(fs::read_to_string(&target).unwrap(), CONFIG);
+}
+
+#[test]
+fn a_read_only_config_is_refused_and_nothing_else_is_written() {
+    let user = User::with(CONFIG);
+    fs::set_permissions(user.config(), fs::Permissions::from_mode(0o444)).unwrap();
+    let said = user.fails(1, &["setup", "--yes"]).err;
+    assert!(
+        said.contains("is read-only") && said.contains("hint: to allow the change: chmod u+w"),
+        "{said}"
+    );
+    assert!(!user.project().join(".devcontainer/lace-ssh").exists());
+}
+
+#[test]
+fn bad_config_files_are_refused_with_path_and_position() {
+    for (text, message) in [
+        (
+            "{\n  \"image\": \"x\"\n  \"name\": 1\n}",
+            "devcontainer.json:2:15: a comma is missing",
+        ),
+        ("{\n  'image': \"x\"\n}", "devcontainer.json:2:"),
+        (
+            "{\n  \"image\": \"x\", \"image\": \"y\", \"mounts\": [], \"mounts\": []\n}",
+            "devcontainer.json:2:",
+        ),
+        ("", "devcontainer.json"),
+        ("[]", "devcontainer.json:1:1"),
+        (
+            "{ \"customizations\": { \"lace\": { \"ssh\": [] } } }",
+            "`ssh` must be an object, not an array",
+        ),
+    ] {
+        let user = User::with(text);
+        let said = user.fails(1, &["setup", "--yes"]).err;
+        assert!(
+            said.starts_with("lace-ssh: error: ") && said.contains(message),
+            "{text:?}\n{said}"
+        );
+        assert_eq!(user.read(PATH), text);
+        assert_eq!(files(&user.project()).len(), 1);
+    }
+    let user = User::without_config("bytes");
+    fs::create_dir(user.project().join(".devcontainer")).unwrap();
+    fs::write(user.config(), b"{ \"name\": \"\xff\" }").unwrap();
+    let said = user.fails(1, &["setup"]).err;
+    assert!(said.contains("is not UTF-8 (byte 11)"), "{said}");
+}
+
+#[test]
+fn missing_several_or_strange_config_files_are_explained() {
+    let user = User::without_config("none");
+    let said = user.fails(1, &["setup"]).err;
+    assert!(
+        said.contains("no devcontainer.json in")
+            && said.contains("hint: make .devcontainer/devcontainer.json"),
+        "{said}"
+    );
+    user.write(PATH, CONFIG);
+    user.write(".devcontainer.json", CONFIG);
+    let said = user.fails(1, &["setup"]).err;
+    assert!(
+        said.contains("several dev containers") && said.contains("hint: name one: --config"),
+        "{said}"
+    );
+    user.ok(&["setup", "--yes", "--config", ".devcontainer.json"]);
+    assert!(
+        user.read(".devcontainer.json")
+            .contains("\"./.devcontainer/lace-ssh\"")
+    );
+    fs::remove_file(user.config()).unwrap();
+    fs::create_dir(user.config()).unwrap();
+    let said = user.fails(1, &["setup", "--config", PATH]).err;
+    assert!(said.contains("is not a file"), "{said}");
+}
+
+#[test]
+fn the_plan_is_data_with_json() {
+    let user = User::with(CONFIG);
+    let plan: serde_json::Value = serde_json::from_str(&user.ok(&["setup", "--json"]).out).unwrap();
+    let edits = plan[0]["edits"].as_array().unwrap();
+    assert!(
+        edits
+            .iter()
+            .all(|edit| edit["reason"].is_string() && edit["lines"]["start"].is_u64()),
+        "{plan:#}"
+    );
+    assert_eq!(plan[0]["action"], "edit");
+    assert_eq!(user.read(PATH), CONFIG);
+}
+
+#[test]
+fn help_and_usage() {
+    let user = User::without_config("help");
+    assert!(
+        user.ok(&["--help"])
+            .out
+            .contains("Start with `lace-ssh setup`")
+    );
+    assert!(
+        !user.ok(&["--help"]).out.contains("proxy"),
+        "what ssh calls is not shown"
+    );
+    Said::of(&mut user.lace(&["setup", "--yes", "--check"])).expect(2);
+    assert!(
+        user.ok(&["completions", "bash"])
+            .out
+            .contains("client-config")
+    );
+    assert!(user.ok(&["man"]).out.starts_with(".ie"));
+}
