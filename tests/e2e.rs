@@ -185,7 +185,7 @@ fn another_service_on_the_port_is_not_talked_to() {
     // A container that took the alias's place but has a host key of its own.
     let script = "ssh-keygen -q -t ed25519 -N '' -f /tmp/other && \
         sed 's|^HostKey .*|HostKey /tmp/other|' /usr/local/share/lace-ssh/sshd_config > /tmp/other_config && \
-        pkill -f '^sshd: .*listener|sshd.*sshd_config' ; sleep 0.3; mkdir -p /run/sshd; /usr/sbin/sshd -f /tmp/other_config -o AllowUsers=root";
+        kill $(cat /run/lace-ssh/sshd.pid) && sleep 0.3; mkdir -p /run/sshd; /usr/sbin/sshd -f /tmp/other_config -o AllowUsers=root";
     container.docker_exec(&["sh", "-c", script]).expect(0);
     let said = container.ssh(&["lace-my-project", "true"]).expect(255);
     assert!(

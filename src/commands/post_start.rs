@@ -22,6 +22,8 @@ use crate::engine::{Engine, MOUNT_TARGET, endpoint};
 
 /// Starts sshd if it does not run; its exit codes are described in it.
 const START: &str = "/usr/local/share/lace-ssh/start";
+/// Its exit code where the host has made no keys.
+const NO_KEYS: i32 = 3;
 /// The Feature's sshd configuration, for the port.
 const SSHD_CONFIG: &str = "/usr/local/share/lace-ssh/sshd_config";
 /// What sessions read; anybody may put a file there, and only its owner's sessions believe it.
@@ -29,8 +31,12 @@ const ENVIRONMENT: &str = "/var/lib/lace-ssh/environment";
 
 /// Runs `post-start`.
 pub fn run(app: &App) -> Result<ExitCode> {
-    check_mount()?;
-    start_sshd()?;
+    if !check_mount()? || !start_sshd()? {
+        say(
+            "the host has made no keys, so there is no ssh; to have it: install lace-ssh on the host",
+        );
+        return Ok(ExitCode::SUCCESS);
+    }
     let text = session_environment(
         env::vars_os().map(|(name, value)| (name.as_bytes().to_vec(), value.as_bytes().to_vec())),
     );
@@ -43,17 +49,15 @@ pub fn run(app: &App) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn check_mount() -> Result<()> {
+/// Whether the host has put keys there; a teammate without lace-ssh on the host has an empty folder,
+/// and must get his container all the same.
+fn check_mount() -> Result<bool> {
     let rebuild =
         "rebuild the container: devcontainer up --workspace-folder . --remove-existing-container";
     match fs::read_dir(MOUNT_TARGET).map(Iterator::count) {
-        Ok(0) => Err(failure(
-            format!("{MOUNT_TARGET} is empty: the host has made no keys"),
-            "on the host, install lace-ssh and run `devcontainer up` again",
-        )),
-        Ok(_) => Ok(()),
+        Ok(entries) => Ok(entries > 0),
         // Another uid than the host's: root, who runs sshd, can read it all the same.
-        Err(error) if error.kind() == ErrorKind::PermissionDenied => Ok(()),
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => Ok(true),
         Err(error) if error.kind() == ErrorKind::NotFound => Err(failure(
             format!("{MOUNT_TARGET} is not there: the container was made without the mount"),
             rebuild,
@@ -62,7 +66,8 @@ fn check_mount() -> Result<()> {
     }
 }
 
-fn start_sshd() -> Result<()> {
+/// Starts sshd if it does not run; `false`: there are no keys yet, and it starts when they come.
+fn start_sshd() -> Result<bool> {
     let output = match Command::new(START).output() {
         Ok(output) => output,
         Err(error) if error.kind() == ErrorKind::NotFound => {
@@ -75,7 +80,7 @@ fn start_sshd() -> Result<()> {
         }
         Err(error) => return Err(error).with_context(|| format!("cannot run {START}")),
     };
-    if !output.status.success() {
+    if !output.status.success() && output.status.code() != Some(NO_KEYS) {
         let said = String::from_utf8_lossy(&output.stderr);
         let last = said.lines().last().unwrap_or_default();
         bail!(
@@ -84,7 +89,7 @@ fn start_sshd() -> Result<()> {
                 .trim_start_matches("error: ")
         );
     }
-    Ok(())
+    Ok(output.status.success())
 }
 
 fn sshd_port() -> Result<u16> {

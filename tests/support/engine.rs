@@ -128,7 +128,7 @@ fn containers(user: &User) -> Vec<String> {
     let folder = user.project();
     let all = Said::of(Command::new("docker").args([
         "ps",
-        "-aq",
+        "-a",
         "--no-trunc",
         "--format",
         "{{.ID}} {{.Label \"devcontainer.local_folder\"}}",
