@@ -1,0 +1,17 @@
+#!/bin/bash
+# No mount: the container is there, and nothing listens. Then the keys come, and the same container can be logged in to.
+# shellcheck disable=SC1091
+source "$(dirname "$0")/lib.sh"
+
+check "the log says that the mount is missing" grep -q 'made without the mount of lace-ssh' /var/lib/lace-ssh/sshd.log
+check "start says so, too" exits 1 start
+check "no host key in the image" exits 2 ls /etc/ssh/ssh_host_ed25519_key
+make_keys
+check "start works now" start
+check "start works again" start
+check "login" prints "$(id -un)" login 2222 "$(id -un)" id -un
+check "no password is asked for" prints publickey bash -c \
+    "ssh -F none -p 2222 -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o PubkeyAuthentication=no \
+    -o BatchMode=yes 127.0.0.1 true 2>&1 | tr -d '\r' | sed -n 's/.*Permission denied (\(.*\))\./\1/p'"
+
+reportResults
