@@ -66,7 +66,8 @@ up() {
 ssh_options() {
     local port
     port=$(docker port "$id" 2222 | head -n 1)
-    echo "lace $(as_root cat "$trust/ssh_host_ed25519_key.pub")" >"$project/known_hosts"
+    echo "lace $(as_root cat "$trust/ssh_host_ed25519_key.pub")" >"$project/known_hosts.$BASHPID"
+    mv "$project/known_hosts.$BASHPID" "$project/known_hosts"
     options=(-F none -o IdentitiesOnly=yes -o HostKeyAlias=lace -o UserKnownHostsFile="$project/known_hosts"
         -o StrictHostKeyChecking=yes -o BatchMode=yes -o ConnectTimeout=5 -o LogLevel=ERROR -o "Port=${port##*:}")
 }
@@ -128,6 +129,10 @@ check_sessions() {
     check "scp kept every byte" cmp "$bytes" "$bytes.2"
     echo "rename bytes bytes2" | check "sftp" sftp -q "${options[@]}" -i "$work/id" -b - "$user@127.0.0.1" >/dev/null
     ssh_as "$user" rm bytes2
+    check "a forwarded port" equals "$(ssh_as "$user" -W 127.0.0.1:2222 </dev/null 2>/dev/null | head -c 7)" SSH-2.0
+    check "a forwarded agent" equals \
+        "$(ssh-agent sh -c 'ssh-add -q "$1" && shift && "$@"' sh "$work/id" \
+            ssh -A "${options[@]}" -i "$work/id" "$user@127.0.0.1" ssh-add -L)" "$(cat "$work/id.pub")"
     check "ten logins at once" many "$user"
     check "no zombies" equals "$(docker exec -u root "$id" sh -c 'sleep 1.5; ps -eo stat | grep -c Z' || true)" 0
     check "one sshd" equals "$(sshds)" 1
