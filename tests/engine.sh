@@ -58,9 +58,12 @@ package_of() {
 }
 
 need_commands() {
-    local command packages=()
+    local command package packages=()
     for command in "$@"; do
-        command -v "$command" >/dev/null || packages+=("$(package_of "$command")")
+        package=$(package_of "$command")
+        if ! command -v "$command" >/dev/null && [[ " ${packages[*]-} " != *" $package "* ]]; then
+            packages+=("$package")
+        fi
     done
     [ ${#packages[@]} -gt 0 ] || return 0
     if ! command -v apt-get >/dev/null; then
@@ -143,7 +146,8 @@ start_engine() {
         [ -d "/proc/$dockerd" ] || break
         sleep 0.5
     done
-    reason=$(grep -aE 'failed to start|level=fatal|denied|rror' "$log" | tail -n 1)
+    reason=$(grep -aE 'failed to start|level=fatal' "$log" | tail -n 1)
+    [ -d "/proc/$dockerd" ] || reason=${reason:-$(tail -n 1 "$log")}
     stop_engine
     engine_say "no engine can run here: ${reason:-dockerd did not answer within 45 seconds}"
     return 1
