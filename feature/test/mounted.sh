@@ -40,6 +40,7 @@ make_project() {
     project=$work/lace-ssh-mounted-$1
     mkdir -p "$project/.devcontainer/lace-ssh"
     cp "$feature"/* "$feature/.gitignore" "$project/.devcontainer/lace-ssh/"
+    rm -f "$project/.devcontainer/lace-ssh/lace-ssh"
     chmod 0644 "$project/.devcontainer/lace-ssh"/*
     cat >"$project/.devcontainer/devcontainer.json" <<EOF
 {
@@ -301,6 +302,18 @@ case_bare() {
     check_sessions vscode
     check "no host key in the image" equals "$(docker exec "$id" sh -c 'ls /etc/ssh/ssh_host_*' 2>/dev/null || true)" ""
     check "no package lists" equals "$(docker exec "$id" sh -c 'ls /var/lib/apt/lists/*_Packages*' 2>/dev/null || true)" ""
+}
+
+case_binary() {
+    make_project binary base '"remoteUser": "vscode"' && make_trust 1000
+    printf '#!/bin/sh\necho lace-ssh 1.2.3\n' >"$project/.devcontainer/lace-ssh/lace-ssh"
+    up
+    check "the binary is installed" equals "$(docker exec -u vscode "$id" lace-ssh --version)" "lace-ssh 1.2.3"
+    make_project binary-foreign base '"remoteUser": "vscode"' && make_trust 1000
+    printf '\x7fELF of another machine' >"$project/.devcontainer/lace-ssh/lace-ssh"
+    up
+    check "one that does not run is left out" refused docker exec "$id" test -e /usr/local/bin/lace-ssh
+    check "login without it" until_login vscode
 }
 
 case_no_mount() {
