@@ -34,6 +34,10 @@ pub enum KeyError {
     UnsupportedKind(String),
     /// A way of encrypting the key that is not read here, by name.
     UnsupportedCipher(String),
+    /// An EC key without its public point, or with only half of it.
+    PublicHalfMissing,
+    /// Binary DER instead of text.
+    Der,
     /// Nothing in the text looks like a key.
     NotAKey,
     /// The text is larger than any key.
@@ -75,7 +79,8 @@ impl KeyError {
                  Conversions > Export OpenSSH key"
             }
             Self::UnsupportedKind(_) => "ed25519, RSA (2048 bits or more) and ECDSA keys work",
-            Self::UnsupportedCipher(_) => {
+            Self::Der => "`openssl pkey -inform DER -in FILE -out NEWFILE` turns it into text",
+            Self::UnsupportedCipher(_) | Self::PublicHalfMissing => {
                 "`ssh-keygen -p -f FILE` writes the file anew in OpenSSH's own format"
             }
             Self::NotAKey => {
@@ -118,6 +123,8 @@ impl fmt::Display for KeyError {
             Self::UnsupportedCipher(cipher) => {
                 write!(f, "keys encrypted with {cipher} are not read")
             }
+            Self::PublicHalfMissing => f.write_str("the EC key comes without its full public half"),
+            Self::Der => f.write_str("this is binary (DER); a key file is text"),
             Self::NotAKey => f.write_str("this is not a key in any format that is known here"),
             Self::TooLarge => f.write_str("this is too large to be a key"),
             Self::Damaged { format, detail } => write!(f, "the {format} is damaged: {detail}"),

@@ -314,7 +314,9 @@ fn breaks_line(c: char) -> bool {
 fn openssh_block(text: &str) -> Result<Zeroizing<Vec<u8>>, KeyError> {
     match pem::private_block(text)? {
         Some(block) if block.label == "OPENSSH PRIVATE KEY" => Ok(block.bytes),
-        Some(block) => Err(KeyError::UnsupportedKind(block.label.to_owned())),
+        Some(block) => Err(KeyError::UnsupportedKind(
+            block.label.escape_debug().to_string(),
+        )),
         None => Err(not_private(text)),
     }
 }
@@ -323,6 +325,13 @@ fn openssh_block(text: &str) -> Result<Zeroizing<Vec<u8>>, KeyError> {
 pub(super) fn not_private(text: &str) -> KeyError {
     if text.trim_start().starts_with("PuTTY-User-Key-File") {
         return KeyError::Putty;
+    }
+    // The commercial ssh of old writes four dashes and a blank.
+    if text.contains("---- BEGIN SSH2 PUBLIC KEY") {
+        return KeyError::PublicGiven;
+    }
+    if text.contains("---- BEGIN SSH2 ENCRYPTED PRIVATE KEY") {
+        return KeyError::UnsupportedKind("SSH2 ENCRYPTED PRIVATE KEY".to_owned());
     }
     match pem::first_label(text) {
         Some(label) if label.ends_with("PUBLIC KEY") => KeyError::PublicGiven,
@@ -365,6 +374,9 @@ fn decrypt(key: &PrivateKey, passphrase: &str) -> Result<PrivateKey, KeyError> {
         && *rounds > MAX_ROUNDS
     {
         return Err(KeyError::Rounds((*rounds).into()));
+    }
+    if key.cipher() == Cipher::TdesCbc {
+        return Err(KeyError::UnsupportedCipher(key.cipher().to_string()));
     }
     if passphrase.is_empty() {
         return Err(KeyError::PassphraseWrong);

@@ -3,9 +3,11 @@
 pub mod authorized_keys;
 pub mod error;
 pub mod identity;
+pub mod import;
 pub mod options;
 mod pem;
 pub mod random;
+mod wire;
 
 pub use error::KeyError;
 pub use identity::{KeyPair, PublicKey};

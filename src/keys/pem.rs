@@ -9,7 +9,7 @@ use base64ct::{Base64, Encoding};
 use zeroize::Zeroizing;
 
 /// No private key comes near; anything above is somebody's core dump.
-const MAX_TEXT: usize = 256 * 1024;
+pub(super) const MAX_TEXT: usize = 256 * 1024;
 
 /// One decoded block.
 pub(super) struct Block<'a> {
