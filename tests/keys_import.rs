@@ -504,7 +504,6 @@ fn no_damage_makes_the_reader_fall_over() {
         "rsa -in rsa -traditional -aes256 -passout pass:x",
     ));
     for path in files {
-        let start = std::time::Instant::now();
         let text = std::fs::read_to_string(&path).unwrap();
         let lines: Vec<&str> = text.lines().collect();
         let body = lines.iter().position(|line| line.is_empty()).unwrap_or(0) + 1;
@@ -517,8 +516,14 @@ fn no_damage_makes_the_reader_fall_over() {
             let _ = read(text.as_bytes(), Some("x"));
             let _ = PublicKey::of_private(&text);
         };
-        // Each try costs a key derivation there, and more with other rounds in bytes 51 to 54.
-        let slow = path.ends_with("edx");
+        // Where each try costs a key derivation or a curve point, some are enough. Bytes 51 to 54 hold
+        // the rounds of bcrypt: others would be slow, not different.
+        let slow = path
+            .file_name()
+            .unwrap()
+            .to_str()
+            .unwrap()
+            .starts_with("ed");
         let places = (0..bytes.len().min(250)).step_by(if slow { 13 } else { 1 });
         for place in places.filter(|place| !slow || !(51..55).contains(place)) {
             for value in [0, 0x80, 0xff, bytes[place] ^ 1] {
@@ -528,9 +533,8 @@ fn no_damage_makes_the_reader_fall_over() {
             }
             try_it(&bytes[..place]);
         }
-        for cut in (0..text.len()).step_by(7) {
+        for cut in (0..text.len()).step_by(31) {
             let _ = read(&text.as_bytes()[..cut], Some("x"));
         }
-        eprintln!("{}: {:?}", path.display(), start.elapsed());
     }
 }

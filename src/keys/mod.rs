@@ -1,5 +1,6 @@
 //! Keys: pairs, formats, agent. Time and randomness are arguments.
 
+pub mod agent;
 pub mod authorized_keys;
 pub mod error;
 pub mod identity;

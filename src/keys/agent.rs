@@ -1,0 +1,353 @@
+//! A client of ssh-agent: list, add and remove keys over its socket.
+//!
+//! Messages are encoded and decoded by pure functions; [`Agent`] is the one effect. Where the socket
+//! is (`SSH_AUTH_SOCK`) the caller knows. An agent is believed to be what the user runs, but its
+//! answers are read as if it were not: no length is trusted, and no answer waited for without end.
+//!
+//! A key can be tied to a destination (`restrict-destination-v00@openssh.com`, ssh-agent and ssh from
+//! OpenSSH 8.9): the agent then signs only for a server that has proven the host key named here, also
+//! when the agent is forwarded. Agents that do not know the constraint refuse the key rather than
+//! take it without; whether to add it again with less is the caller's decision.
+
+use super::wire::{Reader, Writer};
+use super::{KeyPair, PublicKey};
+use std::fmt;
+use std::io::{self, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+use zeroize::Zeroizing;
+
+const FAILURE: u8 = 5;
+const SUCCESS: u8 = 6;
+const REQUEST_IDENTITIES: u8 = 11;
+const IDENTITIES_ANSWER: u8 = 12;
+const ADD_IDENTITY: u8 = 17;
+const REMOVE_IDENTITY: u8 = 18;
+const ADD_ID_CONSTRAINED: u8 = 25;
+const EXTENSION_FAILURE: u8 = 28;
+
+const CONSTRAIN_LIFETIME: u8 = 1;
+const CONSTRAIN_EXTENSION: u8 = 255;
+const DESTINATION: &[u8] = b"restrict-destination-v00@openssh.com";
+
+/// The limits of OpenSSH's own client.
+const MAX_ANSWER: usize = 256 * 1024;
+const MAX_IDENTITIES: u32 = 2048;
+
+/// What an agent is asked to do with a key that it is given.
+#[derive(Debug, Clone, Default)]
+pub struct Constraints {
+    /// Forget the key after this time; rounded up to seconds.
+    pub lifetime: Option<Duration>,
+    /// Use it for this destination only.
+    pub destination: Option<Destination>,
+}
+
+/// The one place that a key may be used for.
+#[derive(Debug, Clone)]
+pub struct Destination {
+    /// The host key alias; certificates of the host must carry it as a principal.
+    pub host: String,
+    /// The user there; `None` for any.
+    pub user: Option<String>,
+    /// The host's pinned keys.
+    pub host_keys: Vec<PublicKey>,
+    /// Authorities whose certificates prove the host as well.
+    pub host_authorities: Vec<PublicKey>,
+}
+
+/// A key that the agent holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// The key or certificate, as SSH writes it on the wire.
+    wire: Vec<u8>,
+    /// The comment; it may hold anything, see [`Identity::comment`].
+    comment: String,
+}
+
+impl Identity {
+    /// Whether this is `key` itself, not a certificate for it.
+    pub fn is_key(&self, key: &PublicKey) -> bool {
+        self.wire == key.to_wire()
+    }
+
+    /// The public key; `None` for a certificate or a kind that is not known here.
+    pub fn key(&self) -> Option<PublicKey> {
+        PublicKey::from_wire(&self.wire).ok()
+    }
+
+    /// The comment, without control characters.
+    pub fn comment(&self) -> &str {
+        &self.comment
+    }
+}
+
+/// Why an agent did not do what it was asked.
+#[derive(Debug)]
+pub enum AgentError {
+    /// Nothing listens at the socket.
+    Connect(PathBuf, io::Error),
+    /// No answer came in this time.
+    Timeout(Duration),
+    /// The connection broke.
+    Broken(io::Error),
+    /// The agent said no; what it was asked to do.
+    Refused(&'static str),
+    /// The agent said something that is no answer; what is wrong with it.
+    Malformed(&'static str),
+    /// The constraints cannot be written; what is wrong with them.
+    Constraint(&'static str),
+}
+
+/// A connection to an agent.
+pub struct Agent {
+    stream: UnixStream,
+    patience: Duration,
+}
+
+impl Agent {
+    /// Connects to the agent at `socket`; it has `patience` to take the connection, and again for each
+    /// answer.
+    pub fn connect(socket: &Path, patience: Duration) -> Result<Self, AgentError> {
+        let (sender, receiver) = mpsc::channel();
+        let path = socket.to_owned();
+        // A hung agent with a full queue blocks the call for ever, and it has no timeout of its own.
+        std::thread::spawn(move || sender.send(UnixStream::connect(path)));
+        let stream = receiver
+            .recv_timeout(patience)
+            .map_err(|_| AgentError::Timeout(patience))?
+            .map_err(|error| AgentError::Connect(socket.to_owned(), error))?;
+        Ok(Self { stream, patience })
+    }
+
+    /// The keys that the agent holds; a locked agent shows none.
+    pub fn list(&mut self) -> Result<Vec<Identity>, AgentError> {
+        let answer = self.ask(&[REQUEST_IDENTITIES])?;
+        decode_identities(&answer)
+    }
+
+    /// Whether the agent holds `key`.
+    pub fn holds(&mut self, key: &PublicKey) -> Result<bool, AgentError> {
+        Ok(self.list()?.iter().any(|identity| identity.is_key(key)))
+    }
+
+    /// Gives the agent a key. One that it already holds gets the new comment and constraints.
+    pub fn add(&mut self, key: &KeyPair, constraints: &Constraints) -> Result<(), AgentError> {
+        let message = encode_add(key, constraints)?;
+        decode_done(&self.ask(&message)?, "take the key")
+    }
+
+    /// Takes a key from the agent.
+    pub fn remove(&mut self, key: &PublicKey) -> Result<(), AgentError> {
+        let message = Writer::new().byte(REMOVE_IDENTITY).string(&key.to_wire());
+        decode_done(&self.ask(&message.into_bytes())?, "forget the key")
+    }
+
+    fn ask(&mut self, message: &[u8]) -> Result<Vec<u8>, AgentError> {
+        let deadline = Instant::now() + self.patience;
+        let framed = Writer::new().string(message).into_bytes();
+        self.send(&framed, deadline)?;
+        let mut length = [0; 4];
+        self.receive(&mut length, deadline)?;
+        let length = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
+        if length == 0 || length > MAX_ANSWER {
+            return Err(AgentError::Malformed("its length is out of bounds"));
+        }
+        let mut answer = vec![0; length];
+        self.receive(&mut answer, deadline)?;
+        Ok(answer)
+    }
+
+    fn send(&mut self, mut bytes: &[u8], deadline: Instant) -> Result<(), AgentError> {
+        while !bytes.is_empty() {
+            let left = self.time_left(deadline)?;
+            self.stream
+                .set_write_timeout(Some(left))
+                .map_err(AgentError::Broken)?;
+            let sent = self.stream.write(bytes);
+            bytes = &bytes[self.progress(sent)?..];
+        }
+        Ok(())
+    }
+
+    fn receive(&mut self, mut bytes: &mut [u8], deadline: Instant) -> Result<(), AgentError> {
+        while !bytes.is_empty() {
+            let left = self.time_left(deadline)?;
+            self.stream
+                .set_read_timeout(Some(left))
+                .map_err(AgentError::Broken)?;
+            let received = self.stream.read(bytes);
+            bytes = &mut bytes[self.progress(received)?..];
+        }
+        Ok(())
+    }
+
+    /// A timeout of zero would mean none, so it never comes to that.
+    fn time_left(&self, deadline: Instant) -> Result<Duration, AgentError> {
+        let left = deadline.saturating_duration_since(Instant::now());
+        match left.is_zero() {
+            true => Err(AgentError::Timeout(self.patience)),
+            false => Ok(left),
+        }
+    }
+
+    fn progress(&self, result: io::Result<usize>) -> Result<usize, AgentError> {
+        use io::ErrorKind::{Interrupted, TimedOut, UnexpectedEof, WouldBlock};
+        match result {
+            Ok(0) => Err(AgentError::Broken(UnexpectedEof.into())),
+            Ok(count) => Ok(count),
+            Err(error) if error.kind() == Interrupted => Ok(0),
+            Err(error) if matches!(error.kind(), WouldBlock | TimedOut) => {
+                Err(AgentError::Timeout(self.patience))
+            }
+            Err(error) => Err(AgentError::Broken(error)),
+        }
+    }
+}
+
+fn encode_add(key: &KeyPair, constraints: &Constraints) -> Result<Zeroizing<Vec<u8>>, AgentError> {
+    let constrained = constraints.lifetime.is_some() || constraints.destination.is_some();
+    let mut message = Writer::new()
+        .byte(if constrained {
+            ADD_ID_CONSTRAINED
+        } else {
+            ADD_IDENTITY
+        })
+        .raw(&key.to_wire())
+        .string(key.comment().as_bytes());
+    if let Some(lifetime) = constraints.lifetime {
+        let seconds = lifetime.as_secs() + u64::from(lifetime.subsec_nanos() > 0);
+        // Zero would be taken for no limit by some agents.
+        if seconds == 0 {
+            return Err(AgentError::Constraint("a lifetime of nothing"));
+        }
+        let seconds = u32::try_from(seconds)
+            .map_err(|_| AgentError::Constraint("a lifetime of more than a century"))?;
+        message = message.byte(CONSTRAIN_LIFETIME).number(seconds);
+    }
+    if let Some(destination) = &constraints.destination {
+        message = message
+            .byte(CONSTRAIN_EXTENSION)
+            .string(DESTINATION)
+            .string(&encode_destination(destination)?);
+    }
+    Ok(message.into_bytes())
+}
+
+/// One constraint: from here (an empty hop) to the destination.
+fn encode_destination(to: &Destination) -> Result<Zeroizing<Vec<u8>>, AgentError> {
+    if to.host.is_empty() || (to.host_keys.is_empty() && to.host_authorities.is_empty()) {
+        return Err(AgentError::Constraint(
+            "a destination without a name or a host key",
+        ));
+    }
+    let user = to.user.as_deref().unwrap_or("");
+    // Agents match the user as a pattern, where `!`, `*`, `?` and commas mean more than themselves.
+    let is_plain = |c: char| !c.is_control() && !"*?!, ".contains(c);
+    if !user.chars().all(is_plain) || !to.host.chars().all(is_plain) {
+        return Err(AgentError::Constraint(
+            "a destination whose name is a pattern",
+        ));
+    }
+    let from = Writer::new().string(b"").string(b"").string(b"");
+    let mut hop = Writer::new()
+        .string(user.as_bytes())
+        .string(to.host.as_bytes())
+        .string(b"");
+    for key in &to.host_keys {
+        hop = hop.string(&key.to_wire()).byte(0);
+    }
+    for key in &to.host_authorities {
+        hop = hop.string(&key.to_wire()).byte(1);
+    }
+    let constraint = Writer::new()
+        .string(&from.into_bytes())
+        .string(&hop.into_bytes())
+        .string(b"");
+    Ok(Writer::new().string(&constraint.into_bytes()).into_bytes())
+}
+
+fn decode_done(answer: &[u8], asked: &'static str) -> Result<(), AgentError> {
+    match answer {
+        [SUCCESS] => Ok(()),
+        [FAILURE | EXTENSION_FAILURE, ..] => Err(AgentError::Refused(asked)),
+        _ => Err(AgentError::Malformed("it is neither yes nor no")),
+    }
+}
+
+fn decode_identities(answer: &[u8]) -> Result<Vec<Identity>, AgentError> {
+    const SHORT: AgentError = AgentError::Malformed("it ends too early");
+    let rest = match answer {
+        [IDENTITIES_ANSWER, rest @ ..] => rest,
+        [FAILURE | EXTENSION_FAILURE, ..] => return Err(AgentError::Refused("list its keys")),
+        _ => return Err(AgentError::Malformed("it is no list of keys")),
+    };
+    let mut reader = Reader::new(rest);
+    let count = reader.number().ok_or(SHORT)?;
+    if count > MAX_IDENTITIES {
+        return Err(AgentError::Malformed(
+            "it promises more keys than an agent holds",
+        ));
+    }
+    let mut identities = Vec::new();
+    for _ in 0..count {
+        let wire = reader.string().ok_or(SHORT)?.to_vec();
+        let comment = String::from_utf8_lossy(reader.string().ok_or(SHORT)?).into_owned();
+        let comment = comment.replace(char::is_control, " ");
+        identities.push(Identity { wire, comment });
+    }
+    match reader.is_empty() {
+        true => Ok(identities),
+        false => Err(AgentError::Malformed("more follows its end")),
+    }
+}
+
+impl AgentError {
+    /// What the user can do about it.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Connect(..) => {
+                Some("start one with `eval \"$(ssh-agent)\"`; SSH_AUTH_SOCK names its socket")
+            }
+            Self::Timeout(_) | Self::Broken(_) => Some("`ssh-add -l` shows whether it works"),
+            Self::Refused(_) => Some(
+                "it may be locked (`ssh-add -X` opens it), or not know a limit to one destination \
+                 (OpenSSH 8.9 and later do)",
+            ),
+            Self::Malformed(_) => Some("SSH_AUTH_SOCK may name the socket of another program"),
+            Self::Constraint(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for AgentError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Connect(path, error) => {
+                write!(f, "{}: no ssh-agent listens here: {error}", path.display())
+            }
+            Self::Timeout(patience) => {
+                write!(
+                    f,
+                    "ssh-agent did not answer within {} ms",
+                    patience.as_millis()
+                )
+            }
+            Self::Broken(error) => write!(f, "the connection to ssh-agent broke: {error}"),
+            Self::Refused(asked) => write!(f, "ssh-agent refuses to {asked}"),
+            Self::Malformed(detail) => write!(f, "ssh-agent's answer makes no sense: {detail}"),
+            Self::Constraint(detail) => write!(f, "a key cannot be given {detail}"),
+        }
+    }
+}
+
+impl std::error::Error for AgentError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Connect(_, error) | Self::Broken(error) => Some(error),
+            _ => None,
+        }
+    }
+}
