@@ -5,6 +5,7 @@ pub mod authorized_keys;
 pub mod error;
 pub mod identity;
 pub mod import;
+pub mod name;
 pub mod options;
 mod pem;
 pub mod random;
@@ -12,3 +13,4 @@ mod wire;
 
 pub use error::KeyError;
 pub use identity::{KeyPair, PublicKey};
+pub use name::KeyName;
