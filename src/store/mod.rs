@@ -4,6 +4,7 @@
 //! stay where the mount line of every committed `devcontainer.json` expects it. Inside the store no
 //! symlink is followed, and everything is written through [`crate::durable`].
 
+pub mod audit;
 pub mod lock;
 pub mod registry;
 pub mod undo;
