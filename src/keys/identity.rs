@@ -31,7 +31,8 @@ const FORMAT: &str = "OpenSSH private key";
 
 /// A private key, decrypted, with its public half and comment.
 pub struct KeyPair {
-    key: PrivateKey,
+    // Boxed, because a value that is moved leaves its bytes behind where it was.
+    key: Box<PrivateKey>,
 }
 
 impl KeyPair {
@@ -83,7 +84,7 @@ impl KeyPair {
             let detail = "its two halves do not belong together";
             return Err(KeyError::damaged(FORMAT, detail));
         }
-        Ok(Self { key })
+        Ok(Self { key: Box::new(key) })
     }
 
     /// The private key as OpenSSH writes it, without a passphrase; lines end in LF.

@@ -6,6 +6,9 @@ pub mod sshd;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+/// What test keys are encrypted with.
+pub const PASSPHRASE: &str = "correct horse, größer";
+
 /// Runs a program with a closed stdin and no agent; fails the test if it fails.
 pub fn run(program: &str, arguments: &[&str]) -> String {
     let output = attempt(program, arguments);
@@ -77,4 +80,22 @@ pub fn public_of(path: &Path, passphrase: &str) -> String {
         .join(" ")
         .trim()
         .to_owned()
+}
+
+/// `openssl ARGUMENTS -out FILE`, with the passphrase in the environment.
+pub fn openssl(folder: &Path, name: &str, arguments: &str) -> PathBuf {
+    let path = folder.join(name);
+    let file = path.to_str().unwrap();
+    let (verb, rest) = arguments.split_once(' ').unwrap();
+    let script = format!(
+        "cd {} && umask 077 && openssl {verb} -out {file} {rest} 2>/dev/null",
+        folder.display()
+    );
+    let output = Command::new("sh")
+        .args(["-c", &script])
+        .env("PASSPHRASE", PASSPHRASE)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "openssl {arguments}");
+    path
 }

@@ -185,6 +185,8 @@ fn cut(text: &str) -> String {
     if text.len() <= MAX_VALUE {
         return text.to_owned();
     }
-    let end = text.floor_char_boundary(MAX_VALUE);
-    format!("{}…", &text[..end])
+    let end = (0..=MAX_VALUE)
+        .rev()
+        .find(|end| text.is_char_boundary(*end));
+    format!("{}…", &text[..end.unwrap_or(0)])
 }
