@@ -9,6 +9,8 @@ use lace_ssh::keys::authorized_keys::{AuthorizedKeys, Entry, Line, LineError};
 use lace_ssh::keys::options::{KeyOption, OptionError, split};
 use lace_ssh::keys::{KeyError, KeyPair, PublicKey};
 use proptest::prelude::*;
+use std::path::Path;
+use std::process::Command;
 
 fn pair(number: u8) -> KeyPair {
     KeyPair::generate(&[number; 32], &format!("key {number}")).unwrap()
@@ -22,20 +24,47 @@ fn at(text: &str) -> Timestamp {
     text.parse().unwrap()
 }
 
-/// Runs the filter over a file, in a time zone.
-fn filter(file: &std::path::Path, zone: &str) -> String {
-    let script = concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/fixtures/keys/authorized_keys.sh"
-    );
-    let output = std::process::Command::new("/bin/sh")
-        .arg(script)
-        .arg(file)
-        .env("TZ", zone)
-        .output()
-        .unwrap();
+const FILTER: &str = concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/fixtures/keys/authorized_keys.sh"
+);
+
+/// Runs the filter over a file: in which shell, time zone, and with which folder of programs first.
+fn filter(file: &Path, shell: &str, zone: &str, programs: Option<&Path>) -> String {
+    let mut words = shell.split(' ');
+    let mut command = Command::new(words.next().unwrap());
+    command.args(words).args([FILTER.as_ref(), file]);
+    if let Some(folder) = programs {
+        let path = std::env::var("PATH").unwrap();
+        command.env("PATH", format!("{}:{path}", folder.display()));
+    }
+    let output = command.env("TZ", zone).output().unwrap();
     assert!(output.status.success());
     String::from_utf8(output.stdout).unwrap()
+}
+
+/// The shells of this machine that may be some container's /bin/sh.
+fn shells() -> impl Iterator<Item = &'static str> {
+    let is_there = |shell: &&str| {
+        let program = shell.split(' ').next().unwrap();
+        Command::new("which")
+            .arg(program)
+            .output()
+            .unwrap()
+            .status
+            .success()
+    };
+    [
+        "/bin/sh",
+        "dash",
+        "bash --posix",
+        "busybox sh",
+        "mksh",
+        "ksh",
+        "zsh",
+    ]
+    .into_iter()
+    .filter(is_there)
 }
 
 #[test]
@@ -208,10 +237,58 @@ fn the_filter_means_the_same_second_in_every_time_zone() {
         public(4).render(),
         public(7).render()
     );
-    for zone in ["UTC", "A-14", "B12", "C-5:30"] {
-        assert_eq!(filter(&path, zone), expected, "{zone}");
+    for shell in shells() {
+        for zone in ["UTC", "A-14", "B12", "C-5:30"] {
+            assert_eq!(filter(&path, shell, zone, None), expected, "{zone}");
+        }
     }
-    assert_eq!(filter(&folder.path().join("missing"), "UTC"), "");
+    assert_eq!(
+        filter(&folder.path().join("missing"), "sh", "UTC", None),
+        ""
+    );
+}
+
+#[test]
+fn the_filter_agrees_with_us_to_the_second() {
+    let folder = folder();
+    let path = folder.path().join("authorized_keys");
+    let clock = folder.path().join("date");
+    let expiries = [
+        "2026-01-31T23:59:59Z",
+        "2026-02-01T00:00:00Z",
+        "2026-02-01T00:00:01Z",
+        "2026-02-01T08:08:08Z",
+        "2026-02-01T09:09:09Z",
+        "2026-12-31T23:59:59Z",
+        "2027-01-01T00:00:00Z",
+        "1970-01-01T00:00:01Z",
+        "9999-12-30T00:00:00Z",
+    ];
+    let mut file = AuthorizedKeys::default();
+    for (number, expiry) in (1..).zip(expiries) {
+        file.put(Entry::new(public(number)).with_expiry(Some(at(expiry))));
+    }
+    std::fs::write(&path, file.render()).unwrap();
+    for now in expiries
+        .iter()
+        .flat_map(|expiry| [-1, 0, 1].map(|step| (expiry, step)))
+    {
+        let now = at(now.0) + SignedDuration::from_secs(now.1);
+        let script = format!("#!/bin/sh\necho {}\n", now.strftime("%Y%m%d%H%M%S"));
+        std::fs::write(&clock, script).unwrap();
+        run("chmod", &["755", clock.to_str().unwrap()]);
+        let mut left = file.clone();
+        left.prune(now);
+        let expected: Vec<String> = left
+            .entries()
+            .map(|entry| entry.key().render() + "\n")
+            .collect();
+        // busybox has a `date` of its own, which no other program takes the place of.
+        for shell in shells().filter(|shell| !shell.starts_with("busybox")) {
+            let printed = filter(&path, shell, "A-14", Some(folder.path()));
+            assert_eq!(printed, expected.concat(), "{shell} {now}");
+        }
+    }
 }
 
 #[test]
@@ -233,12 +310,8 @@ fn a_real_sshd_agrees_in_every_time_zone() {
         write_private(&path, &pair(number).private_openssh());
         path
     };
-    let script = concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/fixtures/keys/authorized_keys.sh"
-    );
     let command = format!(
-        "AuthorizedKeysFile none\nAuthorizedKeysCommand /bin/sh {script} {}\n\
+        "AuthorizedKeysFile none\nAuthorizedKeysCommand /bin/sh {FILTER} {}\n\
          AuthorizedKeysCommandUser root",
         keys.display()
     );

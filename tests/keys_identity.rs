@@ -4,6 +4,7 @@ mod keys_tools;
 
 use keys_tools::{attempt, fingerprint, folder, public_of, write_private};
 use lace_ssh::keys::identity::DEFAULT_ROUNDS;
+use lace_ssh::keys::random::system_bytes;
 use lace_ssh::keys::{KeyError, KeyPair, PublicKey};
 
 const COMMENT: &str = "lace-my-project, größer";
@@ -126,4 +127,22 @@ fn the_edges_of_encryption_are_refused() {
     assert_eq!(error("", 24), KeyError::PassphraseEmpty);
     assert_eq!(error("x", 0), KeyError::Rounds(0));
     assert_eq!(error("x", u32::MAX), KeyError::Rounds(u32::MAX.into()));
+}
+
+#[test]
+fn a_dsa_key_is_refused_by_name() {
+    // The shortest key that has the form of one.
+    let string = |bytes: &[u8]| [&(bytes.len() as u32).to_be_bytes()[..], bytes].concat();
+    let numbers = [&[5][..], &[3], &[2], &[4]].map(string).concat();
+    let wire = [string(b"ssh-dss"), numbers].concat();
+    let base64 = <base64ct::Base64 as base64ct::Encoding>::encode_string(&wire);
+    let error = PublicKey::parse(&format!("ssh-dss {base64} old")).unwrap_err();
+    assert_eq!(error, KeyError::Dsa);
+}
+
+#[test]
+fn random_bytes_are_not_the_same_twice() {
+    let first = system_bytes::<32>().unwrap();
+    assert_ne!(*first, *system_bytes::<32>().unwrap());
+    assert_ne!(*first, [0; 32]);
 }
