@@ -38,7 +38,7 @@ impl Sshd {
                 host.display()
             ),
         );
-        let mut command = Command::new("/usr/sbin/sshd");
+        let mut command = Command::new(program());
         command.args(["-D", "-E"]).arg(folder.join("sshd.log"));
         command.arg("-f").arg(&config);
         command.env_remove("TZ");
@@ -106,6 +106,24 @@ impl Drop for Sshd {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// The sshd to test against: `SSHD` names one of another version.
+pub fn program() -> String {
+    std::env::var("SSHD").unwrap_or_else(|_| "/usr/sbin/sshd".to_owned())
+}
+
+/// The version of that sshd, such as 9.2. It tells when it does not understand an option.
+pub fn version() -> f32 {
+    let output = attempt(&program(), &["-?"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let number = said
+        .split("OpenSSH_")
+        .nth(1)
+        .and_then(|rest| rest.split('p').next());
+    number
+        .and_then(|number| number.parse().ok())
+        .unwrap_or_else(|| panic!("{said}"))
 }
 
 /// The name of the user who runs the tests.
