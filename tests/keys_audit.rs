@@ -4,7 +4,9 @@ mod keys_tools;
 
 use jiff::{SignedDuration, Timestamp};
 use keys_tools::{folder, run};
-use lace_ssh::store::audit::{Event, Fault, Filter, Head, Kind, append, next, read, verify};
+use lace_ssh::store::audit::{
+    Event, Fault, Filter, Head, Kind, append, append_all, next, read, verify,
+};
 use proptest::prelude::*;
 use std::os::unix::fs::PermissionsExt;
 
@@ -164,6 +166,20 @@ fn the_file_is_for_its_owner_and_no_symlink_is_followed() {
     assert!(append(&link, &event(0)).is_err());
     assert!(append(std::path::Path::new("/dev/full"), &event(0)).is_err());
     assert_eq!(std::fs::read(&path).unwrap(), log(3).0);
+}
+
+#[test]
+fn events_that_are_added_together_make_the_same_chain() {
+    let folder = folder();
+    let path = folder.path().join("audit.jsonl");
+    std::fs::write(&path, "torn").unwrap();
+    let events: Vec<Event> = (0..4).map(event).collect();
+    let added = append_all(&path, &events[0], &events[1..]).unwrap();
+    assert!(added.after_torn);
+    assert_eq!(added.head.number, 4);
+    let report = verify(&std::fs::read(&path).unwrap(), Some(&added.head));
+    assert!(report.is_intact(), "{:?}", report.faults);
+    assert_eq!((report.events, report.torn), (4, vec![1]));
 }
 
 #[test]

@@ -58,9 +58,9 @@ pub struct Addition {
     pub after_torn: bool,
 }
 
-/// The addition that puts `event` at the end of `log`, or of a log that ends in `log`. `None` if no
-/// whole line is in it, although it is not empty: show more of the log.
-fn follow(log: &[u8], is_whole: bool, event: &Event) -> Option<Addition> {
+/// What puts `event` at the end of `log`, which may also be the end of a longer log as long as there
+/// is an event in it.
+pub fn next(log: &[u8], event: &Event) -> Addition {
     let ended = log.is_empty() || log.ends_with(b"\n");
     let mut tail = lines(log).last().unwrap_or_default().to_vec();
     // A line that lacks nothing but its ending is not torn.
@@ -71,15 +71,8 @@ fn follow(log: &[u8], is_whole: bool, event: &Event) -> Option<Addition> {
         (false, true) => format!("{TORN}\n"),
     };
     tail.extend_from_slice(end.trim_end().as_bytes());
-    let last_number = lines(log)
-        .rev()
-        .find_map(Record::parse)
-        .map(|record| record.number);
-    if last_number.is_none() && !is_whole {
-        return None;
-    }
     let record = Record {
-        number: last_number.unwrap_or(0).saturating_add(1),
+        number: last_number(log).unwrap_or(0).saturating_add(1),
         event: event.clone(),
         previous: if log.is_empty() {
             first_hash()
@@ -88,24 +81,31 @@ fn follow(log: &[u8], is_whole: bool, event: &Event) -> Option<Addition> {
         },
     };
     let line = record.render();
-    Some(Addition {
+    Addition {
         bytes: format!("{end}{line}\n").into_bytes(),
         head: Head {
             number: record.number,
             hash: hash(line.as_bytes()),
         },
         after_torn,
-    })
+    }
 }
 
-/// The bytes that put `event` at the end of the whole `log`.
-pub fn next(log: &[u8], event: &Event) -> Addition {
-    follow(log, true, event).unwrap_or_else(|| unreachable!("a whole log is always enough"))
+fn last_number(log: &[u8]) -> Option<u64> {
+    lines(log)
+        .rev()
+        .find_map(Record::parse)
+        .map(|record| record.number)
 }
 
-/// Puts `event` at the end of the log at `path`, in one write that is on the disk when this returns.
-/// The file is made for its owner alone; a symlink in its place is an error.
+/// Puts `event` at the end of the log at `path`; see [`append_all`].
 pub fn append(path: &Path, event: &Event) -> io::Result<Addition> {
+    append_all(path, event, &[])
+}
+
+/// Puts events at the end of the log at `path`, in one write that is on the disk when this returns.
+/// The file is made for its owner alone; a symlink in its place is an error.
+pub fn append_all(path: &Path, first: &Event, more: &[Event]) -> io::Result<Addition> {
     let no_follow = OFlags::NOFOLLOW.bits() as i32;
     let mut file = OpenOptions::new()
         .read(true)
@@ -123,10 +123,16 @@ pub fn append(path: &Path, event: &Event) -> io::Result<Addition> {
     }
     let length = metadata.len();
     let start = length.saturating_sub(TAIL);
-    let addition = match follow(&read_from(&mut file, start)?, start == 0, event) {
-        Some(addition) => addition,
-        None => next(&read_from(&mut file, 0)?, event),
-    };
+    let mut log = read_from(&mut file, start)?;
+    if start > 0 && last_number(&log).is_none() {
+        log = read_from(&mut file, 0)?;
+    }
+    let mut addition = next(&log, first);
+    for event in more {
+        let following = next(&addition.bytes, event);
+        addition.bytes.extend(following.bytes);
+        addition.head = following.head;
+    }
     file.write_all(&addition.bytes)?;
     file.sync_all()?;
     if length == 0
