@@ -14,7 +14,7 @@ use super::document::{Document, member, range_of, to_value};
 use super::member::{carry_comments, wrong_type};
 use super::plan::{Plan, Step};
 use super::sequence::{Piece, Sequence, Splice};
-use super::style::{Shape, begins_line, breaks, eol_near, indent_of, quoted};
+use super::style::{Shape, begins_line, breaks, eol_near, heads_line, indent_of, quoted};
 use super::wiring::Absent;
 
 /// A lifecycle command of ours, beside those that are there.
@@ -155,8 +155,7 @@ pub(super) fn wrap(plan: &mut Plan<'_, '_>, found: &ObjectProp<'_>, command: Com
         quoted(WRAPPED),
         format!("{}:{space}{}", quoted(OURS), quoted(command.text)),
     );
-    let listed =
-        !style.one_line && (begins_line(body, found.range.start) || begins_line(body, range.start));
+    let listed = heads_line(body, found.range.start) || begins_line(body, range.start);
     let mut splices = Vec::new();
     if listed {
         let eol = eol_near(body, range.end);

@@ -14,6 +14,9 @@ impl Sequence<'_, '_> {
     /// Takes the items numbered in `gone` out.
     pub(super) fn remove(&self, gone: &BTreeSet<usize>) -> Vec<Splice> {
         let mut splices = Vec::new();
+        if !gone.is_empty() && !self.is_hugged() && self.emptied_by(gone) {
+            return vec![Splice::delete(self.inside.clone())];
+        }
         let mut i = 0;
         while i < self.items.len() {
             if !gone.contains(&i) {
@@ -32,6 +35,10 @@ impl Sequence<'_, '_> {
 
     /// Takes out the neighbours `first..=last`.
     fn remove_run(&self, first: usize, last: usize, splices: &mut Vec<Splice>) {
+        if first == last && self.items.len() == 1 && self.is_hugged() {
+            splices.push(Splice::delete(self.empty_line(self.items[0].range.clone())));
+            return delete_comma(self.items[0].comma, splices);
+        }
         let mut cuts: Vec<Range<usize>> = Vec::new();
         for i in first..=last {
             let mut cut = self.items[i].lead..self.items[i].done;
@@ -68,9 +75,6 @@ impl Sequence<'_, '_> {
         closes: bool,
     ) -> Range<usize> {
         let body = self.body();
-        if opens && closes && breaks(&body[self.inside.clone()]) == 0 {
-            return self.empty_line(cut);
-        }
         let start = match self.leading_comma(first) {
             Some(comma) => cut.start.min(comma),
             None => cut.start,
@@ -81,10 +85,14 @@ impl Sequence<'_, '_> {
         let line_end = cut.end + spaces;
         let ends = body[line_end..].starts_with(['\n', '\r']);
         if begins && ends {
-            return self.whole_lines(start, line_end, opens);
+            return self.whole_lines(start, line_end, opens, closes);
         }
         let next = self.items.get(last + 1).filter(|_| !closes);
+        let prev = first.checked_sub(1).map(|prev| self.items[prev].end);
         match next {
+            Some(_) if !begins && !ends && prev.is_some_and(|end| is_blank(&body[end..start])) => {
+                prev.unwrap_or(start)..cut.end
+            }
             Some(next) if !ends && breaks(&body[cut.end..next.lead]) == 0 => cut.start..next.lead,
             Some(_) if opens => cut.start..cut.end,
             _ => self.back_to_the_previous(first, start)..cut.end,
@@ -107,7 +115,13 @@ impl Sequence<'_, '_> {
     }
 
     /// Lines from that of `start` to the one that ends at `line_end`, and a blank line too many.
-    fn whole_lines(&self, start: usize, line_end: usize, opens: bool) -> Range<usize> {
+    fn whole_lines(
+        &self,
+        start: usize,
+        line_end: usize,
+        opens: bool,
+        closes: bool,
+    ) -> Range<usize> {
         let body = self.body();
         let from = line_start(body, start);
         let to = after_break(body, line_end);
@@ -116,10 +130,8 @@ impl Sequence<'_, '_> {
         let blank_below = below
             .trim_start_matches([' ', '\t'])
             .starts_with(['\n', '\r']);
-        let closes_below = below.trim_start().starts_with(['}', ']'])
-            && to + (below.len() - below.trim_start().len()) == self.inside.end;
         match blank_above {
-            Some(above) if blank_below || closes_below => above..to,
+            Some(above) if blank_below || closes => above..to,
             None if opens && blank_below && self.is_bare(self.inside.start..from) => {
                 let spaces = below.len() - below.trim_start_matches([' ', '\t']).len();
                 from..after_break(body, to + spaces)
@@ -145,9 +157,7 @@ impl Sequence<'_, '_> {
         let body = self.body();
         let trimmed = body[..start].trim_end().len().max(self.inside.start);
         let trimmed = match first.checked_sub(1) {
-            Some(prev) if self.leading_comma(first).is_none() => {
-                trimmed.max(self.items[prev].end())
-            }
+            Some(prev) if self.leading_comma(first).is_none() => trimmed.max(self.items[prev].end),
             _ => trimmed,
         };
         let behind_line_comment = self
@@ -160,6 +170,9 @@ impl Sequence<'_, '_> {
 
     /// The last item left has a comma exactly if the last item had one.
     fn mend_commas(&self, first: usize, last: usize, splices: &mut Vec<Splice>) {
+        for item in &self.items[first..last] {
+            delete_comma(item.comma, splices);
+        }
         let own = self.items[last].comma;
         if last + 1 < self.items.len() {
             // A comma that leads the next line is the next item's, unless that becomes the first.
@@ -169,10 +182,12 @@ impl Sequence<'_, '_> {
             return;
         }
         let prev = first.checked_sub(1).and_then(|prev| self.items[prev].comma);
-        if own.is_none() || self.leading_comma(first).is_some() {
+        if prev.is_some() && own.is_none_or(|own| own >= self.items[last].done) {
+            // Without a trailing comma; or with one on a later line, which goes on trailing.
             delete_comma(prev, splices);
+        } else if self.leading_comma(first).is_none() {
+            delete_comma(own, splices);
         }
-        delete_comma(own, splices);
     }
 }
 
@@ -182,6 +197,10 @@ fn delete_comma(comma: Option<usize>, splices: &mut Vec<Splice>) {
     if !splices.iter().any(|splice| splice.range.contains(&comma)) {
         splices.push(Splice::delete(comma..comma + 1));
     }
+}
+
+fn is_blank(text: &str) -> bool {
+    text.trim_matches([' ', '\t']).is_empty()
 }
 
 fn after_break(body: &str, at: usize) -> usize {

@@ -79,6 +79,8 @@ pub(super) struct Item {
     /// Where its own comments and comma on its last line end.
     pub(super) done: usize,
     pub(super) comma: Option<usize>,
+    /// Where that is, or where a comma on a later line and the comments behind it end.
+    pub(super) end: usize,
 }
 
 impl Item {
@@ -87,10 +89,13 @@ impl Item {
         self.lead..self.done
     }
 
-    /// Where the next item on the same line could begin.
-    pub(super) fn end(&self) -> usize {
-        self.comma
-            .map_or(self.done, |comma| self.done.max(comma + 1))
+    /// Where the comments of a next item that starts at `start` could begin.
+    fn before(&self, document: &Document<'_>, start: usize) -> usize {
+        let leads = |comma: &usize| breaks(&document.body()[*comma..start]) == 0;
+        match self.comma.filter(leads) {
+            Some(_) => self.done,
+            None => self.end,
+        }
     }
 }
 
@@ -140,12 +145,14 @@ impl<'d, 't> Sequence<'d, 't> {
     ) -> Self {
         let inside = bounds.start + 1..bounds.end - 1;
         let first = ranges.first().map(|range| range.start);
-        let (_, opened) = tail(document, inside.start, inside.end, first, true);
+        let opened = tail(document, inside.start, inside.end, first, true).done;
         let mut items: Vec<Item> = Vec::with_capacity(ranges.len());
         for (i, range) in ranges.iter().enumerate() {
             let next = ranges.get(i + 1).map(|next| next.start);
-            let (comma, done) = tail(document, range.end, inside.end, next, false);
-            let before = items.last().map_or(opened, |item| item.done);
+            let Tail { comma, done, end } = tail(document, range.end, inside.end, next, false);
+            let before = items
+                .last()
+                .map_or(opened, |item| item.before(document, range.start));
             let lead = lead(document, before, range.start);
             let range = range.clone();
             items.push(Item {
@@ -153,6 +160,7 @@ impl<'d, 't> Sequence<'d, 't> {
                 lead,
                 done,
                 comma,
+                end,
             });
         }
         Self {
@@ -204,9 +212,11 @@ impl<'d, 't> Sequence<'d, 't> {
                 pieces: splices.collect(),
             };
         }
-        let at = prev.end();
-        let has_comma = prev.comma.is_some();
-        if !self.goes_on_a_line(prev, next) {
+        // A bare trailing comma on a later line goes on trailing.
+        let trails = |comma: usize| comma < prev.done || comma + 1 < prev.end;
+        let has_comma = next.is_some() || prev.comma.is_some_and(trails);
+        let at = if has_comma { prev.end } else { prev.done };
+        if !self.goes_on_a_line(prev.range.end..at, next) {
             let space = self.style.space;
             let text = |piece| {
                 let piece = self.render(piece, Place::Inline);
@@ -222,6 +232,13 @@ impl<'d, 't> Sequence<'d, 't> {
                 pieces: splices.collect(),
             };
         }
+        // White space at the end of the line stays where it is.
+        let rest = body[at..].trim_start_matches([' ', '\t']);
+        let at = if rest.starts_with(['\n', '\r']) {
+            body.len() - rest.len()
+        } else {
+            at
+        };
         let indent = self.indent(gap - 1);
         let place = Place::Line {
             indent: &indent,
@@ -277,7 +294,7 @@ impl<'d, 't> Sequence<'d, 't> {
         let last_comment = self.document.comments(self.inside.clone()).last().copied();
         let lines = if self.is_root { Shape::Lines } else { fill };
         let space = self.style.space;
-        let (at, before, between, after, place) = if breaks(within) > 0 {
+        let (at, before, between, after, place) = if !self.is_hugged() {
             let before = format!("{eol}{inner}");
             let place = Place::Line {
                 indent: &inner,
@@ -299,7 +316,7 @@ impl<'d, 't> Sequence<'d, 't> {
                 String::new(),
                 Place::Inline,
             )
-        } else if lines == Shape::Lines && !self.style.one_line {
+        } else if lines == Shape::Lines {
             let before = format!("{eol}{inner}");
             let after = format!("{eol}{outer}");
             let place = Place::Line {
@@ -357,11 +374,13 @@ impl<'d, 't> Sequence<'d, 't> {
     /// In a comma-first list: how the line of a new item begins, comma included.
     fn comma_prefix(&self, gap: usize) -> Option<String> {
         let body = self.body();
-        let nearest = (1..self.items.len().min(gap + 1)).rev();
-        let (i, comma) = nearest
-            .filter_map(|i| Some((i, self.leading_comma(i)?)))
-            .next()?;
-        let prefix = &body[line_start(body, comma)..self.items[i].range.start];
+        let at_end = gap == self.items.len();
+        if at_end && self.items[gap - 1].comma.is_some() {
+            return None;
+        }
+        let like = if at_end { gap - 1 } else { gap };
+        let comma = self.leading_comma(like)?;
+        let prefix = &body[line_start(body, comma)..self.items[like].range.start];
         Some(match prefix.contains('/') {
             true => format!("{}, ", indent_of(body, comma)),
             false => prefix.to_owned(),
@@ -376,18 +395,16 @@ impl<'d, 't> Sequence<'d, 't> {
         (same_line && begins_line(self.body(), comma)).then_some(comma)
     }
 
-    /// Whether what comes after `prev` belongs on a new line.
-    fn goes_on_a_line(&self, prev: &Item, next: Option<&Item>) -> bool {
+    /// Whether what comes behind an item and its comments belongs on a new line.
+    fn goes_on_a_line(&self, behind: Range<usize>, next: Option<&Item>) -> bool {
         let body = self.body();
-        let forced = self
-            .document
-            .comments(prev.range.end..prev.done)
-            .any(|mark| mark.kind == MarkKind::LineComment);
-        let listed = self
-            .items
-            .iter()
-            .any(|item| begins_line(body, item.range.start));
-        let apart = next.is_none_or(|next| breaks(&body[prev.done..next.range.start]) > 0);
+        let last = self.document.comments(behind.clone()).last();
+        let forced = last.is_some_and(|mark| {
+            mark.kind == MarkKind::LineComment && breaks(&body[mark.end()..behind.end]) == 0
+        });
+        let mut items = self.items.iter();
+        let listed = items.any(|item| begins_line(body, item.range.start));
+        let apart = next.is_none_or(|next| breaks(&body[behind.end..next.range.start]) > 0);
         forced || (listed && apart)
     }
 
@@ -415,7 +432,8 @@ impl<'d, 't> Sequence<'d, 't> {
     fn has_blank_lines(&self) -> bool {
         let body = self.body();
         let apart = |pair: &[Item]| {
-            let between = &body[pair[0].done..pair[1].lead];
+            let from = pair[0].end.min(pair[1].lead).max(pair[0].done);
+            let between = &body[from..pair[1].lead];
             breaks(between) > 1
         };
         self.items.len() > 2 && self.items.windows(2).all(apart)
@@ -426,17 +444,34 @@ impl<'d, 't> Sequence<'d, 't> {
         if gone.len() < self.items.len() {
             return false;
         }
+        let mut comments = self.document.comments(self.inside.clone());
         let owned = |mark: &Mark| {
-            self.items
-                .iter()
-                .any(|item| item.lead <= mark.start() && mark.end() <= item.done)
+            let mut items = self.items.iter();
+            items.any(|item| match self.is_hugged() {
+                true => item.range.start <= mark.start() && mark.end() <= item.range.end,
+                false => item.lead <= mark.start() && mark.end() <= item.done,
+            })
         };
-        self.document.comments(self.inside.clone()).all(owned)
+        comments.all(owned)
     }
 
-    /// The container's items are on one line with its brackets.
-    pub(super) fn is_inline(&self) -> bool {
-        breaks(&self.body()[self.inside.clone()]) == 0
+    /// The brackets are on the lines of the first and the last item.
+    pub(super) fn is_hugged(&self) -> bool {
+        let body = self.body();
+        let comments = self.document.comments(self.inside.clone()).map(Mark::range);
+        let items = self.items.iter().map(|item| item.range.clone());
+        let mut solid: Vec<Range<usize>> = comments.chain(items).collect();
+        solid.sort_by_key(|range| (range.start, std::cmp::Reverse(range.end)));
+        let mut at = self.inside.start;
+        for range in solid {
+            if range.start >= at {
+                if breaks(&body[at..range.start]) > 0 {
+                    return false;
+                }
+                at = range.end;
+            }
+        }
+        breaks(&body[at..self.inside.end]) == 0
     }
 }
 
@@ -444,33 +479,66 @@ fn blank(c: char) -> char {
     if c == '\t' { c } else { ' ' }
 }
 
-/// The comma after a value that ends at `end`, and where the comments and the comma that stand on
-/// the same line behind it end. `close` is the closing bracket, `next` the next value;
-/// `behind_comma` says that the comma, or an opening bracket, has been passed already.
+/// What stands behind a value.
+struct Tail {
+    comma: Option<usize>,
+    /// Where the comments and the comma on the value's last line end.
+    done: usize,
+    /// Where a comma on a later line and the comments behind it end; else the same.
+    end: usize,
+}
+
+/// What stands behind a value that ends at `end`: `close` is the closing bracket, `next` the next
+/// value; `behind_comma` says that the comma, or an opening bracket, has been passed already.
 fn tail(
     document: &Document<'_>,
     end: usize,
     close: usize,
     next: Option<usize>,
     mut behind_comma: bool,
-) -> (Option<usize>, usize) {
+) -> Tail {
     let body = document.body();
     let until = next.unwrap_or(close);
-    let (mut comma, mut done, mut same_line) = (None, end, true);
+    let mut tail = Tail {
+        comma: None,
+        done: end,
+        end,
+    };
+    let mut same_line = true;
     for mark in document.marks(end..until) {
-        same_line &= breaks(&body[done..mark.start()]) == 0;
+        let mut continues = breaks(&body[tail.end..mark.start()]) == 0;
+        same_line &= continues;
         if mark.kind == MarkKind::Comma {
-            comma = Some(mark.start());
+            tail.comma = Some(mark.start());
             behind_comma = true;
-        } else if same_line && behind_comma {
-            // Behind the comma and before the next item on the same line: the next item's.
-            same_line = next.is_none() || breaks(&body[mark.end()..until]) > 0;
+            continues = true;
+        } else if behind_comma {
+            // Behind the comma and before the next item on the same line: the next item's. Before
+            // the closing bracket: nobody's.
+            continues &= open_breaks(document, mark.end()..until) > 0;
+        } else {
+            continues = same_line;
+        }
+        same_line &= continues;
+        if continues {
+            tail.end = mark.end();
+        } else if behind_comma {
+            break;
         }
         if same_line {
-            done = mark.end();
+            tail.done = mark.end();
         }
     }
-    (comma, done)
+    tail
+}
+
+/// How many lines end in `range` outside of comments.
+fn open_breaks(document: &Document<'_>, range: Range<usize>) -> usize {
+    let within: usize = document
+        .comments(range.clone())
+        .map(|mark| breaks(&document.body()[mark.range()]))
+        .sum();
+    breaks(&document.body()[range]) - within
 }
 
 /// Where the comments begin that stand directly above, or before, a value that starts at `start`.

@@ -25,8 +25,6 @@ pub(super) struct Style {
     pub(super) unit: String,
     /// What stands between a colon or comma and what follows on the same line.
     pub(super) space: &'static str,
-    /// The whole document is on one line.
-    pub(super) one_line: bool,
 }
 
 /// Where a new value goes.
@@ -53,14 +51,9 @@ impl<'a> Place<'a> {
 
 impl Style {
     pub(super) fn of(document: &Document<'_>) -> Self {
-        let body = document.body();
-        let root = document.root();
-        let range = root.range.start..root.range.end;
-        let one_line = breaks(&body[range]) == 0 && !root.properties.is_empty();
         Self {
             unit: unit(document),
             space: space(document),
-            one_line,
         }
     }
 
@@ -187,6 +180,11 @@ pub(super) fn begins_line(body: &str, at: usize) -> bool {
     body[line_start(body, at)..at]
         .trim_matches([' ', '\t'])
         .is_empty()
+}
+
+/// Nothing but a leading comma stands before `at` on its line.
+pub(super) fn heads_line(body: &str, at: usize) -> bool {
+    matches!(body[line_start(body, at)..at].trim(), "" | ",")
 }
 
 /// One step of indentation: what most containers in the root use, else the root itself.

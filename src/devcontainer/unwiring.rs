@@ -20,7 +20,7 @@ use super::mount::{self, Owner};
 use super::plan::{Plan, Step, lines};
 use super::publish::publish;
 use super::sequence::Sequence;
-use super::style::{Shape, Style};
+use super::style::{Shape, Style, heads_line};
 use super::wiring::{DEFAULT_PORT, arguments, our_features, port_of};
 
 const WHY: &str = "was put in by lace-ssh setup";
@@ -263,12 +263,13 @@ impl<'d, 't> Unwiring<'d, 't, '_> {
         if gone.is_empty() {
             return;
         }
-        let shape = if sequence.is_inline() {
+        let listed = heads_line(self.plan.document.body(), found.range.start);
+        let shape = if sequence.is_hugged() {
             Shape::Inline
         } else {
             Shape::Lines
         };
-        if sequence.emptied_by(gone) && (shape == made || self.plan.style.one_line) {
+        if sequence.emptied_by(gone) && (shape == made || !listed) {
             return self.take_member(found);
         }
         let member = found.name.as_str();

@@ -17,7 +17,7 @@ use super::plan::{Plan, Step};
 use super::problem::line_of;
 use super::publish::{publish, published, publishes};
 use super::sequence::{Piece, Sequence, Splice};
-use super::style::{Shape, Style, quoted};
+use super::style::{Shape, Style, heads_line, quoted};
 
 /// The port of sshd where the options name none.
 pub const DEFAULT_PORT: u16 = 2222;
@@ -340,12 +340,14 @@ fn ports(
             value[old] = json!(wanted);
         }
         None => {
+            let listed = heads_line(document.body(), found.range.start);
+            let fill = if listed { Shape::Lines } else { Shape::Inline };
             let sequence = Sequence::of_array(document, plan.style, array);
             let end = value.len();
             let wanted = json!(wanted);
             let piece = Piece::new(None, &wanted, Shape::Inline);
             let step = Step::new(&["runArgs", &end.to_string()], WHY_PUBLISH);
-            plan.insert(vec![step], sequence.insert(end, &[piece], Shape::Lines));
+            plan.insert(vec![step], sequence.insert(end, &[piece], fill));
             value.push(wanted);
         }
     }
@@ -459,7 +461,7 @@ fn add_members(plan: &mut Plan<'_, '_>, absent: Vec<Absent>) {
 /// Behind the members that say what the container is made of, or at the end.
 fn after_base(names: &[&str]) -> usize {
     let is_base = |name: &&str| BASE.contains(name);
-    match names.iter().position(|name| is_base(name)) {
+    match names.iter().position(is_base) {
         Some(first) => {
             first
                 + names[first..]
