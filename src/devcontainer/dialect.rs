@@ -64,16 +64,29 @@ pub(super) fn check_tokens(body: &str, tokens: &[TokenAndRange<'_>]) -> Result<(
             let raw = &body.as_bytes()[token.range.start..token.range.end];
             if let Some(found) = raw.iter().position(|byte| *byte < 0x20) {
                 let at = token.range.start + found;
-                let message = format!(
-                    "the string holds the control character U+{:04X} as it is",
-                    raw[found]
-                );
-                return Err(Problem::at(body, at..at + 1, message)
-                    .with_hint(format!("write it as \\u{:04x}", raw[found])));
+                return Err(raw_control(body, at, raw[found]));
             }
         }
     }
     check_space(body, end, body.len())
+}
+
+fn raw_control(body: &str, at: usize, byte: u8) -> Problem {
+    let (message, hint) = match byte {
+        b'\n' | b'\r' => (
+            "this string is not closed on its line".to_owned(),
+            "close it with a double quote; a line break within it is written \\n".to_owned(),
+        ),
+        b'\t' => (
+            "the string holds a tab as it is".to_owned(),
+            "write it as \\t".to_owned(),
+        ),
+        _ => (
+            format!("the string holds the control character U+{byte:04X} as it is"),
+            format!("write it as \\u{byte:04x}"),
+        ),
+    };
+    Problem::at(body, at..at + 1, message).with_hint(hint)
 }
 
 fn check_space(body: &str, start: usize, end: usize) -> Result<(), Problem> {
@@ -89,7 +102,8 @@ fn check_space(body: &str, start: usize, end: usize) -> Result<(), Problem> {
         .with_hint("replace it with an ordinary space"))
 }
 
-const READS_NOTHING: &str = "the devcontainer CLI would silently read nothing of it";
+const LEFT_OUT: &str = "the devcontainer CLI would silently leave it out";
+const MISREAD: &str = "the devcontainer CLI would silently misread it";
 
 /// The parser's error in our words, with the fix.
 pub(super) fn explain(body: &str, error: &ParseError) -> Problem {
@@ -98,7 +112,7 @@ pub(super) fn explain(body: &str, error: &ParseError) -> Problem {
     let (message, hint) = match error.kind() {
         Kind::SingleQuotedStringsNotAllowed => (
             "single quotes are JSON5, not JSON".into(),
-            format!("use double quotes; {READS_NOTHING}"),
+            format!("use double quotes; {LEFT_OUT}"),
         ),
         Kind::ExpectedStringObjectProperty | Kind::UnexpectedWord => {
             let word = &body[range.clone()];
@@ -109,7 +123,7 @@ pub(super) fn explain(body: &str, error: &ParseError) -> Problem {
         | Kind::BareDecimalPointNumbersNotAllowed
         | Kind::NonFiniteNumbersNotAllowed => (
             "this way to write a number is JSON5, not JSON".into(),
-            format!("write a plain decimal number; {READS_NOTHING}"),
+            format!("write a plain decimal number; {MISREAD}"),
         ),
         Kind::String(kind) => string_problem(kind),
         Kind::ExpectedComma => (
@@ -138,6 +152,18 @@ pub(super) fn explain(body: &str, error: &ParseError) -> Problem {
             "a value must follow the colon".into(),
             "write it as \"name\": value".into(),
         ),
+        Kind::UnexpectedCloseBrace => (
+            "there is a `}` where a value or a `]` should be".into(),
+            "close the array, or write the value".into(),
+        ),
+        Kind::UnexpectedCloseBracket => (
+            "there is a `]` where a value or a `}` should be".into(),
+            "close the object, or write the value".into(),
+        ),
+        Kind::UnexpectedTokenInObject => (
+            "the name of a member should be here".into(),
+            "write it as \"name\": value".into(),
+        ),
         Kind::UnexpectedComma => (
             "there is no value before this comma".into(),
             "take the comma out".into(),
@@ -154,12 +180,18 @@ fn word_problem(
     kind: &ParseErrorKind,
 ) -> Problem {
     let named = matches!(kind, ParseErrorKind::ExpectedStringObjectProperty);
-    let message = if named {
-        format!("the name {word} has no quotes, which is JSON5, not JSON")
+    let (message, hint) = if named {
+        (
+            format!("the name {word} has no quotes, which is JSON5, not JSON"),
+            format!("put it in double quotes; {LEFT_OUT}"),
+        )
     } else {
-        format!("{word} is not a JSON value")
+        (
+            format!("{word} is not a JSON value"),
+            format!("text needs double quotes; {LEFT_OUT}"),
+        )
     };
-    Problem::at(body, range, message).with_hint(format!("put it in double quotes; {READS_NOTHING}"))
+    Problem::at(body, range, message).with_hint(hint)
 }
 
 fn string_problem(kind: &ParseStringErrorKind) -> (String, String) {
@@ -169,7 +201,10 @@ fn string_problem(kind: &ParseStringErrorKind) -> (String, String) {
             "close it with a double quote".into(),
         ),
         ParseStringErrorKind::InvalidUnicodeEscapeSequence(escape) => (
-            format!("\\u{} alone is half of a character", escape.trim()),
+            format!(
+                "\\u{} alone is half of a character",
+                escape.get(..4).unwrap_or_default()
+            ),
             "write the character itself, or both halves of the pair".into(),
         ),
         ParseStringErrorKind::ExpectedFourHexDigits => (

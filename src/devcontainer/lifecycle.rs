@@ -11,9 +11,10 @@ use serde_json::{Value, json};
 use super::Problem;
 use super::command::{Call, Command};
 use super::document::{Document, member, range_of, to_value};
+use super::insertion::Piece;
 use super::member::{carry_comments, wrong_type};
 use super::plan::{Plan, Step};
-use super::sequence::{Piece, Sequence, Splice};
+use super::sequence::{Sequence, Splice};
 use super::style::{Shape, begins_line, breaks, eol_near, heads_line, indent_of, quoted};
 use super::wiring::Absent;
 

@@ -10,8 +10,9 @@ use serde_json::{Map, Value, json};
 use super::Problem;
 use super::document::{Document, MarkKind, kind_of, member, range_of, to_value};
 use super::edited::Edited;
+use super::insertion::Piece;
 use super::plan::{Plan, Step};
-use super::sequence::{Piece, Sequence, Splice};
+use super::sequence::{Sequence, Splice};
 use super::style::{Shape, Style, begins_line, eol_near, indent_of};
 
 /// Sets the member at `path` (names from the root; objects only) to `value`.

@@ -1,7 +1,7 @@
 //! `devcontainer.json`: read it, and edit it as text → text. Pure: no file is opened below this module.
 //!
 //! An edit goes one way: `document` (what is there) → `wiring`/`unwiring` (what should be) →
-//! `sequence`, `removal`, `style` (where and how a person would write it) → `plan` → `guard`.
+//! `sequence`, `insertion`, `removal`, `style` (where and how a person would write it) → `plan` → `guard`.
 
 mod command;
 pub mod dialect;
@@ -10,6 +10,7 @@ mod edited;
 pub mod find;
 mod guard;
 pub mod id;
+mod insertion;
 mod lifecycle;
 pub mod member;
 pub mod mount;

@@ -10,8 +10,9 @@ use serde_json::Value;
 
 use super::document::Document;
 use super::guard::{self, Intent};
+use super::insertion::Inserted;
 use super::problem::line_of;
-use super::sequence::{Inserted, Sequence, Splice};
+use super::sequence::{Sequence, Splice};
 use super::style::Style;
 use super::{Edited, Explanation, Modified, Problem};
 

@@ -94,6 +94,9 @@ impl Sequence<'_, '_> {
                 prev.unwrap_or(start)..cut.end
             }
             Some(next) if !ends && breaks(&body[cut.end..next.lead]) == 0 => cut.start..next.lead,
+            Some(next) if opens && self.is_bare(cut.end..next.range.start) => {
+                cut.start..next.range.start
+            }
             Some(_) if opens => cut.start..cut.end,
             _ => self.back_to_the_previous(first, start)..cut.end,
         }
@@ -174,14 +177,17 @@ impl Sequence<'_, '_> {
             delete_comma(item.comma, splices);
         }
         let own = self.items[last].comma;
+        let prev = first.checked_sub(1).and_then(|prev| self.items[prev].comma);
         if last + 1 < self.items.len() {
-            // A comma that leads the next line is the next item's, unless that becomes the first.
-            if first == 0 || self.leading_comma(last + 1).is_none() {
+            // One comma stays: of two, that which leads the next line.
+            if first == 0 {
                 delete_comma(own, splices);
+            } else if self.leading_comma(first).is_none() {
+                let led = self.leading_comma(last + 1).is_some();
+                delete_comma(if led { prev } else { own }, splices);
             }
             return;
         }
-        let prev = first.checked_sub(1).and_then(|prev| self.items[prev].comma);
         if prev.is_some() && own.is_none_or(|own| own >= self.items[last].done) {
             // Without a trailing comma; or with one on a later line, which goes on trailing.
             delete_comma(prev, splices);

@@ -10,13 +10,14 @@ use super::Problem;
 use super::command::{INITIALIZE_COMMAND, POST_START_COMMAND};
 use super::document::{Document, kind_of, member, name_range, range_of, to_value};
 use super::edited::Edited;
+use super::insertion::Piece;
 use super::lifecycle::lifecycle;
 use super::member::{carry_comments, wrong_type};
 use super::mount::{self, MOUNT, Owner, TARGET};
 use super::plan::{Plan, Step};
 use super::problem::line_of;
 use super::publish::{publish, published, publishes};
-use super::sequence::{Piece, Sequence, Splice};
+use super::sequence::{Sequence, Splice};
 use super::style::{Shape, Style, heads_line, quoted};
 
 /// The port of sshd where the options name none.
@@ -436,6 +437,7 @@ fn add_members(plan: &mut Plan<'_, '_>, absent: Vec<Absent>) {
             _ => gap,
         };
         if let Some(absent) = absent.iter().find(|absent| absent.name == name) {
+            gap = sequence.line_gap(gap);
             gaps.push((gap, absent));
         }
     }
