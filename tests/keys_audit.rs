@@ -44,6 +44,7 @@ fn a_line_says_what_happened_in_utc() {
     assert_eq!(text.matches('\n').count(), 1);
     assert!(!text.contains('\u{1b}'));
     let records = read(text.as_bytes(), &Filter::default());
+    assert_eq!(records[0].render() + "\n", text);
     assert_eq!(records[0].event.detail, event.detail);
     assert_eq!(records[0].event.dev_container, event.dev_container);
 }

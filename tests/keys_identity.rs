@@ -3,7 +3,7 @@
 mod keys_tools;
 
 use keys_tools::{attempt, fingerprint, folder, public_of, write_private};
-use lace_ssh::keys::identity::DEFAULT_ROUNDS;
+use lace_ssh::keys::identity::{DEFAULT_ROUNDS, is_encrypted};
 use lace_ssh::keys::random::system_bytes;
 use lace_ssh::keys::{KeyError, KeyPair, PublicKey};
 
@@ -48,6 +48,8 @@ fn ssh_keygen_opens_an_encrypted_key_with_its_passphrase_only() {
     assert_eq!(refuse(Some("other")), KeyError::PassphraseWrong);
     assert_eq!(refuse(Some("")), KeyError::PassphraseWrong);
 
+    assert!(is_encrypted(&text).unwrap());
+    assert!(!is_encrypted(&pair().private_openssh()).unwrap());
     let public = PublicKey::of_private(&text).unwrap();
     assert!(public.is_same_key(&pair().public()));
 }

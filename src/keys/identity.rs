@@ -287,6 +287,11 @@ fn split_word(text: &str) -> (&str, &str) {
     (word, rest.trim_start())
 }
 
+/// Whether a private key in OpenSSH's format takes a passphrase.
+pub fn is_encrypted(text: &str) -> Result<bool, KeyError> {
+    Ok(decode_openssh(&openssh_block(text)?)?.is_encrypted())
+}
+
 /// Refuses a comment that would end the line it is written to, or play tricks on a terminal.
 pub fn check_comment(comment: &str) -> Result<&str, KeyError> {
     match comment.chars().find(|c| breaks_line(*c)) {

@@ -143,8 +143,8 @@ struct Stored {
 }
 
 impl Record {
-    /// The line, without its ending. Values that are far too long are cut.
-    pub(super) fn render(&self) -> String {
+    /// The line, which is JSON, without its ending. Values that are far too long are cut.
+    pub fn render(&self) -> String {
         let event = &self.event;
         let stored = Stored {
             number: self.number,
