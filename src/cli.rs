@@ -72,6 +72,11 @@ pub enum Command {
     Port(Port),
     /// Show every dev container at a glance.
     Status(Status),
+    /// The key ring: list, rotate, import, export, delete.
+    #[command(subcommand)]
+    Keys(KeysAction),
+    /// What happened to which key, when.
+    Log(Log),
     /// Print, install or take out the configuration of ssh clients.
     ClientConfig(ClientConfig),
     /// Print a completion script.
@@ -196,4 +201,116 @@ pub struct Proxy {
     /// Pass the connected socket over stdout, for `ProxyUseFdpass yes`.
     #[arg(long)]
     pub pass_fd: bool,
+}
+
+/// `keys`
+#[derive(Debug, Subcommand)]
+pub enum KeysAction {
+    /// Every key, what it opens and when it is rotated next.
+    List {
+        /// Print an array of objects.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Everything about one key.
+    Show {
+        /// The key, or the alias of a dev container.
+        name: String,
+        /// Print an object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// The public half, one line, for pasting.
+    Public {
+        /// The key, or the alias of a dev container.
+        name: String,
+    },
+    /// Put a new key in the place of an old one, without locking anybody out.
+    Rotate(Rotate),
+    /// Write a private key to a file.
+    Export(Export),
+    /// Take a private key in that was made elsewhere.
+    Import(Import),
+    /// Delete a key; it can be brought back for 7 days, or until the next rotation.
+    Delete {
+        /// The key, or the alias of a dev container.
+        name: String,
+        /// Delete without asking.
+        #[arg(long, short)]
+        yes: bool,
+    },
+    /// Bring a deleted key back.
+    Restore {
+        /// The key.
+        name: String,
+    },
+    /// Take the hand-made keys of older set-ups in.
+    Migrate(Migrate),
+}
+
+/// `keys rotate`
+#[derive(Debug, Args)]
+pub struct Rotate {
+    /// The key, or the alias of a dev container [default: the only one].
+    pub name: Option<String>,
+    /// Rotate every key.
+    #[arg(long, conflicts_with = "name")]
+    pub all: bool,
+    /// Revoke the old key at once, instead of when the overlap has passed.
+    #[arg(long)]
+    pub now: bool,
+}
+
+/// `keys export`
+#[derive(Debug, Args)]
+pub struct Export {
+    /// The key, or the alias of a dev container.
+    pub name: String,
+    /// The file to make; one that is there already is left alone.
+    #[arg(long, short, value_name = "FILE")]
+    pub output: PathBuf,
+    /// Ask for a passphrase and encrypt the file with it.
+    #[arg(long)]
+    pub encrypt: bool,
+}
+
+/// `keys import`
+#[derive(Debug, Args)]
+pub struct Import {
+    /// What to call the key.
+    pub name: String,
+    /// The private key, as OpenSSH, OpenSSL or a cloud console wrote it.
+    #[arg(long, value_name = "FILE")]
+    pub key_file: PathBuf,
+}
+
+/// `keys migrate`
+#[derive(Debug, Args)]
+pub struct Migrate {
+    /// Which dev container.
+    #[command(flatten)]
+    pub workspace: Workspace,
+    /// Show the plan and change nothing.
+    #[arg(long, conflicts_with = "yes")]
+    pub dry_run: bool,
+    /// Migrate without asking.
+    #[arg(long, short)]
+    pub yes: bool,
+}
+
+/// `log`
+#[derive(Debug, Args)]
+pub struct Log {
+    /// Only this key.
+    #[arg(long, value_name = "NAME")]
+    pub key: Option<String>,
+    /// Only what happened in this time, such as 7d.
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    pub since: Option<std::time::Duration>,
+    /// Check that no line was changed, removed or added.
+    #[arg(long, conflicts_with_all = ["key", "since", "json"])]
+    pub verify: bool,
+    /// Print an array of objects.
+    #[arg(long)]
+    pub json: bool,
 }

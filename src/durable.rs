@@ -57,6 +57,17 @@ pub fn write_as(path: &Path, bytes: &[u8], mode: u32, owner: Option<Owner>) -> R
     attempt().with_context(|| format!("cannot write {}", path.display()))
 }
 
+/// A file for a moment, closed to others, gone with the value.
+///
+/// # Errors
+/// The folder cannot be written.
+pub fn temporary(folder: &Path) -> std::io::Result<tempfile::NamedTempFile> {
+    tempfile::Builder::new()
+        .prefix(TEMPORARY)
+        .permissions(Permissions::from_mode(PRIVATE))
+        .tempfile_in(folder)
+}
+
 /// Reads a file that must be a regular file itself, not a symlink to one; `None` if there is none.
 ///
 /// # Errors
@@ -87,6 +98,17 @@ pub fn read(path: &Path) -> Result<Option<Vec<u8>>> {
         }
         Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
     }
+}
+
+/// Renames a file or folder, in place of a file that has the new name, durably.
+///
+/// # Errors
+/// Names both.
+pub fn rename(from: &Path, to: &Path) -> Result<()> {
+    fs::rename(from, to)
+        .and_then(|()| sync_folder(folder_of(to)))
+        .and_then(|()| sync_folder(folder_of(from)))
+        .with_context(|| format!("cannot rename {} to {}", from.display(), to.display()))
 }
 
 /// Removes a file durably; fine if there is none.

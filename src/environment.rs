@@ -23,6 +23,12 @@ pub struct Environment {
     pub docker_context: Option<String>,
     /// `$DOCKER_CONFIG`, or `~/.docker`.
     pub docker_config: PathBuf,
+    /// `$SSH_AUTH_SOCK`: where the user's agent listens.
+    pub agent: Option<PathBuf>,
+    /// `$SSH_ASKPASS`: a program that asks for a passphrase.
+    pub askpass: Option<String>,
+    /// `$SSH_ASKPASS_REQUIRE` is `force`: ask through it also where there is a terminal.
+    pub askpass_forced: bool,
     /// This program's own path, for the files that call it.
     pub program: PathBuf,
     /// Somebody can read a question and answer it: stdin and stderr are terminals.
@@ -49,6 +55,9 @@ impl Environment {
             docker_context: text("DOCKER_CONTEXT"),
             docker_config: text("DOCKER_CONFIG")
                 .map_or_else(|| home.join(".docker"), PathBuf::from),
+            agent: text("SSH_AUTH_SOCK").map(PathBuf::from),
+            askpass: text("SSH_ASKPASS"),
+            askpass_forced: text("SSH_ASKPASS_REQUIRE").as_deref() == Some("force"),
             program: env::current_exe().context("cannot tell the path of this program")?,
             interactive: std::io::stdin().is_terminal() && std::io::stderr().is_terminal(),
             home,

@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 use crate::durable;
 
 /// The text files of the Feature, as they are in `feature/src/lace-ssh`.
-pub const FILES: [(&str, &str); 8] = [
+pub const FILES: [(&str, &str); 9] = [
     (
         "devcontainer-feature.json",
         include_str!("../feature/src/lace-ssh/devcontainer-feature.json"),
@@ -28,6 +28,10 @@ pub const FILES: [(&str, &str); 8] = [
     (
         "sshd_config",
         include_str!("../feature/src/lace-ssh/sshd_config"),
+    ),
+    (
+        "authorized-keys",
+        include_str!("../feature/src/lace-ssh/authorized-keys"),
     ),
     ("session", include_str!("../feature/src/lace-ssh/session")),
     ("NOTES.md", include_str!("../feature/src/lace-ssh/NOTES.md")),

@@ -26,7 +26,7 @@ fn at(text: &str) -> Timestamp {
 
 const FILTER: &str = concat!(
     env!("CARGO_MANIFEST_DIR"),
-    "/fixtures/keys/authorized_keys.sh"
+    "/feature/src/lace-ssh/authorized-keys"
 );
 
 /// Runs the filter over a file: in which shell, time zone, and with which folder of programs first.

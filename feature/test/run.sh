@@ -64,7 +64,7 @@ quiet "$devcontainer" features package "$work/src" --output-folder "$work/with"
 diff <(tar -tf "$work/without/devcontainer-feature-lace-ssh.tgz" | sort) \
     <(tar -tf "$work/with/devcontainer-feature-lace-ssh.tgz" | grep -vx './lace-ssh' | sort)
 tar -xOf "$work/with/devcontainer-feature-lace-ssh.tgz" ./lace-ssh | cmp - "$work/src/lace-ssh/lace-ssh"
-for file in install.sh entrypoint start session sshd_config devcontainer-feature.json; do
+for file in install.sh entrypoint start session authorized-keys sshd_config devcontainer-feature.json; do
     tar -xOf "$work/with/devcontainer-feature-lace-ssh.tgz" "./$file" | cmp - "$feature/src/lace-ssh/$file"
 done
 echo "ok: the package holds the scripts, and the binary where there is one"

@@ -108,7 +108,7 @@ pub fn host_block(host: &Host<'_>, paths: &Paths) -> Result<String> {
         identity = quote::ssh_config(&host.identity)?,
         known_hosts = quote::ssh_config(&paths.known_hosts)?,
     );
-    if host.user.is_none() {
+    if host.user.is_none() || host.agent {
         // `refresh` rewrites the very file that is included: by then its block has the user.
         let config = quote::ssh_config(&paths.config)?;
         let exec = format!("{command} refresh {alias}");

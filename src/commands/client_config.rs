@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 
+use super::ring::Ring;
 use super::{App, Outcome, agree, derived, say};
 use crate::change::{Change, Plan};
 use crate::cli::{self, ClientConfigAction, Consent};
@@ -33,12 +34,9 @@ pub fn was_offered(app: &App) -> Result<bool> {
 /// Offers the `Include`, and remembers that it did.
 pub fn offer(app: &App, consent: Consent) -> Result<()> {
     install(app, consent)?;
-    app.store.prepare()?;
-    let _lock = app.store.lock("setup")?;
-    let mut registry = app.store.registry()?;
-    if !registry.client_config_offered {
-        registry.client_config_offered = true;
-        app.store.save(&registry)?;
+    let mut ring = Ring::open(app, "setup")?;
+    if !std::mem::replace(&mut ring.registry.client_config_offered, true) {
+        ring.commit()?;
     }
     Ok(())
 }

@@ -15,7 +15,7 @@ use crate::durable::{self, PRIVATE};
 use crate::keys::PublicKey;
 use crate::keys::authorized_keys::Entry;
 use crate::store::Store;
-use crate::store::registry::{DevContainer, Registry};
+use crate::store::registry::{DevContainer, Key, Registry};
 
 /// A file and what it must hold; `None`: it must not be there.
 type Wanted = (PathBuf, Option<String>);
@@ -56,7 +56,7 @@ pub fn is_current(
         let bytes = durable::read(path)?.unwrap_or_default();
         Ok(std::str::from_utf8(&bytes).is_ok_and(|text| text.contains(part)))
     };
-    let host = host(&app.store, devcontainer);
+    let host = host(&app.store, registry, devcontainer);
     if !holds(
         &app.store.config(),
         &openssh::host_block(&host, &paths(app))?,
@@ -116,7 +116,11 @@ fn authorized(registry: &Registry, devcontainer: &DevContainer, now: i64) -> Res
     let Some(key) = registry.keys.get(&devcontainer.key) else {
         return Ok(String::new());
     };
-    let current = std::iter::once((&key.public, None));
+    // During a rotation, the key that is to come is trusted before it is used.
+    let next = key.next.as_ref().map(|next| &next.public);
+    let current = std::iter::once(&key.public)
+        .chain(next)
+        .map(|public| (public, None));
     let retired = key
         .retired
         .iter()
@@ -134,18 +138,51 @@ fn hosts<'r>(store: &Store, registry: &'r Registry) -> Vec<Host<'r>> {
     registry
         .devcontainers
         .values()
-        .map(|devcontainer| host(store, devcontainer))
+        .map(|devcontainer| host(store, registry, devcontainer))
         .collect()
 }
 
-fn host<'r>(store: &Store, devcontainer: &'r DevContainer) -> Host<'r> {
+fn host<'r>(store: &Store, registry: &Registry, devcontainer: &'r DevContainer) -> Host<'r> {
+    let token = registry
+        .keys
+        .get(&devcontainer.key)
+        .is_some_and(Key::is_token);
     Host {
         alias: &devcontainer.alias,
         user: devcontainer.user.as_deref(),
         identity: store.identity(&devcontainer.key),
         host_key: &devcontainer.host_key,
-        agent: false,
+        agent: devcontainer.agent || token,
     }
+}
+
+/// The host block of one dev container with another identity and other pinned keys, for a proof.
+///
+/// # Errors
+/// A path cannot be quoted.
+pub fn host_block_for(
+    app: &App,
+    registry: &Registry,
+    devcontainer: &DevContainer,
+    identity: PathBuf,
+    known_hosts: &Path,
+) -> Result<String> {
+    let paths = Paths {
+        known_hosts: known_hosts.to_path_buf(),
+        ..paths(app)
+    };
+    openssh::host_block(
+        &Host {
+            identity,
+            ..host(&app.store, registry, devcontainer)
+        },
+        &paths,
+    )
+}
+
+/// The pinned host key of one dev container.
+pub fn known_host(app: &App, registry: &Registry, devcontainer: &DevContainer) -> String {
+    openssh::known_host(&host(&app.store, registry, devcontainer))
 }
 
 fn paths(app: &App) -> Paths {

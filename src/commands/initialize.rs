@@ -8,19 +8,20 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Result, anyhow};
 
+use super::ring::{self, Ring};
 use super::target::{self, Config, Target};
-use super::{App, derived, now, say};
-use crate::advice::Advise;
+use super::{App, derived, now, policy, say};
+use crate::advice::{Advise, failure};
 use crate::change::{Change, Plan};
 use crate::cli;
 use crate::devcontainer::{find, id, options, wire};
-use crate::durable::{self, PRIVATE};
+use crate::durable;
 use crate::engine::{Engine, endpoint};
-use crate::keys::{KeyPair, PublicKey, random};
 use crate::store::Store;
-use crate::store::registry::{DevContainer, Key, Origin, Registry};
+use crate::store::audit::Kind;
+use crate::store::registry::{DevContainer, Registry, Rotate};
 use crate::{client, feature};
 
 /// Runs `initialize`.
@@ -31,6 +32,7 @@ pub fn run(app: &App, args: &cli::Initialize) -> Result<ExitCode> {
     }
     let target = target_of(app, args)?;
     let config = target::read(&target.config)?;
+    check_key(app, &args.id, &config)?;
     complete_config(app, &target, &config)?;
     complete_feature(app, &target, &config)?;
 
@@ -42,15 +44,20 @@ pub fn run(app: &App, args: &cli::Initialize) -> Result<ExitCode> {
         endpoint: &endpoint,
     };
     app.store.prepare()?;
-    let registry = app.store.registry()?;
-    if is_ready(app, &registry, &wanted)? {
+    // Where the registry cannot be read, opening the ring mends it.
+    if app
+        .store
+        .registry()
+        .is_ok_and(|registry| is_ready(app, &registry, &wanted).unwrap_or(false))
+    {
         return Ok(ExitCode::SUCCESS);
     }
-    let _lock = app.store.lock("initialize")?;
-    let did = prepare(app, &wanted)?;
+    let mut ring = Ring::open(app, "initialize")?;
+    let did = prepare(&mut ring, &wanted)?;
     if !did.is_empty() {
         say(did);
     }
+    policy::apply(&mut ring, &args.id, &target)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -73,6 +80,21 @@ fn target_of(app: &App, args: &cli::Initialize) -> Result<Target> {
         }
     }
     target::find(app, &args.workspace)
+}
+
+/// A stranger's file may name a shared key, but not the one that is another dev container's own.
+fn check_key(app: &App, id: &str, config: &Config) -> Result<()> {
+    let options::KeyScope::Named(name) = &config.options.key else {
+        return Ok(());
+    };
+    let registry = app.store.registry().unwrap_or_default();
+    match registry.by_alias(name) {
+        Some((owner, _)) if owner != id => Err(failure(
+            format!("the key {name:?} is the own key of another dev container"),
+            "name a shared one in customizations.lace.ssh, or leave `key` out",
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// Puts into `devcontainer.json` what is missing of ours, and then fails, to stop the `up`.
@@ -125,7 +147,7 @@ fn complete_feature(app: &App, target: &Target, config: &Config) -> Result<()> {
     Ok(())
 }
 
-/// Whether everything is as it must be already.
+/// Whether everything is as it must be already, and no rotation is due.
 fn is_ready(app: &App, registry: &Registry, wanted: &Wanted<'_>) -> Result<bool> {
     let Some(known) = registry.devcontainers.get(wanted.id) else {
         return Ok(false);
@@ -142,40 +164,49 @@ fn is_ready(app: &App, registry: &Registry, wanted: &Wanted<'_>) -> Result<bool>
     );
     let there = |path: PathBuf| durable::read(&path).map(|bytes| bytes.is_some());
     Ok(entry == *known
+        && key.next.is_none()
+        && !policy::may_be_due(known, key, now())
+        && (key.is_token() || known.agent == key.agent_only)
+        && (key.is_token() || !known.agent || ring::agent_holds(app, key))
         && there(app.store.identity(&known.key))?
-        && durable::read(&app.store.public(&known.key))? == Some(public_file(key, &known.key))
+        && durable::read(&app.store.public(&known.key))?
+            == Some(ring::public_file(key, &known.key))
         && there(host_key_file(&app.store, wanted.id))?
         && derived::is_current(app, registry, wanted.id, known, now())?)
 }
 
 /// Makes what is missing, under the lock. Each step is whole by itself and found again if the next
 /// one is not reached. Returns the line to tell, or nothing.
-fn prepare(app: &App, wanted: &Wanted<'_>) -> Result<String> {
-    let now = now();
-    let store = &app.store;
-    let mut registry = store.registry()?;
-    let known = registry.devcontainers.get(wanted.id).cloned();
+fn prepare(ring: &mut Ring<'_>, wanted: &Wanted<'_>) -> Result<String> {
+    let store = &ring.app.store;
+    let known = ring.registry.devcontainers.get(wanted.id).cloned();
     let trust = store.trust(wanted.id);
     store.folder(&trust)?;
     durable::sweep(&trust)?;
-    durable::sweep(store.root())?;
 
     let host_key = host_key(store, wanted.id)?;
-    let entry = entry(&registry, wanted, host_key, known.as_ref(), now);
-    let made = ensure_key(store, &mut registry, &entry.key, now)?;
-    let alias = entry.alias.clone();
-    let news = match &known {
+    let entry = entry(&ring.registry, wanted, host_key, known.as_ref(), ring.now);
+    let (alias, key, in_agent) = (entry.alias.clone(), entry.key.clone(), entry.agent);
+    let changed = known.as_ref() != Some(&entry);
+    let newly_trusted = known.as_ref().is_none_or(|known| known.key != key);
+    ring.registry
+        .devcontainers
+        .insert(wanted.id.to_owned(), entry);
+    let made = ring.ensure(&key, in_agent)?;
+    if newly_trusted {
+        ring.note(Kind::Trusted, &key, |event| {
+            event.dev_container = Some(alias.clone());
+            event.dev_container_id = Some(wanted.id.to_owned());
+        })?;
+    }
+    ring.touch_one(wanted.id);
+    ring.commit()?;
+    Ok(match &known {
         None => format!("{alias} is ready: once the container is up, `ssh {alias}`"),
         Some(_) if made => format!("made a new key for {alias}"),
-        Some(old) if *old != entry => format!("{alias} updated"),
+        Some(_) if changed => format!("{alias} updated"),
         Some(_) => String::new(),
-    };
-    if known.as_ref() != Some(&entry) || made {
-        registry.devcontainers.insert(wanted.id.to_owned(), entry);
-        store.save(&registry)?;
-    }
-    derived::write(app, &registry, [wanted.id], now)?;
-    Ok(news)
+    })
 }
 
 /// The registry's entry for this dev container as it must be now.
@@ -208,6 +239,13 @@ fn entry(
         host_key,
         endpoint: wanted.endpoint.to_owned(),
         registered: known.map_or(now, |known| known.registered),
+        rotate: match options.rotate {
+            options::Rotation::Never => Rotate::Never,
+            options::Rotation::OnCreate => Rotate::OnCreate,
+            options::Rotation::Every(time) => Rotate::Every(seconds(time)),
+        },
+        overlap: seconds(options.overlap),
+        agent: options.agent,
         trusts_since: known
             .filter(|known| known.key == key)
             .map_or(now, |known| known.trusts_since),
@@ -254,6 +292,10 @@ fn alias(registry: &Registry, wanted: &Wanted<'_>) -> String {
     }
 }
 
+fn seconds(duration: std::time::Duration) -> i64 {
+    i64::try_from(duration.as_secs()).unwrap_or(i64::MAX)
+}
+
 fn host_key_file(store: &Store, id: &str) -> PathBuf {
     store.trust(id).join("ssh_host_ed25519_key")
 }
@@ -261,75 +303,10 @@ fn host_key_file(store: &Store, id: &str) -> PathBuf {
 /// The public host key of a dev container; its pair is made if there is none.
 fn host_key(store: &Store, id: &str) -> Result<String> {
     let path = host_key_file(store, id);
-    if let Some(public) = read_public(&path)? {
+    if let Some(public) = ring::read_public(&path)? {
         return Ok(public.render_bare());
     }
-    let pair = generate("lace-ssh host key")?;
-    durable::write(&path, pair.private_openssh().as_bytes(), PRIVATE)?;
+    let pair = ring::generate("lace-ssh host key")?;
+    ring::write_private(&path, &pair)?;
     Ok(pair.public().render_bare())
-}
-
-/// Makes the key `name`, unless it is there; says whether it did.
-fn ensure_key(store: &Store, registry: &mut Registry, name: &str, now: i64) -> Result<bool> {
-    let identity = store.identity(name);
-    store.folder(&store.key(name))?;
-    durable::sweep(&store.key(name))?;
-    let (public, made) = match read_public(&identity)? {
-        Some(public) => (public, false),
-        None => {
-            let pair = generate(name)?;
-            durable::write(&identity, pair.private_openssh().as_bytes(), PRIVATE)?;
-            (pair.public(), true)
-        }
-    };
-    if registry
-        .keys
-        .get(name)
-        .is_none_or(|key| key.public != public.render_bare())
-    {
-        registry.keys.insert(name.to_owned(), record(&public, now));
-    }
-    let wanted = public_file(&registry.keys[name], name);
-    let path = store.public(name);
-    if durable::read(&path)?.as_ref() != Some(&wanted) {
-        durable::write(&path, &wanted, PRIVATE)?;
-    }
-    Ok(made)
-}
-
-/// What the file with the public half holds.
-fn public_file(key: &Key, name: &str) -> Vec<u8> {
-    format!("{} {name}\n", key.public).into_bytes()
-}
-
-fn record(public: &PublicKey, now: i64) -> Key {
-    Key {
-        algorithm: public.algorithm().to_owned(),
-        public: public.render_bare(),
-        fingerprint: public.fingerprint(),
-        origin: Origin::Generated,
-        created: now,
-        rotated: None,
-        retired: Vec::new(),
-    }
-}
-
-fn generate(comment: &str) -> Result<KeyPair> {
-    let seed = random::system_bytes::<32>().context("cannot make a key")?;
-    KeyPair::generate(&seed, comment).context("cannot make a key")
-}
-
-/// The public half of a private key file, if there is one.
-fn read_public(path: &Path) -> Result<Option<PublicKey>> {
-    let Some(bytes) = durable::read(path)?.map(zeroize::Zeroizing::new) else {
-        return Ok(None);
-    };
-    let text = std::str::from_utf8(&bytes)
-        .with_context(|| format!("{} is not a private key", path.display()))?;
-    let public = PublicKey::of_private(text)
-        .with_context(|| format!("{} is not a private key", path.display()));
-    public.map(Some).hint(format!(
-        "move it away, and a new one is made: mv {0} {0}.old",
-        path.display()
-    ))
 }

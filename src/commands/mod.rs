@@ -5,10 +5,16 @@ mod client_config;
 mod connect;
 mod derived;
 mod initialize;
+mod keys;
+mod log;
+mod passphrase;
+mod policy;
 mod port;
 mod post_start;
+mod proof;
 mod proxy;
 mod remove;
+mod ring;
 mod setup;
 mod status;
 mod table;
@@ -42,6 +48,8 @@ pub fn run(command: Command, environment: &Environment) -> Result<ExitCode> {
         Command::Connect(args) => connect::run(&app, &args),
         Command::Port(args) => port::run(&app, &args),
         Command::Status(args) => status::run(&app, &args),
+        Command::Keys(action) => keys::run(&app, &action),
+        Command::Log(args) => log::run(&app, &args),
         Command::ClientConfig(args) => client_config::run(&app, &args),
         Command::Proxy(args) => proxy::run(&app, &args),
         Command::Refresh { alias } => proxy::refresh(&app, &alias),

@@ -4,10 +4,10 @@
 //! sessions: lifecycle commands run with `containerEnv`, `remoteEnv` and the probed `PATH`, as
 //! `devcontainer exec` does. Knows the Feature's paths; the store is on the host, out of reach.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io::{ErrorKind, Read};
 use std::net::{Ipv4Addr, TcpStream};
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 use std::process::{Command, ExitCode};
 use std::time::Duration;
@@ -29,6 +29,9 @@ const SSHD_CONFIG: &str = "/usr/local/share/lace-ssh/sshd_config";
 /// What sessions read; anybody may put a file there, and only its owner's sessions believe it.
 const ENVIRONMENT: &str = "/var/lib/lace-ssh/environment";
 
+/// The variable that tells interactive sessions where to begin.
+const FOLDER: &str = "LACE_SSH_FOLDER";
+
 /// Runs `post-start`.
 pub fn run(app: &App) -> Result<ExitCode> {
     if !check_mount()? || !start_sshd()? {
@@ -37,9 +40,12 @@ pub fn run(app: &App) -> Result<ExitCode> {
         );
         return Ok(ExitCode::SUCCESS);
     }
-    let text = session_environment(
-        env::vars_os().map(|(name, value)| (name.as_bytes().to_vec(), value.as_bytes().to_vec())),
-    );
+    // Lifecycle commands run in the workspace folder: where people want to be when they log in.
+    let folder = env::current_dir()
+        .map(|folder| (FOLDER.into(), folder.into_os_string()))
+        .ok();
+    let bytes = |(name, value): (OsString, OsString)| (name.into_vec(), value.into_vec());
+    let text = session_environment(env::vars_os().chain(folder).map(bytes));
     durable::write(Path::new(ENVIRONMENT), &text, 0o600)?;
     let port = sshd_port()?;
     check_sshd(port)?;
@@ -137,8 +143,9 @@ fn published(app: &App, port: u16) -> Option<std::net::SocketAddr> {
     }
 }
 
-/// What belongs to a process, a terminal, an account or an editor's own connection, not to the dev container.
-const LEFT_OUT: [&str; 16] = [
+/// What belongs to a process, a terminal, an account or an editor's own connection, not to the dev
+/// container; and what a shell does not let be set.
+const LEFT_OUT: [&str; 21] = [
     "HOME",
     "USER",
     "LOGNAME",
@@ -150,6 +157,11 @@ const LEFT_OUT: [&str; 16] = [
     "HOSTNAME",
     "MAIL",
     "_",
+    "UID",
+    "EUID",
+    "PPID",
+    "SHELLOPTS",
+    "BASHOPTS",
     "GIT_ASKPASS",
     "BROWSER",
     "DISPLAY",
@@ -185,7 +197,7 @@ fn is_kept(name: &[u8]) -> bool {
         && name.iter().all(|b| b.is_ascii_alphanumeric() || *b == b'_');
     let is = |other: &&str| OsStr::new(other).as_bytes() == name;
     is_name
-        && !LEFT_OUT.iter().any(|other| is(other))
+        && !LEFT_OUT.iter().any(is)
         && !LEFT_OUT_PREFIXES
             .iter()
             .any(|prefix| name.starts_with(prefix.as_bytes()))

@@ -15,12 +15,13 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow};
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 
-use super::{App, derived, now, say};
+use super::ring::{self, Ring};
+use super::{App, say};
 use crate::advice::{Advise, failure};
 use crate::cli;
 use crate::devcontainer::{id, options};
 use crate::engine::{self, Container, Engine};
-use crate::store::registry::{DevContainer, Registry};
+use crate::store::registry::{DevContainer, Key, Registry};
 
 /// How long a container may take to come up and sshd to answer.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -41,14 +42,23 @@ pub fn run(app: &App, args: &cli::Proxy) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Runs `refresh`: learns the remote user from the container and writes it down.
+/// Runs `refresh`: learns the remote user from the container, and makes a key that lives in the agent
+/// anew where the agent has lost it. Writes both down.
 pub fn refresh(app: &App, alias: &str) -> Result<ExitCode> {
     let registry = app.store.registry()?;
     let (id, devcontainer) = find(&registry, alias)?;
-    let engine = Engine::at(&devcontainer.endpoint)?;
-    let container = engine::only(engine.containers()?, id)?;
-    let user = container.and_then(|container| container.remote_user);
-    learn(app, id, &user.unwrap_or_else(|| "root".to_owned()))?;
+    if devcontainer.user.is_none() {
+        let engine = Engine::at(&devcontainer.endpoint)?;
+        let container = engine::only(engine.containers()?, id)?;
+        let user = container.and_then(|container| container.remote_user);
+        learn(app, id, &user.unwrap_or_else(|| "root".to_owned()))?;
+    }
+    let lost = |key: &Key| !ring::agent_holds(app, key);
+    if devcontainer.agent && registry.keys.get(&devcontainer.key).is_none_or(lost) {
+        let mut ring = Ring::open(app, "refresh")?;
+        ring.ensure(&devcontainer.key, true)?;
+        ring.commit()?;
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -68,12 +78,10 @@ fn learn(app: &App, id: &str, user: &str) -> Result<()> {
             "name it in devcontainer.json: \"remoteUser\": \"vscode\"",
         ));
     }
-    let _lock = app.store.lock("refresh")?;
-    let mut registry = app.store.registry()?;
-    if let Some(devcontainer) = registry.devcontainers.get_mut(id) {
+    let mut ring = Ring::open(app, "refresh")?;
+    if let Some(devcontainer) = ring.registry.devcontainers.get_mut(id) {
         devcontainer.user = Some(user.to_owned());
-        app.store.save(&registry)?;
-        derived::write(app, &registry, [], now())?;
+        ring.commit()?;
     }
     Ok(())
 }

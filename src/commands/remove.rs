@@ -6,12 +6,14 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 
+use super::ring::Ring;
 use super::target::{self, Target};
-use super::{App, Outcome, agree, derived, now, say};
+use super::{App, Outcome, agree, say};
 use crate::change::{Change, Plan};
 use crate::cli;
 use crate::devcontainer::unwire;
 use crate::feature;
+use crate::store::audit::Kind;
 use crate::store::undo::{self, Original};
 
 /// Runs `remove`.
@@ -94,42 +96,38 @@ fn is_used_elsewhere(target: &Target) -> bool {
 /// Drops what the store has of this dev container: registry entry, host block, pin, trust folder,
 /// and its key if nothing else uses it.
 fn purge(app: &App, target: &Target) -> Result<()> {
-    app.store.prepare()?;
-    let _lock = app.store.lock("remove --purge")?;
-    let mut registry = app.store.registry()?;
-    let ids: Vec<_> = registry
+    let mut ring = Ring::open(app, "remove --purge")?;
+    let known = ring
+        .registry
         .devcontainers
         .iter()
-        .filter(|(_, d)| d.config_file == target.config)
-        .map(|(id, _)| id.clone())
-        .collect();
+        .filter(|(_, known)| known.config_file == target.config);
+    let ids: Vec<_> = known.map(|(id, _)| id.clone()).collect();
     for id in ids {
-        let Some(dropped) = registry.devcontainers.remove(&id) else {
+        let Some(dropped) = ring.registry.devcontainers.remove(&id) else {
             continue;
         };
-        let shared = registry
-            .devcontainers
-            .values()
-            .any(|devcontainer| devcontainer.key == dropped.key);
-        let own = dropped.key == dropped.alias && !shared;
+        let own = dropped.key == dropped.alias && ring.registry.opened_by(&dropped.key).is_empty();
         if own {
-            registry.keys.remove(&dropped.key);
+            ring.note(Kind::Deleted, &dropped.key, |event| {
+                event.dev_container_id = Some(id.clone())
+            })?;
+            let key = ring.registry.keys.remove(&dropped.key);
+            if let Some(key) = key.filter(|key| key.agent_only && !key.is_token()) {
+                ring.forget_in_agent(&key.public);
+            }
         }
-        app.store.save(&registry)?;
-        derived::write(app, &registry, [], now())?;
+        ring.commit()?;
         remove_folder(&app.store.trust(&id))?;
         if own {
             remove_folder(&app.store.key(&dropped.key))?;
         }
-        say(format!(
-            "dropped {}, its host key and {}",
-            dropped.alias,
-            if own {
-                "its key"
-            } else {
-                "nothing of its key, which others use"
-            }
-        ));
+        let key = if own {
+            "and its key"
+        } else {
+            "but not its key, which is shared"
+        };
+        say(format!("dropped {} and its host key, {key}", dropped.alias));
     }
     Ok(())
 }

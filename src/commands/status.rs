@@ -52,7 +52,7 @@ pub fn run(app: &App, args: &cli::Status) -> Result<ExitCode> {
 }
 
 /// One question to each engine that has a dev container of ours; `None`: no answer.
-fn ask(registry: &Registry) -> BTreeMap<&str, Option<Vec<Container>>> {
+pub fn ask(registry: &Registry) -> BTreeMap<&str, Option<Vec<Container>>> {
     let mut engines = BTreeMap::new();
     for devcontainer in registry.devcontainers.values() {
         engines
@@ -62,7 +62,9 @@ fn ask(registry: &Registry) -> BTreeMap<&str, Option<Vec<Container>>> {
                     Engine::at(&devcontainer.endpoint).and_then(|engine| engine.containers());
                 if let Err(error) = &answer {
                     say(format!("{error:#}"));
-                    advice::hint_of(error).map(|hint| say(format!("hint: {hint}")));
+                    if let Some(hint) = advice::hint_of(error) {
+                        say(format!("hint: {hint}"));
+                    }
                 }
                 answer.ok()
             });

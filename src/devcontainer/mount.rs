@@ -66,6 +66,18 @@ pub(super) fn owner(element: &Value) -> Option<Owner> {
     })
 }
 
+/// The sources of the hand-made mounts in a whole `devcontainer.json`, variables as they stand there.
+pub fn legacy_sources(config: &Value) -> Vec<String> {
+    let mounts = config.get("mounts").and_then(Value::as_array);
+    let legacy = |element: &&Value| owner(element) == Some(Owner::Legacy);
+    mounts
+        .into_iter()
+        .flatten()
+        .filter(legacy)
+        .filter_map(|element| Some(read(element)?.source))
+        .collect()
+}
+
 fn read(element: &Value) -> Option<Mount> {
     let mut mount = Mount::default();
     match element {

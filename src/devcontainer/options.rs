@@ -255,14 +255,11 @@ fn key(text: &str) -> Result<KeyScope, Fault> {
     match text {
         "workspace" => Ok(KeyScope::Workspace),
         "user" => Ok(KeyScope::User),
-        // A stranger's file may use a shared key, never the one of another dev container.
-        name if is_key_name(name) && !name.starts_with(ALIAS_PREFIX) => {
-            Ok(KeyScope::Named(name.to_owned()))
-        }
+        name if is_key_name(name) => Ok(KeyScope::Named(name.to_owned())),
         _ => Err(Fault::value(
             "key",
             format!("{text:?} cannot be a key"),
-            "`workspace`, `user`, or a name of lower-case letters, digits and hyphens that does not begin with `lace-`",
+            "`workspace`, `user`, or a name of lower-case letters, digits, hyphens and dots",
         )),
     }
 }
@@ -273,7 +270,7 @@ pub fn is_key_name(text: &str) -> bool {
         && text.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit())
         && text
             .bytes()
-            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-._".contains(&b))
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-.".contains(&b))
 }
 
 fn rotate(text: &str) -> Result<Rotation, Fault> {
@@ -418,7 +415,7 @@ mod tests {
         for port in [json!(0), json!(65536), json!(-1), json!("22"), json!(2.5)] {
             assert!(with(json!({ "port": port })).is_err(), "{port}");
         }
-        for key in ["", "../x", "a/b", "lace-other", "A", ".x", "-x"] {
+        for key in ["", "../x", "a/b", "A", ".x", "-x"] {
             assert!(with(json!({ "key": key })).is_err(), "{key:?}");
         }
         for rotate in ["soon", "-1d", "1s", "999999999y"] {

@@ -97,6 +97,9 @@ mod tests {
             docker_host: None,
             docker_context: None,
             docker_config: home.join(".docker"),
+            agent: None,
+            askpass: None,
+            askpass_forced: false,
             program: "/x".into(),
             interactive: false,
         }

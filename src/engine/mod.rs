@@ -106,6 +106,14 @@ impl Engine {
         self.list("volume", vec![MOUNT_TARGET.to_owned()])
     }
 
+    /// All containers into which this file or folder of the host is mounted.
+    ///
+    /// # Errors
+    /// As [`Engine::containers`].
+    pub fn with_mount_of(&self, source: &Path) -> Result<Vec<Container>> {
+        self.list("volume", vec![source.display().to_string()])
+    }
+
     /// The containers that carry all of these labels, mount or no mount.
     ///
     /// # Errors
@@ -307,6 +315,20 @@ pub fn only(containers: Vec<Container>, devcontainer_id: &str) -> Result<Option<
         .first()
         .map(|container| (*container).clone())
         .or_else(|| ours.into_iter().next()))
+}
+
+/// The containers by dev container ID, a running one before the others.
+pub fn by_devcontainer(containers: &[Container]) -> HashMap<&str, &Container> {
+    let mut found = HashMap::new();
+    for container in containers {
+        if let Some(id) = &container.devcontainer_id {
+            let known = found.entry(id.as_str()).or_insert(container);
+            if container.runs() {
+                *known = container;
+            }
+        }
+    }
+    found
 }
 
 #[cfg(test)]

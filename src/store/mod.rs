@@ -86,6 +86,11 @@ impl Store {
         self.key(name).join("public")
     }
 
+    /// The private key that a rotation is about to put in place of the identity.
+    pub fn next(&self, name: &str) -> PathBuf {
+        self.key(name).join("next")
+    }
+
     /// The folder that is mounted into the dev container `id` at `/etc/lace-ssh`.
     pub fn trust(&self, id: &str) -> PathBuf {
         self.trust.join(id)
@@ -104,28 +109,49 @@ impl Store {
         private_folder(path)
     }
 
-    /// The registry; empty if there is none yet.
+    /// The registry; empty if there is none yet. Where it is lost or damaged, its copy.
     ///
     /// # Errors
-    /// It cannot be read, is damaged, or was written by a newer version.
+    /// It cannot be read, is damaged together with its copy, or was written by a newer version.
     pub fn registry(&self) -> Result<Registry> {
-        let path = self.root.join("registry.json");
-        let Some(bytes) = durable::read(&path)? else {
-            return Ok(Registry::default());
+        let read = |path: PathBuf| -> Result<Option<Registry>> {
+            let bytes = durable::read(&path)?;
+            let parsed = bytes.map(|bytes| Registry::parse(&bytes)).transpose();
+            parsed.with_context(|| format!("cannot read {}", path.display()))
         };
-        Registry::parse(&bytes).with_context(|| format!("cannot read {}", path.display()))
+        match read(self.registry_file()) {
+            Ok(Some(registry)) => Ok(registry),
+            Ok(None) => Ok(read(self.registry_copy())?.unwrap_or_default()),
+            Err(error) => read(self.registry_copy()).ok().flatten().ok_or(error),
+        }
     }
 
-    /// Replaces the registry. The caller holds the [`lock::Lock`].
+    /// Replaces the registry, and then its copy. The caller holds the [`lock::Lock`].
     ///
     /// # Errors
     /// Names the file.
     pub fn save(&self, registry: &Registry) -> Result<()> {
-        durable::write(
-            &self.root.join("registry.json"),
-            &registry.render(),
-            PRIVATE,
-        )
+        let text = registry.render();
+        durable::write(&self.registry_file(), &text, PRIVATE)?;
+        durable::write(&self.registry_copy(), &text, PRIVATE)
+    }
+
+    fn registry_file(&self) -> PathBuf {
+        self.root.join("registry.json")
+    }
+
+    fn registry_copy(&self) -> PathBuf {
+        self.root.join("registry.copy.json")
+    }
+
+    /// The log of what happened to which key.
+    pub fn audit(&self) -> PathBuf {
+        self.root.join("audit.jsonl")
+    }
+
+    /// Deleted keys, for a while.
+    pub fn trash(&self) -> PathBuf {
+        self.root.join("trash")
     }
 
     /// Waits for the lock of the store.

@@ -8,6 +8,8 @@ use std::path::PathBuf;
 use anyhow::{Result, bail};
 use serde::{Deserialize, Serialize};
 
+use super::audit::Head;
+
 /// The version that this program writes, and the newest that it reads.
 const VERSION: u32 = 1;
 
@@ -22,6 +24,9 @@ pub struct Registry {
     /// The user was asked whether `~/.ssh/config` may include ours, and is not asked again.
     #[serde(default)]
     pub client_config_offered: bool,
+    /// The last line of the audit log, so that a tail that was cut off is noticed.
+    #[serde(default)]
+    pub audit_head: Option<Head>,
 }
 
 impl Default for Registry {
@@ -31,6 +36,7 @@ impl Default for Registry {
             devcontainers: BTreeMap::new(),
             keys: BTreeMap::new(),
             client_config_offered: false,
+            audit_head: None,
         }
     }
 }
@@ -60,6 +66,27 @@ pub struct DevContainer {
     pub registered: i64,
     /// Since when it trusts `key`.
     pub trusts_since: i64,
+    /// When its key is due for rotation.
+    #[serde(default)]
+    pub rotate: Rotate,
+    /// Seconds for which the old key still opens the door after a rotation.
+    pub overlap: i64,
+    /// The private key lives in ssh-agent only.
+    #[serde(default)]
+    pub agent: bool,
+}
+
+/// When a key is replaced without being asked to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Rotate {
+    /// Never.
+    #[default]
+    Never,
+    /// When a new container is made.
+    OnCreate,
+    /// When it is this many seconds old.
+    Every(i64),
 }
 
 /// One key of the ring.
@@ -80,6 +107,33 @@ pub struct Key {
     /// Older public halves that still open the door for a while.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub retired: Vec<Retired>,
+    /// The key that a rotation under way is about to put in its place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<Next>,
+    /// Only an agent can use it: there is no private key in the file, but the public half.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub agent_only: bool,
+}
+
+impl Key {
+    /// It is in a security key of the user's, and was never ours to make.
+    pub fn is_token(&self) -> bool {
+        self.agent_only && self.origin == Origin::Imported
+    }
+
+    /// When this key pair came into use: what its age is counted from.
+    pub fn since(&self) -> i64 {
+        self.rotated.unwrap_or(self.created)
+    }
+}
+
+/// A rotation under way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Next {
+    /// The new public half, without comment.
+    pub public: String,
+    /// Seconds for which the old one shall still open the door.
+    pub overlap: i64,
 }
 
 /// Where a key comes from.
@@ -132,6 +186,15 @@ impl Registry {
         self.devcontainers
             .iter()
             .find(|(_, devcontainer)| devcontainer.alias == alias)
+    }
+
+    /// The IDs of the dev containers that the key `name` opens.
+    pub fn opened_by(&self, name: &str) -> Vec<String> {
+        let opened = self
+            .devcontainers
+            .iter()
+            .filter(|(_, devcontainer)| devcontainer.key == name);
+        opened.map(|(id, _)| id.clone()).collect()
     }
 
     /// The dev containers of a workspace folder.

@@ -58,7 +58,7 @@ install_sshd() {
 
 install_scripts() {
     mkdir -p "$share"
-    install -m 0755 entrypoint start session "$share/"
+    install -m 0755 entrypoint start session authorized-keys "$share/"
     echo "$REMOTE_USER" >"$share/user"
 
     # Any account may put its `environment` here. The log is made now, so that nobody else can take its name.

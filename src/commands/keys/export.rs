@@ -1,0 +1,105 @@
+//! `keys export`: a copy of a private key leaves the ring.
+
+use std::fs::OpenOptions;
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, anyhow};
+use zeroize::Zeroizing;
+
+use crate::advice::{Advise, failure};
+use crate::cli;
+use crate::commands::ring::Ring;
+use crate::commands::{App, passphrase, say};
+use crate::durable::{self, PRIVATE};
+use crate::keys::{KeyPair, random};
+use crate::store::audit::Kind;
+
+/// The rounds of the key derivation, bcrypt: what OpenSSH itself uses.
+const ROUNDS: u32 = 24;
+
+/// Runs `keys export`.
+pub fn run(app: &App, args: &cli::Export) -> Result<ExitCode> {
+    let mut ring = Ring::open(app, "keys export")?;
+    let (name, key) = super::find(&ring.registry, &args.name)?;
+    if key.agent_only {
+        return Err(failure(
+            format!("the private half of {name} is in ssh-agent, which gives none out"),
+            "share the public half: lace-ssh keys public",
+        ));
+    }
+    let identity = app.store.identity(&name);
+    let bytes = Zeroizing::new(
+        durable::read(&identity)?.with_context(|| format!("{} is missing", identity.display()))?,
+    );
+    let text = std::str::from_utf8(&bytes)
+        .with_context(|| format!("{} is not a private key", identity.display()))?;
+    let content = if args.encrypt {
+        let pair = KeyPair::parse(text, None)
+            .with_context(|| format!("cannot read {}", identity.display()))?;
+        let salt = random::system_bytes::<16>().context("cannot make a salt")?;
+        pair.encrypted_openssh(&passphrase::new(app)?, ROUNDS, &salt)?
+    } else {
+        Zeroizing::new(text.to_owned())
+    };
+    write_new(&args.output, content.as_bytes())?;
+    ring.note(Kind::Exported, &name, |event| {
+        event.detail = Some(
+            if args.encrypt {
+                "encrypted"
+            } else {
+                "not encrypted"
+            }
+            .to_owned(),
+        )
+    })?;
+    let opened: Vec<_> = ring
+        .registry
+        .opened_by(&name)
+        .iter()
+        .map(|id| ring.registry.devcontainers[id].alias.clone())
+        .collect();
+    ring.commit()?;
+    let encrypted = if args.encrypt {
+        format!(", encrypted with your passphrase ({ROUNDS} rounds of bcrypt)")
+    } else {
+        String::new()
+    };
+    say(format!("wrote {}{encrypted}", args.output.display()));
+    say(format!(
+        "warning: whoever has this file can log in to {}",
+        if opened.is_empty() {
+            "whatever trusts it".to_owned()
+        } else {
+            opened.join(", ")
+        }
+    ));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A file that was not there before, closed to others from the first instant.
+fn write_new(path: &Path, bytes: &[u8]) -> Result<()> {
+    let opened = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(PRIVATE)
+        .open(path);
+    let mut file = match opened {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            return Err(anyhow!(
+                "{} is there already; left as it is",
+                path.display()
+            ))
+            .hint("name another file with --output");
+        }
+        opened => opened.with_context(|| format!("cannot make {}", path.display()))?,
+    };
+    let written = file.write_all(bytes).and_then(|()| file.sync_all());
+    if written.is_err() {
+        // A part of a private key is of no use to anybody but a thief.
+        let _ = std::fs::remove_file(path);
+    }
+    written.with_context(|| format!("cannot write {}", path.display()))
+}

@@ -1,0 +1,81 @@
+//! `keys import`: a key that was made elsewhere comes into the ring.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use zeroize::Zeroizing;
+
+use crate::advice::failure;
+use crate::cli;
+use crate::commands::ring::{self, Ring};
+use crate::commands::{App, passphrase, say};
+use crate::keys::KeyError;
+use crate::keys::import::{self, Imported};
+use crate::store::audit::Kind;
+use crate::store::registry::Origin;
+
+/// Runs `keys import`.
+pub fn run(app: &App, args: &cli::Import) -> Result<ExitCode> {
+    let name = super::name(&args.name)?;
+    let imported = read(app, &args.key_file)?;
+    let mut ring = Ring::open(app, "keys import")?;
+    if ring.registry.keys.contains_key(&name) {
+        return Err(failure(
+            format!("there is a key {name:?} already"),
+            format!("choose another name, or first: lace-ssh keys delete {name}"),
+        ));
+    }
+    match &imported {
+        Imported::Pair(pair) => ring.put(&name, pair, Origin::Imported)?,
+        Imported::Token(public) => {
+            app.store.folder(&app.store.key(&name))?;
+            ring::write_public_key(&app.store.identity(&name), public)?;
+            ring.put_record(&name, public, Origin::Imported)?;
+            if let Some(key) = ring.registry.keys.get_mut(&name) {
+                key.agent_only = true;
+            }
+        }
+    }
+    let file = args.key_file.display().to_string();
+    ring.note(Kind::Imported, &name, |event| event.detail = Some(file))?;
+    ring.commit()?;
+    let key = &ring.registry.keys[&name];
+    say(format!(
+        "imported {name}: {} {}",
+        key.algorithm, key.fingerprint
+    ));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Reads a key file of the user's, asking for the passphrase where there is one.
+pub fn read(app: &App, path: &Path) -> Result<Imported> {
+    let shown = path.display();
+    let metadata = fs::metadata(path).with_context(|| format!("cannot read {shown}"))?;
+    let bytes = Zeroizing::new(fs::read(path).with_context(|| format!("cannot read {shown}"))?);
+    let mut read = import::read(&bytes, None);
+    if matches!(read, Err(KeyError::PassphraseNeeded)) {
+        let passphrase = passphrase::of(app, &format!("passphrase of {shown}: "))?;
+        read = import::read(&bytes, Some(&passphrase));
+    }
+    let imported = read.map_err(|error| {
+        let hint = error
+            .hint()
+            .map(|hint| hint.replace("FILE", &shown.to_string()));
+        let message = format!("cannot take {shown} in: {error}");
+        match hint {
+            Some(hint) => failure(message, hint),
+            None => anyhow::Error::msg(message),
+        }
+    })?;
+    let mode = metadata.permissions().mode() & 0o777;
+    if matches!(imported, Imported::Pair(_)) && mode & 0o077 != 0 {
+        return Err(failure(
+            format!("{shown} is open to others (mode {mode:03o}); somebody may have copied it"),
+            format!("chmod 600 {shown}, if you trust it all the same"),
+        ));
+    }
+    Ok(imported)
+}

@@ -1,0 +1,245 @@
+//! `keys list`, `keys show`, `keys public`.
+
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::commands::{App, now, say, status, table};
+use crate::engine;
+use crate::store::registry::{Key, Origin, Registry, Rotate};
+
+/// One key; its JSON form is part of the interface.
+#[derive(Debug, Serialize)]
+struct Row<'r> {
+    name: &'r str,
+    algorithm: &'r str,
+    fingerprint: &'r str,
+    /// `workspace`, `user` or `shared`.
+    scope: &'static str,
+    origin: Origin,
+    /// RFC 3339, UTC.
+    created: String,
+    rotated: Option<String>,
+    /// When `initialize` will rotate it.
+    next_rotation: Option<String>,
+    /// Its private half is in an agent, not in a file.
+    agent: bool,
+    devcontainers: Vec<Opened<'r>>,
+    /// Old keys that still open the door.
+    retired: Vec<RetiredRow<'r>>,
+}
+
+/// A dev container that the key opens.
+#[derive(Debug, Serialize)]
+struct Opened<'r> {
+    alias: &'r str,
+    id: &'r str,
+    /// `running`, `exited`, …, `none`, `unknown`.
+    state: String,
+    since: String,
+}
+
+#[derive(Debug, Serialize)]
+struct RetiredRow<'r> {
+    public: &'r str,
+    until: String,
+}
+
+/// Runs `keys list`.
+pub fn run(app: &App, json: bool) -> Result<ExitCode> {
+    let registry = app.store.registry()?;
+    let rows = rows(&registry, &states(&registry));
+    if json {
+        println!("{:#}", serde_json::to_value(&rows)?);
+    } else if rows.is_empty() {
+        say("there is no key yet; `lace-ssh setup` and `devcontainer up` make one");
+    } else {
+        print!("{}", render(&registry, &rows));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Runs `keys show`.
+pub fn show(app: &App, text: &str, json: bool) -> Result<ExitCode> {
+    let registry = app.store.registry()?;
+    let (name, _) = super::find(&registry, text)?;
+    let rows = rows(&registry, &states(&registry));
+    let Some(row) = rows.iter().find(|row| row.name == name) else {
+        return Ok(ExitCode::FAILURE);
+    };
+    if json {
+        println!("{:#}", serde_json::to_value(row)?);
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut lines = vec![
+        ["name".to_owned(), row.name.to_owned()],
+        ["type".to_owned(), row.algorithm.to_owned()],
+        ["fingerprint".to_owned(), row.fingerprint.to_owned()],
+        ["scope".to_owned(), row.scope.to_owned()],
+        ["created".to_owned(), row.created.clone()],
+        [
+            "rotated".to_owned(),
+            row.rotated.clone().unwrap_or_else(|| "never".into()),
+        ],
+        [
+            "next rotation".to_owned(),
+            row.next_rotation.clone().unwrap_or_else(|| "-".into()),
+        ],
+        [
+            "private key".to_owned(),
+            if row.agent {
+                "in ssh-agent".into()
+            } else {
+                app.store.identity(&name).display().to_string()
+            },
+        ],
+    ];
+    lines.extend(row.devcontainers.iter().map(|opened| {
+        [
+            "opens".to_owned(),
+            format!(
+                "{} ({}), since {}",
+                opened.alias, opened.state, opened.since
+            ),
+        ]
+    }));
+    lines.extend(row.retired.iter().map(|old| {
+        [
+            "old key".to_owned(),
+            format!("{}, until {}", old.public, old.until),
+        ]
+    }));
+    print!("{}", table::render(lines));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Runs `keys public`.
+pub fn public(app: &App, text: &str) -> Result<ExitCode> {
+    let registry = app.store.registry()?;
+    let (name, key) = super::find(&registry, text)?;
+    println!("{} {name}", key.public);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The state of every dev container by ID, one question to each engine.
+fn states(registry: &Registry) -> BTreeMap<&str, String> {
+    let engines = status::ask(registry);
+    let by_id = engines
+        .iter()
+        .filter_map(|(endpoint, answer)| {
+            Some((*endpoint, engine::by_devcontainer(answer.as_deref()?)))
+        })
+        .collect::<BTreeMap<_, _>>();
+    let state = |id: &str, endpoint: &str| match by_id.get(endpoint) {
+        None => "unknown".to_owned(),
+        Some(containers) => containers
+            .get(id)
+            .map_or_else(|| "none".to_owned(), |container| container.state.clone()),
+    };
+    registry
+        .devcontainers
+        .iter()
+        .map(|(id, known)| (id.as_str(), state(id, &known.endpoint)))
+        .collect()
+}
+
+fn rows<'r>(registry: &'r Registry, states: &BTreeMap<&str, String>) -> Vec<Row<'r>> {
+    let mut opened: BTreeMap<&str, Vec<Opened<'r>>> = BTreeMap::new();
+    for (id, known) in &registry.devcontainers {
+        let state = states.get(id.as_str()).cloned().unwrap_or_default();
+        let row = Opened {
+            alias: &known.alias,
+            id,
+            state,
+            since: time(known.trusts_since),
+        };
+        opened.entry(&known.key).or_default().push(row);
+    }
+    let row = |(name, key): (&'r String, &'r Key)| {
+        let devcontainers = opened.remove(name.as_str()).unwrap_or_default();
+        Row {
+            name,
+            algorithm: &key.algorithm,
+            fingerprint: &key.fingerprint,
+            scope: scope(name, &devcontainers),
+            origin: key.origin,
+            created: time(key.created),
+            rotated: key.rotated.map(time),
+            next_rotation: next_rotation(registry, key, &devcontainers),
+            agent: key.agent_only,
+            devcontainers,
+            retired: key
+                .retired
+                .iter()
+                .map(|old| RetiredRow {
+                    public: &old.public,
+                    until: time(old.until),
+                })
+                .collect(),
+        }
+    };
+    registry.keys.iter().map(row).collect()
+}
+
+fn scope(name: &str, opened: &[Opened<'_>]) -> &'static str {
+    match name {
+        "user" => "user",
+        _ if opened.iter().any(|devcontainer| devcontainer.alias == name)
+            || name.starts_with("lace-") =>
+        {
+            "workspace"
+        }
+        _ => "shared",
+    }
+}
+
+/// The earliest time at which the policy of one of its dev containers is due.
+fn next_rotation(registry: &Registry, key: &Key, opened: &[Opened<'_>]) -> Option<String> {
+    let due =
+        opened.iter().filter_map(
+            |opened| match registry.devcontainers.get(opened.id)?.rotate {
+                Rotate::Every(seconds) => Some(key.since() + seconds),
+                Rotate::Never | Rotate::OnCreate => None,
+            },
+        );
+    due.min().map(time)
+}
+
+fn time(seconds: i64) -> String {
+    Timestamp::from_second(seconds)
+        .map(|time| time.to_string())
+        .unwrap_or_default()
+}
+
+fn render(registry: &Registry, rows: &[Row<'_>]) -> String {
+    let now = now();
+    let header = [
+        "NAME",
+        "TYPE",
+        "FINGERPRINT",
+        "SCOPE",
+        "AGE",
+        "NEXT ROTATION",
+        "DEV CONTAINERS",
+    ]
+    .map(str::to_owned);
+    let cells = rows.iter().map(|row| {
+        let opened = row
+            .devcontainers
+            .iter()
+            .map(|opened| format!("{} ({})", opened.alias, opened.state));
+        [
+            row.name.to_owned(),
+            row.algorithm.to_owned(),
+            row.fingerprint.to_owned(),
+            row.scope.to_owned(),
+            table::age(now - registry.keys.get(row.name).map_or(now, Key::since)),
+            row.next_rotation.clone().unwrap_or_else(|| "-".into()),
+            opened.collect::<Vec<_>>().join(", "),
+        ]
+    });
+    table::render(std::iter::once(header).chain(cells).collect())
+}

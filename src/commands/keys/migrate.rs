@@ -1,0 +1,310 @@
+//! `keys migrate`: the hand-made keys of older set-ups come into the ring.
+//!
+//! Copied first, proven by a real login to every running container that trusts them, and only then
+//! is the old private file removed. Cut off anywhere, both places work, and the next run finishes.
+//! Public halves stay where they are while a container has them mounted: it could not start again
+//! without them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+
+use anyhow::{Context, Result, bail};
+
+use crate::advice::failure;
+use crate::change::{Change, Plan};
+use crate::cli;
+use crate::commands::ring::Ring;
+use crate::commands::{App, ask, say, setup, target};
+use crate::devcontainer::{Document, mount, options, wire};
+use crate::durable;
+use crate::engine::{Container, Engine, endpoint};
+use crate::keys::import::Imported;
+use crate::keys::{KeyPair, PublicKey};
+use crate::store::audit::Kind;
+use crate::store::registry::Origin;
+
+/// The port of sshd in the containers of older set-ups.
+const OLD_PORT: u16 = 2222;
+
+/// A key file that was made by hand, and what it will be called.
+struct Found {
+    file: PathBuf,
+    name: String,
+    pair: KeyPair,
+}
+
+impl Found {
+    /// The file with the public half, which containers mount.
+    fn public_file(&self) -> PathBuf {
+        let mut path = self.file.clone().into_os_string();
+        path.push(".pub");
+        path.into()
+    }
+}
+
+/// Runs `keys migrate`.
+pub fn run(app: &App, args: &cli::Migrate) -> Result<ExitCode> {
+    let config = config_plan(app, &args.workspace)?;
+    let mut files = well_known(app);
+    files.extend(config.sources.iter().cloned());
+    files.sort();
+    files.dedup();
+    let found = files
+        .into_iter()
+        .map(|file| found(app, file))
+        .collect::<Result<Vec<_>>>()?;
+    if found.is_empty() && config.plan.is_empty() {
+        say("there is no hand-made key of an older set-up");
+        return Ok(ExitCode::SUCCESS);
+    }
+
+    for key in &found {
+        println!(
+            "{} -> key {} ({})",
+            key.file.display(),
+            key.name,
+            key.pair.fingerprint()
+        );
+    }
+    anstream::print!("{}", config.plan.preview());
+    if args.dry_run {
+        return Ok(ExitCode::SUCCESS);
+    }
+    if !args.yes {
+        if !app.environment.interactive {
+            return Err(failure(
+                "nothing migrated: there is no terminal to ask on",
+                "to migrate: add --yes",
+            ));
+        }
+        if !ask("migrate?")? {
+            say("nothing migrated");
+            return Ok(ExitCode::FAILURE);
+        }
+    }
+
+    let mut ring = Ring::open(app, "keys migrate")?;
+    for key in &found {
+        take_in(&mut ring, key)?;
+    }
+    if let Some((path, before, after)) = &config.rewrite {
+        setup::keep_original(&app.store, path, before, after.as_bytes())?;
+    }
+    config.plan.apply()?;
+    for key in &found {
+        prove_and_remove(&mut ring, key)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What the config file of this workspace has to do with it.
+#[derive(Default)]
+struct ConfigPlan {
+    plan: Plan,
+    rewrite: Option<(PathBuf, String, String)>,
+    /// Private key files that its mounts name.
+    sources: Vec<PathBuf>,
+}
+
+/// Rewrites hand-made mounts, if the workspace has a config file with some.
+fn config_plan(app: &App, workspace: &cli::Workspace) -> Result<ConfigPlan> {
+    let named = workspace.workspace_folder.is_some() || workspace.config.is_some();
+    let target = match target::find(app, workspace) {
+        Err(error) if named => return Err(error),
+        Err(_) => return Ok(ConfigPlan::default()),
+        Ok(target) => target,
+    };
+    let config = target::read(&target.config)?;
+    let document = Document::parse(&config.text)
+        .map_err(|problem| target::located(&target.config, problem))?;
+    let sources = mount::legacy_sources(&document.value());
+    if sources.is_empty() {
+        return Ok(ConfigPlan::default());
+    }
+    let edited = wire(&config.text, &target::wiring(&target, &config))
+        .map_err(|problem| target::located(&target.config, problem))?;
+    let mut plan = Plan::default();
+    let change = Change::of(&target.config)?.becomes(Some(edited.text.clone().into_bytes()));
+    plan.add(change.because(setup::reasons(&edited)));
+    let private = |source: &String| {
+        let path = source
+            .replace("${localEnv:HOME}", &app.environment.home.to_string_lossy())
+            .replace('~', &app.environment.home.to_string_lossy());
+        let path = PathBuf::from(path.strip_suffix(".pub").unwrap_or(&path));
+        path.is_file().then_some(path)
+    };
+    Ok(ConfigPlan {
+        plan,
+        sources: sources.iter().filter_map(private).collect(),
+        rewrite: Some((target.config, config.text, edited.text)),
+    })
+}
+
+/// The private key files that older set-ups had.
+fn well_known(app: &App) -> Vec<PathBuf> {
+    let home = &app.environment.home;
+    let mut files = vec![home.join(".config/lace/ssh/id_ed25519")];
+    for entry in fs::read_dir(home.join(".ssh"))
+        .into_iter()
+        .flatten()
+        .flatten()
+    {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if (name.starts_with("lace_devcontainer") || name.starts_with("weft_devcontainer"))
+            && !name.ends_with(".pub")
+        {
+            files.push(entry.path());
+        }
+    }
+    files.retain(|file| file.is_file());
+    files
+}
+
+fn found(app: &App, file: PathBuf) -> Result<Found> {
+    let stem = file
+        .file_name()
+        .map(|name| name.to_string_lossy().into_owned())
+        .unwrap_or_default();
+    // The one shared key of old: the user's.
+    let name = if file.starts_with(app.environment.home.join(".config/lace/ssh")) {
+        "user".to_owned()
+    } else {
+        super::name(&stem)?
+    };
+    match super::import::read(app, &file)? {
+        Imported::Pair(pair) => Ok(Found { file, name, pair }),
+        Imported::Token(_) => bail!(
+            "{} is the public half of a security key; take it in with lace-ssh keys import",
+            file.display()
+        ),
+    }
+}
+
+fn take_in(ring: &mut Ring<'_>, key: &Found) -> Result<()> {
+    match ring.registry.keys.get(&key.name) {
+        // A run that was cut off has taken it in already.
+        Some(known) if known.public == key.pair.public().render_bare() => return Ok(()),
+        Some(_) => {
+            return Err(failure(
+                format!(
+                    "there is another key {:?} already, so {} stays where it is",
+                    key.name,
+                    key.file.display()
+                ),
+                format!(
+                    "take it in under another name: lace-ssh keys import NAME --key-file {}",
+                    key.file.display()
+                ),
+            ));
+        }
+        None => {}
+    }
+    ring.put(&key.name, &key.pair, Origin::Migrated)?;
+    let file = key.file.display().to_string();
+    ring.note(Kind::Migrated, &key.name, |event| event.detail = Some(file))?;
+    ring.commit()
+}
+
+/// Every running container that has the public half mounted must let the key in from its new place.
+fn prove_and_remove(ring: &mut Ring<'_>, key: &Found) -> Result<()> {
+    let public_file = key.public_file();
+    let mounted = containers(ring.app, &public_file, &key.file);
+    let mounted = match mounted {
+        Ok(mounted) => mounted,
+        Err(error) => {
+            say(format!(
+                "{} is in the ring; the old file stays, for the engine cannot be asked who uses it: {error:#}",
+                key.name
+            ));
+            return Ok(());
+        }
+    };
+    for container in mounted.iter().filter(|container| container.runs()) {
+        login(ring.app, container, &ring.app.store.identity(&key.name)).with_context(|| {
+            format!(
+                "container {} refuses {} from its new place; {} stays",
+                container.name,
+                key.name,
+                key.file.display()
+            )
+        })?;
+        let name = container.name.clone();
+        ring.note(Kind::LoginProof, &key.name, |event| {
+            event.dev_container = Some(name)
+        })?;
+        say(format!("container {} lets {} in", container.name, key.name));
+    }
+    ring.commit()?;
+    durable::remove(&key.file)?;
+    let own_half = fs::read_to_string(&public_file)
+        .ok()
+        .and_then(|line| PublicKey::parse(line.trim()).ok());
+    if mounted.is_empty() && own_half.is_some_and(|public| public.is_same_key(&key.pair.public())) {
+        durable::remove(&public_file)?;
+    }
+    say(format!(
+        "moved {} into the ring as {}",
+        key.file.display(),
+        key.name
+    ));
+    Ok(())
+}
+
+fn containers(app: &App, public_file: &Path, private_file: &Path) -> Result<Vec<Container>> {
+    let engine = Engine::at(&endpoint::endpoint(app.environment)?)?;
+    let mut found = engine.with_mount_of(public_file)?;
+    found.extend(engine.with_mount_of(private_file)?);
+    Ok(found)
+}
+
+/// A real login to an sshd of an older set-up, whose host key nobody has pinned. Proving a public key
+/// gives nothing away, whoever answers.
+fn login(app: &App, container: &Container, identity: &Path) -> Result<()> {
+    let Some(address) = container.published(OLD_PORT) else {
+        bail!("it publishes no port for its port {OLD_PORT}")
+    };
+    let user = container
+        .remote_user
+        .as_deref()
+        .filter(|user| options::is_user(user))
+        .unwrap_or("root");
+    let output = Command::new("ssh")
+        .args([
+            "-F",
+            "none",
+            "-o",
+            "BatchMode=yes",
+            "-o",
+            "IdentitiesOnly=yes",
+            "-o",
+            "IdentityAgent=none",
+        ])
+        .args([
+            "-o",
+            "StrictHostKeyChecking=no",
+            "-o",
+            "UserKnownHostsFile=/dev/null",
+            "-o",
+            "LogLevel=ERROR",
+        ])
+        .args([
+            "-o",
+            "ConnectTimeout=10",
+            "-l",
+            user,
+            "-p",
+            &address.port().to_string(),
+            "-i",
+        ])
+        .arg(identity)
+        .args([&address.ip().to_string(), "true"])
+        .env("HOME", &app.environment.home)
+        .stdin(Stdio::null())
+        .output()
+        .context("cannot run ssh")?;
+    if !output.status.success() {
+        bail!("{}", String::from_utf8_lossy(&output.stderr).trim());
+    }
+    Ok(())
+}

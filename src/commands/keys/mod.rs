@@ -1,0 +1,56 @@
+//! `keys`: the life of a key, from its making to its end.
+
+mod delete;
+mod export;
+mod import;
+mod list;
+mod migrate;
+pub mod rotate;
+
+use std::process::ExitCode;
+
+use anyhow::{Result, anyhow};
+
+use super::App;
+use crate::advice::{Advise, failure};
+use crate::cli::KeysAction;
+use crate::keys::name::KeyName;
+use crate::store::registry::{Key, Registry};
+
+/// Runs `keys`.
+pub fn run(app: &App, action: &KeysAction) -> Result<ExitCode> {
+    match action {
+        KeysAction::List { json } => list::run(app, *json),
+        KeysAction::Show { name, json } => list::show(app, name, *json),
+        KeysAction::Public { name } => list::public(app, name),
+        KeysAction::Rotate(args) => rotate::run(app, args),
+        KeysAction::Export(args) => export::run(app, args),
+        KeysAction::Import(args) => import::run(app, args),
+        KeysAction::Delete { name, yes } => delete::run(app, name, *yes),
+        KeysAction::Restore { name } => delete::restore(app, name),
+        KeysAction::Migrate(args) => migrate::run(app, args),
+    }
+}
+
+/// A name as the user wrote it, in its one spelling.
+fn name(text: &str) -> Result<String> {
+    match KeyName::parse(text) {
+        Ok(name) => Ok(name.as_str().to_owned()),
+        Err(error) => Err(failure(error.to_string(), error.hint())),
+    }
+}
+
+/// The key of this name; the alias of a dev container means the key that opens it.
+fn find<'r>(registry: &'r Registry, text: &str) -> Result<(String, &'r Key)> {
+    let name = name(text)?;
+    let by_alias = || {
+        registry
+            .by_alias(text)
+            .and_then(|(_, devcontainer)| registry.keys.get_key_value(&devcontainer.key))
+    };
+    let found = registry.keys.get_key_value(&name).or_else(by_alias);
+    found
+        .map(|(name, key)| (name.clone(), key))
+        .ok_or_else(|| anyhow!("there is no key {name:?}"))
+        .hint("lace-ssh keys list shows all")
+}

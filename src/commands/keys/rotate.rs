@@ -1,0 +1,144 @@
+//! `keys rotate`: a new key takes the place of the old one, and nobody is locked out.
+//!
+//! Trusted first, proven by a real login to every running dev container, and only then put in place;
+//! the old key opens the doors until the overlap has passed. Open sessions stay open: expiry and
+//! revocation are looked at when a connection begins.
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+
+use crate::advice::failure;
+use crate::cli;
+use crate::commands::proof::{self, Proof};
+use crate::commands::ring::{self, Ring};
+use crate::commands::{App, say};
+use crate::store::audit::Kind;
+use crate::store::registry::Next;
+
+/// The overlap of a key that opens no dev container: a day, the default of the option.
+const OVERLAP: i64 = 24 * 60 * 60;
+
+/// Runs `keys rotate`.
+pub fn run(app: &App, args: &cli::Rotate) -> Result<ExitCode> {
+    let mut ring = Ring::open(app, "keys rotate")?;
+    let names = match &args.name {
+        Some(name) => vec![super::find(&ring.registry, name)?.0],
+        None if args.all => ring.registry.keys.keys().cloned().collect(),
+        None => match &ring.registry.keys.keys().collect::<Vec<_>>()[..] {
+            [only] => vec![(*only).clone()],
+            [] => bail!("there is no key yet"),
+            _ => {
+                return Err(failure(
+                    "there are several keys",
+                    "name one, or rotate all: lace-ssh keys rotate --all",
+                ));
+            }
+        },
+    };
+    let mut failed = 0;
+    for name in names {
+        match one(&mut ring, &name, args.now.then_some(0)) {
+            Ok(lines) => lines.iter().for_each(say),
+            Err(error) if args.all => {
+                failed += 1;
+                say(format!("{error:#}"));
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    if failed > 0 {
+        bail!("{failed} of the keys could not be rotated; they are as they were");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Rotates one key; the result says what changed where. `overlap` in seconds replaces what the dev
+/// containers want.
+///
+/// # Errors
+/// A running dev container refuses the new key: then everything is as it was, and it is named.
+pub fn one(ring: &mut Ring<'_>, name: &str, overlap: Option<i64>) -> Result<Vec<String>> {
+    let opened = ring.registry.opened_by(name);
+    let wanted = opened
+        .iter()
+        .filter_map(|id| Some(ring.registry.devcontainers.get(id)?.overlap))
+        .max();
+    let overlap = overlap.unwrap_or(wanted.unwrap_or(OVERLAP));
+    prepare(ring, name, overlap)?;
+
+    let mut lines = Vec::new();
+    for id in &opened {
+        let alias = ring.registry.devcontainers[id].alias.clone();
+        let next = ring.app.store.next(name);
+        let proven = proof::login(ring, id, next)
+            .unwrap_or_else(|error| Proof::Refused(format!("{error:#}")));
+        match &proven {
+            Proof::LoggedIn => lines.push(format!("{alias}: the new key logs in")),
+            Proof::NotRunning(why) => lines.push(format!(
+                "{alias}: {why}; it trusts the new key from its next start"
+            )),
+            Proof::Refused(reason) => {
+                let reason = format!("{alias} refused the new key: {reason}");
+                ring.roll_back(name, &reason)?;
+                return Err(failure(
+                    format!("{name} was not rotated: {reason}"),
+                    format!("see what is wrong: ssh {alias}; the old key is in force"),
+                ));
+            }
+        }
+        if proven == Proof::LoggedIn {
+            let public = ring.registry.keys[name]
+                .next
+                .as_ref()
+                .map(|next| next.public.clone());
+            ring.note(Kind::LoginProof, name, |event| {
+                event.dev_container = Some(alias);
+                event.dev_container_id = Some(id.clone());
+                event.fingerprint = public.and_then(|public| {
+                    Some(crate::keys::PublicKey::parse(&public).ok()?.fingerprint())
+                });
+            })?;
+        }
+    }
+    ring.switch(name)?;
+    ring.empty_trash(i64::MAX)?;
+    let fate = if overlap > 0 {
+        format!(
+            "the old one expires in {}",
+            humantime::format_duration(std::time::Duration::from_secs(overlap.unsigned_abs()))
+        )
+    } else {
+        "the old one opens nothing any more".to_owned()
+    };
+    lines.insert(
+        0,
+        format!(
+            "rotated {name}: {}; {fate}",
+            ring.registry.keys[name].fingerprint
+        ),
+    );
+    Ok(lines)
+}
+
+/// Makes the new key and lets every dev container trust both.
+fn prepare(ring: &mut Ring<'_>, name: &str, overlap: i64) -> Result<()> {
+    let pair = ring::generate(name)?;
+    let Some(key) = ring.registry.keys.get(name) else {
+        bail!("there is no key {name:?}")
+    };
+    if key.agent_only {
+        ring.hand_to_agent(name, &pair)?;
+        ring::write_public_key(&ring.app.store.next(name), &pair.public())?;
+    } else {
+        ring::write_private(&ring.app.store.next(name), &pair)?;
+    }
+    if let Some(key) = ring.registry.keys.get_mut(name) {
+        key.next = Some(Next {
+            public: pair.public().render_bare(),
+            overlap,
+        });
+    }
+    ring.touch(name);
+    ring.commit()
+}

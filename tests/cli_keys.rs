@@ -1,0 +1,557 @@
+//! The key ring at a terminal, on a machine without an engine.
+
+mod support;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Command;
+
+use lace_ssh::devcontainer::id::devcontainer_id;
+use support::{Said, User, files};
+
+const CONFIG: &str = "{ \"image\": \"debian:12\", \"remoteUser\": \"vscode\" }\n";
+const KEY: &str = "lace-my-project";
+
+/// A user whose project is wired and initialised; its dev container ID.
+fn initialised(config: &str) -> (User, String) {
+    let user = User::with(config);
+    user.ok(&["setup", "--yes", "--no-client-config"]);
+    let id = devcontainer_id(&user.project(), &user.config());
+    initialize(&user, &id);
+    (user, id)
+}
+
+/// The hook, with a socket that does not exist: no test here may talk to an engine of this machine.
+fn initialize(user: &User, id: &str) -> Said {
+    let mut command = user.lace(&["initialize", "--id", id]);
+    Said::of(command.env("DOCKER_HOST", "unix:///nowhere/docker.sock")).expect(0)
+}
+
+/// An agent that ends with the test.
+struct Agent(std::process::Child);
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn keygen(args: &[&str]) -> String {
+    let output = Command::new("ssh-keygen").args(args).output().unwrap();
+    assert!(output.status.success(), "{args:?}: {output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn trusted(user: &User, id: &str) -> String {
+    fs::read_to_string(user.store().join("trust").join(id).join("authorized_keys")).unwrap()
+}
+
+fn json(said: &Said) -> serde_json::Value {
+    serde_json::from_str(&said.out).unwrap()
+}
+
+#[test]
+fn list_show_and_public_tell_the_same_key() {
+    let (user, id) = initialised(CONFIG);
+    let list = json(&user.ok(&["keys", "list", "--json"]));
+    let key = &list[0];
+    assert_eq!(
+        (&key["name"], &key["scope"], &key["origin"]),
+        (&KEY.into(), &"workspace".into(), &"generated".into())
+    );
+    assert_eq!(key["devcontainers"][0]["id"], id);
+    assert_eq!(key["devcontainers"][0]["state"], "unknown");
+    let public = user.ok(&["keys", "public", KEY]).out;
+    let file = user.home().join("pasted.pub");
+    fs::write(&file, &public).unwrap();
+    let fingerprint = keygen(&["-l", "-f", file.to_str().unwrap()]);
+    assert!(
+        fingerprint.contains(key["fingerprint"].as_str().unwrap()),
+        "{fingerprint}"
+    );
+    let table = user.ok(&["keys", "list"]).out;
+    assert!(
+        table.starts_with("NAME ") && table.contains("lace-my-project (unknown)"),
+        "{table}"
+    );
+    assert!(
+        user.ok(&["keys", "show", KEY])
+            .out
+            .contains(key["fingerprint"].as_str().unwrap())
+    );
+    let said = user.fails(1, &["keys", "show", "nobody"]).err;
+    assert!(
+        said.contains("there is no key \"nobody\"") && said.contains("hint: lace-ssh keys list"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_rotation_trusts_both_keys_and_now_only_the_new_one() {
+    let (user, id) = initialised(CONFIG);
+    let before = trusted(&user, &id);
+    let said = user.ok(&["keys", "rotate"]).err;
+    assert!(
+        said.contains("rotated lace-my-project: SHA256:")
+            && said.contains("the old one expires in 1day"),
+        "{said}"
+    );
+    let after = trusted(&user, &id);
+    let lines: Vec<_> = after.lines().collect();
+    assert_eq!(lines.len(), 2, "{after}");
+    assert!(!before.contains(lines[0]), "the new key comes first");
+    assert!(
+        lines[1].starts_with("expiry-time=\"") && lines[1].ends_with(before.trim()),
+        "{after}"
+    );
+    let identity = user.store().join("keys").join(KEY).join("identity");
+    let own = keygen(&["-y", "-f", identity.to_str().unwrap()]);
+    assert!(
+        lines[0].starts_with(
+            own.trim()
+                .rsplit_once(' ')
+                .map_or(own.trim(), |(key, _)| key)
+        )
+    );
+    user.ok(&["keys", "rotate", "--now"]);
+    assert_eq!(
+        trusted(&user, &id).lines().count(),
+        2,
+        "the oldest one keeps its time, the last one is gone"
+    );
+    assert!(!trusted(&user, &id).contains(lines[0]));
+    assert!(!user.store().join("keys").join(KEY).join("next").exists());
+}
+
+#[test]
+fn an_expired_key_is_pruned_by_whatever_comes_next() {
+    let (user, id) = initialised(
+        "{ \"image\": \"x\", \"customizations\": { \"lace\": { \"ssh\": { \"overlap\": \"1s\" } } } }\n",
+    );
+    user.ok(&["keys", "rotate"]);
+    assert_eq!(trusted(&user, &id).lines().count(), 2);
+    std::thread::sleep(std::time::Duration::from_millis(2100));
+    initialize(&user, &id);
+    assert_eq!(trusted(&user, &id).lines().count(), 1);
+    let events: Vec<_> = json(&user.ok(&["log", "--json"]))
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|e| e["event"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(events, ["generated", "trusted", "rotated", "expired"]);
+}
+
+#[test]
+fn a_policy_rotates_when_the_time_has_come() {
+    let (user, id) = initialised(
+        "{ \"image\": \"x\", \"customizations\": { \"lace\": { \"ssh\": { \"rotate\": \"30d\" } } } }\n",
+    );
+    let before = trusted(&user, &id);
+    assert_eq!(initialize(&user, &id).err, "");
+    let registry = user.store().join("registry.json");
+    let mut value: serde_json::Value =
+        serde_json::from_slice(&fs::read(&registry).unwrap()).unwrap();
+    let created = value["keys"][KEY]["created"].as_i64().unwrap();
+    value["keys"][KEY]["created"] = (created - 31 * 86_400).into();
+    fs::write(&registry, value.to_string()).unwrap();
+    let said = initialize(&user, &id).err;
+    assert!(
+        said.contains("rotated the key of lace-my-project (its time had come)"),
+        "{said}"
+    );
+    assert!(
+        trusted(&user, &id)
+            .lines()
+            .nth(1)
+            .unwrap()
+            .ends_with(before.trim())
+    );
+    assert_eq!(initialize(&user, &id).err, "");
+}
+
+#[test]
+fn an_exported_key_is_private_never_overwrites_and_can_be_encrypted() {
+    let (user, _) = initialised(CONFIG);
+    let output = user.home().join("copy");
+    let path = output.to_str().unwrap();
+    let said = user.ok(&["keys", "export", KEY, "--output", path]).err;
+    assert!(
+        said.contains("warning: whoever has this file can log in to lace-my-project"),
+        "{said}"
+    );
+    assert_eq!(
+        fs::metadata(&output).unwrap().permissions().mode() & 0o777,
+        0o600
+    );
+    assert_eq!(
+        fs::read(&output).unwrap(),
+        fs::read(user.store().join("keys").join(KEY).join("identity")).unwrap()
+    );
+    let said = user
+        .fails(1, &["keys", "export", KEY, "--output", path])
+        .err;
+    assert!(said.contains("is there already; left as it is"), "{said}");
+
+    let askpass = script(&user, "askpass", "echo 'correct horse'");
+    let encrypted = user.home().join("encrypted");
+    let mut command = user.lace(&[
+        "keys",
+        "export",
+        KEY,
+        "--encrypt",
+        "--output",
+        encrypted.to_str().unwrap(),
+    ]);
+    let said = Said::of(command.env("SSH_ASKPASS", &askpass)).expect(0);
+    assert!(said.err.contains("24 rounds of bcrypt"), "{said:?}");
+    assert!(!said.err.contains("correct horse") && !said.out.contains("correct horse"));
+    let path = encrypted.to_str().unwrap();
+    assert_eq!(
+        keygen(&["-y", "-P", "correct horse", "-f", path]),
+        keygen(&["-y", "-f", output.to_str().unwrap()])
+    );
+    assert!(
+        !Command::new("ssh-keygen")
+            .args(["-y", "-P", "wrong", "-f", path])
+            .output()
+            .unwrap()
+            .status
+            .success()
+    );
+    let said = user
+        .fails(
+            1,
+            &["keys", "export", KEY, "--encrypt", "--output", "/nowhere"],
+        )
+        .err;
+    assert!(said.contains("hint: set SSH_ASKPASS"), "{said}");
+}
+
+#[test]
+fn keys_of_other_tools_come_in_and_open_doors() {
+    let (user, id) = initialised(
+        "{ \"image\": \"x\", \"customizations\": { \"lace\": { \"ssh\": { \"key\": \"team\" } } } }\n",
+    );
+    user.ok(&["keys", "delete", "team", "--yes"]);
+    let file = user.home().join("team.pem");
+    let path = file.to_str().unwrap();
+    keygen(&[
+        "-q", "-t", "rsa", "-b", "2048", "-m", "PEM", "-N", "secret", "-f", path,
+    ]);
+    let askpass = script(&user, "askpass", "echo secret");
+    let import = |name: &str| {
+        let mut command = user.lace(&["keys", "import", name, "--key-file", path]);
+        Said::of(command.env("SSH_ASKPASS", &askpass))
+    };
+    let said = import("Team").expect(0).err;
+    assert!(said.contains("imported team: ssh-rsa SHA256:"), "{said}");
+    let public = fs::read_to_string(format!("{path}.pub")).unwrap();
+    assert!(
+        trusted(&user, &id).starts_with(public.rsplit_once(' ').unwrap().0),
+        "the dev container trusts it at once"
+    );
+    assert_eq!(initialize(&user, &id).err, "", "and keeps it");
+    let said = import("team").expect(1).err;
+    assert!(said.contains("there is a key \"team\" already"), "{said}");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+    let said = import("other").expect(1).err;
+    assert!(
+        said.contains("is open to others (mode 644)")
+            && said.contains(&format!("hint: chmod 600 {path}")),
+        "{said}"
+    );
+    let said = user
+        .fails(
+            1,
+            &["keys", "import", "x", "--key-file", &format!("{path}.pub")],
+        )
+        .err;
+    assert!(
+        said.contains("cannot take") && said.contains("hint: name the private key"),
+        "{said}"
+    );
+    let said = user
+        .fails(1, &["keys", "import", "../x", "--key-file", path])
+        .err;
+    assert!(said.contains("hint:"), "{said}");
+}
+
+#[test]
+fn a_deleted_key_opens_nothing_and_can_be_brought_back() {
+    let (user, id) = initialised(CONFIG);
+    let before = trusted(&user, &id);
+    let said = user.fails(1, &["keys", "delete", KEY]).err;
+    assert!(
+        said.contains("there is no terminal to ask on")
+            && said.contains("lace-my-project loses access to lace-my-project"),
+        "{said}"
+    );
+    user.ok(&["keys", "delete", KEY, "--yes"]);
+    assert_eq!(trusted(&user, &id), "");
+    assert!(!user.store().join("keys").join(KEY).exists());
+    user.ok(&["keys", "restore", KEY]);
+    assert_eq!(trusted(&user, &id), before);
+    assert_eq!(initialize(&user, &id).err, "");
+    let said = user.fails(1, &["keys", "restore", KEY]).err;
+    assert!(
+        said.contains("there is a key \"lace-my-project\" again"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_named_key_opens_all_that_name_it_and_no_key_of_another_can_be_named() {
+    let shared = |key: &str| {
+        format!(
+            "{{ \"image\": \"x\", \"customizations\": {{ \"lace\": {{ \"ssh\": {{ \"key\": \"{key}\" }} }} }} }}\n"
+        )
+    };
+    let (user, first) = initialised(&shared("team"));
+    let other = user.project().join("other");
+    fs::create_dir_all(other.join(".devcontainer")).unwrap();
+    let config = other.join(".devcontainer/devcontainer.json");
+    fs::write(&config, shared("team")).unwrap();
+    let folder = other.to_str().unwrap();
+    let second = devcontainer_id(&other, &config);
+    user.ok(&[
+        "setup",
+        "--yes",
+        "--no-client-config",
+        "--workspace-folder",
+        folder,
+    ]);
+    user.ok(&["initialize", "--id", &second, "--workspace-folder", folder]);
+    assert_eq!(trusted(&user, &first), trusted(&user, &second));
+    user.ok(&["keys", "rotate", "team"]);
+    assert_eq!(trusted(&user, &first), trusted(&user, &second));
+    assert_eq!(trusted(&user, &first).lines().count(), 2);
+
+    let stranger = user.project().join("stranger");
+    fs::create_dir_all(stranger.join(".devcontainer")).unwrap();
+    let config = stranger.join(".devcontainer/devcontainer.json");
+    fs::write(&config, shared("lace-other")).unwrap();
+    let id = devcontainer_id(&stranger, &config);
+    let said = user
+        .fails(
+            1,
+            &[
+                "initialize",
+                "--id",
+                &id,
+                "--workspace-folder",
+                stranger.to_str().unwrap(),
+            ],
+        )
+        .err;
+    assert!(
+        said.contains("is the own key of another dev container"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_lost_or_damaged_registry_costs_no_key() {
+    let (user, id) = initialised(CONFIG);
+    let before = user.ok(&["keys", "public", KEY]).out;
+    let store = user.store();
+    // Damaged: the copy serves.
+    fs::write(store.join("registry.json"), "{ \"version\": 1, \"dev").unwrap();
+    assert_eq!(user.ok(&["keys", "public", KEY]).out, before);
+    assert_eq!(initialize(&user, &id).err, "");
+    // Both: the files of the keys serve.
+    fs::write(store.join("registry.json"), "nonsense").unwrap();
+    fs::write(store.join("registry.copy.json"), "nonsense").unwrap();
+    let said = initialize(&user, &id).err;
+    assert!(said.contains("rebuilt from 1 key files"), "{said}");
+    assert_eq!(user.ok(&["keys", "public", KEY]).out, before);
+    // Lost: the same.
+    fs::remove_file(store.join("registry.json")).unwrap();
+    fs::remove_file(store.join("registry.copy.json")).unwrap();
+    initialize(&user, &id);
+    assert_eq!(user.ok(&["keys", "public", KEY]).out, before);
+    // Of a newer version: left alone.
+    fs::write(
+        store.join("registry.json"),
+        "{ \"version\": 99, \"devcontainers\": {}, \"keys\": {} }",
+    )
+    .unwrap();
+    fs::remove_file(store.join("registry.copy.json")).unwrap();
+    let said = user.fails(1, &["initialize", "--id", &id]).err;
+    assert!(said.contains("written by a newer lace-ssh"), "{said}");
+}
+
+#[test]
+fn hand_made_keys_of_old_come_in_and_their_mount_is_rewritten() {
+    let user = User::with(
+        "{\n  \"image\": \"x\",\n  \"mounts\": [\n    // the shared key\n    \"source=${localEnv:HOME}/.config/lace/ssh/id_ed25519.pub,target=/home/node/.ssh/authorized_keys,type=bind,readonly\"\n  ]\n}\n",
+    );
+    fs::create_dir_all(user.store()).unwrap();
+    fs::set_permissions(user.store(), fs::Permissions::from_mode(0o700)).unwrap();
+    let old = user.store().join("id_ed25519");
+    keygen(&["-q", "-t", "ed25519", "-N", "", "-f", old.to_str().unwrap()]);
+    fs::create_dir(user.home().join(".ssh")).unwrap();
+    let weft = user.home().join(".ssh/weft_devcontainer");
+    keygen(&[
+        "-q",
+        "-t",
+        "ed25519",
+        "-N",
+        "",
+        "-f",
+        weft.to_str().unwrap(),
+    ]);
+    let public = fs::read_to_string(old.with_extension("pub")).unwrap();
+    let before = files(&user.home());
+    let said = user.ok(&["keys", "migrate", "--dry-run"]).out;
+    assert!(
+        said.contains("id_ed25519 -> key user (SHA256:")
+            && said.contains("weft_devcontainer -> key weft-devcontainer"),
+        "{said}"
+    );
+    assert!(
+        said.contains("+    \"source=${localEnv:HOME}/.config/lace/ssh/trust/${devcontainerId}"),
+        "{said}"
+    );
+    assert_eq!(files(&user.home()), before);
+
+    // Without an engine nobody can say who uses the old files: they stay.
+    let migrate = |endpoint: &str| {
+        Said::of(
+            user.lace(&["keys", "migrate", "--yes"])
+                .env("DOCKER_HOST", endpoint),
+        )
+        .expect(0)
+    };
+    let said = migrate("unix:///nowhere/docker.sock").err;
+    assert!(
+        said.contains("the old file stays, for the engine cannot be asked") && old.exists(),
+        "{said}"
+    );
+    assert!(
+        user.ok(&["keys", "public", "user"])
+            .out
+            .starts_with(public.rsplit_once(' ').unwrap().0)
+    );
+    assert!(
+        user.read(".devcontainer/devcontainer.json")
+            .contains("// the shared key")
+    );
+    assert!(
+        user.read(".devcontainer/devcontainer.json")
+            .contains("target=/etc/lace-ssh")
+    );
+    assert!(weft.exists());
+}
+
+#[test]
+fn the_log_tells_everything_and_notices_what_was_changed() {
+    let (user, _) = initialised(CONFIG);
+    user.ok(&["keys", "rotate"]);
+    let log = user.store().join("audit.jsonl");
+    let said = user.ok(&["log", "--verify"]).out;
+    assert!(
+        said.starts_with("3 events, all in order, the last one is 3 "),
+        "{said}"
+    );
+    assert!(
+        user.ok(&["log", "--key", KEY, "--since", "1h"])
+            .out
+            .contains("rotated")
+    );
+    assert_eq!(user.ok(&["log", "--key", "nobody"]).out, "");
+    let whole = fs::read_to_string(&log).unwrap();
+    let lines: Vec<_> = whole.lines().collect();
+    for damaged in [
+        whole.replace("rotated", "imported"),
+        lines[1..].join("\n") + "\n",
+        lines[..2].join("\n") + "\n",
+    ] {
+        fs::write(&log, damaged).unwrap();
+        let said = user.fails(1, &["log", "--verify"]).err;
+        assert!(
+            said.contains("audit.jsonl is not what was written"),
+            "{said}"
+        );
+    }
+}
+
+#[test]
+fn a_key_in_the_agent_is_in_no_file_and_made_anew_when_it_is_lost() {
+    let user = User::with(
+        "{ \"image\": \"x\", \"remoteUser\": \"root\", \"customizations\": { \"lace\": { \"ssh\": { \"agent\": true } } } }\n",
+    );
+    user.ok(&["setup", "--yes", "--no-client-config"]);
+    let id = devcontainer_id(&user.project(), &user.config());
+    let said = user.fails(1, &["initialize", "--id", &id]).err;
+    assert!(
+        said.contains("no ssh-agent: SSH_AUTH_SOCK is not set") && said.contains("hint: start one"),
+        "{said}"
+    );
+
+    let socket = user.home().join("agent");
+    let agent = Command::new("ssh-agent")
+        .arg("-D")
+        .arg("-a")
+        .arg(&socket)
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let _agent = Agent(agent);
+    while !socket.exists() {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    let with_agent = |program: &str, args: &[&str]| {
+        Said::of(
+            user.command(program)
+                .args(args)
+                .env("SSH_AUTH_SOCK", &socket),
+        )
+    };
+    let lace = env!("CARGO_BIN_EXE_lace-ssh");
+    with_agent(lace, &["initialize", "--id", &id]).expect(0);
+    assert_eq!(
+        with_agent(lace, &["initialize", "--id", &id]).expect(0).err,
+        ""
+    );
+    let held = with_agent("ssh-add", &["-l"]).expect(0).out;
+    assert!(
+        held.contains(KEY) && trusted(&user, &id).lines().count() == 1,
+        "{held}"
+    );
+    let secret = user.store_files().into_iter().filter(|(path, _, text)| {
+        !path.ends_with("ssh_host_ed25519_key")
+            && String::from_utf8_lossy(text).contains("PRIVATE KEY")
+    });
+    assert_eq!(secret.count(), 0, "no private half is in any file");
+    let said = with_agent(lace, &["keys", "export", KEY, "--output", "/tmp/x"])
+        .expect(1)
+        .err;
+    assert!(
+        said.contains("is in ssh-agent, which gives none out"),
+        "{said}"
+    );
+
+    with_agent(lace, &["keys", "rotate"]).expect(0);
+    assert_eq!(
+        with_agent("ssh-add", &["-l"]).expect(0).out.lines().count(),
+        1,
+        "the old one is gone from the agent"
+    );
+    with_agent("ssh-add", &["-D"]).expect(0);
+    let before = trusted(&user, &id);
+    with_agent(lace, &["refresh", KEY]).expect(0);
+    assert_ne!(trusted(&user, &id), before);
+    assert!(with_agent("ssh-add", &["-l"]).expect(0).out.contains(KEY));
+    with_agent(lace, &["keys", "delete", KEY, "--yes"]).expect(0);
+    with_agent("ssh-add", &["-l"]).expect(1);
+}
+
+fn script(user: &User, name: &str, body: &str) -> std::path::PathBuf {
+    let path: &Path = &user.home().join(name);
+    fs::write(path, format!("#!/bin/sh\n{body}\n")).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+    path.to_path_buf()
+}
