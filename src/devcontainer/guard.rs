@@ -176,3 +176,119 @@ fn refuse(check: &str) -> Problem {
     Problem::whole(format!("the planned edit was refused: {check}"))
         .with_hint("the file was left as it is; please report this with the file")
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const TEXT: &str = "{\n  // why\n  \"a\": 1, // one\n  \"b\": [2]\n}\n";
+
+    fn guarded(splices: &[Splice], edited: &str, intent: &Intent) -> Result<(), String> {
+        let before = Document::parse(TEXT).unwrap();
+        check(&before, splices, edited, intent).map_err(|problem| problem.to_string())
+    }
+
+    /// The splice that puts `new` in the place of `old`.
+    fn put(old: &str, new: &str) -> Splice {
+        let start = TEXT.find(old).unwrap();
+        Splice {
+            range: start..start + old.len(),
+            text: new.to_owned(),
+        }
+    }
+
+    fn intent(name: &str, value: Option<Value>) -> Intent {
+        Intent {
+            members: BTreeMap::from([(name.to_owned(), value)]),
+            dropped: Vec::new(),
+        }
+    }
+
+    /// What the guard says of an edit that is spliced as planned.
+    fn planned(splice: Splice, intent: &Intent) -> Result<(), String> {
+        let edited = apply(TEXT, std::slice::from_ref(&splice)).unwrap();
+        guarded(&[splice], &edited, intent)
+    }
+
+    #[test]
+    fn a_right_edit_passes() {
+        assert_eq!(
+            planned(put("[2]", "[2, 3]"), &intent("b", Some(json!([2, 3])))),
+            Ok(())
+        );
+    }
+
+    #[test]
+    fn changes_that_overlap_or_lie_outside_are_refused() {
+        let twice = [put("// why", ""), put("why", "")];
+        assert!(
+            apply(TEXT, &twice)
+                .unwrap_err()
+                .to_string()
+                .contains("overlap")
+        );
+        let outside = [Splice::insert(TEXT.len() + 1, "x")];
+        assert!(apply(TEXT, &outside).is_err());
+        #[expect(
+            clippy::reversed_empty_ranges,
+            reason = "what a faulty plan could hold"
+        )]
+        let backwards = [Splice::delete(5..4)];
+        assert!(apply(TEXT, &backwards).is_err());
+        let amid_a_character = [Splice::insert(1, "x")];
+        assert!(apply("é", &amid_a_character).is_err());
+    }
+
+    #[test]
+    fn text_outside_the_plan_that_moved_is_refused() {
+        let splices = [put("[2]", "[3]")];
+        let edited = TEXT.replace("[2]", "[3]").replace("  \"a\"", " \"a\"");
+        let said = guarded(&splices, &edited, &intent("b", Some(json!([3])))).unwrap_err();
+        assert!(said.contains("outside the planned changes"), "{said}");
+        let longer = format!("{} ", TEXT.replace("[2]", "[3]"));
+        assert!(guarded(&splices, &longer, &intent("b", Some(json!([3])))).is_err());
+    }
+
+    #[test]
+    fn a_result_that_cannot_be_read_is_refused() {
+        let said = planned(put("[2]", "[2"), &Intent::default()).unwrap_err();
+        assert!(said.contains("cannot be read (5:1"), "{said}");
+    }
+
+    #[test]
+    fn a_value_that_was_not_intended_is_refused() {
+        for (splice, intent) in [
+            (put("[2]", "[3]"), Intent::default()),
+            (put("[2]", "[3]"), intent("b", Some(json!([2])))),
+            (put("[2]", "[3]"), intent("b", None)),
+            (put("[2]", "[2], \"c\": 1"), Intent::default()),
+            (put("[2]", "[2], \"b\": [2]"), intent("b", Some(json!([2])))),
+            (put("\"a\": 1, // one\n", "// one\n"), Intent::default()),
+            (put("\"b\"", "\"c\""), Intent::default()),
+            (put("[2]", "{}"), Intent::default()),
+        ] {
+            let said = planned(splice, &intent).unwrap_err();
+            assert!(said.contains("intended value"), "{said}");
+        }
+    }
+
+    #[test]
+    fn a_comment_that_would_be_lost_is_refused() {
+        let said = planned(put("// why", ""), &Intent::default()).unwrap_err();
+        assert!(
+            said.contains("the comment `// why` would be lost"),
+            "{said}"
+        );
+        let changed = planned(put("// one", "// two"), &Intent::default()).unwrap_err();
+        assert!(changed.contains("`// one`"), "{changed}");
+        // Said to go, but not within what is taken out; then said to go, and taken out.
+        let start = TEXT.find("// why").unwrap();
+        let mut gone = intent("b", Some(json!([2])));
+        gone.dropped = vec![start..start + "// why".len()];
+        assert_eq!(planned(put("// why", ""), &gone), Ok(()));
+        gone.dropped = vec![0..1];
+        assert!(planned(put("// why", ""), &gone).is_err());
+    }
+}

@@ -73,7 +73,7 @@ impl<'t> Sequence<'_, 't> {
             let text = |piece| format!("{eol}{prefix}{}", self.render(piece, place));
             let splices = pieces
                 .iter()
-                .map(|piece| Splice::insert(prev.done, text(piece)));
+                .map(|piece| Splice::insert(behind_space(body, prev.done), text(piece)));
             return Inserted {
                 commas: Vec::new(),
                 pieces: splices.collect(),
@@ -99,19 +99,14 @@ impl<'t> Sequence<'_, 't> {
                 pieces: splices.collect(),
             };
         }
-        // White space at the end of the line stays where it is.
-        let rest = body[at..].trim_start_matches([' ', '\t']);
-        let at = if rest.starts_with(['\n', '\r']) {
-            body.len() - rest.len()
-        } else {
-            at
-        };
+        let at = behind_space(body, at);
         let indent = self.indent(gap - 1);
         let place = Place::Line {
             indent: &indent,
             eol,
         };
-        let lines = if self.has_blank_lines() {
+        let apart = next.is_none() || breaks(blank_ahead(body, at)) > 1;
+        let lines = if apart && self.has_blank_lines() {
             eol.repeat(2)
         } else {
             eol.to_owned()
@@ -136,10 +131,11 @@ impl<'t> Sequence<'_, 't> {
         let first = &self.items[0];
         let text = |piece: &Piece<'_>| {
             if begins_line(body, first.range.start) {
-                let eol = eol_near(body, self.opened);
+                let at = behind_space(body, self.opened);
+                let eol = eol_near(body, at);
                 let indent = indent_of(body, first.range.start);
                 let piece = self.render(piece, Place::Line { indent, eol });
-                Splice::insert(self.opened, format!("{eol}{indent}{piece},"))
+                Splice::insert(at, format!("{eol}{indent}{piece},"))
             } else {
                 let piece = self.render(piece, Place::Inline);
                 Splice::insert(first.lead, format!("{piece},{}", self.style.space))
@@ -167,8 +163,9 @@ impl<'t> Sequence<'_, 't> {
                 indent: &inner,
                 eol,
             };
+            let at = behind_space(body, self.opened);
             (
-                self.opened..self.opened,
+                at..at,
                 before.clone(),
                 format!(",{before}"),
                 String::new(),
@@ -337,4 +334,19 @@ impl<'t> Sequence<'_, 't> {
 
 fn blank(c: char) -> char {
     if c == '\t' { c } else { ' ' }
+}
+
+/// Behind the white space at the end of a line, which stays where it is; `at` if there is more.
+fn behind_space(body: &str, at: usize) -> usize {
+    let rest = body[at..].trim_start_matches([' ', '\t']);
+    match rest.starts_with(['\n', '\r']) {
+        true => body.len() - rest.len(),
+        false => at,
+    }
+}
+
+/// The white space that begins at `at`.
+fn blank_ahead(body: &str, at: usize) -> &str {
+    let rest = &body[at..];
+    &rest[..rest.len() - rest.trim_start_matches([' ', '\t', '\n', '\r']).len()]
 }

@@ -42,7 +42,7 @@ impl Sequence<'_, '_> {
         let mut cuts: Vec<Range<usize>> = Vec::new();
         for i in first..=last {
             let mut cut = self.items[i].lead..self.items[i].done;
-            if let Some(comma) = self.leading_comma(i).filter(|_| i > first) {
+            if let Some(comma) = self.leading_comma(i) {
                 cut.start = cut.start.min(comma);
             }
             match cuts.last_mut() {
@@ -50,6 +50,13 @@ impl Sequence<'_, '_> {
                 Some(before) if self.is_bare(before.end..cut.start) => before.end = cut.end,
                 _ => cuts.push(cut),
             }
+        }
+        let led = self.leading_comma(first).is_some() && last + 1 < self.items.len();
+        if let (true, None, Some(cut)) = (led, self.leading_comma(last + 1), cuts.last_mut()) {
+            // The comma behind the run takes the place of the one that led it.
+            cut.end = cut.end.min(self.items[last].comma.unwrap_or(cut.end));
+            splices.extend(cuts.into_iter().map(Splice::delete));
+            return self.mend_commas(first, last, splices);
         }
         let count = cuts.len();
         for (i, cut) in cuts.into_iter().enumerate() {
@@ -75,17 +82,14 @@ impl Sequence<'_, '_> {
         closes: bool,
     ) -> Range<usize> {
         let body = self.body();
-        let start = match self.leading_comma(first) {
-            Some(comma) => cut.start.min(comma),
-            None => cut.start,
-        };
+        let start = cut.start;
         let begins = begins_line(body, start);
         let rest = &body[cut.end..];
         let spaces = rest.len() - rest.trim_start_matches([' ', '\t']).len();
         let line_end = cut.end + spaces;
         let ends = body[line_end..].starts_with(['\n', '\r']);
         if begins && ends {
-            return self.whole_lines(start, line_end, opens, closes);
+            return self.whole_lines(start, line_end, closes);
         }
         let next = self.items.get(last + 1).filter(|_| !closes);
         let prev = first.checked_sub(1).map(|prev| self.items[prev].end);
@@ -118,13 +122,7 @@ impl Sequence<'_, '_> {
     }
 
     /// Lines from that of `start` to the one that ends at `line_end`, and a blank line too many.
-    fn whole_lines(
-        &self,
-        start: usize,
-        line_end: usize,
-        opens: bool,
-        closes: bool,
-    ) -> Range<usize> {
+    fn whole_lines(&self, start: usize, line_end: usize, closes: bool) -> Range<usize> {
         let body = self.body();
         let from = line_start(body, start);
         let to = after_break(body, line_end);
@@ -135,10 +133,6 @@ impl Sequence<'_, '_> {
             .starts_with(['\n', '\r']);
         match blank_above {
             Some(above) if blank_below || closes => above..to,
-            None if opens && blank_below && self.is_bare(self.inside.start..from) => {
-                let spaces = below.len() - below.trim_start_matches([' ', '\t']).len();
-                from..after_break(body, to + spaces)
-            }
             _ => from..to,
         }
     }

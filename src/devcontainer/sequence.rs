@@ -148,7 +148,7 @@ impl<'d, 't> Sequence<'d, 't> {
     pub(super) fn leading_comma(&self, i: usize) -> Option<usize> {
         let before = &self.items[i.checked_sub(1)?];
         let comma = before.comma.filter(|comma| *comma >= before.done)?;
-        let start = self.items[i].range.start;
+        let start = self.items.get(i)?.range.start;
         let same_line = open_breaks(self.document, comma..start) == 0;
         (same_line && begins_line(self.body(), comma)).then_some(comma)
     }
