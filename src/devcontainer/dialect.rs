@@ -2,9 +2,10 @@
 //!
 //! Owns which text is refused and in which words. It knows nothing of what the members mean.
 
+use std::ops::Range;
+
 use jsonc_parser::errors::{ParseError, ParseErrorKind};
-use jsonc_parser::tokens::{Token, TokenAndRange};
-use jsonc_parser::{ParseOptions, ParseStringErrorKind};
+use jsonc_parser::{ParseOptions, ParseStringErrorKind, ScannerOptions};
 
 use super::Problem;
 
@@ -53,22 +54,25 @@ pub(super) fn too_large(bytes: usize) -> Problem {
     ))
 }
 
-/// What the parser lets through and VS Code does not: control characters in strings, odd white
-/// space between tokens.
-pub(super) fn check_tokens(body: &str, tokens: &[TokenAndRange<'_>]) -> Result<(), Problem> {
-    let mut end = 0;
-    for token in tokens {
-        check_space(body, end, token.range.start)?;
-        end = token.range.end;
-        if let Token::String(_) = token.token {
-            let raw = &body.as_bytes()[token.range.start..token.range.end];
-            if let Some(found) = raw.iter().position(|byte| *byte < 0x20) {
-                let at = token.range.start + found;
-                return Err(raw_control(body, at, raw[found]));
-            }
-        }
+/// The same for the scanner alone.
+pub(super) fn scanner_options() -> ScannerOptions {
+    ScannerOptions {
+        allow_single_quoted_strings: false,
+        allow_hexadecimal_numbers: false,
+        allow_unary_plus_numbers: false,
+        allow_bare_decimal_point_numbers: false,
+        allow_non_finite_numbers: false,
+        allow_extended_string_escapes: false,
     }
-    check_space(body, end, body.len())
+}
+
+/// Refuses control characters in a string, which the parser lets through and VS Code does not.
+pub(super) fn check_string(body: &str, range: Range<usize>) -> Result<(), Problem> {
+    let raw = &body.as_bytes()[range.clone()];
+    match raw.iter().position(|byte| *byte < 0x20) {
+        Some(found) => Err(raw_control(body, range.start + found, raw[found])),
+        None => Ok(()),
+    }
 }
 
 fn raw_control(body: &str, at: usize, byte: u8) -> Problem {
@@ -89,14 +93,15 @@ fn raw_control(body: &str, at: usize, byte: u8) -> Problem {
     Problem::at(body, at..at + 1, message).with_hint(hint)
 }
 
-fn check_space(body: &str, start: usize, end: usize) -> Result<(), Problem> {
-    let odd = body[start..end]
+/// Refuses white space between tokens that the parser lets through and VS Code does not.
+pub(super) fn check_space(body: &str, range: Range<usize>) -> Result<(), Problem> {
+    let odd = body[range.clone()]
         .char_indices()
         .find(|(_, c)| !matches!(c, ' ' | '\t' | '\n' | '\r'));
     let Some((found, c)) = odd else {
         return Ok(());
     };
-    let at = start + found;
+    let at = range.start + found;
     let message = format!("U+{:04X} is not white space in JSON", u32::from(c));
     Err(Problem::at(body, at..at + c.len_utf8(), message)
         .with_hint("replace it with an ordinary space"))
@@ -173,12 +178,7 @@ pub(super) fn explain(body: &str, error: &ParseError) -> Problem {
     Problem::at(body, range, message).with_hint(hint)
 }
 
-fn word_problem(
-    body: &str,
-    range: std::ops::Range<usize>,
-    word: &str,
-    kind: &ParseErrorKind,
-) -> Problem {
+fn word_problem(body: &str, range: Range<usize>, word: &str, kind: &ParseErrorKind) -> Problem {
     let named = matches!(kind, ParseErrorKind::ExpectedStringObjectProperty);
     let (message, hint) = if named {
         (

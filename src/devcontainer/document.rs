@@ -7,7 +7,7 @@ use std::ops::Range;
 use jsonc_parser::ast::{Object, ObjectProp, Value as Node};
 use jsonc_parser::common::Ranged;
 use jsonc_parser::tokens::Token;
-use jsonc_parser::{CollectOptions, CommentCollectionStrategy, parse_to_ast};
+use jsonc_parser::{CollectOptions, CommentCollectionStrategy, Scanner, parse_to_ast};
 use serde_json::Value;
 
 use super::{Problem, dialect};
@@ -63,26 +63,13 @@ impl<'t> Document<'t> {
         }
         let body = text.strip_prefix(BOM).unwrap_or(text);
         let collect = CollectOptions {
-            comments: CommentCollectionStrategy::AsTokens,
-            tokens: true,
+            comments: CommentCollectionStrategy::Off,
+            // The scanner below streams them: collected, they would be most of the memory.
+            tokens: false,
         };
-        let parsed = parse_to_ast(body, &collect, &dialect::options())
-            .map_err(|error| dialect::explain(body, &error))?;
-        let tokens = parsed.tokens.unwrap_or_default();
-        dialect::check_tokens(body, &tokens)?;
-        let marks = tokens
-            .iter()
-            .filter_map(|token| {
-                let kind = match token.token {
-                    Token::Comma => MarkKind::Comma,
-                    Token::CommentLine(_) => MarkKind::LineComment,
-                    Token::CommentBlock(_) => MarkKind::BlockComment,
-                    _ => return None,
-                };
-                let (start, end) = (token.range.start as u32, token.range.end as u32);
-                Some(Mark { start, end, kind })
-            })
-            .collect();
+        let refused = |error| dialect::explain(body, &error);
+        let parsed = parse_to_ast(body, &collect, &dialect::options()).map_err(refused)?;
+        let marks = marks_of(body)?;
         match parsed.value {
             Some(Node::Object(root)) => Ok(Self { text, root, marks }),
             Some(other) => {
@@ -187,6 +174,34 @@ impl<'t> Document<'t> {
             };
         }
         Some(found)
+    }
+}
+
+/// Every comment and comma of a text that has been parsed; refuses what the parser is too mild on.
+fn marks_of(body: &str) -> Result<Vec<Mark>, Problem> {
+    let mut scanner = Scanner::new(body, &dialect::scanner_options());
+    let mut marks = Vec::new();
+    let mut end = 0;
+    loop {
+        let token = scanner
+            .scan()
+            .map_err(|error| dialect::explain(body, &error))?;
+        let range = scanner.token_start()..scanner.token_end();
+        dialect::check_space(body, end..range.start)?;
+        end = range.end;
+        let kind = match token {
+            None => return Ok(marks),
+            Some(Token::String(_)) => {
+                dialect::check_string(body, range)?;
+                continue;
+            }
+            Some(Token::Comma) => MarkKind::Comma,
+            Some(Token::CommentLine(_)) => MarkKind::LineComment,
+            Some(Token::CommentBlock(_)) => MarkKind::BlockComment,
+            Some(_) => continue,
+        };
+        let (start, end) = (range.start as u32, range.end as u32);
+        marks.push(Mark { start, end, kind });
     }
 }
 

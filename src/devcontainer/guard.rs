@@ -286,9 +286,9 @@ mod tests {
         // Said to go, but not within what is taken out; then said to go, and taken out.
         let start = TEXT.find("// why").unwrap();
         let mut gone = intent("b", Some(json!([2])));
-        gone.dropped = vec![start..start + "// why".len()];
+        gone.dropped.push(start..start + "// why".len());
         assert_eq!(planned(put("// why", ""), &gone), Ok(()));
-        gone.dropped = vec![0..1];
+        gone.dropped[0] = 0..1;
         assert!(planned(put("// why", ""), &gone).is_err());
     }
 }

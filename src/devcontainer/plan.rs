@@ -8,6 +8,7 @@ use std::ops::Range;
 
 use serde_json::Value;
 
+use super::dialect::LARGEST;
 use super::document::Document;
 use super::guard::{self, Intent};
 use super::insertion::Inserted;
@@ -141,6 +142,11 @@ impl<'d, 't> Plan<'d, 't> {
         let splices: Vec<Splice> = parts.iter().map(|part| part.splice.clone()).collect();
         let body = self.document.body();
         let edited = guard::apply(body, &splices)?;
+        if edited.len() > LARGEST {
+            return Err(Problem::whole(format!(
+                "with the edit the file would have more than {LARGEST} bytes"
+            )));
+        }
         guard::check(self.document, &splices, &edited, &self.intent)?;
         let bom = &text[..self.document.shift()];
         Ok(Edited {

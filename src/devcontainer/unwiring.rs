@@ -41,13 +41,14 @@ pub fn unwire_with(text: &str, drop: impl Fn(&Modified) -> bool) -> Result<Edite
         plan,
         drop: &drop,
         gone: BTreeSet::new(),
+        is_wired: false,
     };
     let port = unwiring.features()?;
     unwiring.mounts()?;
-    unwiring.ports(port)?;
     for command in [INITIALIZE_COMMAND, POST_START_COMMAND] {
         unwiring.lifecycle(command)?;
     }
+    unwiring.ports(port)?;
     unwiring.finish()
 }
 
@@ -56,6 +57,8 @@ struct Unwiring<'d, 't, 'f> {
     drop: &'f dyn Fn(&Modified) -> bool,
     /// The members of the root that go as a whole.
     gone: BTreeSet<usize>,
+    /// Something that only setup writes was found.
+    is_wired: bool,
 }
 
 impl<'d, 't> Unwiring<'d, 't, '_> {
@@ -69,6 +72,7 @@ impl<'d, 't> Unwiring<'d, 't, '_> {
             return Err(wrong_type(document, found, "an object"));
         };
         let ours = our_features(object);
+        self.is_wired |= !ours.is_empty();
         let port = ours
             .first()
             .and_then(|feature| port_of(feature))
@@ -108,7 +112,10 @@ impl<'d, 't> Unwiring<'d, 't, '_> {
             let path = ["mounts", &i.to_string()];
             let range = range_of(element);
             let is_gone = match mount::owner(&to_value(element)) {
-                Some(Owner::Ours) => true,
+                Some(Owner::Ours) => {
+                    self.is_wired = true;
+                    true
+                }
                 Some(Owner::Extended) => self.asked(&path, range, "it has options of yours"),
                 Some(Owner::Outdated) => {
                     self.asked(&path, range, "it is not the mount that setup writes")
@@ -124,7 +131,11 @@ impl<'d, 't> Unwiring<'d, 't, '_> {
         Ok(())
     }
 
+    /// The published port: alone, without anything else of ours, it is somebody else's.
     fn ports(&mut self, port: u16) -> Result<(), Problem> {
+        if !self.is_wired {
+            return Ok(());
+        }
         let document = self.plan.document;
         let Some(found) = document.member("runArgs")? else {
             return Ok(());
@@ -207,7 +218,10 @@ impl<'d, 't> Unwiring<'d, 't, '_> {
         range: Range<usize>,
     ) -> bool {
         match command.call(&to_value(node)) {
-            Call::Ours => true,
+            Call::Ours => {
+                self.is_wired = true;
+                true
+            }
             Call::None => false,
             Call::Accepted | Call::Outdated | Call::Incomplete => {
                 self.asked(path, range, "it is not the command that setup writes")
