@@ -19,6 +19,7 @@ use super::member::wrong_type;
 use super::mount::{self, Owner};
 use super::plan::{Plan, Step, lines};
 use super::publish::publish;
+use super::schema_link::is_our_link;
 use super::sequence::Sequence;
 use super::style::{Shape, Style, heads_line};
 use super::wiring::{DEFAULT_PORT, arguments, our_features, port_of};
@@ -49,6 +50,9 @@ pub fn unwire_with(text: &str, drop: impl Fn(&Modified) -> bool) -> Result<Edite
         unwiring.lifecycle(command)?;
     }
     unwiring.ports(port)?;
+    if let Some(link) = document.member("$schema")?.filter(|link| is_our_link(link)) {
+        unwiring.take_member(link);
+    }
     unwiring.finish()
 }
 

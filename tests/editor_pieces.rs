@@ -1,0 +1,184 @@
+//! What an edit tells about itself, what is asked about, and the operations by path.
+
+use lace_ssh::devcontainer::mount::MOUNT;
+use lace_ssh::devcontainer::{
+    Document, Edited, INITIALIZE, Wiring, link_schema, member, unwire, unwire_with, wire,
+};
+use serde_json::json;
+
+fn wired(text: &str) -> Edited {
+    let wiring = Wiring {
+        feature: "./lace-ssh".to_owned(),
+        port: 2222,
+    };
+    wire(text, &wiring).unwrap()
+}
+
+const IMAGE: &str = "{\n  \"image\": \"debian\", // base\n  \"initializeCommand\": \"npm ci\"\n}\n";
+
+#[test]
+fn every_edit_says_where_and_why() {
+    let edited = wired(IMAGE);
+    let lines: Vec<&str> = edited.text.lines().collect();
+    for edit in &edited.edits {
+        assert!(!edit.reason.is_empty() && !edit.reason.contains('\n'));
+        let after = edit.after.as_deref().unwrap();
+        let shown = lines[edit.lines.start - 1..edit.lines.end - 1].join("\n");
+        assert!(shown.contains(after), "{:?}: {shown}", edit.path);
+    }
+    let paths: Vec<String> = edited
+        .edits
+        .iter()
+        .map(|edit| edit.path.join("/"))
+        .collect();
+    assert_eq!(
+        paths,
+        [
+            "initializeCommand",
+            "features",
+            "mounts",
+            "runArgs",
+            "postStartCommand"
+        ]
+    );
+    let command = &edited.edits[0];
+    assert_eq!(command.before.as_deref(), Some("\"npm ci\""));
+    assert_eq!(command.old_lines, 3..4);
+    let mount = &edited.edits[2];
+    assert_eq!((mount.before.as_deref(), mount.lines.clone()), (None, 6..9));
+    assert!(mount.old_lines.is_empty());
+}
+
+#[test]
+fn what_is_taken_out_is_told() {
+    let unwired = unwire(&wired(IMAGE).text).unwrap();
+    assert_eq!(unwired.text, IMAGE);
+    let mount = unwired
+        .edits
+        .iter()
+        .find(|edit| edit.path == ["mounts"])
+        .unwrap();
+    assert!(mount.before.as_deref().unwrap().contains(MOUNT));
+    assert_eq!(
+        (mount.after.as_deref(), mount.old_lines.clone()),
+        (None, 6..9)
+    );
+    assert!(mount.lines.is_empty());
+}
+
+#[test]
+fn pieces_changed_by_hand_are_asked_about_and_never_dropped() {
+    let text = wired(IMAGE).text;
+    let changed = text
+        .replace("readonly\"", "readonly,consistency=cached\"")
+        .replace("\"./lace-ssh\": {}", "\"./lace-ssh\": { \"motd\": true }")
+        .replace("lace-ssh post-start; fi", "lace-ssh post-start --quiet; fi");
+    let unwired = unwire(&changed).unwrap();
+    let asked: Vec<String> = unwired
+        .modified
+        .iter()
+        .map(|piece| piece.path.join("/"))
+        .collect();
+    assert_eq!(
+        asked,
+        ["features/./lace-ssh", "mounts/0", "postStartCommand"]
+    );
+    assert!(unwired.text.contains("consistency=cached"));
+    assert!(unwired.text.contains("motd"));
+    assert!(unwired.text.contains("--quiet"));
+    assert!(!unwired.text.contains("initialize --id"));
+    let mount = &unwired.modified[1];
+    assert_eq!(mount.text, format!("\"{MOUNT},consistency=cached\""));
+    assert_eq!(mount.lines, 7..8);
+    let all = unwire_with(&changed, |_| true).unwrap();
+    assert_eq!(all.text, IMAGE);
+    assert!(all.modified.is_empty());
+    let only = unwire_with(&changed, |piece| piece.path[0] == "mounts").unwrap();
+    assert_eq!(only.modified.len(), 2);
+    assert!(!only.text.contains("consistency"));
+}
+
+#[test]
+fn a_wrapped_command_that_was_commented_stays_an_object() {
+    let text = wired(IMAGE).text.replace(
+        "    \"project\"",
+        "    // the project's own\n    \"project\"",
+    );
+    let unwired = unwire(&text).unwrap().text;
+    assert!(
+        unwired.contains("// the project's own\n    \"project\": \"npm ci\"\n  }"),
+        "{unwired}"
+    );
+    assert!(!unwired.contains(INITIALIZE));
+}
+
+#[test]
+fn options_are_set_by_path_with_a_comment() {
+    let path = ["customizations", "lace", "ssh"];
+    let value = json!({ "rotate": "30d" });
+    let set =
+        member::set_with_comment(IMAGE, &path, &value, "keys are new each month", "asked for")
+            .unwrap();
+    assert_eq!(
+        set.text,
+        "{\n  \"image\": \"debian\", // base\n  \"initializeCommand\": \"npm ci\",\n  \
+         // keys are new each month\n  \"customizations\": {\n    \"lace\": { \"ssh\": { \"rotate\": \"30d\" } }\n  }\n}\n"
+    );
+    let again = member::set(&set.text, &path, &value, "asked for").unwrap();
+    assert!(again.edits.is_empty());
+    let other = member::set(
+        &set.text,
+        &["customizations", "lace", "ssh", "rotate"],
+        &json!("7d"),
+        "asked for",
+    )
+    .unwrap();
+    assert_eq!(other.text, set.text.replace("30d", "7d"));
+    assert_eq!(
+        member::remove(&set.text, &["customizations"], "asked for")
+            .unwrap()
+            .text,
+        IMAGE
+    );
+    assert!(member::set(IMAGE, &["image", "x"], &value, "asked for").is_err());
+    assert!(member::set(IMAGE, &[], &value, "asked for").is_err());
+    assert!(member::set_with_comment(IMAGE, &path, &value, "two\nlines", "asked for").is_err());
+}
+
+#[test]
+fn a_schema_is_linked_first_and_goes_with_the_rest() {
+    let linked = link_schema(IMAGE, "./lace-ssh/lace-ssh.schema.json").unwrap();
+    assert!(
+        linked
+            .text
+            .starts_with("{\n  \"$schema\": \"./lace-ssh/lace-ssh.schema.json\",\n  \"image\"")
+    );
+    assert!(
+        link_schema(&linked.text, "./lace-ssh/lace-ssh.schema.json")
+            .unwrap()
+            .edits
+            .is_empty()
+    );
+    let moved = link_schema(&linked.text, "../lace-ssh.schema.json").unwrap();
+    assert_eq!(moved.edits.len(), 1);
+    assert_eq!(unwire(&wired(&moved.text).text).unwrap().text, IMAGE);
+    let theirs = "{ \"$schema\": \"https://example.com/x.json\" }";
+    assert_eq!(
+        link_schema(theirs, "./x").unwrap_err().position(),
+        Some((1, 14))
+    );
+    assert_eq!(unwire(theirs).unwrap().text, theirs);
+}
+
+#[test]
+fn names_and_values_have_their_places() {
+    let text = "\u{feff}{ \"a\": { \"b\": [1, \"x\"] }, \"a\": { \"b\": [2, \"y\"] } }";
+    let document = Document::parse(text).unwrap();
+    assert_eq!(&text[document.range_of(&["a", "b", "1"]).unwrap()], "\"y\"");
+    assert_eq!(&text[document.name_range_of(&["a", "b"]).unwrap()], "\"b\"");
+    assert_eq!(document.range_of(&[]), Some(3..text.len()));
+    assert_eq!(document.range_of(&["a", "c"]), None);
+    assert_eq!(document.name_range_of(&["a", "b", "0"]), None);
+    assert_eq!(document.value_at(&["a", "b", "0"]), Some(json!(2)));
+    assert_eq!(document.value(), json!({ "a": { "b": [2, "y"] } }));
+}
