@@ -297,7 +297,9 @@ impl<'t> Sequence<'_, 't> {
         let listed = items.any(|item| begins_line(body, item.range.start));
         let apart =
             next.is_none_or(|next| open_breaks(self.document, behind.end..next.range.start) > 0);
-        forced || (listed && apart)
+        // Behind a comma on a line of its own, an item would seem to be led by it.
+        let led = body[..behind.end].ends_with(',') && begins_line(body, behind.end - 1);
+        forced || (apart && (listed || led))
     }
 
     /// The indentation for a new line after item `i`: that of the nearest item on a line of its own.

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::Problem;
 use super::command::{Call, Command, INITIALIZE_COMMAND, POST_START_COMMAND};
-use super::document::{Document, range_of, to_value};
+use super::document::{Document, member, range_of, to_value};
 use super::edited::{Edited, Modified};
 use super::lifecycle::unwrap;
 use super::member::wrong_type;
@@ -89,6 +89,7 @@ impl<'d, 't> Unwiring<'d, 't, '_> {
             let path = ["features", feature.name.as_str()];
             let range = feature.range.start..feature.range.end;
             if is_plain(&feature.value) || self.asked(&path, range, "it has options of yours") {
+                member(document.body(), object, path[1])?;
                 gone.insert(i);
             }
         }
@@ -169,10 +170,7 @@ impl<'d, 't> Unwiring<'d, 't, '_> {
                 }
                 Ok(())
             }
-            Node::Object(object) => {
-                self.lifecycle_members(command, found, object);
-                Ok(())
-            }
+            Node::Object(object) => self.lifecycle_members(command, found, object),
             _ => Err(wrong_type(
                 document,
                 found,
@@ -186,12 +184,13 @@ impl<'d, 't> Unwiring<'d, 't, '_> {
         command: Command,
         found: &ObjectProp<'t>,
         object: &'d Object<'t>,
-    ) {
+    ) -> Result<(), Problem> {
         let mut gone = BTreeSet::new();
-        for (i, member) in object.properties.iter().enumerate() {
-            let path = [command.member, member.name.as_str()];
-            let range = member.range.start..member.range.end;
-            if self.is_gone(command, &path, &member.value, range) {
+        for (i, found) in object.properties.iter().enumerate() {
+            let path = [command.member, found.name.as_str()];
+            let range = found.range.start..found.range.end;
+            if self.is_gone(command, &path, &found.value, range) {
+                member(self.plan.document.body(), object, path[1])?;
                 gone.insert(i);
             }
         }
@@ -199,7 +198,7 @@ impl<'d, 't> Unwiring<'d, 't, '_> {
         let unwrapped =
             only.is_some_and(|only| unwrap(&mut self.plan, command.member, object, only, WHY));
         if unwrapped {
-            return;
+            return Ok(());
         }
         let sequence = Sequence::of_object(self.plan.document, self.plan.style, object);
         let mut value = to_value(&found.value);
@@ -211,6 +210,7 @@ impl<'d, 't> Unwiring<'d, 't, '_> {
             members.retain(|name, _| !names.contains(&name.as_str()));
         }
         self.take(found, &sequence, &gone, names, value, Shape::Lines);
+        Ok(())
     }
 
     /// Whether a command goes: it is ours, or was changed by hand and may go.
