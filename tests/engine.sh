@@ -12,6 +12,10 @@
 #                            bare    the same without sshd
 #                            nosudo  base, but vscode may not use sudo
 #   remove_images          removes these images again; the cache stays
+#   follow_containers DIR  from now on, remembers the dev containers made of projects below DIR
+#   remove_containers      removes them and their images, also the images of those that are gone already
+#   need_cargo             finds cargo, also where HOME is not the account's own
+#   need_binary            builds the release binary, static on Linux; sets BINARY to its path
 #   as_root CMD…           runs a command as root, through sudo where that is needed
 #
 # LACE_SSH_TEST_CACHE    the cache; default: lace-ssh-tests in the user's cache folder
@@ -23,6 +27,11 @@ DEVCONTAINER_VERSION=0.89.0
 DEVCONTAINER=
 ENGINE_STARTED=
 ENGINE_FILES=
+BINARY=
+FOLLOWED=
+FOLLOWED_LIST=
+FOLLOWED_BY=
+FEATURE_CONTENT=dev_container_feature_content_temp
 
 # Raised when the images here are made in another way: old ones are then made anew.
 IMAGE_RECIPE=1
@@ -50,6 +59,7 @@ package_of() {
     case $1 in
     docker | dockerd) echo docker.io ;;
     node) echo nodejs ;;
+    cc) echo build-essential ;;
     sshd) echo openssh-server ;;
     ssh | ssh-agent | ssh-keygen | scp | sftp) echo openssh-client ;;
     apparmor_parser) echo apparmor ;;
@@ -244,4 +254,71 @@ progress() {
         engine_say "debootstrap failed"
         return 1
     fi
+}
+
+# What the devcontainer CLI makes outlives its container, and `docker ps` tells nothing of containers that are gone; so
+# the engine is asked to report each one that is made.
+follow_containers() {
+    FOLLOWED=$(realpath "$1")
+    FOLLOWED_LIST=$(mktemp) || return 1
+    docker image inspect --format 'before {{ .ID }}' "$FEATURE_CONTENT" >"$FOLLOWED_LIST" 2>/dev/null || true
+    docker events --filter type=container --filter type=image --filter event=create --filter event=tag --format "
+        {{- .Type }} {{ .Actor.ID }} {{ or .Actor.Attributes.image .Actor.Attributes.name -}}
+        {{ \" \" }}{{ index .Actor.Attributes \"devcontainer.local_folder\" }}" \
+        >>"$FOLLOWED_LIST" 2>/dev/null </dev/null &
+    FOLLOWED_BY=$!
+}
+
+remove_containers() {
+    local type id image folder images=()
+    [ -n "$FOLLOWED" ] || return 0
+    kill "$FOLLOWED_BY" 2>/dev/null || true
+    while read -r type id image folder; do
+        if [ "$type" = container ] && [[ $folder/ == "$FOLLOWED"/* ]]; then
+            docker rm -f -v "$id" >/dev/null 2>&1 || true
+            # The CLI makes the second of these, and of it the first.
+            [[ $image != vsc-* ]] || images+=("$image" "${image%-uid}")
+        elif [[ "$type $image" == "image $FEATURE_CONTENT:"* ]] && is_untagged "$id"; then
+            images+=("$id")
+        fi
+    done <"$FOLLOWED_LIST"
+    grep -q '^before' "$FOLLOWED_LIST" || images+=("$FEATURE_CONTENT")
+    [ ${#images[@]} = 0 ] || docker image rm "${images[@]}" >/dev/null 2>&1 || true
+    rm -f "$FOLLOWED_LIST"
+    FOLLOWED=
+}
+
+is_untagged() { [ "$(docker image inspect --format '{{ len .RepoTags }}' "$1" 2>/dev/null)" = 0 ]; }
+
+# cargo may be a proxy of rustup, which looks for its toolchains below HOME.
+need_cargo() {
+    local home
+    need_commands cc || return 1
+    if cargo --version >/dev/null 2>&1; then return 0; fi
+    home=$(dirname "$(dirname "$(dirname "$(command -v cargo || echo /none/.cargo/bin/cargo)")")")
+    [ -d "$home/.rustup" ] || home=$(getent passwd "$(id -u)" | cut -d: -f6)
+    if [ -d "$home/.cargo" ]; then
+        export CARGO_HOME=${CARGO_HOME:-$home/.cargo} RUSTUP_HOME=${RUSTUP_HOME:-$home/.rustup}
+        PATH=$CARGO_HOME/bin:$PATH
+    fi
+    if ! cargo --version >/dev/null 2>&1; then
+        engine_say "no cargo: install Rust first (https://rustup.rs)"
+        return 1
+    fi
+}
+
+# In a target folder of its own (--target), so that the flags do not make cargo build anything else again.
+need_binary() {
+    local root triple
+    need_cargo || return 1
+    root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd) || return 1
+    triple=$(rustc -vV | sed -n 's/^host: //p')
+    if [[ $triple == *linux* ]]; then
+        RUSTFLAGS="${RUSTFLAGS-} -C target-feature=+crt-static" \
+            cargo build --release --locked --target "$triple" --manifest-path "$root/Cargo.toml" || return 1
+    else
+        cargo build --release --locked --target "$triple" --manifest-path "$root/Cargo.toml" || return 1
+    fi
+    # shellcheck disable=SC2034 # for the caller
+    BINARY=${CARGO_TARGET_DIR:-$root/target}/$triple/release/lace-ssh
 }

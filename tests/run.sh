@@ -1,0 +1,108 @@
+#!/usr/bin/env bash
+# Every test, on a bare Debian machine with Rust, as root or with sudo. Installs what is missing, starts an engine if
+# none answers, and fails where none can run. Goes on after a step that fails; the exit code says whether one did.
+set -euo pipefail
+
+cd "$(dirname "$0")/.."
+# shellcheck source=tests/engine.sh
+source tests/engine.sh
+
+report=()
+failures=0
+# Projects, homes and stores of the tests are below this folder, so that nothing of them is left behind.
+work=$(mktemp -d)
+export TMPDIR=$work
+
+clean_up() {
+    set +e
+    remove_containers
+    stop_engine
+    as_root rm -rf "$work"
+}
+
+# step TITLE CMD…
+step() {
+    local title=$1 start=$SECONDS code=0
+    shift
+    printf '\n== %s\n' "$title"
+    "$@" || code=$?
+    note "$code" "$title" "$((SECONDS - start)) s"
+}
+
+# note CODE TITLE REMARK
+note() {
+    local verdict=ok
+    if [ "$1" != 0 ]; then
+        verdict=FAILED
+        failures=$((failures + 1))
+        printf 'FAILED: %s\n' "$2"
+    fi
+    report+=("$(printf '%-6s  %-36s %6s' "$verdict" "$2" "$3")")
+}
+
+prepare() {
+    need_commands git shellcheck ssh ssh-agent ssh-keygen sshd openssl && need_cargo
+}
+
+prepare_engine() {
+    start_engine && follow_containers "$work" && need_devcontainer && need_image base bare nosudo || return 1
+    # shellcheck disable=SC2153 # set by need_devcontainer
+    docker version --format 'engine {{ .Server.Version }}' && echo "devcontainer CLI $("$DEVCONTAINER" --version)"
+}
+
+# The files of git, and those that it would take in.
+our_files() {
+    git -c safe.directory='*' ls-files --cached --others --exclude-standard
+}
+
+check_scripts() {
+    local file line bash=() sh=()
+    while read -r file; do
+        [ -f "$file" ] || continue
+        line=
+        IFS= read -r line <"$file" || true
+        case $line in
+        '#!'*bash | '# shellcheck shell=bash'*) bash+=("$file") ;;
+        '#!'*sh) sh+=("$file") ;;
+        *) if [[ $file == *.sh ]]; then bash+=("$file"); fi ;;
+        esac
+    done < <(our_files)
+    echo "${#bash[@]} of bash, ${#sh[@]} of sh"
+    [ ${#bash[@]} -gt 0 ] && [ ${#sh[@]} -gt 0 ] || return 1
+    shellcheck -x -s bash "${bash[@]}" && shellcheck -x -s sh "${sh[@]}"
+}
+
+end_to_end() {
+    local file tests=()
+    for file in tests/*.rs; do
+        if grep -q 'ignore = "needs a container engine' "$file"; then tests+=(--test "$(basename "$file" .rs)"); fi
+    done
+    # One at a time: the devcontainer CLI gives what it builds for any project the same image tag.
+    LACE_SSH_TEST_BINARY=$BINARY LACE_SSH_TEST_DEVCONTAINER=$DEVCONTAINER \
+        cargo test --locked --no-fail-fast "${tests[@]}" -- --ignored --test-threads 1
+}
+
+tests_with_engine() {
+    local ready=$failures
+    step "engine, devcontainer CLI, images" prepare_engine
+    if [ "$failures" != "$ready" ]; then
+        note 1 "Feature" "not run"
+        note 1 "end to end" "not run"
+        return
+    fi
+    step "Feature" feature/test/run.sh "$DEVCONTAINER"
+    step "end to end" end_to_end
+}
+
+trap clean_up EXIT
+step "packages" prepare
+step "format" cargo fmt --check
+step "shellcheck" check_scripts
+step "clippy" cargo clippy --locked --all-targets -- -D warnings
+step "unit and command line" cargo test --locked --no-fail-fast
+step "release binary" need_binary
+tests_with_engine
+
+printf '\n== summary, %s s\n' "$SECONDS"
+printf '%s\n' "${report[@]}"
+[ "$failures" = 0 ]
