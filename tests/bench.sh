@@ -1,0 +1,307 @@
+#!/usr/bin/env bash
+# Measures lace-ssh beside what it is made of and what it takes the place of: one table, medians, ratios first, each
+# with the target it is meant to reach. Commands that are compared take turns (interleave.py). Loopback only.
+#
+# LACE_SSH_BENCH_ROUNDS        how often each quick command runs; default: 40
+# LACE_SSH_BENCH_BULK_ROUNDS   how often 500 MB are sent each way; default: 20
+set -euo pipefail
+
+root=$(cd "$(dirname "$0")/.." && pwd)
+# shellcheck source=tests/engine.sh
+source "$root/tests/engine.sh"
+
+rounds=${LACE_SSH_BENCH_ROUNDS:-40}
+bulk_rounds=${LACE_SSH_BENCH_BULK_ROUNDS:-20}
+jsonc=$LACE_SSH_TEST_CACHE/jsonc-parser-3.3.1
+work=$(mktemp -d)
+declare -A median
+missed=0
+
+clean_up() {
+    set +e
+    remove_containers
+    stop_engine
+    as_root rm -rf "$work"
+}
+trap clean_up EXIT
+
+# measure ROUNDS: the commands on stdin, as interleave.py wants them.
+measure() {
+    local name value
+    python3 "$root/tests/interleave.py" "$1" >"$work/medians"
+    while IFS=$'\t' read -r name value; do median[$name]=$value; done <"$work/medians"
+}
+
+# peak CMD…: its peak memory in MB.
+peak() {
+    command time -f %M -o "$work/peak" "$@" >/dev/null 2>&1 </dev/null
+    awk '{ printf "%.1f", $1 / 1024 }' "$work/peak"
+}
+
+# holds A OP B
+holds() { awk -v a="$1" -v b="$3" "BEGIN { exit !(a $2 b) }"; }
+
+heading() { printf '\n%-6s %-9s %-7s %-38s %12s   %s\n' ratio target '' "$1" lace-ssh "${2-}"; }
+
+# row RATIO OP TARGET WHAT OURS AGAINST: no target, no verdict.
+row() {
+    local verdict='' target=''
+    if [ -n "$3" ]; then
+        target="$2 $3" verdict=ok
+        holds "$1" "$2" "$3" || { verdict=MISSED missed=$((missed + 1)); }
+    fi
+    printf '%-6s %-9s %-7s %-38s %12s   %s\n' "$1" "$target" "$verdict" "$4" "$5" "${6-}"
+}
+
+# against OURS THEIRS OP TARGET WHAT WHOSE: the ratio of two medians.
+against() {
+    local ratio
+    ratio=$(awk -v a="${median[$1]}" -v b="${median[$2]}" 'BEGIN { printf "%.2f", a / b }')
+    row "$ratio" "$3" "$4" "$5" "$(ms "$1")" "$6 $(ms "$2")"
+}
+
+# within VALUE TARGET UNIT WHAT: an absolute limit, as a share of it.
+within() {
+    row "$(awk -v a="$1" -v b="$2" 'BEGIN { printf "%.2f", a / b }')" '<=' 1 "$4" "$1 $3" "limit $2 $3"
+}
+
+ms() { awk -v t="${median[$1]}" 'BEGIN { printf (t < 100 ? "%.1f ms" : "%.0f ms"), t }'; }
+
+# make_config BYTES: a devcontainer.json of about that size, as people write them.
+make_config() {
+    awk -v size="$1" 'BEGIN {
+        text = "{\n\t// made for the bench\n\t\"image\": \"lace-ssh-test:base\",\n\t\"customizations\": {\n\t\t\"vscode\": {\n\t\t\t\"settings\": {\n"
+        printf "%s", text
+        for (n = length(text) + 40; n < size; n += length(text)) {
+            i++
+            text = sprintf("\t\t\t\t\"section%d.setting\": [%d, \"value %d\"], // why it is so\n", i, i, i)
+            printf "%s", text
+        }
+        print "\t\t\t\t\"last\": true\n\t\t\t}\n\t\t}\n\t}\n}"
+    }'
+}
+
+# make_project FOLDER BYTES
+make_project() {
+    mkdir -p "$1/.devcontainer"
+    make_config "$2" >"$1/.devcontainer/devcontainer.json"
+}
+
+setup() { lace-ssh setup --yes --no-client-config "$@" >/dev/null 2>&1; }
+
+prepare() {
+    need_binary
+    need_commands python3 time curl node npm ssh ssh-keygen
+    start_engine
+    need_devcontainer
+    need_image base
+    follow_containers "$work"
+    [ -d "$jsonc" ] || npm install --prefix "$jsonc" --no-audit --no-fund --loglevel=error jsonc-parser@3.3.1 >/dev/null
+    if [ -d "$HOME/.docker" ]; then export DOCKER_CONFIG=${DOCKER_CONFIG:-$HOME/.docker}; fi
+    PATH=${BINARY%/*}:${DEVCONTAINER%/*}:$PATH
+    unset LACE_SSH_HOME SSH_AUTH_SOCK
+    export HOME=$work/home
+    mkdir "$HOME"
+}
+
+make_container() {
+    make_project "$work/bench" 1
+    cd "$work/bench"
+    sed -i 's/"image"/"remoteUser": "vscode", "image"/' .devcontainer/devcontainer.json
+    lace-ssh setup --yes >/dev/null 2>&1
+    devcontainer up --workspace-folder . >"$work/up.log" 2>&1 || { cat "$work/up.log"; return 1; }
+    container=$(docker ps -q --filter "label=devcontainer.local_folder=$PWD")
+    id=$(basename "$HOME"/.config/lace/ssh/trust/*)
+}
+
+bench_commands() {
+    local socket=${DOCKER_HOST:-unix:///var/run/docker.sock} fresh=$work/fresh/.config/lace
+    local filter="%7B%22label%22%3A%5B%22devcontainer.local_folder%3D$PWD%22%5D%7D"
+    engine_say "quick commands, $rounds rounds"
+    measure "$rounds" <<EOF
+version :: lace-ssh --version
+ready :: lace-ssh initialize --id $id
+first :: HOME=$work/fresh lace-ssh initialize --id $id :: rm -rf $fresh; mkdir -p $work/fresh
+port :: lace-ssh port lace-bench
+status :: lace-ssh status
+ssh-keygen :: ssh-keygen -q -t ed25519 -N '' -f $work/key :: rm -f $work/key*
+docker port :: docker port $container 2222
+docker inspect :: docker inspect $container
+curl :: curl -sf --unix-socket ${socket#unix://} http://localhost/containers/json?filters=$filter
+EOF
+    measure 20 <<EOF
+read-configuration :: devcontainer read-configuration --workspace-folder .
+EOF
+    heading "commands"
+    against port "docker port" '<=' 0.2 "port" "docker port"
+    against port "docker inspect" '' '' "port" "docker inspect"
+    against port curl '' '' "port" "curl, the engine's API"
+    against ready ssh-keygen '<=' 0.5 "initialize, nothing to do" "ssh-keygen -t ed25519"
+    against first ssh-keygen '<=' 3 "initialize, from nothing" "ssh-keygen -t ed25519"
+    against ready read-configuration '' '' "initialize, nothing to do" "devcontainer read-configuration"
+    against status "docker inspect" '' '' "status" "docker inspect"
+    against version ssh-keygen '' '' "--version" "ssh-keygen -t ed25519"
+}
+
+bench_ssh() {
+    local address port plain lace size=500000000
+    address=$(lace-ssh port lace-bench)
+    port=${address##*:}
+    sed "s/^lace-bench /[127.0.0.1]:$port /" "$HOME/.config/lace/ssh/known_hosts" >"$work/known_hosts"
+    # The defaults of ssh, but for what it takes to use the same key and to have it ask nothing.
+    plain="ssh -F none -p $port -i $HOME/.config/lace/ssh/keys/lace-bench/identity -o UserKnownHostsFile=$work/known_hosts"
+    plain+=" -o BatchMode=yes vscode@127.0.0.1"
+    lace="ssh -F $HOME/.ssh/config lace-bench"
+    engine_say "ssh, $rounds rounds; then 500 MB each way, $bulk_rounds rounds"
+    measure "$rounds" <<EOF
+ssh :: $lace true
+plain :: $plain true
+EOF
+    measure "$bulk_rounds" <<EOF
+up :: sh -c "head -c $size /dev/zero | $lace 'cat >/dev/null'"
+plain up :: sh -c "head -c $size /dev/zero | $plain 'cat >/dev/null'"
+down :: $lace 'head -c $size /dev/zero'
+plain down :: $plain 'head -c $size /dev/zero'
+EOF
+    heading "ssh"
+    against ssh plain '<=' 0.65 "ssh lace-x true" "ssh -p PORT"
+    throughput up "500 MB to the container"
+    throughput down "500 MB from the container"
+}
+
+# throughput NAME WHAT
+throughput() {
+    local ours theirs
+    ours=$(awk -v t="${median[$1]}" 'BEGIN { printf "%.0f", 500000 / t }')
+    theirs=$(awk -v t="${median[plain $1]}" 'BEGIN { printf "%.0f", 500000 / t }')
+    row "$(awk -v a="$ours" -v b="$theirs" 'BEGIN { printf "%.2f", a / b }')" '>=' 1.2 "$2" "$ours MB/s" "ssh -p PORT $theirs MB/s"
+}
+
+# The same edits by the library that editors use, each as a careful caller of it would make it.
+write_peer() {
+    cat >"$work/edit.js" <<'EOF'
+const fs = require('fs');
+const { modify, applyEdits } = require('jsonc-parser');
+let text = fs.readFileSync(process.argv[2], 'utf8');
+const formattingOptions = { insertSpaces: false, tabSize: 4, eol: '\n' };
+for (const [path, value] of [
+    [['features', './lace-ssh'], {}],
+    [['mounts'], ['source=${localEnv:HOME}/.config/lace/ssh/trust/${devcontainerId},target=/etc/lace-ssh,type=bind,readonly']],
+    [['runArgs'], ['--publish=127.0.0.1::2222']],
+    [['initializeCommand'], 'lace-ssh initialize --id ${devcontainerId}'],
+    [['postStartCommand'], 'lace-ssh post-start'],
+]) text = applyEdits(text, modify(text, path, value, { formattingOptions }));
+process.stdout.write(text);
+EOF
+}
+
+bench_editor() {
+    local size
+    engine_say "the editor"
+    write_peer
+    export NODE_PATH=$jsonc/node_modules
+    make_project "$work/wired" 4000
+    setup --workspace-folder "$work/wired"
+    for size in 4 64 1000; do make_project "$work/size-$size" "${size}000"; done
+    cp -R "$work/size-1000" "$work/write"
+    cp "$work/write/.devcontainer/devcontainer.json" "$work/original"
+    measure "$rounds" <<EOF
+version :: lace-ssh --version
+check :: lace-ssh setup --check --workspace-folder $work/wired
+write :: lace-ssh setup --yes --no-client-config --workspace-folder $work/write :: cp $work/original $work/write/.devcontainer/devcontainer.json
+$(for size in 4 64 1000; do
+        echo "edit $size :: lace-ssh setup --dry-run --workspace-folder $work/size-$size"
+        echo "node $size :: node $work/edit.js $work/size-$size/.devcontainer/devcontainer.json"
+    done)
+EOF
+    heading "the editor"
+    against check version '<=' 1.5 "setup --check, 4 KB" "--version"
+    within "$(awk -v t="${median[edit 1000]}" 'BEGIN { printf "%.1f", t }')" 50 ms "setup --dry-run, 1 MB"
+    within "$(peak lace-ssh setup --dry-run --workspace-folder "$work/size-1000")" 30 MB "setup --dry-run, 1 MB, memory"
+    for size in 4 64 1000; do against "edit $size" "node $size" '' '' "setup --dry-run, $size KB" "node, jsonc-parser"; done
+    against "edit 1000" "edit 64" '<=' 15.6 "setup --dry-run, 1000 KB" "64 KB"
+    against write "edit 1000" '' '' "setup --yes, 1000 KB (durable)" "setup --dry-run"
+}
+
+# A store of 1, 10, 100 and 1,000 dev containers, each in a home folder of its own.
+fill_stores() {
+    local n HOME=$work/store
+    mkdir "$HOME"
+    make_project "$work/many" 1
+    setup --feature ghcr.io/lace/lace-ssh --workspace-folder "$work/many"
+    for ((n = 1; n <= 1000; n++)); do
+        mkdir -p "$work/project-$n/.devcontainer"
+        cp "$work/many/.devcontainer/devcontainer.json" "$work/project-$n/.devcontainer/"
+        lace-ssh initialize --id "$(printf '%052d' "$n")" --workspace-folder "$work/project-$n" 2>/dev/null
+        case $n in 1 | 10 | 100 | 1000) settle_store "$n" ;; esac
+    done
+}
+
+# The files that ssh reads name the home folder: the first `initialize` in another one writes them anew.
+settle_store() {
+    cp -a "$HOME" "$work/store-$1"
+    HOME=$work/store-$1 lace-ssh initialize --id "$(printf '%052d' 1)" --workspace-folder "$work/project-1" 2>/dev/null
+}
+
+bench_growth() {
+    local n
+    engine_say "stores of up to 1,000 dev containers"
+    fill_stores
+    measure "$rounds" <<EOF
+$(for n in 1 10 100 1000; do
+        echo "initialize $n :: HOME=$work/store-$n lace-ssh initialize --id $(printf '%052d' 1) --workspace-folder $work/project-1"
+    done)
+EOF
+    heading "growth"
+    for n in 10 100; do against "initialize $n" "initialize 1" '' '' "initialize, $n dev containers" "1"; done
+    against "initialize 1000" "initialize 1" '<=' 1.5 "initialize, 1000 dev containers" "1"
+    lace-ssh keys list >/dev/null 2>&1 || return 0
+    bench_keys
+}
+
+bench_keys() {
+    local n
+    measure "$rounds" <<EOF
+$(for n in 1 10 100 1000; do echo "keys $n :: HOME=$work/store-$n lace-ssh keys list"; done)
+rotate :: HOME=$work/store-1 lace-ssh keys rotate lace-project-1
+ssh-keygen :: ssh-keygen -q -t ed25519 -N '' -f $work/key :: rm -f $work/key*
+EOF
+    within "$(awk -v t="${median[keys 1000]}" 'BEGIN { printf "%.1f", t }')" 30 ms "keys list, 1000 keys"
+    against "keys 100" "keys 10" '' '' "keys list, 100 keys" "10"
+    against "keys 1000" "keys 10" '<=' 3 "keys list, 1000 keys" "10"
+    against rotate ssh-keygen '<=' 3 "keys rotate, no container" "ssh-keygen -t ed25519"
+}
+
+bench_size() {
+    local most=0 of='' mb folder line
+    heading "size"
+    while read -r folder line; do
+        # shellcheck disable=SC2086 # the line is to be split
+        mb=$(HOME=$work/$folder peak lace-ssh $line) || true
+        if holds "$mb" '>' "$most"; then most=$mb of=${line%% *}; fi
+    done <<EOF
+home --version
+home initialize --id $id
+other initialize --id $id
+home port lace-bench
+home proxy lace-bench
+home setup --check
+store-1000 initialize --id $(printf '%052d' 1) --workspace-folder $work/project-1
+store-1000 status
+store-1000 client-config
+store-1000 keys list
+EOF
+    within "$most" 20 MB "memory, the most of any ($of)"
+    within "$(stat -Lc %s "$BINARY" | awk '{ printf "%.1f", $1 / 1048576 }')" 8 MB "the binary"
+}
+
+prepare
+make_container
+printf 'medians; %s cores, %s, %s; engine %s; %s\n' "$(nproc)" "$(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -n 1)" \
+    "$(. /etc/os-release && echo "$PRETTY_NAME")" "$(docker version --format '{{ .Server.Version }}')" "$(ssh -V 2>&1)"
+bench_commands
+bench_ssh
+bench_editor
+bench_growth
+bench_size
+printf '\n%s\n' "$([ "$missed" = 0 ] && echo "every target is reached" || echo "targets missed: $missed")"
