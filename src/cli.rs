@@ -79,6 +79,8 @@ pub enum Command {
     Log(Log),
     /// Print, install or take out the configuration of ssh clients.
     ClientConfig(ClientConfig),
+    /// Print the JSON Schema of customizations.lace.ssh.
+    Schema,
     /// Print a completion script.
     Completions {
         /// The shell.
@@ -109,6 +111,9 @@ pub struct Setup {
     /// A published Feature instead of the copy in .devcontainer/lace-ssh.
     #[arg(long, value_name = "REFERENCE")]
     pub feature: Option<String>,
+    /// Link the JSON Schema too, so that editors complete and check the options.
+    #[arg(long)]
+    pub schema: bool,
     /// Leave ~/.ssh/config alone.
     #[arg(long)]
     pub no_client_config: bool,
@@ -126,6 +131,9 @@ pub struct Remove {
     /// How to agree.
     #[command(flatten)]
     pub consent: Consent,
+    /// Take out pieces of ours, too, that were changed by hand.
+    #[arg(long)]
+    pub modified: bool,
     /// Drop its key, trust folder, pin and host block too.
     #[arg(long)]
     pub purge: bool,

@@ -196,7 +196,10 @@ fn bad_config_files_are_refused_with_path_and_position() {
     fs::create_dir(user.project().join(".devcontainer")).unwrap();
     fs::write(user.config(), b"{ \"name\": \"\xff\" }").unwrap();
     let said = user.fails(1, &["setup"]).err;
-    assert!(said.contains("is not UTF-8 (byte 11)"), "{said}");
+    assert!(
+        said.contains("devcontainer.json:1:12: the byte 0xff is not valid UTF-8"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -238,6 +241,46 @@ fn the_plan_is_data_with_json() {
         "{plan:#}"
     );
     assert_eq!(plan[0]["action"], "edit");
+    assert_eq!(user.read(PATH), CONFIG);
+}
+
+#[test]
+fn the_schema_is_printed_and_linked_when_asked() {
+    let user = User::with(CONFIG);
+    let schema: serde_json::Value = serde_json::from_str(&user.ok(&["schema"]).out).unwrap();
+    assert_eq!(schema["title"], "customizations.lace.ssh");
+    user.ok(&["setup", "--yes", "--schema"]);
+    assert!(
+        user.read(PATH)
+            .contains("\"$schema\": \"./lace-ssh/lace-ssh.schema.json\"")
+    );
+    assert!(
+        user.read(".devcontainer/lace-ssh/lace-ssh.schema.json")
+            .contains("devContainer.schema.json")
+    );
+    user.ok(&["setup", "--check", "--schema"]);
+    user.ok(&["remove", "--yes"]);
+    assert_eq!(user.read(PATH), CONFIG);
+    assert_eq!(files(&user.project()).len(), 1);
+}
+
+#[test]
+fn a_piece_that_was_changed_by_hand_is_never_dropped_unasked() {
+    let user = User::with(CONFIG);
+    user.ok(&["setup", "--yes"]);
+    let edited = user
+        .read(PATH)
+        .replace("\"./lace-ssh\": {}", "\"./lace-ssh\": { \"mine\": true }");
+    user.write(PATH, &edited);
+    let said = user.ok(&["remove", "--yes"]).err;
+    assert!(
+        said.contains("left as it is (take it out, too: lace-ssh remove --modified)"),
+        "{said}"
+    );
+    assert!(
+        user.read(PATH).contains("\"mine\": true") && !user.read(PATH).contains("/etc/lace-ssh")
+    );
+    user.ok(&["remove", "--yes", "--modified"]);
     assert_eq!(user.read(PATH), CONFIG);
 }
 

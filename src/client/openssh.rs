@@ -108,13 +108,14 @@ pub fn host_block(host: &Host<'_>, paths: &Paths) -> Result<String> {
         identity = quote::ssh_config(&host.identity)?,
         known_hosts = quote::ssh_config(&paths.known_hosts)?,
     );
-    if host.user.is_none() || host.agent {
+    let refresh = format!("Match originalhost {alias} exec \"{command} refresh {alias}\"\n");
+    if host.user.is_none() {
         // `refresh` rewrites the very file that is included: by then its block has the user.
         let config = quote::ssh_config(&paths.config)?;
-        let exec = format!("{command} refresh {alias}");
-        text.push_str(&format!(
-            "Match originalhost {alias} exec \"{exec}\"\n    Include {config}\n"
-        ));
+        text.push_str(&format!("{refresh}    Include {config}\n"));
+    } else if host.agent {
+        // Only for what `refresh` does: a key that the agent has lost is made anew.
+        text.push_str(&format!("{refresh}    IdentitiesOnly yes\n"));
     }
     Ok(text)
 }

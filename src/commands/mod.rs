@@ -53,6 +53,10 @@ pub fn run(command: Command, environment: &Environment) -> Result<ExitCode> {
         Command::ClientConfig(args) => client_config::run(&app, &args),
         Command::Proxy(args) => proxy::run(&app, &args),
         Command::Refresh { alias } => proxy::refresh(&app, &alias),
+        Command::Schema => {
+            print!("{}", crate::devcontainer::options::SCHEMA);
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Completions { shell } => {
             clap_complete::generate(
                 shell,

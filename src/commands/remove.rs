@@ -8,10 +8,10 @@ use anyhow::{Context, Result};
 
 use super::ring::Ring;
 use super::target::{self, Target};
-use super::{App, Outcome, agree, say};
-use crate::change::{Change, Plan};
+use super::{App, Outcome, agree, ask, say};
+use crate::change::{Change, Plan, Reason, shown};
 use crate::cli;
-use crate::devcontainer::unwire;
+use crate::devcontainer::{SCHEMA_FILE, options, unwire, unwire_with};
 use crate::feature;
 use crate::store::audit::Kind;
 use crate::store::undo::{self, Original};
@@ -22,12 +22,7 @@ pub fn run(app: &App, args: &cli::Remove) -> Result<ExitCode> {
     let text = target::text(&target.config)?;
     let (after, reasons) = match undo::original(&app.store, &target.config, text.as_bytes())? {
         Some(Original::Bytes(bytes)) => (bytes, Vec::new()),
-        _ => {
-            let edited =
-                unwire(&text).map_err(|problem| target::located(&target.config, problem))?;
-            let reasons = super::setup::reasons(&edited);
-            (edited.text.into_bytes(), reasons)
-        }
+        _ => take_out(app, args, &target, &text)?,
     };
 
     let mut plan = Plan::default();
@@ -40,7 +35,11 @@ pub fn run(app: &App, args: &cli::Remove) -> Result<ExitCode> {
     let mut kept = Vec::new();
     // Other config files of the workspace may still use the copy of the Feature.
     if !is_used_elsewhere(&target) {
-        for (name, text) in feature::FILES {
+        let schema = options::document_schema()?;
+        let files = feature::FILES
+            .into_iter()
+            .chain([(SCHEMA_FILE, schema.as_str())]);
+        for (name, text) in files {
             let change = Change::of(&folder.join(name))?;
             match &change.before {
                 Some(before) if before != text.as_bytes() => kept.push(folder.join(name)),
@@ -82,6 +81,47 @@ pub fn run(app: &App, args: &cli::Remove) -> Result<ExitCode> {
         purge(app, &target)?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The text without what is ours. A piece that somebody has changed by hand is asked about.
+fn take_out(
+    app: &App,
+    args: &cli::Remove,
+    target: &Target,
+    text: &str,
+) -> Result<(Vec<u8>, Vec<Reason>)> {
+    let at_fault = |problem| target::located(&target.config, problem);
+    let mut gone = Vec::new();
+    for piece in unwire(text).map_err(at_fault)?.modified {
+        let place = format!(
+            "{}:{}: {}",
+            target.config.display(),
+            piece.lines.start,
+            piece.reason
+        );
+        let asked = || {
+            app.environment.interactive
+                && !args.consent.dry_run
+                && !args.consent.check
+                && !args.consent.yes
+        };
+        if args.modified
+            || (asked()
+                && ask(&format!(
+                    "{place}\n{}\ntake it out, too?",
+                    shown(&piece.text)
+                ))?)
+        {
+            gone.push(piece);
+        } else {
+            say(format!(
+                "{place}; left as it is (take it out, too: lace-ssh remove --modified)"
+            ));
+        }
+    }
+    let edited = unwire_with(text, |piece| gone.contains(piece)).map_err(at_fault)?;
+    let reasons = super::setup::reasons(&edited);
+    Ok((edited.text.into_bytes(), reasons))
 }
 
 fn is_used_elsewhere(target: &Target) -> bool {

@@ -9,7 +9,7 @@ use super::target::{self, Target};
 use super::{App, Outcome, agree, client_config, say};
 use crate::change::{Change, Plan, Reason};
 use crate::cli;
-use crate::devcontainer::{Edited, Explanation, unwire, wire};
+use crate::devcontainer::{Edited, Explanation, SCHEMA_FILE, link_schema, options, unwire, wire};
 use crate::feature;
 use crate::store::{Store, undo};
 
@@ -19,8 +19,14 @@ pub fn run(app: &App, args: &cli::Setup) -> Result<ExitCode> {
     let config = target::read(&target.config)?;
     let mut wanted = target::wiring(&target, &config);
     wanted.feature = args.feature.clone().unwrap_or(wanted.feature);
-    let edited =
-        wire(&config.text, &wanted).map_err(|problem| target::located(&target.config, problem))?;
+    let at_fault = |problem| target::located(&target.config, problem);
+    let mut edited = wire(&config.text, &wanted).map_err(at_fault)?;
+    if args.schema {
+        let reference = format!("{}/{SCHEMA_FILE}", target::local_feature(&target));
+        let linked = link_schema(&edited.text, &reference).map_err(at_fault)?;
+        edited.text = linked.text;
+        edited.edits.extend(linked.edits);
+    }
 
     let mut plan = Plan::default();
     let written = edited.text.as_bytes();
@@ -32,6 +38,14 @@ pub fn run(app: &App, args: &cli::Setup) -> Result<ExitCode> {
     let local = wanted.feature.starts_with('.');
     if local {
         add_feature(&mut plan, &target)?;
+    }
+    if args.schema {
+        let file = feature::folder(&target.folder).join(SCHEMA_FILE);
+        plan.add(
+            Change::of(&file)?
+                .becomes(Some(options::document_schema()?.into_bytes()))
+                .of_ours(),
+        );
     }
     let offer = !args.no_client_config && (args.consent.yes || !client_config::was_offered(app)?);
     if args.json {

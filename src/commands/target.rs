@@ -8,7 +8,7 @@ use super::App;
 use crate::advice::{Advise, failure};
 use crate::cli::Workspace;
 use crate::devcontainer::options::{self, Options};
-use crate::devcontainer::{Document, Problem, Wiring, find};
+use crate::devcontainer::{Document, Problem, Wiring, dialect, find};
 use crate::durable;
 use crate::store::registry::{DevContainer, Registry};
 
@@ -85,13 +85,8 @@ pub fn read(path: &Path) -> Result<Config> {
 pub fn text(path: &Path) -> Result<String> {
     let bytes = durable::read(&durable::resolve(path)?)?
         .with_context(|| format!("no such file: {}", path.display()))?;
-    String::from_utf8(bytes).map_err(|error| {
-        anyhow!(
-            "{} is not UTF-8 (byte {})",
-            path.display(),
-            error.utf8_error().valid_up_to()
-        )
-    })
+    let text = dialect::decode(&bytes).map_err(|problem| located(path, problem))?;
+    Ok(text.to_owned())
 }
 
 fn understand(text: String) -> Result<Config, Problem> {
@@ -131,7 +126,11 @@ pub fn located(path: &Path, problem: Problem) -> anyhow::Error {
     } else {
         ": "
     };
-    let message = format!("{}{separator}{problem}", path.display());
+    let drawn = problem
+        .snippet()
+        .map(|snippet| format!("\n{snippet}"))
+        .unwrap_or_default();
+    let message = format!("{}{separator}{problem}{drawn}", path.display());
     match problem.hint() {
         Some(hint) => failure(message, hint),
         None => anyhow!(message),
@@ -151,7 +150,7 @@ pub fn wiring(target: &Target, config: &Config) -> Wiring {
 }
 
 /// The key under `features` that names `.devcontainer/lace-ssh`, relative to the config file.
-fn local_feature(target: &Target) -> String {
+pub fn local_feature(target: &Target) -> String {
     let folder = target.config.parent().unwrap_or(&target.folder);
     let copy = target.folder.join(".devcontainer").join("lace-ssh");
     match copy.strip_prefix(folder) {

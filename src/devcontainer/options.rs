@@ -5,15 +5,35 @@
 
 use std::time::Duration;
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 /// The container port of sshd unless `port` says otherwise.
 pub const DEFAULT_PORT: u16 = 2222;
 /// How an alias begins. Without it a stranger's file could name itself `github.com`.
 pub const ALIAS_PREFIX: &str = "lace-";
 
-/// The members of `customizations.lace.ssh`, with what each means, for `schema` and the README.
+/// The members of `customizations.lace.ssh`.
 pub const MEMBERS: [&str; 7] = ["host", "user", "port", "key", "rotate", "overlap", "agent"];
+
+/// Their JSON Schema.
+pub const SCHEMA: &str = include_str!("schema.json");
+
+/// A JSON Schema of a whole `devcontainer.json`: the specification's own, and ours for our options.
+/// An editor that follows a `$schema` uses that one instead of the one it would choose by itself.
+///
+/// # Errors
+/// Never: the schema is part of this program.
+pub fn document_schema() -> serde_json::Result<String> {
+    const SPECIFICATION: &str = "https://raw.githubusercontent.com/devcontainers/spec/main/schemas/devContainer.schema.json";
+    let within =
+        |name: &str, schema: Value| json!({ "type": "object", "properties": { name: schema } });
+    let ours = within(
+        "customizations",
+        within("lace", within("ssh", serde_json::from_str(SCHEMA)?)),
+    );
+    let whole = json!({ "allowComments": true, "allowTrailingCommas": true, "allOf": [{ "$ref": SPECIFICATION }, ours] });
+    Ok(format!("{whole:#}\n"))
+}
 
 /// Which key opens a dev container.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -324,7 +344,6 @@ pub fn remote_user(config: &Value) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     fn with(ssh: Value) -> Result<Options, Fault> {
         options(&json!({ "customizations": { "lace": { "ssh": ssh, "mounts": "not ours" } } }))
@@ -342,6 +361,31 @@ mod tests {
         assert_eq!(
             (options.port, options.key, options.agent),
             (2223, KeyScope::Named("team".into()), true)
+        );
+    }
+
+    #[test]
+    fn the_schema_knows_what_the_parser_knows() {
+        let schema: Value = serde_json::from_str(SCHEMA).unwrap();
+        let properties = schema["properties"].as_object().unwrap();
+        assert_eq!(properties.keys().collect::<Vec<_>>(), MEMBERS);
+        assert_eq!(schema["additionalProperties"], false);
+        let defaults: Map<_, _> = properties
+            .iter()
+            .filter_map(|(name, property)| Some((name.clone(), property.get("default")?.clone())))
+            .collect();
+        assert_eq!(with(Value::Object(defaults)), Ok(Options::default()));
+        for (name, property) in properties {
+            for example in property["examples"].as_array().into_iter().flatten() {
+                let read = with(json!({ name: example })).unwrap();
+                assert_ne!(read, Options::default(), "{name}: {example}");
+            }
+            assert!(with(json!({ name: [] })).is_err(), "{name} is of one type");
+        }
+        let whole: Value = serde_json::from_str(&document_schema().unwrap()).unwrap();
+        assert_eq!(
+            whole.pointer("/allOf/1/properties/customizations/properties/lace/properties/ssh"),
+            Some(&schema)
         );
     }
 

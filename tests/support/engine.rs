@@ -19,6 +19,7 @@ pub struct DevContainer {
     pub user: User,
     /// A folder on `PATH` with `lace-ssh` in it, or none: a teammate who has not installed it.
     installed: bool,
+    variables: Vec<(&'static str, String)>,
 }
 
 impl DevContainer {
@@ -27,6 +28,7 @@ impl DevContainer {
         Self {
             user,
             installed: true,
+            variables: Vec::new(),
         }
     }
 
@@ -36,6 +38,12 @@ impl DevContainer {
         container.lace(&["setup", "--yes"]).expect(0);
         container.up(&[]).expect(0);
         container
+    }
+
+    /// The same user with a variable in his environment.
+    pub fn with(mut self, name: &'static str, value: &str) -> Self {
+        self.variables.push((name, value.to_owned()));
+        self
     }
 
     /// The same project for somebody without lace-ssh.
@@ -55,6 +63,7 @@ impl DevContainer {
         let own = self.installed.then(|| folder.to_str().unwrap().to_owned());
         let path: Vec<_> = own.into_iter().chain(others.map(str::to_owned)).collect();
         command.env("PATH", path.join(":"));
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         command
     }
 
