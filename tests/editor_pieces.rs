@@ -182,3 +182,20 @@ fn names_and_values_have_their_places() {
     assert_eq!(document.value_at(&["a", "b", "0"]), Some(json!(2)));
     assert_eq!(document.value(), json!({ "a": { "b": [2, "y"] } }));
 }
+
+#[test]
+fn a_published_port_alone_is_not_ours() {
+    let text = "{ \"image\": \"debian\", \"runArgs\": [\"--publish=127.0.0.1::2222\"] }";
+    assert_eq!(unwire(text).unwrap().text, text);
+}
+
+#[test]
+fn a_name_given_twice_is_not_taken_out() {
+    let post_start = lace_ssh::devcontainer::POST_START;
+    let text = format!(
+        "{{\n  \"postStartCommand\": {{\n    \"a\": \"make\",\n    \"a\": \"{post_start}\"\n  }}\n}}\n"
+    );
+    let problem = unwire(&text).unwrap_err();
+    assert_eq!(problem.position(), Some((4, 5)));
+    assert!(problem.to_string().contains("first on line 3"), "{problem}");
+}

@@ -28,6 +28,11 @@ const WHY: &str = "was put in by lace-ssh setup";
 
 /// Takes out what [`wire`](super::wire) put in. What somebody has changed by hand since stays, and
 /// is told in [`Edited::modified`].
+///
+/// Taking out right after putting in gives the very bytes back, with two exceptions that the text
+/// alone cannot tell: an outdated piece that was rewritten goes and does not come back, and an
+/// empty `features`, `mounts` or `runArgs` that was written otherwise than `{}` or `[]` on a line
+/// of its own comes back as nothing or in the usual form.
 pub fn unwire(text: &str) -> Result<Edited, Problem> {
     unwire_with(text, |_| false)
 }
