@@ -157,13 +157,13 @@ fn ends_in_trust(source: &str) -> bool {
 /// A path into a store of lace's keys, now or before.
 fn is_store(source: &str) -> bool {
     let steps: Vec<&str> = source.split('/').collect();
-    source.contains("LACE_SSH_HOME")
-        || steps
-            .iter()
-            .any(|step| matches!(*step, "lace-ssh" | ".lace-ssh"))
-        || steps
-            .windows(2)
-            .any(|pair| matches!(pair, ["lace" | ".lace", "ssh"]))
+    let is_store = |pair: &[&str]| match pair {
+        ["lace" | ".lace", "ssh"] | [_, ".lace-ssh"] | ["share", "lace-ssh"] => true,
+        // A folder of that name anywhere else may be anybody's.
+        [hidden, "lace-ssh"] => hidden.starts_with('.'),
+        _ => false,
+    };
+    source.contains("LACE_SSH_HOME") || steps.windows(2).any(is_store)
 }
 
 /// A key of lace's or weft's, mounted as somebody's `authorized_keys`.
@@ -252,6 +252,10 @@ mod tests {
     fn of_somebody_else() {
         assert_eq!(
             of("source=/srv/keys,target=/etc/lace-ssh,type=bind"),
+            Owner::Intruder
+        );
+        assert_eq!(
+            of("source=/srv/lace-ssh,target=/etc/lace-ssh,type=bind"),
             Owner::Intruder
         );
         assert_eq!(
