@@ -320,15 +320,26 @@ fn span(range: &Range<usize>) -> String {
 
 /// The text with its control characters made visible: a file must not drive the user's terminal.
 pub fn shown(text: &str) -> String {
-    text.chars().fold(String::with_capacity(text.len()), |mut out, c| {
-        // Bidirectional overrides can make a line read as something else than it is.
-        if (c.is_control() && c != '\t') || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}') {
-            out.extend(c.escape_default());
-        } else {
-            out.push(c);
-        }
-        out
-    })
+    if text
+        .bytes()
+        .all(|byte| (b' '..=b'~').contains(&byte) || byte == b'\t')
+    {
+        return text.to_owned();
+    }
+    // Bidirectional overrides can make a line read as something else than it is.
+    let hidden = |c: char| {
+        (c.is_control() && c != '\t')
+            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    text.chars()
+        .fold(String::with_capacity(text.len()), |mut out, c| {
+            if hidden(c) {
+                out.extend(c.escape_default());
+            } else {
+                out.push(c);
+            }
+            out
+        })
 }
 
 #[cfg(test)]

@@ -333,6 +333,14 @@ fn a_named_key_opens_all_that_name_it_and_no_key_of_another_can_be_named() {
     fs::create_dir_all(stranger.join(".devcontainer")).unwrap();
     let config = stranger.join(".devcontainer/devcontainer.json");
     fs::write(&config, shared("lace-other")).unwrap();
+    let folder = stranger.to_str().unwrap();
+    user.ok(&[
+        "setup",
+        "--yes",
+        "--no-client-config",
+        "--workspace-folder",
+        folder,
+    ]);
     let id = devcontainer_id(&stranger, &config);
     let said = user
         .fails(

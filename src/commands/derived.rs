@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use jiff::Timestamp;
+use memchr::memmem;
 
 use super::App;
 use crate::client::openssh::{self, Host, Paths};
@@ -54,7 +55,7 @@ pub fn is_current(
 ) -> Result<bool> {
     let holds = |path: &Path, part: &str| -> Result<bool> {
         let bytes = durable::read(path)?.unwrap_or_default();
-        Ok(std::str::from_utf8(&bytes).is_ok_and(|text| text.contains(part)))
+        Ok(memmem::find(&bytes, part.as_bytes()).is_some())
     };
     let host = host(&app.store, registry, devcontainer);
     if !holds(

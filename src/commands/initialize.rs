@@ -32,7 +32,6 @@ pub fn run(app: &App, args: &cli::Initialize) -> Result<ExitCode> {
     }
     let target = target_of(app, args)?;
     let config = target::read(&target.config)?;
-    check_key(app, &args.id, &config)?;
     complete_config(app, &target, &config)?;
     complete_feature(app, &target, &config)?;
 
@@ -44,12 +43,9 @@ pub fn run(app: &App, args: &cli::Initialize) -> Result<ExitCode> {
         endpoint: &endpoint,
     };
     app.store.prepare()?;
-    // Where the registry cannot be read, opening the ring mends it.
-    if app
-        .store
-        .registry()
-        .is_ok_and(|registry| is_ready(app, &registry, &wanted).unwrap_or(false))
-    {
+    // Anything that is not in order, opening the ring mends or names.
+    let known = app.store.glance(&args.id).ok().flatten();
+    if known.is_some_and(|registry| is_ready(app, &registry, &wanted).unwrap_or(false)) {
         return Ok(ExitCode::SUCCESS);
     }
     let mut ring = Ring::open(app, "initialize")?;
@@ -83,13 +79,12 @@ fn target_of(app: &App, args: &cli::Initialize) -> Result<Target> {
 }
 
 /// A stranger's file may name a shared key, but not the one that is another dev container's own.
-fn check_key(app: &App, id: &str, config: &Config) -> Result<()> {
-    let options::KeyScope::Named(name) = &config.options.key else {
+fn check_key(registry: &Registry, wanted: &Wanted<'_>) -> Result<()> {
+    let options::KeyScope::Named(name) = &wanted.config.options.key else {
         return Ok(());
     };
-    let registry = app.store.registry().unwrap_or_default();
     match registry.by_alias(name) {
-        Some((owner, _)) if owner != id => Err(failure(
+        Some((owner, _)) if owner != wanted.id => Err(failure(
             format!("the key {name:?} is the own key of another dev container"),
             "name a shared one in customizations.lace.ssh, or leave `key` out",
         )),
@@ -178,6 +173,7 @@ fn is_ready(app: &App, registry: &Registry, wanted: &Wanted<'_>) -> Result<bool>
 /// Makes what is missing, under the lock. Each step is whole by itself and found again if the next
 /// one is not reached. Returns the line to tell, or nothing.
 fn prepare(ring: &mut Ring<'_>, wanted: &Wanted<'_>) -> Result<String> {
+    check_key(&ring.registry, wanted)?;
     let store = &ring.app.store;
     let known = ring.registry.devcontainers.get(wanted.id).cloned();
     let trust = store.trust(wanted.id);

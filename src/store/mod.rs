@@ -126,6 +126,15 @@ impl Store {
         }
     }
 
+    /// The part of the registry that is about one dev container, if it is there and in order.
+    ///
+    /// # Errors
+    /// The file is there, but cannot be read.
+    pub fn glance(&self, id: &str) -> Result<Option<Registry>> {
+        let bytes = durable::read(&self.registry_file())?;
+        Ok(bytes.and_then(|bytes| Registry::glance(&bytes, id)))
+    }
+
     /// Replaces the registry, and then its copy. The caller holds the [`lock::Lock`].
     ///
     /// # Errors
