@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use jiff::Timestamp;
-use memchr::memmem;
 
 use super::App;
 use crate::client::openssh::{self, Host, Paths};
@@ -42,35 +41,43 @@ pub fn write<'i>(
     converge(&client_files(app, registry)?)
 }
 
-/// Whether all files of one dev container are as they must be. Quick: called on every `up`.
+/// Whether the trust folder of one dev container is as it must be.
 ///
 /// # Errors
 /// A file cannot be read.
 pub fn is_current(
-    app: &App,
+    store: &Store,
     registry: &Registry,
     id: &str,
     devcontainer: &DevContainer,
     now: i64,
 ) -> Result<bool> {
-    let holds = |path: &Path, part: &str| -> Result<bool> {
-        let bytes = durable::read(path)?.unwrap_or_default();
-        Ok(memmem::find(&bytes, part.as_bytes()).is_some())
-    };
-    let host = host(&app.store, registry, devcontainer);
-    if !holds(
-        &app.store.config(),
-        &openssh::host_block(&host, &paths(app))?,
-    )? || !holds(&app.store.known_hosts(), &openssh::known_host(&host))?
-    {
-        return Ok(false);
-    }
-    for (path, wanted) in trust_files(&app.store, registry, id, devcontainer, now)? {
+    for (path, wanted) in trust_files(store, registry, id, devcontainer, now)? {
         if durable::read(&path)? != wanted.map(String::into_bytes) {
             return Ok(false);
         }
     }
     Ok(true)
+}
+
+/// Whether the ssh clients' files know one dev container as they must.
+///
+/// # Errors
+/// A file cannot be read.
+pub fn clients_are_current(
+    app: &App,
+    registry: &Registry,
+    devcontainer: &DevContainer,
+) -> Result<bool> {
+    let holds = |path: &Path, part: &str| -> Result<bool> {
+        let bytes = durable::read(path)?.unwrap_or_default();
+        Ok(std::str::from_utf8(&bytes).is_ok_and(|text| text.contains(part)))
+    };
+    let host = host(&app.store, registry, devcontainer);
+    Ok(holds(
+        &app.store.config(),
+        &openssh::host_block(&host, &paths(app))?,
+    )? && holds(&app.store.known_hosts(), &openssh::known_host(&host))?)
 }
 
 /// The text that every ssh client of this machine shall read.

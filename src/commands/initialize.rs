@@ -22,6 +22,7 @@ use crate::engine::{Engine, endpoint};
 use crate::store::Store;
 use crate::store::audit::Kind;
 use crate::store::registry::{DevContainer, Registry, Rotate};
+use crate::store::stamp::{self, Identities};
 use crate::{client, feature};
 
 /// Runs `initialize`.
@@ -43,9 +44,7 @@ pub fn run(app: &App, args: &cli::Initialize) -> Result<ExitCode> {
         endpoint: &endpoint,
     };
     app.store.prepare()?;
-    // Anything that is not in order, opening the ring mends or names.
-    let known = app.store.glance(&args.id).ok().flatten();
-    if known.is_some_and(|registry| is_ready(app, &registry, &wanted).unwrap_or(false)) {
+    if was_ready(app, &wanted) {
         return Ok(ExitCode::SUCCESS);
     }
     let mut ring = Ring::open(app, "initialize")?;
@@ -142,7 +141,31 @@ fn complete_feature(app: &App, target: &Target, config: &Config) -> Result<()> {
     Ok(())
 }
 
-/// Whether everything is as it must be already, and no rotation is due.
+/// Whether there is nothing to do. What is not in order, and why, opening the ring mends or tells.
+fn was_ready(app: &App, wanted: &Wanted<'_>) -> bool {
+    let store = &app.store;
+    let identities = Identities::now(store, app.environment.program.clone());
+    if let Some(entry) = stamp::read(store, wanted.id, &identities)
+        && is_ready(app, &entry, wanted).unwrap_or(false)
+    {
+        return true;
+    }
+    let Ok(registry) = store.registry() else {
+        return false;
+    };
+    let known = registry.devcontainers.get(wanted.id);
+    let ready = is_ready(app, &registry, wanted).unwrap_or(false)
+        && known.is_some_and(|known| {
+            derived::clients_are_current(app, &registry, known).unwrap_or(false)
+        });
+    // Without a stamp the next call is slower, and nothing else.
+    if ready && let Err(error) = stamp::write(store, wanted.id, identities, &registry) {
+        say(format!("{error:#}"));
+    }
+    ready
+}
+
+/// Whether everything of this dev container alone is as it must be, and no rotation is due.
 fn is_ready(app: &App, registry: &Registry, wanted: &Wanted<'_>) -> Result<bool> {
     let Some(known) = registry.devcontainers.get(wanted.id) else {
         return Ok(false);
@@ -167,7 +190,7 @@ fn is_ready(app: &App, registry: &Registry, wanted: &Wanted<'_>) -> Result<bool>
         && durable::read(&app.store.public(&known.key))?
             == Some(ring::public_file(key, &known.key))
         && there(host_key_file(&app.store, wanted.id))?
-        && derived::is_current(app, registry, wanted.id, known, now())?)
+        && derived::is_current(&app.store, registry, wanted.id, known, now())?)
 }
 
 /// Makes what is missing, under the lock. Each step is whole by itself and found again if the next

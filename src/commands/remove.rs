@@ -14,6 +14,7 @@ use crate::cli;
 use crate::devcontainer::{SCHEMA_FILE, options, unwire, unwire_with};
 use crate::feature;
 use crate::store::audit::Kind;
+use crate::store::stamp;
 use crate::store::undo::{self, Original};
 
 /// Runs `remove`.
@@ -159,6 +160,7 @@ fn purge(app: &App, target: &Target) -> Result<()> {
         }
         ring.commit()?;
         remove_folder(&app.store.trust(&id))?;
+        stamp::remove(&app.store, &id)?;
         if own {
             remove_folder(&app.store.key(&dropped.key))?;
         }

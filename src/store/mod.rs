@@ -7,6 +7,7 @@
 pub mod audit;
 pub mod lock;
 pub mod registry;
+pub mod stamp;
 pub mod undo;
 
 use std::fs;
@@ -124,15 +125,6 @@ impl Store {
             Ok(None) => Ok(read(self.registry_copy())?.unwrap_or_default()),
             Err(error) => read(self.registry_copy()).ok().flatten().ok_or(error),
         }
-    }
-
-    /// The part of the registry that is about one dev container, if it is there and in order.
-    ///
-    /// # Errors
-    /// The file is there, but cannot be read.
-    pub fn glance(&self, id: &str) -> Result<Option<Registry>> {
-        let bytes = durable::read(&self.registry_file())?;
-        Ok(bytes.and_then(|bytes| Registry::glance(&bytes, id)))
     }
 
     /// Replaces the registry, and then its copy. The caller holds the [`lock::Lock`].

@@ -6,10 +6,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use anyhow::{Result, bail};
-use memchr::memmem;
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 
 use super::audit::Head;
 
@@ -176,28 +173,27 @@ impl Registry {
         Ok(registry)
     }
 
-    /// The text of `registry.json`: JSON with one entry a line, so that [`Registry::glance`] finds one
-    /// among thousands.
+    /// The text of `registry.json`.
     pub fn render(&self) -> Vec<u8> {
-        let head = json!({ "version": self.version, "client_config_offered": self.client_config_offered, "audit_head": self.audit_head });
-        let mut text = head.to_string();
-        text.pop();
-        section(&mut text, "devcontainers", &self.devcontainers);
-        section(&mut text, "keys", &self.keys);
-        text.push_str("\n}\n");
-        text.into_bytes()
+        // Plain maps, strings and numbers: nothing in it can fail to serialise.
+        let mut text = serde_json::to_vec(self).unwrap_or_default();
+        text.push(b'\n');
+        text
     }
 
-    /// The part of the registry that is about one dev container: it and its key, read without reading
-    /// the rest. `None` where they are not there, or the text has another layout: then [`Registry::parse`].
-    pub fn glance(bytes: &[u8], id: &str) -> Option<Self> {
-        let (devcontainers, keys) = bytes.split_at(memmem::find(bytes, b"\n,\"keys\":{\n")?);
-        let devcontainer: DevContainer = entry(devcontainers, id)?;
-        let key: Key = entry(keys, &devcontainer.key)?;
-        let mut registry = Self::default();
-        registry.keys.insert(devcontainer.key.clone(), key);
-        registry.devcontainers.insert(id.to_owned(), devcontainer);
-        Some(registry)
+    /// The part that is about one dev container: it and its key.
+    pub fn only(&self, id: &str) -> Self {
+        let devcontainer = self.devcontainers.get_key_value(id);
+        let key = devcontainer.and_then(|(_, known)| self.keys.get_key_value(&known.key));
+        let owned = |(name, entry): (&String, &Key)| (name.clone(), entry.clone());
+        Self {
+            devcontainers: devcontainer
+                .map(|(id, known)| (id.clone(), known.clone()))
+                .into_iter()
+                .collect(),
+            keys: key.map(owned).into_iter().collect(),
+            ..Self::default()
+        }
     }
 
     /// The dev container with this alias.
@@ -222,73 +218,5 @@ impl Registry {
             .iter()
             .filter(|(_, devcontainer)| devcontainer.workspace_folder == folder)
             .collect()
-    }
-}
-
-fn section<T: Serialize>(text: &mut String, name: &str, entries: &BTreeMap<String, T>) {
-    text.push_str(&format!("\n,\"{name}\":{{\n"));
-    for (number, (name, entry)) in entries.iter().enumerate() {
-        // Plain structs of strings and numbers: nothing in them can fail to serialise.
-        let entry = serde_json::to_string(entry).unwrap_or_default();
-        let comma = if number == 0 { "" } else { ",\n" };
-        text.push_str(&format!("{comma}{}:{entry}", Value::from(name.as_str())));
-    }
-    text.push_str("\n}");
-}
-
-/// The entry whose line begins with this name.
-fn entry<T: DeserializeOwned>(section: &[u8], name: &str) -> Option<T> {
-    let start = format!("\n{}:", Value::from(name));
-    let from = memmem::find(section, start.as_bytes())? + start.len();
-    let line = section[from..].split(|byte| *byte == b'\n').next()?;
-    serde_json::from_slice(line.strip_suffix(b",").unwrap_or(line)).ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn registry() -> Registry {
-        let mut registry = Registry::default();
-        for name in ["a", "b\"\n,\"keys\":{"] {
-            let text = json!({
-                "alias": format!("lace-{name}"), "workspace_folder": "/w", "config_file": "/w/c", "user": null, "user_chosen": false,
-                "port": 2222, "key": name, "host_key": "", "endpoint": "", "registered": 1, "trusts_since": 1, "overlap": 1,
-            });
-            registry
-                .devcontainers
-                .insert(format!("id-{name}"), serde_json::from_value(text).unwrap());
-            let text = json!({ "algorithm": "", "public": name, "fingerprint": "", "origin": "generated", "created": 1, "rotated": null });
-            registry
-                .keys
-                .insert(name.to_owned(), serde_json::from_value(text).unwrap());
-        }
-        registry
-    }
-
-    #[test]
-    fn it_is_json_and_read_back_as_it_was() {
-        for registry in [Registry::default(), registry()] {
-            let text = registry.render();
-            serde_json::from_slice::<Value>(&text).unwrap();
-            assert_eq!(Registry::parse(&text).unwrap(), registry);
-        }
-    }
-
-    #[test]
-    fn a_glance_sees_one_dev_container_and_its_key() {
-        let all = registry();
-        for id in all.devcontainers.keys() {
-            let one = Registry::glance(&all.render(), id).unwrap();
-            assert_eq!(one.devcontainers[id], all.devcontainers[id]);
-            let key = &all.devcontainers[id].key;
-            assert_eq!((one.keys.len(), &one.keys[key]), (1, &all.keys[key]));
-        }
-        assert_eq!(Registry::glance(&all.render(), "id-c"), None);
-        assert_eq!(Registry::glance(b"{}", "id-a"), None);
-        assert_eq!(
-            Registry::glance(&serde_json::to_vec_pretty(&all).unwrap(), "id-a"),
-            None
-        );
     }
 }

@@ -102,9 +102,12 @@ impl User {
         said
     }
 
-    /// Every file of the store with its mode and content.
+    /// Every file of the store with its mode and content, but the stamps, which are only a memory.
     pub fn store_files(&self) -> Vec<(PathBuf, u32, Vec<u8>)> {
-        files(&self.store())
+        let stamps = self.store().join("stamps");
+        let mut found = files(&self.store());
+        found.retain(|(path, ..)| !path.starts_with(&stamps));
+        found
     }
 }
 
