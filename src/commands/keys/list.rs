@@ -1,6 +1,7 @@
 //! `keys list`, `keys show`, `keys public`.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -20,11 +21,10 @@ struct Row<'r> {
     /// `workspace`, `user` or `shared`.
     scope: &'static str,
     origin: Origin,
-    /// RFC 3339, UTC.
-    created: String,
-    rotated: Option<String>,
+    created: Time,
+    rotated: Option<Time>,
     /// When `initialize` will rotate it.
-    next_rotation: Option<String>,
+    next_rotation: Option<Time>,
     /// Its private half is in an agent, not in a file.
     agent: bool,
     devcontainers: Vec<Opened<'r>>,
@@ -39,13 +39,32 @@ struct Opened<'r> {
     id: &'r str,
     /// `running`, `exited`, …, `none`, `unknown`.
     state: String,
-    since: String,
+    since: Time,
 }
 
 #[derive(Debug, Serialize)]
 struct RetiredRow<'r> {
     public: &'r str,
-    until: String,
+    until: Time,
+}
+
+/// Seconds since the epoch; shown as RFC 3339, UTC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Time(i64);
+
+impl fmt::Display for Time {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match Timestamp::from_second(self.0) {
+            Ok(time) => time.fmt(f),
+            Err(_) => self.0.fmt(f),
+        }
+    }
+}
+
+impl Serialize for Time {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
 }
 
 /// Runs `keys list`.
@@ -79,14 +98,16 @@ pub fn show(app: &App, text: &str, json: bool) -> Result<ExitCode> {
         ["type".to_owned(), row.algorithm.to_owned()],
         ["fingerprint".to_owned(), row.fingerprint.to_owned()],
         ["scope".to_owned(), row.scope.to_owned()],
-        ["created".to_owned(), row.created.clone()],
+        ["created".to_owned(), row.created.to_string()],
         [
             "rotated".to_owned(),
-            row.rotated.clone().unwrap_or_else(|| "never".into()),
+            row.rotated
+                .map_or_else(|| "never".into(), |time| time.to_string()),
         ],
         [
             "next rotation".to_owned(),
-            row.next_rotation.clone().unwrap_or_else(|| "-".into()),
+            row.next_rotation
+                .map_or_else(|| "-".into(), |time| time.to_string()),
         ],
         [
             "private key".to_owned(),
@@ -154,7 +175,7 @@ fn rows<'r>(registry: &'r Registry, states: &BTreeMap<&str, String>) -> Vec<Row<
             alias: &known.alias,
             id,
             state,
-            since: time(known.trusts_since),
+            since: Time(known.trusts_since),
         };
         opened.entry(&known.key).or_default().push(row);
     }
@@ -166,8 +187,8 @@ fn rows<'r>(registry: &'r Registry, states: &BTreeMap<&str, String>) -> Vec<Row<
             fingerprint: &key.fingerprint,
             scope: scope(name, &devcontainers),
             origin: key.origin,
-            created: time(key.created),
-            rotated: key.rotated.map(time),
+            created: Time(key.created),
+            rotated: key.rotated.map(Time),
             next_rotation: next_rotation(registry, key, &devcontainers),
             agent: key.agent_only,
             devcontainers,
@@ -176,7 +197,7 @@ fn rows<'r>(registry: &'r Registry, states: &BTreeMap<&str, String>) -> Vec<Row<
                 .iter()
                 .map(|old| RetiredRow {
                     public: &old.public,
-                    until: time(old.until),
+                    until: Time(old.until),
                 })
                 .collect(),
         }
@@ -197,7 +218,7 @@ fn scope(name: &str, opened: &[Opened<'_>]) -> &'static str {
 }
 
 /// The earliest time at which the policy of one of its dev containers is due.
-fn next_rotation(registry: &Registry, key: &Key, opened: &[Opened<'_>]) -> Option<String> {
+fn next_rotation(registry: &Registry, key: &Key, opened: &[Opened<'_>]) -> Option<Time> {
     let due =
         opened.iter().filter_map(
             |opened| match registry.devcontainers.get(opened.id)?.rotate {
@@ -205,13 +226,7 @@ fn next_rotation(registry: &Registry, key: &Key, opened: &[Opened<'_>]) -> Optio
                 Rotate::Never | Rotate::OnCreate => None,
             },
         );
-    due.min().map(time)
-}
-
-fn time(seconds: i64) -> String {
-    Timestamp::from_second(seconds)
-        .map(|time| time.to_string())
-        .unwrap_or_default()
+    due.min().map(Time)
 }
 
 fn render(registry: &Registry, rows: &[Row<'_>]) -> String {
@@ -237,7 +252,8 @@ fn render(registry: &Registry, rows: &[Row<'_>]) -> String {
             row.fingerprint.to_owned(),
             row.scope.to_owned(),
             table::age(now - registry.keys.get(row.name).map_or(now, Key::since)),
-            row.next_rotation.clone().unwrap_or_else(|| "-".into()),
+            row.next_rotation
+                .map_or_else(|| "-".into(), |time| time.to_string()),
             opened.collect::<Vec<_>>().join(", "),
         ]
     });
