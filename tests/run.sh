@@ -41,7 +41,7 @@ note() {
 }
 
 prepare() {
-    need_commands git shellcheck ssh ssh-agent ssh-keygen sshd openssl && need_cargo
+    need_commands git node npm shellcheck ssh ssh-agent ssh-keygen sshd openssl && need_cargo
 }
 
 prepare_engine() {
@@ -100,6 +100,7 @@ step "format" cargo fmt --check
 step "shellcheck" check_scripts
 step "clippy" cargo clippy --locked --all-targets -- -D warnings
 step "unit and command line" cargo test --locked --no-fail-fast
+step "other readers of devcontainer.json" tests/differential.sh
 step "release binary" need_binary
 tests_with_engine
 
