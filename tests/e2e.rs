@@ -37,6 +37,22 @@ fn from_an_untouched_project_to_ssh_and_back() {
     );
     assert_eq!(said.err, "", "nothing is asked and nothing is warned of");
 
+    // A person begins in the workspace folder, with the same environment.
+    let mut person = shop.ssh_command(&["-tt", "lace-web-shop"]);
+    let mut person = person
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let typed = b"echo \"in:$PWD:$SHOP_ENV:$PATH:\"; exit\n";
+    person.stdin.take().unwrap().write_all(typed).unwrap();
+    let seen = person.wait_with_output().unwrap().stdout;
+    let seen = String::from_utf8_lossy(&seen);
+    assert!(
+        seen.contains("in:/workspaces/web shop:development:/") && seen.contains(":/opt/shop/bin:"),
+        "{seen}"
+    );
+
     let before = shop.lace(&["port"]).expect(0).out;
     shop.docker(&["restart"]).expect(0);
     let said = shop.ssh(&["lace-web-shop", "echo again"]).expect(0);

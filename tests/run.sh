@@ -82,6 +82,11 @@ end_to_end() {
         cargo test --locked --no-fail-fast "${tests[@]}" -- --ignored --test-threads 1
 }
 
+# Killed, and refused by the disk, at every system call.
+faults() {
+    LACE_SSH_TEST_BINARY=$BINARY cargo test --locked --test crash -- --ignored
+}
+
 tests_with_engine() {
     local ready=$failures
     step "engine, devcontainer CLI, images" prepare_engine
@@ -102,6 +107,7 @@ step "clippy" cargo clippy --locked --all-targets -- -D warnings
 step "unit and command line" cargo test --locked --no-fail-fast
 step "other readers of devcontainer.json" tests/differential.sh
 step "release binary" need_binary
+step "faults" faults
 tests_with_engine
 
 printf '\n== summary, %s s\n' "$SECONDS"

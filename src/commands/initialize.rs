@@ -180,16 +180,16 @@ fn is_ready(app: &App, registry: &Registry, wanted: &Wanted<'_>) -> Result<bool>
         Some(known),
         known.registered,
     );
-    let there = |path: PathBuf| durable::read(&path).map(|bytes| bytes.is_some());
+    let there = |path: PathBuf| path.symlink_metadata().is_ok_and(|file| file.is_file());
     Ok(entry == *known
         && key.next.is_none()
         && !policy::may_be_due(known, key, now())
         && (key.is_token() || known.agent == key.agent_only)
         && (key.is_token() || !known.agent || ring::agent_holds(app, key))
-        && there(app.store.identity(&known.key))?
+        && there(app.store.identity(&known.key))
         && durable::read(&app.store.public(&known.key))?
             == Some(ring::public_file(key, &known.key))
-        && there(host_key_file(&app.store, wanted.id))?
+        && there(host_key_file(&app.store, wanted.id))
         && derived::is_current(&app.store, registry, wanted.id, known, now())?)
 }
 
