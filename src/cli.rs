@@ -239,6 +239,8 @@ pub enum KeysAction {
     Export(Export),
     /// Take a private key in that was made elsewhere.
     Import(Import),
+    /// Encrypt a private key where it lies, or take the encryption away.
+    Passphrase(Passphrase),
     /// Delete a key; it can be brought back for 7 days, or until the next rotation.
     Delete {
         /// The key, or the alias of a dev container.
@@ -280,6 +282,16 @@ pub struct Export {
     /// Ask for a passphrase and encrypt the file with it.
     #[arg(long)]
     pub encrypt: bool,
+}
+
+/// `keys passphrase`
+#[derive(Debug, Args)]
+pub struct Passphrase {
+    /// The key, or the alias of a dev container.
+    pub name: String,
+    /// Take the encryption away.
+    #[arg(long)]
+    pub remove: bool,
 }
 
 /// `keys import`

@@ -563,3 +563,43 @@ fn script(user: &User, name: &str, body: &str) -> std::path::PathBuf {
     fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
     path.to_path_buf()
 }
+
+#[test]
+fn a_key_with_a_passphrase_keeps_one_through_a_rotation() {
+    let (user, id) = initialised(CONFIG);
+    let identity = user.store().join("keys").join(KEY).join("identity");
+    let path = identity.to_str().unwrap();
+    let askpass = script(&user, "askpass", "echo 'correct horse'");
+    let asked = |args: &[&str]| Said::of(user.lace(args).env("SSH_ASKPASS", &askpass)).expect(0);
+    let public = keygen(&["-y", "-f", path]);
+    asked(&["keys", "passphrase", KEY]);
+    assert_eq!(keygen(&["-y", "-P", "correct horse", "-f", path]), public);
+    assert!(
+        user.ok(&["client-config"])
+            .out
+            .contains("AddKeysToAgent yes")
+    );
+    assert!(
+        !user
+            .ok(&["client-config"])
+            .out
+            .contains("IdentityAgent none")
+    );
+    assert_eq!(initialize(&user, &id).err, "");
+    asked(&["keys", "rotate"]);
+    let rotated = keygen(&["-y", "-P", "correct horse", "-f", path]);
+    assert_ne!(rotated, public);
+    assert!(
+        !Command::new("ssh-keygen")
+            .args(["-y", "-P", "", "-f", path])
+            .output()
+            .unwrap()
+            .status
+            .success()
+    );
+    let said = user.fails(1, &["keys", "rotate"]).err;
+    assert!(said.contains("a passphrase is needed"), "{said}");
+    asked(&["keys", "passphrase", KEY, "--remove"]);
+    assert_eq!(keygen(&["-y", "-f", path]), rotated);
+    assert_eq!(initialize(&user, &id).err, "");
+}

@@ -21,8 +21,12 @@ pub struct Host<'a> {
     pub identity: PathBuf,
     /// The public host key: `ssh-ed25519 AAAA…`.
     pub host_key: &'a str,
-    /// The private key is held by the agent; the file has only the public half.
+    /// An agent may have the private key.
     pub agent: bool,
+    /// The key lives in the agent alone, and is made anew when the agent has lost it.
+    pub renewed: bool,
+    /// The private key file has a passphrase: asked for once, if there is an agent to keep it.
+    pub encrypted: bool,
 }
 
 /// What the host blocks call and name.
@@ -84,6 +88,11 @@ pub fn host_block(host: &Host<'_>, paths: &Paths) -> Result<String> {
     } else {
         "    IdentityAgent none\n"
     };
+    let keep = if host.encrypted {
+        "    AddKeysToAgent yes\n"
+    } else {
+        ""
+    };
     let mut text = format!(
         "Host {alias}
 {user}    HostName {alias}
@@ -92,7 +101,7 @@ pub fn host_block(host: &Host<'_>, paths: &Paths) -> Result<String> {
     ProxyUseFdpass yes
     IdentityFile {identity}
     IdentitiesOnly yes
-{agent}    PreferredAuthentications publickey
+{agent}{keep}    PreferredAuthentications publickey
     UserKnownHostsFile {known_hosts}
     GlobalKnownHostsFile none
     StrictHostKeyChecking yes
@@ -113,7 +122,7 @@ pub fn host_block(host: &Host<'_>, paths: &Paths) -> Result<String> {
         // `refresh` rewrites the very file that is included: by then its block has the user.
         let config = quote::ssh_config(&paths.config)?;
         text.push_str(&format!("{refresh}    Include {config}\n"));
-    } else if host.agent {
+    } else if host.renewed {
         // Only for what `refresh` does: a key that the agent has lost is made anew.
         text.push_str(&format!("{refresh}    IdentitiesOnly yes\n"));
     }
@@ -147,6 +156,8 @@ mod tests {
             identity: "/home/my me/100%/identity".into(),
             host_key: "ssh-ed25519 AAAA",
             agent: false,
+            renewed: false,
+            encrypted: false,
         }
     }
 

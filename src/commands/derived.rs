@@ -15,7 +15,7 @@ use crate::durable::{self, PRIVATE};
 use crate::keys::PublicKey;
 use crate::keys::authorized_keys::Entry;
 use crate::store::Store;
-use crate::store::registry::{DevContainer, Key, Registry};
+use crate::store::registry::{DevContainer, Registry};
 
 /// A file and what it must hold; `None`: it must not be there.
 type Wanted = (PathBuf, Option<String>);
@@ -151,16 +151,16 @@ fn hosts<'r>(store: &Store, registry: &'r Registry) -> Vec<Host<'r>> {
 }
 
 fn host<'r>(store: &Store, registry: &Registry, devcontainer: &'r DevContainer) -> Host<'r> {
-    let token = registry
-        .keys
-        .get(&devcontainer.key)
-        .is_some_and(Key::is_token);
+    let key = registry.keys.get(&devcontainer.key);
+    let asks_agent = key.is_some_and(|key| key.is_token() || key.encrypted);
     Host {
         alias: &devcontainer.alias,
         user: devcontainer.user.as_deref(),
         identity: store.identity(&devcontainer.key),
         host_key: &devcontainer.host_key,
-        agent: devcontainer.agent || token,
+        agent: devcontainer.agent || asks_agent,
+        renewed: devcontainer.agent,
+        encrypted: key.is_some_and(|key| key.encrypted),
     }
 }
 

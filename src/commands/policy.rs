@@ -14,6 +14,8 @@ use crate::store::registry::{DevContainer, Key, Rotate};
 pub fn may_be_due(devcontainer: &DevContainer, key: &Key, now: i64) -> bool {
     match devcontainer.rotate {
         Rotate::Never => false,
+        // Nobody is there to give the new key its passphrase.
+        _ if key.encrypted => false,
         Rotate::OnCreate => key.since() < now,
         Rotate::Every(seconds) => now - key.since() >= seconds,
     }

@@ -264,6 +264,7 @@ impl<'a> Ring<'a> {
         let before = std::mem::replace(&mut key.fingerprint, public.fingerprint());
         key.algorithm = public.algorithm().to_owned();
         key.rotated = Some(self.now);
+        key.encrypted = next.encrypted;
         let in_agent = key.agent_only.then(|| old.clone());
         if next.overlap > 0 {
             key.retired.push(Retired {
@@ -419,6 +420,7 @@ fn record(public: &PublicKey, origin: Origin, now: i64) -> Key {
         retired: Vec::new(),
         next: None,
         agent_only: false,
+        encrypted: false,
     }
 }
 

@@ -113,6 +113,9 @@ pub struct Key {
     /// Only an agent can use it: there is no private key in the file, but the public half.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub agent_only: bool,
+    /// The private key in the file has a passphrase.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub encrypted: bool,
 }
 
 impl Key {
@@ -134,6 +137,9 @@ pub struct Next {
     pub public: String,
     /// Seconds for which the old one shall still open the door.
     pub overlap: i64,
+    /// It gets a passphrase before it is put in place.
+    #[serde(default)]
+    pub encrypted: bool,
 }
 
 /// Where a key comes from.

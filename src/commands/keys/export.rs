@@ -12,13 +12,11 @@ use zeroize::Zeroizing;
 use crate::advice::{Advise, failure};
 use crate::cli;
 use crate::commands::ring::Ring;
-use crate::commands::{App, passphrase, say};
+use crate::commands::{App, say};
 use crate::durable::{self, PRIVATE};
-use crate::keys::{KeyPair, random};
+use crate::keys::KeyPair;
+use crate::keys::identity::DEFAULT_ROUNDS;
 use crate::store::audit::Kind;
-
-/// The rounds of the key derivation, bcrypt: what OpenSSH itself uses.
-const ROUNDS: u32 = 24;
 
 /// Runs `keys export`.
 pub fn run(app: &App, args: &cli::Export) -> Result<ExitCode> {
@@ -36,11 +34,11 @@ pub fn run(app: &App, args: &cli::Export) -> Result<ExitCode> {
     );
     let text = std::str::from_utf8(&bytes)
         .with_context(|| format!("{} is not a private key", identity.display()))?;
-    let content = if args.encrypt {
+    let protected = key.encrypted;
+    let content = if args.encrypt && !protected {
         let pair = KeyPair::parse(text, None)
             .with_context(|| format!("cannot read {}", identity.display()))?;
-        let salt = random::system_bytes::<16>().context("cannot make a salt")?;
-        pair.encrypted_openssh(&passphrase::new(app)?, ROUNDS, &salt)?
+        super::passphrase::encrypted(app, &pair)?
     } else {
         Zeroizing::new(text.to_owned())
     };
@@ -62,8 +60,10 @@ pub fn run(app: &App, args: &cli::Export) -> Result<ExitCode> {
         .map(|id| ring.registry.devcontainers[id].alias.clone())
         .collect();
     ring.commit()?;
-    let encrypted = if args.encrypt {
-        format!(", encrypted with your passphrase ({ROUNDS} rounds of bcrypt)")
+    let encrypted = if protected {
+        ", encrypted with the passphrase that it has".to_owned()
+    } else if args.encrypt {
+        format!(", encrypted with your passphrase ({DEFAULT_ROUNDS} rounds of bcrypt)")
     } else {
         String::new()
     };

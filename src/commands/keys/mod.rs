@@ -5,6 +5,7 @@ mod export;
 mod import;
 mod list;
 mod migrate;
+mod passphrase;
 pub mod rotate;
 
 use std::process::ExitCode;
@@ -26,6 +27,7 @@ pub fn run(app: &App, action: &KeysAction) -> Result<ExitCode> {
         KeysAction::Rotate(args) => rotate::run(app, args),
         KeysAction::Export(args) => export::run(app, args),
         KeysAction::Import(args) => import::run(app, args),
+        KeysAction::Passphrase(args) => passphrase::run(app, args),
         KeysAction::Delete { name, yes } => delete::run(app, name, *yes),
         KeysAction::Restore { name } => delete::restore(app, name),
         KeysAction::Migrate(args) => migrate::run(app, args),

@@ -7,12 +7,14 @@
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
+use zeroize::Zeroizing;
 
 use crate::advice::failure;
 use crate::cli;
 use crate::commands::proof::{self, Proof};
 use crate::commands::ring::{self, Ring};
 use crate::commands::{App, say};
+use crate::durable::{self, PRIVATE};
 use crate::store::audit::Kind;
 use crate::store::registry::Next;
 
@@ -65,7 +67,7 @@ pub fn one(ring: &mut Ring<'_>, name: &str, overlap: Option<i64>) -> Result<Vec<
         .filter_map(|id| Some(ring.registry.devcontainers.get(id)?.overlap))
         .max();
     let overlap = overlap.unwrap_or(wanted.unwrap_or(OVERLAP));
-    prepare(ring, name, overlap)?;
+    let protected = prepare(ring, name, overlap)?;
 
     let mut lines = Vec::new();
     for id in &opened {
@@ -101,6 +103,10 @@ pub fn one(ring: &mut Ring<'_>, name: &str, overlap: Option<i64>) -> Result<Vec<
             })?;
         }
     }
+    if let Some(text) = protected {
+        // Only now, for the proof could not have asked for a passphrase.
+        durable::write(&ring.app.store.next(name), text.as_bytes(), PRIVATE)?;
+    }
     ring.switch(name)?;
     ring.empty_trash(i64::MAX)?;
     let fate = if overlap > 0 {
@@ -121,12 +127,23 @@ pub fn one(ring: &mut Ring<'_>, name: &str, overlap: Option<i64>) -> Result<Vec<
     Ok(lines)
 }
 
-/// Makes the new key and lets every dev container trust both.
-fn prepare(ring: &mut Ring<'_>, name: &str, overlap: i64) -> Result<()> {
+/// Makes the new key and lets every dev container trust both. Where the old one has a passphrase,
+/// the new one gets one, too: the result is its file for later.
+fn prepare(ring: &mut Ring<'_>, name: &str, overlap: i64) -> Result<Option<Zeroizing<String>>> {
     let pair = ring::generate(name)?;
     let Some(key) = ring.registry.keys.get(name) else {
         bail!("there is no key {name:?}")
     };
+    if key.is_token() {
+        return Err(failure(
+            format!("{name} is in a security key, which makes its own keys"),
+            "make one there, and take it in: lace-ssh keys import NAME --key-file FILE",
+        ));
+    }
+    let encrypted = key.encrypted;
+    let protected = encrypted
+        .then(|| super::passphrase::encrypted(ring.app, &pair))
+        .transpose()?;
     if key.agent_only {
         ring.hand_to_agent(name, &pair)?;
         ring::write_public_key(&ring.app.store.next(name), &pair.public())?;
@@ -134,11 +151,14 @@ fn prepare(ring: &mut Ring<'_>, name: &str, overlap: i64) -> Result<()> {
         ring::write_private(&ring.app.store.next(name), &pair)?;
     }
     if let Some(key) = ring.registry.keys.get_mut(name) {
+        let public = pair.public().render_bare();
         key.next = Some(Next {
-            public: pair.public().render_bare(),
+            public,
             overlap,
+            encrypted,
         });
     }
     ring.touch(name);
-    ring.commit()
+    ring.commit()?;
+    Ok(protected)
 }
