@@ -281,7 +281,7 @@ fn a_container_without_a_published_port_is_explained() {
     let registry = container.user.store().join("registry.json");
     let other = fs::read_to_string(&registry)
         .unwrap()
-        .replace("\"port\": 2222", "\"port\": 2299");
+        .replace("\"port\":2222", "\"port\":2299");
     fs::write(&registry, other).unwrap();
     let said = container.lace(&["port"]).expect(1).err;
     assert!(

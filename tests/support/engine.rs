@@ -1,5 +1,7 @@
 //! A real dev container: `devcontainer up`, the engine, `ssh`. Only for tests that `tests/run.sh` runs.
 
+#![allow(dead_code, reason = "each test binary uses its own part")]
+
 use std::path::PathBuf;
 use std::process::Command;
 
