@@ -12,8 +12,7 @@ use jiff::Timestamp;
 use super::App;
 use crate::client::openssh::{self, Host, Paths};
 use crate::durable::{self, PRIVATE};
-use crate::keys::PublicKey;
-use crate::keys::authorized_keys::Entry;
+use crate::keys::{PublicKey, authorized_keys};
 use crate::store::Store;
 use crate::store::registry::{DevContainer, Registry};
 
@@ -137,7 +136,7 @@ fn authorized(registry: &Registry, devcontainer: &DevContainer, now: i64) -> Res
     let lines = current.chain(retired).map(|(public, until)| {
         let public = PublicKey::parse(public)?.with_comment(&devcontainer.key)?;
         let until = until.map(Timestamp::from_second).transpose()?;
-        Ok(Entry::new(public).with_expiry(until).render() + "\n")
+        Ok(authorized_keys::line(&public, until) + "\n")
     });
     lines.collect()
 }

@@ -6,7 +6,6 @@ pub mod error;
 pub mod identity;
 pub mod import;
 pub mod name;
-pub mod options;
 mod pem;
 pub mod random;
 mod wire;
