@@ -72,6 +72,19 @@ impl Change {
         })
     }
 
+    /// As [`Change::of`] for a file of ours, where no symlink is followed; the preview names it without
+    /// showing its lines, unless somebody has changed them.
+    ///
+    /// # Errors
+    /// As [`Change::of`]; also where a symlink is in the place of the file.
+    pub fn of_ours(path: &Path) -> Result<Self> {
+        durable::read(path)?;
+        Ok(Self {
+            ours: true,
+            ..Self::of(path)?
+        })
+    }
+
     /// What the file shall hold; `None` removes it.
     pub fn becomes(mut self, after: Option<Vec<u8>>) -> Self {
         self.after = after;
@@ -92,19 +105,17 @@ impl Change {
         self
     }
 
-    /// Marks a file that is wholly ours: the preview names it without showing its lines.
-    pub fn of_ours(mut self) -> Self {
-        self.ours = true;
-        self
-    }
-
     fn differs(&self) -> bool {
         self.before != self.after
     }
 
     /// Refuses where the file is not what was read, or is marked read-only.
     fn check(&self) -> Result<PathBuf> {
-        let real = durable::resolve(&self.path)?;
+        let real = if self.ours {
+            self.path.clone()
+        } else {
+            durable::resolve(&self.path)?
+        };
         if durable::read(&real)? != self.before {
             return Err(anyhow::anyhow!(
                 "{} changed after it was read; left as it is",
@@ -172,12 +183,12 @@ impl Plan {
     pub fn preview(&self) -> String {
         let mut text = String::new();
         for change in &self.changes {
-            if change.ours {
-                let verb = match (&change.before, &change.after) {
-                    (None, _) => "new",
-                    (_, None) => "gone",
-                    _ => "changed",
-                };
+            let verb = match (&change.before, &change.after) {
+                (None, _) => Some("new"),
+                (_, None) => Some("gone"),
+                _ => None,
+            };
+            if let Some(verb) = verb.filter(|_| change.ours) {
                 let size = change.after.as_deref().map_or(0, <[u8]>::len);
                 let _ = writeln!(
                     text,

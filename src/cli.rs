@@ -117,8 +117,8 @@ pub struct Setup {
     /// Leave ~/.ssh/config alone.
     #[arg(long)]
     pub no_client_config: bool,
-    /// Print the plan as JSON.
-    #[arg(long)]
+    /// Print the plan as JSON, and write nothing.
+    #[arg(long, conflicts_with = "yes")]
     pub json: bool,
 }
 

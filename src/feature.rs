@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
+use crate::advice::failure;
 use crate::durable;
 
 /// The text files of the Feature, as they are in `feature/src/lace-ssh`.
@@ -44,9 +45,30 @@ pub const FILES: [(&str, &str); 9] = [
 /// The name of the binary in the Feature's folder.
 pub const BINARY: &str = "lace-ssh";
 
-/// Where a project keeps its copy of the Feature.
-pub fn folder(workspace_folder: &Path) -> PathBuf {
-    workspace_folder.join(".devcontainer").join("lace-ssh")
+/// Where a project keeps its copy of the Feature. What is there may come from a stranger: a symlink
+/// on the way could lead anywhere.
+///
+/// # Errors
+/// One of the folders is a symlink.
+pub fn checked_folder(workspace_folder: &Path) -> Result<PathBuf> {
+    let above = workspace_folder.join(".devcontainer");
+    let folder = above.join("lace-ssh");
+    for path in [&above, &folder] {
+        if path
+            .symlink_metadata()
+            .is_ok_and(|found| found.is_symlink())
+        {
+            let message = format!(
+                "{} is a symlink; refusing to write through it",
+                path.display()
+            );
+            return Err(failure(
+                message,
+                "use a published Feature: lace-ssh setup --feature REFERENCE",
+            ));
+        }
+    }
+    Ok(folder)
 }
 
 /// Puts the binary into the copy of the Feature, if it is not there or another one; says whether it

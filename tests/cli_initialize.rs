@@ -143,7 +143,7 @@ fn the_binary_is_put_back_beside_the_feature() {
     );
     assert_eq!(
         user.read(".devcontainer/lace-ssh/.gitignore"),
-        "/lace-ssh\n"
+        "/lace-ssh\n/.lace-ssh-tmp-*\n"
     );
 }
 

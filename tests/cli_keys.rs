@@ -89,7 +89,7 @@ fn list_show_and_public_tell_the_same_key() {
 }
 
 #[test]
-fn a_rotation_trusts_both_keys_and_now_only_the_new_one() {
+fn a_rotation_trusts_both_keys_and_revokes_nothing_unproven() {
     let (user, id) = initialised(CONFIG);
     let before = trusted(&user, &id);
     let said = user.ok(&["keys", "rotate"]).err;
@@ -115,13 +115,13 @@ fn a_rotation_trusts_both_keys_and_now_only_the_new_one() {
                 .map_or(own.trim(), |(key, _)| key)
         )
     );
-    user.ok(&["keys", "rotate", "--now"]);
-    assert_eq!(
-        trusted(&user, &id).lines().count(),
-        2,
-        "the oldest one keeps its time, the last one is gone"
+    // Nothing is revoked at once where nobody can say who is locked out by that.
+    let said = user.fails(1, &["keys", "rotate", "--now"]).err;
+    assert!(
+        said.contains("was not rotated") && said.contains("no engine at unix:///nowhere"),
+        "{said}"
     );
-    assert!(!trusted(&user, &id).contains(lines[0]));
+    assert_eq!(trusted(&user, &id), after);
     assert!(!user.store().join("keys").join(KEY).join("next").exists());
 }
 
@@ -297,7 +297,7 @@ fn a_deleted_key_opens_nothing_and_can_be_brought_back() {
     assert_eq!(initialize(&user, &id).err, "");
     let said = user.fails(1, &["keys", "restore", KEY]).err;
     assert!(
-        said.contains("there is a key \"lace-my-project\" again"),
+        said.contains("there is no key \"lace-my-project\" in the trash"),
         "{said}"
     );
 }
@@ -331,33 +331,14 @@ fn a_named_key_opens_all_that_name_it_and_no_key_of_another_can_be_named() {
 
     let stranger = user.project().join("stranger");
     fs::create_dir_all(stranger.join(".devcontainer")).unwrap();
-    let config = stranger.join(".devcontainer/devcontainer.json");
-    fs::write(&config, shared("lace-other")).unwrap();
+    fs::write(
+        stranger.join(".devcontainer/devcontainer.json"),
+        shared("lace-other"),
+    )
+    .unwrap();
     let folder = stranger.to_str().unwrap();
-    user.ok(&[
-        "setup",
-        "--yes",
-        "--no-client-config",
-        "--workspace-folder",
-        folder,
-    ]);
-    let id = devcontainer_id(&stranger, &config);
-    let said = user
-        .fails(
-            1,
-            &[
-                "initialize",
-                "--id",
-                &id,
-                "--workspace-folder",
-                stranger.to_str().unwrap(),
-            ],
-        )
-        .err;
-    assert!(
-        said.contains("is the own key of another dev container"),
-        "{said}"
-    );
+    let said = user.fails(1, &["setup", "--workspace-folder", folder]).err;
+    assert!(said.contains("\"lace-other\" cannot be a key"), "{said}");
 }
 
 #[test]
@@ -602,4 +583,88 @@ fn a_key_with_a_passphrase_keeps_one_through_a_rotation() {
     asked(&["keys", "passphrase", KEY, "--remove"]);
     assert_eq!(keygen(&["-y", "-f", path]), rotated);
     assert_eq!(initialize(&user, &id).err, "");
+}
+
+#[test]
+fn a_key_in_a_file_goes_to_the_trash_when_the_agent_gets_a_new_one() {
+    let (user, id) = initialised(CONFIG);
+    let before = user.ok(&["keys", "public", KEY]).out;
+    let socket = user.home().join("agent");
+    let mut agent = Command::new("ssh-agent");
+    agent
+        .arg("-D")
+        .arg("-a")
+        .arg(&socket)
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null());
+    let _agent = Agent(agent.spawn().unwrap());
+    while !socket.exists() {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    let text = user.read(".devcontainer/devcontainer.json");
+    let text = text.replacen(
+        '{',
+        "{ \"customizations\": { \"lace\": { \"ssh\": { \"agent\": true } } },",
+        1,
+    );
+    user.write(".devcontainer/devcontainer.json", &text);
+    let mut command = user.lace(&["initialize", "--id", &id]);
+    Said::of(
+        command
+            .env("SSH_AUTH_SOCK", &socket)
+            .env("DOCKER_HOST", "unix:///nowhere/docker.sock"),
+    )
+    .expect(0);
+    assert_ne!(user.ok(&["keys", "public", KEY]).out, before);
+    let kept = files(&user.store().join("trash"));
+    assert!(
+        kept.iter()
+            .any(|(path, mode, _)| path.ends_with("identity") && *mode == 0o600),
+        "the old one can be brought back"
+    );
+}
+
+#[test]
+fn names_that_differ_by_an_underscore_are_two_keys() {
+    let user = User::without_config("x");
+    for name in ["a_b", "a-b"] {
+        let config = user.write(&format!("{name}/.devcontainer/devcontainer.json"), CONFIG);
+        let folder = user.project().join(name);
+        let text = folder.to_str().unwrap();
+        user.ok(&[
+            "setup",
+            "--yes",
+            "--no-client-config",
+            "--workspace-folder",
+            text,
+        ]);
+        let mut command = user.lace(&[
+            "initialize",
+            "--id",
+            &devcontainer_id(&folder, &config),
+            "--workspace-folder",
+            text,
+        ]);
+        Said::of(command.env("DOCKER_HOST", "unix:///nowhere/docker.sock")).expect(0);
+    }
+    let other = user.ok(&["keys", "public", "lace-a-b"]).out;
+    user.ok(&["keys", "rotate", "lace-a_b"]);
+    assert_eq!(user.ok(&["keys", "public", "lace-a-b"]).out, other);
+    user.ok(&["keys", "delete", "--yes", "lace-a_b"]);
+    user.ok(&["keys", "restore", "lace-a_b"]);
+}
+
+#[test]
+fn a_trash_that_leads_elsewhere_is_not_emptied() {
+    let (user, _) = initialised(CONFIG);
+    let photos = user.home().join("photos");
+    fs::create_dir_all(photos.join("1.holiday")).unwrap();
+    fs::set_permissions(&photos, fs::Permissions::from_mode(0o700)).unwrap();
+    std::os::unix::fs::symlink(&photos, user.store().join("trash")).unwrap();
+    let said = user.fails(1, &["keys", "rotate"]).err;
+    assert!(
+        said.contains("trash is a symlink; refusing to follow it"),
+        "{said}"
+    );
+    assert!(photos.join("1.holiday").exists());
 }

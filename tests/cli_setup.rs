@@ -329,3 +329,26 @@ fn the_readme_lists_the_options_that_the_schema_has() {
         }
     }
 }
+
+#[test]
+fn symlinks_of_a_stranger_in_the_place_of_the_feature_are_not_followed() {
+    for link in ["lace-ssh/NOTES.md", "lace-ssh/lace-ssh", "lace-ssh"] {
+        let user = User::with(CONFIG);
+        let precious = user.home().join("precious");
+        let link = user.project().join(".devcontainer").join(link);
+        if link.ends_with(".devcontainer/lace-ssh") {
+            fs::create_dir(&precious).unwrap();
+        } else {
+            fs::write(&precious, "precious").unwrap();
+            fs::create_dir(link.parent().unwrap()).unwrap();
+        }
+        symlink(&precious, &link).unwrap();
+        let before = files(&user.home());
+        let _ = Said::of(&mut user.lace(&["setup", "--yes", "--no-client-config"]));
+        let _ = Said::of(&mut user.lace(&["initialize", "--id", support::ID]));
+        let _ = Said::of(&mut user.lace(&["remove", "--yes"]));
+        let mut after = files(&user.home());
+        after.retain(|(path, ..)| !path.starts_with(user.home().join(".config")));
+        assert!(after == before, "{}", link.display());
+    }
+}

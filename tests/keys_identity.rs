@@ -23,7 +23,7 @@ fn ssh_keygen_reads_a_generated_key() {
     assert_eq!(pair().algorithm(), "ssh-ed25519");
 
     let public = folder.path().join("key.pub");
-    std::fs::write(&public, pair().public_openssh() + "\n").unwrap();
+    std::fs::write(&public, pair().public().render() + "\n").unwrap();
     assert_eq!(fingerprint(&public), pair().fingerprint());
     assert!(!pair().private_openssh().contains('\r'));
 }
@@ -86,7 +86,7 @@ fn a_comment_that_breaks_a_line_is_refused_where_given_and_cleaned_where_found()
 
 #[test]
 fn a_public_key_is_told_from_all_that_is_not_one() {
-    let line = pair().public_openssh();
+    let line = pair().public().render();
     let same = PublicKey::parse(&line).unwrap();
     assert_eq!(same.render(), line);
     assert_eq!(same.comment(), COMMENT);

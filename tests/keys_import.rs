@@ -274,7 +274,7 @@ fn keys_in_tokens_are_taken_as_a_reference_or_a_public_half() {
     let path = folder.path().join("key_sk");
     write_private(&path, &pair.private_openssh());
     assert_eq!(public_of(&path, ""), pair.public().render_bare());
-    let line = pair.public_openssh();
+    let line = pair.public().render();
     let Ok(Imported::Token(public)) = read(line.as_bytes(), None) else {
         panic!("not a public half");
     };

@@ -120,7 +120,7 @@ pub fn host_block(host: &Host<'_>, paths: &Paths) -> Result<String> {
     let refresh = format!("Match originalhost {alias} exec \"{command} refresh {alias}\"\n");
     if host.user.is_none() {
         // `refresh` rewrites the very file that is included: by then its block has the user.
-        let config = quote::ssh_config(&paths.config)?;
+        let config = quote::include(&paths.config)?;
         text.push_str(&format!("{refresh}    Include {config}\n"));
     } else if host.renewed {
         // Only for what `refresh` does: a key that the agent has lost is made anew.

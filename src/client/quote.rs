@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Result, anyhow};
 
-use crate::advice::Advise;
+use crate::advice::{Advise, failure};
 
 /// A path as one argument of an `ssh_config` line: `%` doubled, in quotes where it needs them.
 ///
@@ -17,6 +17,21 @@ pub fn ssh_config(path: &Path) -> Result<String> {
     } else {
         text
     })
+}
+
+/// A path as the argument of an `Include`, where `%` is no escape and patterns are.
+///
+/// # Errors
+/// As [`ssh_config`]; also where the path looks like a pattern.
+pub fn include(path: &Path) -> Result<String> {
+    let text = ssh_config(path)?;
+    if text.contains(['%', '*', '?', '[']) {
+        return Err(failure(
+            format!("{} cannot be included by an ssh_config", path.display()),
+            "use a path without `%`, `*`, `?` and `[` (LACE_SSH_HOME moves the store)",
+        ));
+    }
+    Ok(text)
 }
 
 /// A path as one word for the shell that runs a `ProxyCommand`, `%` doubled for ssh.

@@ -34,6 +34,9 @@ pub fn was_offered(app: &App) -> Result<bool> {
 /// Offers the `Include`, and remembers that it did.
 pub fn offer(app: &App, consent: Consent) -> Result<()> {
     install(app, consent)?;
+    if !consent.yes && !app.environment.interactive {
+        return Ok(());
+    }
     let mut ring = Ring::open(app, "setup")?;
     if !std::mem::replace(&mut ring.registry.client_config_offered, true) {
         ring.commit()?;
@@ -116,5 +119,5 @@ fn user_config(app: &App) -> PathBuf {
 }
 
 fn argument(app: &App) -> Result<String> {
-    quote::ssh_config(&app.store.config())
+    quote::include(&app.store.config())
 }

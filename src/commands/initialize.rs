@@ -13,7 +13,7 @@ use anyhow::{Result, anyhow};
 use super::ring::{self, Ring};
 use super::target::{self, Config, Target};
 use super::{App, derived, now, policy, say};
-use crate::advice::{Advise, failure};
+use crate::advice::Advise;
 use crate::change::{Change, Plan};
 use crate::cli;
 use crate::devcontainer::{find, id, options, wire};
@@ -21,7 +21,7 @@ use crate::durable;
 use crate::engine::{Engine, endpoint};
 use crate::store::Store;
 use crate::store::audit::Kind;
-use crate::store::registry::{DevContainer, Registry, Rotate};
+use crate::store::registry::{DevContainer, Origin, Registry, Rotate};
 use crate::store::stamp::{self, Identities};
 use crate::{client, feature};
 
@@ -77,20 +77,6 @@ fn target_of(app: &App, args: &cli::Initialize) -> Result<Target> {
     target::find(app, &args.workspace)
 }
 
-/// A stranger's file may name a shared key, but not the one that is another dev container's own.
-fn check_key(registry: &Registry, wanted: &Wanted<'_>) -> Result<()> {
-    let options::KeyScope::Named(name) = &wanted.config.options.key else {
-        return Ok(());
-    };
-    match registry.by_alias(name) {
-        Some((owner, _)) if owner != wanted.id => Err(failure(
-            format!("the key {name:?} is the own key of another dev container"),
-            "name a shared one in customizations.lace.ssh, or leave `key` out",
-        )),
-        _ => Ok(()),
-    }
-}
-
 /// Puts into `devcontainer.json` what is missing of ours, and then fails, to stop the `up`.
 fn complete_config(app: &App, target: &Target, config: &Config) -> Result<()> {
     let wanted = target::wiring(target, config);
@@ -134,7 +120,7 @@ fn complete_config(app: &App, target: &Target, config: &Config) -> Result<()> {
 /// Puts back what git does not keep of the copy of the Feature, where the config file uses a copy.
 fn complete_feature(app: &App, target: &Target, config: &Config) -> Result<()> {
     if config.uses_copy() {
-        let folder = feature::folder(&target.folder);
+        let folder = feature::checked_folder(&target.folder)?;
         feature::put_missing(&folder)?;
         feature::put_binary(&folder, &app.environment.program)?;
     }
@@ -196,7 +182,6 @@ fn is_ready(app: &App, registry: &Registry, wanted: &Wanted<'_>) -> Result<bool>
 /// Makes what is missing, under the lock. Each step is whole by itself and found again if the next
 /// one is not reached. Returns the line to tell, or nothing.
 fn prepare(ring: &mut Ring<'_>, wanted: &Wanted<'_>) -> Result<String> {
-    check_key(&ring.registry, wanted)?;
     let store = &ring.app.store;
     let known = ring.registry.devcontainers.get(wanted.id).cloned();
     let trust = store.trust(wanted.id);
@@ -293,11 +278,19 @@ fn alias(registry: &Registry, wanted: &Wanted<'_>) -> String {
         });
         client::alias(&[folder, config.map(named).unwrap_or_default()])
     });
-    let taken = |alias: &str| {
+    // A key that was taken in under that very name is not this dev container's own.
+    let foreign = |alias: &str| {
+        registry
+            .keys
+            .get(alias)
+            .is_some_and(|key| key.origin != Origin::Generated)
+    };
+    let other = |alias: &str| {
         registry
             .by_alias(alias)
             .is_some_and(|(id, _)| id != wanted.id)
     };
+    let taken = |alias: &str| other(alias) || foreign(alias);
     let mine = registry
         .devcontainers
         .get(wanted.id)

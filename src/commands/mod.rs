@@ -7,6 +7,7 @@ mod derived;
 mod initialize;
 mod keys;
 mod log;
+mod mend;
 mod passphrase;
 mod policy;
 mod port;
@@ -26,7 +27,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::CommandFactory;
 
-use crate::change::Plan;
+use crate::change::{Plan, shown};
 use crate::cli::{Cli, Command, Consent};
 use crate::environment::Environment;
 use crate::store::Store;
@@ -81,7 +82,10 @@ struct App<'e> {
 
 /// Says something to the person; data goes to stdout instead.
 fn say(text: impl std::fmt::Display) {
-    anstream::eprintln!("lace-ssh: {text}");
+    // A name or a path may come from a stranger.
+    let text = text.to_string();
+    let lines: Vec<_> = text.lines().map(shown).collect();
+    anstream::eprintln!("lace-ssh: {}", lines.join("\n"));
 }
 
 /// Seconds since the epoch.

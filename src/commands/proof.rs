@@ -3,6 +3,8 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
@@ -14,6 +16,9 @@ use crate::durable;
 use crate::engine::{self, Engine};
 use crate::store::registry::{DevContainer, Registry};
 
+/// How long a login may take, while other commands wait for the lock.
+const PATIENCE: Duration = Duration::from_secs(16);
+
 /// What came of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Proof {
@@ -21,6 +26,8 @@ pub enum Proof {
     LoggedIn,
     /// The dev container does not run, so nobody is in it: why.
     NotRunning(String),
+    /// The engine does not say whether it runs: why.
+    Unknown(String),
     /// It runs, and the login failed: why.
     Refused(String),
 }
@@ -33,9 +40,16 @@ pub fn login(ring: &mut Ring<'_>, id: &str, identity: PathBuf) -> Result<Proof> 
     let Some(mut devcontainer) = ring.registry.devcontainers.get(id).cloned() else {
         return Ok(Proof::NotRunning("it is not known".into()));
     };
-    let found = Engine::at(&devcontainer.endpoint)
-        .and_then(|engine| engine::only(engine.containers()?, id));
-    let container = match found {
+    let ask = || -> Result<_> {
+        let engine = Engine::at(&devcontainer.endpoint)?;
+        let containers = engine.containers()?;
+        Ok((engine, containers))
+    };
+    let (engine, containers) = match ask() {
+        Ok(answer) => answer,
+        Err(error) => return Ok(Proof::Unknown(format!("{error:#}"))),
+    };
+    let container = match engine::only(containers, id) {
         Ok(Some(container)) if container.runs() => container,
         Ok(Some(container)) => {
             return Ok(Proof::NotRunning(format!(
@@ -44,19 +58,24 @@ pub fn login(ring: &mut Ring<'_>, id: &str, identity: PathBuf) -> Result<Proof> 
             )));
         }
         Ok(None) => return Ok(Proof::NotRunning("it has no container".into())),
-        Err(error) => return Ok(Proof::NotRunning(format!("{error:#}"))),
+        Err(error) => return Ok(Proof::Refused(format!("{error:#}"))),
     };
     // `proxy` would write a changed user down, and wait for the lock that we hold: so it is done here.
-    let user = container
+    let told = container
         .remote_user
-        .filter(|user| options::is_user(user))
-        .unwrap_or_else(|| "root".into());
-    if !devcontainer.user_chosen && devcontainer.user.as_ref() != Some(&user) {
-        devcontainer.user = Some(user);
-        ring.registry
-            .devcontainers
-            .insert(id.to_owned(), devcontainer.clone());
-        ring.commit()?;
+        .as_ref()
+        .filter(|_| !devcontainer.user_chosen);
+    if devcontainer.user.is_none()
+        || told.is_some_and(|told| devcontainer.user.as_ref() != Some(told))
+    {
+        let user = engine.remote_user(&container)?;
+        if options::is_user(&user) {
+            devcontainer.user = Some(user);
+            ring.registry
+                .devcontainers
+                .insert(id.to_owned(), devcontainer.clone());
+            ring.commit()?;
+        }
     }
     ssh(ring.app, &ring.registry, &devcontainer, identity)
 }
@@ -71,29 +90,53 @@ fn ssh(
     let known_hosts = scratch(folder, &derived::known_host(app, registry, devcontainer))?;
     let text = derived::host_block_for(app, registry, devcontainer, identity, known_hosts.path())?;
     let config = scratch(folder, &text)?;
-    let output = Command::new("ssh")
-        .args(openssh::arguments(config.path(), &devcontainer.alias))
-        .args([
-            "-o",
-            "BatchMode=yes",
-            "-o",
-            "ControlPath=none",
-            "-o",
-            "LogLevel=ERROR",
-            "true",
-        ])
+    let mut command = Command::new("ssh");
+    command.args(openssh::arguments(config.path(), &devcontainer.alias));
+    command.args([
+        "-o",
+        "BatchMode=yes",
+        "-o",
+        "ControlPath=none",
+        "-o",
+        "LogLevel=ERROR",
+        "true",
+    ]);
+    Ok(match run(command)? {
+        Ok(()) => Proof::LoggedIn,
+        Err(reason) => Proof::Refused(reason),
+    })
+}
+
+/// Runs an `ssh` that must succeed within its time; the inner error is what it said.
+///
+/// # Errors
+/// `ssh` cannot be run.
+pub fn run(mut command: Command) -> Result<Result<(), String>> {
+    let command = command
         .stdin(Stdio::null())
-        .output()
-        .context("cannot run ssh")?;
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped());
+    let mut child = command.spawn().context("cannot run ssh")?;
+    let start = Instant::now();
+    // What it says on stderr is far less than a pipe holds, so nobody need read meanwhile.
+    while child.try_wait().context("cannot wait for ssh")?.is_none() {
+        if start.elapsed() > PATIENCE {
+            let _ = child.kill();
+            let _ = child.wait();
+            return Ok(Err(format!("no login within {} s", PATIENCE.as_secs())));
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+    let output = child.wait_with_output().context("cannot wait for ssh")?;
     if output.status.success() {
-        return Ok(Proof::LoggedIn);
+        return Ok(Ok(()));
     }
     let said = String::from_utf8_lossy(&output.stderr);
     let reason: Vec<_> = said
         .lines()
         .map(|line| line.trim_start_matches("lace-ssh: "))
         .collect();
-    Ok(Proof::Refused(reason.join("; ")))
+    Ok(Err(reason.join("; ")))
 }
 
 /// A file that is gone with the value; a killed process leaves it to the next sweep.

@@ -49,9 +49,9 @@ pub fn refresh(app: &App, alias: &str) -> Result<ExitCode> {
     let (id, devcontainer) = find(&registry, alias)?;
     if devcontainer.user.is_none() {
         let engine = Engine::at(&devcontainer.endpoint)?;
-        let container = engine::only(engine.containers()?, id)?;
-        let user = container.and_then(|container| container.remote_user);
-        learn(app, id, &user.unwrap_or_else(|| "root".to_owned()))?;
+        if let Some(container) = engine::only(engine.containers()?, id)? {
+            learn(app, id, &engine.remote_user(&container)?)?;
+        }
     }
     let lost = |key: &Key| !ring::agent_holds(app, key);
     if devcontainer.agent && registry.keys.get(&devcontainer.key).is_none_or(lost) {

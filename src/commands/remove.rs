@@ -9,11 +9,11 @@ use anyhow::{Context, Result};
 use super::ring::Ring;
 use super::target::{self, Target};
 use super::{App, Outcome, agree, ask, say};
+use crate::advice::failure;
 use crate::change::{Change, Plan, Reason, shown};
 use crate::cli;
 use crate::devcontainer::{SCHEMA_FILE, options, unwire, unwire_with};
 use crate::feature;
-use crate::store::audit::Kind;
 use crate::store::stamp;
 use crate::store::undo::{self, Original};
 
@@ -32,7 +32,7 @@ pub fn run(app: &App, args: &cli::Remove) -> Result<ExitCode> {
             .becomes(Some(after))
             .because(reasons),
     );
-    let folder = feature::folder(&target.folder);
+    let folder = feature::checked_folder(&target.folder)?;
     let mut kept = Vec::new();
     // Other config files of the workspace may still use the copy of the Feature.
     if !is_used_elsewhere(&target) {
@@ -41,17 +41,13 @@ pub fn run(app: &App, args: &cli::Remove) -> Result<ExitCode> {
             .into_iter()
             .chain([(SCHEMA_FILE, schema.as_str())]);
         for (name, text) in files {
-            let change = Change::of(&folder.join(name))?;
+            let change = Change::of_ours(&folder.join(name))?;
             match &change.before {
                 Some(before) if before != text.as_bytes() => kept.push(folder.join(name)),
-                _ => plan.add(change.becomes(None).of_ours()),
+                _ => plan.add(change.becomes(None)),
             }
         }
-        plan.add(
-            Change::of(&folder.join(feature::BINARY))?
-                .becomes(None)
-                .of_ours(),
-        );
+        plan.add(Change::of_ours(&folder.join(feature::BINARY))?.becomes(None));
     }
 
     let outcome = agree(app, &plan, args.consent, "write this?", || Ok(()))?;
@@ -79,7 +75,7 @@ pub fn run(app: &App, args: &cli::Remove) -> Result<ExitCode> {
         ));
     }
     if args.purge && !args.consent.dry_run && !args.consent.check {
-        purge(app, &target)?;
+        return purge(app, args, &target);
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -134,43 +130,56 @@ fn is_used_elsewhere(target: &Target) -> bool {
         .any(|config| config.uses_copy())
 }
 
-/// Drops what the store has of this dev container: registry entry, host block, pin, trust folder,
-/// and its key if nothing else uses it.
-fn purge(app: &App, target: &Target) -> Result<()> {
-    let mut ring = Ring::open(app, "remove --purge")?;
-    let known = ring
-        .registry
+/// Drops what the store has of this dev container: registry entry, host block, pin and trust folder.
+/// Its key goes to the trash, if nothing else uses it.
+fn purge(app: &App, args: &cli::Remove, target: &Target) -> Result<ExitCode> {
+    let registry = app.store.registry()?;
+    let known = registry
         .devcontainers
         .iter()
         .filter(|(_, known)| known.config_file == target.config);
-    let ids: Vec<_> = known.map(|(id, _)| id.clone()).collect();
-    for id in ids {
-        let Some(dropped) = ring.registry.devcontainers.remove(&id) else {
-            continue;
-        };
-        let own = dropped.key == dropped.alias && ring.registry.opened_by(&dropped.key).is_empty();
-        if own {
-            ring.note(Kind::Deleted, &dropped.key, |event| {
-                event.dev_container_id = Some(id.clone())
-            })?;
-            let key = ring.registry.keys.remove(&dropped.key);
-            if let Some(key) = key.filter(|key| key.agent_only && !key.is_token()) {
-                ring.forget_in_agent(&key.public);
-            }
+    for (id, known) in known {
+        let question = format!(
+            "drop {}: its host key, its trust folder and its host block, and its key if no other uses it?",
+            known.alias
+        );
+        if !args.consent.yes && !app.environment.interactive {
+            return Err(failure(
+                format!(
+                    "{} was not dropped: there is no terminal to ask on",
+                    known.alias
+                ),
+                "to drop it: add --yes",
+            ));
         }
-        ring.commit()?;
-        remove_folder(&app.store.trust(&id))?;
-        stamp::remove(&app.store, &id)?;
-        if own {
-            remove_folder(&app.store.key(&dropped.key))?;
+        if args.consent.yes || ask(&question)? {
+            drop_one(app, id)?;
         }
-        let key = if own {
-            "and its key"
-        } else {
-            "but not its key, which is shared"
-        };
-        say(format!("dropped {} and its host key, {key}", dropped.alias));
     }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn drop_one(app: &App, id: &str) -> Result<()> {
+    let mut ring = Ring::open(app, "remove --purge")?;
+    let Some(dropped) = ring.registry.devcontainers.remove(id) else {
+        return Ok(());
+    };
+    let own = dropped.key == dropped.alias && ring.registry.opened_by(&dropped.key).is_empty();
+    if own {
+        ring.discard(&dropped.key)?;
+    }
+    ring.commit()?;
+    remove_folder(&app.store.trust(id))?;
+    stamp::remove(&app.store, id)?;
+    let key = if own {
+        format!(
+            "its key: for 7 days, or until the next rotation: lace-ssh keys restore {}",
+            dropped.key
+        )
+    } else {
+        "but not its key, which is shared".to_owned()
+    };
+    say(format!("dropped {} and its host key, and {key}", dropped.alias).replace("and but", "but"));
     Ok(())
 }
 

@@ -1,20 +1,18 @@
 //! The key ring under the lock: what every command that changes a key begins and ends with.
 //!
-//! [`Ring::open`] takes the lock and first mends what a killed command left: a rotation half-way is
-//! completed or undone, expired keys go, a lost registry is rebuilt from the key files. A command then
+//! [`Ring::open`] takes the lock and lets `mend` put right what a killed command left. A command then
 //! changes key files and registry in steps that are whole by themselves, and [`Ring::commit`] writes
 //! the registry and everything that follows from it.
 
 use std::collections::BTreeSet;
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use jiff::Timestamp;
 use zeroize::Zeroizing;
 
-use super::{App, derived, now, say};
+use super::{App, derived, mend, now, say};
 use crate::advice::Advise;
 use crate::durable::{self, PRIVATE};
 use crate::keys::agent::{Agent, AgentError, Constraints, Destination};
@@ -28,9 +26,6 @@ const LIFETIME: Duration = Duration::from_secs(12 * 60 * 60);
 
 /// How long an agent may take to answer.
 const AGENT_PATIENCE: Duration = Duration::from_secs(5);
-
-/// How long a deleted key can be brought back.
-const TRASH_DAYS: i64 = 7;
 
 /// The key ring, locked for one command.
 pub struct Ring<'a> {
@@ -50,10 +45,7 @@ impl<'a> Ring<'a> {
         app.store.prepare()?;
         let lock = app.store.lock(command)?;
         let now = now();
-        let (registry, rebuilt) = match app.store.registry() {
-            Ok(registry) => (registry, false),
-            Err(error) => (rebuild(app, &error)?, true),
-        };
+        let (registry, rebuilt) = mend::registry(app)?;
         let mut ring = Self {
             app,
             registry,
@@ -62,13 +54,14 @@ impl<'a> Ring<'a> {
             touched: BTreeSet::new(),
             _lock: lock,
         };
-        durable::sweep(app.store.root())?;
-        ring.finish_rotations()?;
-        ring.prune()?;
-        ring.empty_trash(now - TRASH_DAYS * 24 * 60 * 60)?;
+        ring.mend()?;
         if rebuilt || !ring.touched.is_empty() {
             ring.commit()?;
         }
+        // A commit that was cut off may have left any trust folder behind the registry: the next one
+        // looks at them all.
+        ring.touched
+            .extend(ring.registry.devcontainers.keys().cloned());
         Ok(ring)
     }
 
@@ -82,9 +75,14 @@ impl<'a> Ring<'a> {
         self.touched.insert(id.to_owned());
     }
 
+    /// Writes the registry alone.
+    pub fn save(&self) -> Result<()> {
+        self.app.store.save(&self.registry)
+    }
+
     /// Writes the registry and what follows from it.
     pub fn commit(&mut self) -> Result<()> {
-        self.app.store.save(&self.registry)?;
+        self.save()?;
         let touched = std::mem::take(&mut self.touched);
         derived::write(
             self.app,
@@ -198,6 +196,11 @@ impl<'a> Ring<'a> {
             self.write_public(name)?;
             return Ok(false);
         }
+        if known.is_none() && self.registry.keys.contains_key(name) {
+            // The one in a file is not thrown away: it can be brought back.
+            self.discard(name)?;
+            self.app.store.folder(&self.app.store.key(name))?;
+        }
         let pair = generate(name)?;
         self.hand_to_agent(name, &pair)?;
         let public = pair.public();
@@ -266,7 +269,10 @@ impl<'a> Ring<'a> {
         key.rotated = Some(self.now);
         key.encrypted = next.encrypted;
         let in_agent = key.agent_only.then(|| old.clone());
-        if next.overlap > 0 {
+        if next.overlap <= 0 {
+            // Revoked at once: so are those that an earlier rotation had left some time.
+            key.retired.clear();
+        } else {
             key.retired.push(Retired {
                 public: old,
                 until: self.now + next.overlap,
@@ -301,115 +307,10 @@ impl<'a> Ring<'a> {
         })?;
         self.commit()
     }
-
-    /// A rotation that was cut off: past the switch it is completed, before it it is undone.
-    fn finish_rotations(&mut self) -> Result<()> {
-        let names: Vec<_> = self.registry.keys.keys().cloned().collect();
-        for name in names {
-            let left = self.app.store.next(&name).symlink_metadata().is_ok();
-            let Some(next) = self.registry.keys[&name].next.clone() else {
-                if left {
-                    durable::remove(&self.app.store.next(&name))?;
-                }
-                continue;
-            };
-            let identity = read_public(&self.app.store.identity(&name))?;
-            if identity.is_some_and(|public| public.render_bare() == next.public) {
-                self.switch(&name)?;
-                say(format!("completed a rotation of {name} that was cut off"));
-            } else {
-                self.roll_back(&name, "cut off before the switch")?;
-                say(format!("undid a rotation of {name} that was cut off"));
-            }
-        }
-        Ok(())
-    }
-
-    /// Old keys whose time is up open nothing any more.
-    fn prune(&mut self) -> Result<()> {
-        let names: Vec<_> = self.registry.keys.keys().cloned().collect();
-        for name in names {
-            let Some(key) = self.registry.keys.get_mut(&name) else {
-                continue;
-            };
-            let (expired, kept) = std::mem::take(&mut key.retired)
-                .into_iter()
-                .partition::<Vec<_>, _>(|old| old.until <= self.now);
-            key.retired = kept;
-            for old in expired {
-                let fingerprint = PublicKey::parse(&old.public)
-                    .map(|public| public.fingerprint())
-                    .ok();
-                self.note(Kind::Expired, &name, |event| {
-                    event.fingerprint = fingerprint
-                })?;
-                self.touch(&name);
-                // A key that opens no dev container is pruned, too.
-                self.app.store.save(&self.registry)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Deletes for good what was put into the trash before `before`.
-    pub fn empty_trash(&self, before: i64) -> Result<()> {
-        for (path, _, when) in self.trash() {
-            if when < before {
-                fs::remove_dir_all(&path)
-                    .with_context(|| format!("cannot remove {}", path.display()))?;
-            }
-        }
-        Ok(())
-    }
-
-    /// What is in the trash: folder, name, time; latest last.
-    pub fn trash(&self) -> Vec<(PathBuf, String, i64)> {
-        let entries = fs::read_dir(self.app.store.trash())
-            .into_iter()
-            .flatten()
-            .flatten();
-        let mut found: Vec<_> = entries
-            .filter_map(|entry| {
-                let file_name = entry.file_name().into_string().ok()?;
-                // <time>.<name>
-                let (when, name) = file_name.split_once('.')?;
-                Some((entry.path(), name.to_owned(), when.parse().ok()?))
-            })
-            .collect();
-        found.sort_by_key(|(_, _, when)| *when);
-        found
-    }
-}
-
-/// A registry from the key files alone; dev containers come back with their next `up`.
-fn rebuild(app: &App, error: &anyhow::Error) -> Result<Registry> {
-    if format!("{error:#}").contains("newer lace-ssh") {
-        bail!("{error:#}");
-    }
-    let mut registry = Registry::default();
-    let entries = fs::read_dir(app.store.keys())
-        .into_iter()
-        .flatten()
-        .flatten();
-    for entry in entries {
-        let Ok(name) = entry.file_name().into_string() else {
-            continue;
-        };
-        if let Some(public) = read_public(&app.store.identity(&name))? {
-            registry
-                .keys
-                .insert(name, record(&public, Origin::Generated, now()));
-        }
-    }
-    say(format!(
-        "{error:#}; rebuilt from {} key files, dev containers come back with their next `devcontainer up`",
-        registry.keys.len()
-    ));
-    Ok(registry)
 }
 
 /// The record of a key that has just come in.
-fn record(public: &PublicKey, origin: Origin, now: i64) -> Key {
+pub fn record(public: &PublicKey, origin: Origin, now: i64) -> Key {
     Key {
         algorithm: public.algorithm().to_owned(),
         public: public.render_bare(),

@@ -40,14 +40,11 @@ pub fn run(app: &App, args: &cli::Setup) -> Result<ExitCode> {
         add_feature(&mut plan, &target)?;
     }
     if args.schema {
-        let file = feature::folder(&target.folder).join(SCHEMA_FILE);
-        plan.add(
-            Change::of(&file)?
-                .becomes(Some(options::document_schema()?.into_bytes()))
-                .of_ours(),
-        );
+        let file = feature::checked_folder(&target.folder)?.join(SCHEMA_FILE);
+        let schema = options::document_schema()?.into_bytes();
+        plan.add(Change::of_ours(&file)?.becomes(Some(schema)));
     }
-    let offer = !args.no_client_config && (args.consent.yes || !client_config::was_offered(app)?);
+    let offer = !args.no_client_config && !client_config::was_offered(app)?;
     if args.json {
         println!("{:#}", plan.json()?);
         return Ok(ExitCode::from(u8::from(
@@ -113,16 +110,19 @@ pub fn keep_original(store: &Store, path: &Path, text: &str, written: &[u8]) -> 
 }
 
 fn add_feature(plan: &mut Plan, target: &Target) -> Result<()> {
-    let folder = feature::folder(&target.folder);
+    let folder = feature::checked_folder(&target.folder)?;
     for (name, text) in feature::FILES {
-        let change = Change::of(&folder.join(name))?.becomes(Some(text.as_bytes().to_vec()));
-        plan.add(change.of_ours());
+        let change = Change::of_ours(&folder.join(name))?;
+        plan.add(change.becomes(Some(text.as_bytes().to_vec())));
     }
     Ok(())
 }
 
 fn put_binary(app: &App, target: &Target) -> Result<()> {
-    feature::put_binary(&feature::folder(&target.folder), &app.environment.program)?;
+    feature::put_binary(
+        &feature::checked_folder(&target.folder)?,
+        &app.environment.program,
+    )?;
     if !cfg!(target_os = "linux") {
         say(
             "this binary cannot run in a container; `post-start` is left out (ssh works all the same)",

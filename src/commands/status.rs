@@ -24,7 +24,7 @@ struct Row<'r> {
     address: Option<SocketAddr>,
     user: Option<&'r str>,
     key: &'r str,
-    /// Seconds since the key was made.
+    /// Seconds since the key was made, or last rotated.
     key_age: Option<i64>,
     id: &'r str,
     workspace_folder: &'r Path,
@@ -101,7 +101,7 @@ fn row<'r>(
         address,
         user: known.user.as_deref(),
         key: &known.key,
-        key_age: registry.keys.get(&known.key).map(|key| now - key.created),
+        key_age: registry.keys.get(&known.key).map(|key| now - key.since()),
         id,
         workspace_folder: &known.workspace_folder,
         config_file: &known.config_file,

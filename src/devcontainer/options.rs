@@ -172,6 +172,10 @@ fn read(members: &Map<String, Value>) -> Result<Options, Fault> {
             _ => return Err(unknown(name)),
         }
     }
+    if options.agent && options.key != KeyScope::Workspace {
+        let message = "`agent` needs a key of the dev container's own";
+        return Err(Fault::value("agent", message, "leave `key` out"));
+    }
     Ok(options)
 }
 
@@ -279,18 +283,20 @@ fn key(text: &str) -> Result<KeyScope, Fault> {
         _ => Err(Fault::value(
             "key",
             format!("{text:?} cannot be a key"),
-            "`workspace`, `user`, or a name of lower-case letters, digits, hyphens and dots",
+            "`workspace`, `user`, or a name of lower-case letters, digits and hyphens that does not begin with `lace-`",
         )),
     }
 }
 
-/// A normalised key name: 1 to 64 of `a-z 0-9 - .`, a letter or digit first.
+/// The name of a shared key: 1 to 64 of `a-z 0-9 -`, a letter or digit first and last. `lace-` is how
+/// the own keys of dev containers begin: a stranger's file must not name one of those.
 pub fn is_key_name(text: &str) -> bool {
+    let is_plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
     (1..=64).contains(&text.len())
-        && text.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit())
-        && text
-            .bytes()
-            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-.".contains(&b))
+        && text.bytes().next().is_some_and(is_plain)
+        && text.bytes().last().is_some_and(is_plain)
+        && text.bytes().all(|b| is_plain(b) || b == b'-')
+        && !text.starts_with(ALIAS_PREFIX)
 }
 
 fn rotate(text: &str) -> Result<Rotation, Fault> {
@@ -351,7 +357,7 @@ mod tests {
 
     #[test]
     fn every_member_is_read() {
-        let all = json!({ "host": "lace-x", "user": "vscode", "port": 2223, "key": "team", "rotate": "30d", "overlap": "1h", "agent": true });
+        let all = json!({ "host": "lace-x", "user": "vscode", "port": 2223, "key": "workspace", "rotate": "30d", "overlap": "1h", "agent": true });
         assert_eq!(all.as_object().unwrap().keys().collect::<Vec<_>>(), MEMBERS);
         let options = with(all).unwrap();
         assert_eq!(
@@ -360,7 +366,7 @@ mod tests {
         );
         assert_eq!(
             (options.port, options.key, options.agent),
-            (2223, KeyScope::Named("team".into()), true)
+            (2223, KeyScope::Workspace, true)
         );
     }
 
@@ -459,7 +465,17 @@ mod tests {
         for port in [json!(0), json!(65536), json!(-1), json!("22"), json!(2.5)] {
             assert!(with(json!({ "port": port })).is_err(), "{port}");
         }
-        for key in ["", "../x", "a/b", "A", ".x", "-x"] {
+        for key in [
+            "",
+            "../x",
+            "a/b",
+            "lace-other",
+            "a.b",
+            "x-",
+            "A",
+            ".x",
+            "-x",
+        ] {
             assert!(with(json!({ "key": key })).is_err(), "{key:?}");
         }
         for rotate in ["soon", "-1d", "1s", "999999999y"] {

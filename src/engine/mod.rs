@@ -150,6 +150,28 @@ impl Engine {
         }))
     }
 
+    /// The remote user of a container: as its metadata says, else the user that its image names.
+    ///
+    /// # Errors
+    /// As [`Engine::containers`].
+    pub fn remote_user(&self, container: &Container) -> Result<String> {
+        if let Some(user) = &container.remote_user {
+            return Ok(user.clone());
+        }
+        let inspected = wait(
+            self.docker
+                .inspect_container(&container.id, None::<InspectContainerOptions>),
+        )?;
+        let inspected = inspected.map_err(|error| unreachable(&self.endpoint, &error))?;
+        let user = inspected
+            .config
+            .and_then(|config| config.user)
+            .unwrap_or_default();
+        // `user:group`
+        let user = user.split(':').next().unwrap_or_default();
+        Ok(if user.is_empty() { "root" } else { user }.to_owned())
+    }
+
     fn list(&self, filter: &str, values: Vec<String>) -> Result<Vec<Container>> {
         let mut filters = HashMap::from([(filter.to_owned(), values)]);
         let ask = |filters: &HashMap<String, Vec<String>>| {

@@ -137,11 +137,6 @@ impl KeyPair {
         }
     }
 
-    /// The public half as one line, with the comment, without a line ending.
-    pub fn public_openssh(&self) -> String {
-        self.public().render()
-    }
-
     /// The fingerprint as `ssh-keygen -l` prints it: `SHA256:…`.
     pub fn fingerprint(&self) -> String {
         self.key.fingerprint(HashAlg::Sha256).to_string()

@@ -97,11 +97,6 @@ impl Store {
         self.trust.join(id)
     }
 
-    /// The folder of all trust folders.
-    pub fn trust_root(&self) -> &Path {
-        &self.trust
-    }
-
     /// Makes the folder 0700, or checks that it is one of ours.
     ///
     /// # Errors
@@ -123,8 +118,23 @@ impl Store {
         match read(self.registry_file()) {
             Ok(Some(registry)) => Ok(registry),
             Ok(None) => Ok(read(self.registry_copy())?.unwrap_or_default()),
-            Err(error) => read(self.registry_copy()).ok().flatten().ok_or(error),
+            Err(error) if error.is::<registry::Damaged>() => {
+                read(self.registry_copy()).ok().flatten().ok_or(error)
+            }
+            Err(error) => Err(error),
         }
+    }
+
+    /// Puts a damaged registry aside, for whoever wants to look at it; says where.
+    ///
+    /// # Errors
+    /// Names the file.
+    pub fn set_aside(&self) -> Result<PathBuf> {
+        let aside = self.root.join("registry.damaged.json");
+        if self.registry_file().exists() {
+            durable::rename(&self.registry_file(), &aside)?;
+        }
+        Ok(aside)
     }
 
     /// Replaces the registry, and then its copy. The caller holds the [`lock::Lock`].

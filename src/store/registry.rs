@@ -3,6 +3,7 @@
 //! Types and text only; [`super::Store`] reads and writes it. Times are seconds since the epoch.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 
 use anyhow::{Result, bail};
@@ -163,20 +164,36 @@ pub struct Retired {
     pub until: i64,
 }
 
+/// The text of a registry that cannot be read, and will not be by waiting.
+#[derive(Debug)]
+pub struct Damaged(serde_json::Error);
+
+impl fmt::Display for Damaged {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "it is damaged: {}", self.0)
+    }
+}
+
+impl std::error::Error for Damaged {}
+
 impl Registry {
     /// Reads the text of `registry.json`.
     ///
     /// # Errors
     /// It is damaged, or of a newer version.
     pub fn parse(bytes: &[u8]) -> Result<Self> {
-        let registry: Self = serde_json::from_slice(bytes)?;
-        if registry.version > VERSION {
+        #[derive(Deserialize)]
+        struct Version {
+            version: u32,
+        }
+        let version: Version = serde_json::from_slice(bytes).map_err(Damaged)?;
+        if version.version > VERSION {
             bail!(
                 "it was written by a newer lace-ssh (format {}, this one knows {VERSION})",
-                registry.version
+                version.version
             );
         }
-        Ok(registry)
+        Ok(serde_json::from_slice(bytes).map_err(Damaged)?)
     }
 
     /// The text of `registry.json`.

@@ -1,20 +1,13 @@
 //! `keys delete` and `keys restore`: a deleted key is kept in the trash for a while.
 
-use std::fs;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 
 use crate::advice::failure;
 use crate::commands::ring::Ring;
 use crate::commands::{App, ask, say};
-use crate::durable::{self, PRIVATE};
 use crate::engine::{self, Engine};
-use crate::store::audit::Kind;
-use crate::store::registry::Key;
-
-/// The record of a key beside its files in the trash.
-const RECORD: &str = "record.json";
 
 /// Runs `keys delete`.
 pub fn run(app: &App, text: &str, yes: bool) -> Result<ExitCode> {
@@ -33,26 +26,10 @@ pub fn run(app: &App, text: &str, yes: bool) -> Result<ExitCode> {
         }
     }
     let mut ring = Ring::open(app, "keys delete")?;
-    let Some(key) = ring.registry.keys.get(&name).cloned() else {
-        bail!("there is no key {name:?} any more")
-    };
-    let store = &app.store;
-    store.folder(&store.trash())?;
-    durable::write(
-        &store.key(&name).join(RECORD),
-        &serde_json::to_vec(&key)?,
-        PRIVATE,
-    )?;
-    ring.note(Kind::Deleted, &name, |_| {})?;
-    if key.agent_only && !key.is_token() {
-        ring.forget_in_agent(&key.public);
+    if !ring.registry.keys.contains_key(&name) {
+        bail!("there is no key {name:?} any more");
     }
-    durable::rename(
-        &store.key(&name),
-        &store.trash().join(format!("{}.{name}", ring.now)),
-    )?;
-    ring.registry.keys.remove(&name);
-    ring.touch(&name);
+    ring.discard(&name)?;
     ring.commit()?;
     say(format!(
         "deleted {name}; for 7 days, or until the next rotation: lace-ssh keys restore {name}"
@@ -84,36 +61,34 @@ fn announce(app: &App, name: &str) -> Result<()> {
 
 /// Runs `keys restore`.
 pub fn restore(app: &App, text: &str) -> Result<ExitCode> {
-    let name = super::name(text)?;
     let mut ring = Ring::open(app, "keys restore")?;
-    if ring.registry.keys.contains_key(&name) {
+    let trash = ring.trash()?;
+    let in_trash = |name: &str| trash.iter().rev().find(|(_, trashed, _)| trashed == name);
+    // As it is written, and else in the spelling that names have.
+    let found = match in_trash(text) {
+        Some(found) => Some(found),
+        None => in_trash(&super::name(text)?),
+    };
+    let Some((path, name, _)) = found else {
+        bail!("there is no key {text:?} in the trash");
+    };
+    if ring.registry.keys.contains_key(name) {
+        let identity = path.join("identity");
         return Err(failure(
             format!("there is a key {name:?} again"),
-            format!("lace-ssh keys delete {name}, and then restore the older one"),
+            format!(
+                "take the older one in under another name: lace-ssh keys import {name}-old --key-file {}",
+                identity.display()
+            ),
         ));
     }
-    let Some((path, ..)) = ring
-        .trash()
-        .into_iter()
-        .rev()
-        .find(|(_, trashed, _)| *trashed == name)
-    else {
-        bail!("there is no key {name:?} in the trash");
-    };
-    let record = path.join(RECORD);
-    let bytes =
-        durable::read(&record)?.with_context(|| format!("{} is missing", record.display()))?;
-    let key: Key = serde_json::from_slice(&bytes)
-        .with_context(|| format!("cannot read {}", record.display()))?;
-    let folder = app.store.key(&name);
-    // Left by a key that was never finished.
-    let _ = fs::remove_dir(&folder);
-    durable::rename(&path, &folder)?;
-    durable::remove(&folder.join(RECORD))?;
-    ring.registry.keys.insert(name.clone(), key);
-    ring.note(Kind::Restored, &name, |_| {})?;
-    ring.touch(&name);
+    let key = ring.take_back(name, path)?;
     ring.commit()?;
-    say(format!("restored {name}"));
+    say(match key.agent_only && !key.is_token() {
+        true => format!(
+            "restored the record of {name}; its private half was in ssh-agent, and the next `devcontainer up` makes a new one"
+        ),
+        false => format!("restored {name}"),
+    });
     Ok(ExitCode::SUCCESS)
 }

@@ -25,7 +25,7 @@ pub fn run(app: &App, args: &cli::Export) -> Result<ExitCode> {
     if key.agent_only {
         return Err(failure(
             format!("the private half of {name} is in ssh-agent, which gives none out"),
-            "share the public half: lace-ssh keys public",
+            format!("share the public half: lace-ssh keys public {name}"),
         ));
     }
     let identity = app.store.identity(&name);

@@ -7,7 +7,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, bail};
 
@@ -15,7 +15,7 @@ use crate::advice::failure;
 use crate::change::{Change, Plan};
 use crate::cli;
 use crate::commands::ring::Ring;
-use crate::commands::{App, ask, say, setup, target};
+use crate::commands::{App, ask, proof, say, setup, target};
 use crate::devcontainer::{Document, mount, options, wire};
 use crate::durable;
 use crate::engine::{Container, Engine, endpoint};
@@ -50,10 +50,13 @@ pub fn run(app: &App, args: &cli::Migrate) -> Result<ExitCode> {
     files.extend(config.sources.iter().cloned());
     files.sort();
     files.dedup();
-    let found = files
-        .into_iter()
-        .map(|file| found(app, file))
-        .collect::<Result<Vec<_>>>()?;
+    let mut found = Vec::new();
+    for file in files {
+        match look_at(app, file.clone()) {
+            Ok(key) => found.push(key),
+            Err(error) => say(format!("left out {}: {error:#}", file.display())),
+        }
+    }
     if found.is_empty() && config.plan.is_empty() {
         say("there is no hand-made key of an older set-up");
         return Ok(ExitCode::SUCCESS);
@@ -61,7 +64,7 @@ pub fn run(app: &App, args: &cli::Migrate) -> Result<ExitCode> {
 
     for key in &found {
         println!(
-            "{} -> key {} ({})",
+            "{} -> key {} ({}); the file goes once every running container lets the key in",
             key.file.display(),
             key.name,
             key.pair.fingerprint()
@@ -128,9 +131,11 @@ fn config_plan(app: &App, workspace: &cli::Workspace) -> Result<ConfigPlan> {
     let change = Change::of(&target.config)?.becomes(Some(edited.text.clone().into_bytes()));
     plan.add(change.because(setup::reasons(&edited)));
     let private = |source: &String| {
-        let path = source
-            .replace("${localEnv:HOME}", &app.environment.home.to_string_lossy())
-            .replace('~', &app.environment.home.to_string_lossy());
+        let home = app.environment.home.to_string_lossy();
+        let path = match source.strip_prefix("~/") {
+            Some(below) => format!("{home}/{below}"),
+            None => source.replace("${localEnv:HOME}", &home),
+        };
         let path = PathBuf::from(path.strip_suffix(".pub").unwrap_or(&path));
         path.is_file().then_some(path)
     };
@@ -161,7 +166,7 @@ fn well_known(app: &App) -> Vec<PathBuf> {
     files
 }
 
-fn found(app: &App, file: PathBuf) -> Result<Found> {
+fn look_at(app: &App, file: PathBuf) -> Result<Found> {
     let stem = file
         .file_name()
         .map(|name| name.to_string_lossy().into_owned())
@@ -170,7 +175,8 @@ fn found(app: &App, file: PathBuf) -> Result<Found> {
     let name = if file.starts_with(app.environment.home.join(".config/lace/ssh")) {
         "user".to_owned()
     } else {
-        super::name(&stem)?
+        // `lace-` is how the own keys of dev containers begin.
+        super::name(stem.strip_prefix("lace_").unwrap_or(&stem))?
     };
     match super::import::read(app, &file)? {
         Imported::Pair(pair) => Ok(Found { file, name, pair }),
@@ -269,42 +275,30 @@ fn login(app: &App, container: &Container, identity: &Path) -> Result<()> {
         .as_deref()
         .filter(|user| options::is_user(user))
         .unwrap_or("root");
-    let output = Command::new("ssh")
-        .args([
-            "-F",
-            "none",
-            "-o",
-            "BatchMode=yes",
-            "-o",
-            "IdentitiesOnly=yes",
-            "-o",
-            "IdentityAgent=none",
-        ])
-        .args([
-            "-o",
-            "StrictHostKeyChecking=no",
-            "-o",
-            "UserKnownHostsFile=/dev/null",
-            "-o",
-            "LogLevel=ERROR",
-        ])
-        .args([
-            "-o",
-            "ConnectTimeout=10",
-            "-l",
-            user,
-            "-p",
-            &address.port().to_string(),
-            "-i",
-        ])
-        .arg(identity)
+    let mut command = Command::new("ssh");
+    command.args([
+        "-F",
+        "none",
+        "-o",
+        "BatchMode=yes",
+        "-o",
+        "IdentitiesOnly=yes",
+        "-o",
+        "IdentityAgent=none",
+    ]);
+    command.args([
+        "-o",
+        "StrictHostKeyChecking=no",
+        "-o",
+        "UserKnownHostsFile=/dev/null",
+        "-o",
+        "LogLevel=ERROR",
+    ]);
+    command
+        .args(["-l", user, "-p", &address.port().to_string(), "-i"])
+        .arg(identity);
+    command
         .args([&address.ip().to_string(), "true"])
-        .env("HOME", &app.environment.home)
-        .stdin(Stdio::null())
-        .output()
-        .context("cannot run ssh")?;
-    if !output.status.success() {
-        bail!("{}", String::from_utf8_lossy(&output.stderr).trim());
-    }
-    Ok(())
+        .env("HOME", &app.environment.home);
+    proof::run(command)?.map_err(anyhow::Error::msg)
 }

@@ -44,15 +44,15 @@ fn name(text: &str) -> Result<String> {
 
 /// The key of this name; the alias of a dev container means the key that opens it.
 fn find<'r>(registry: &'r Registry, text: &str) -> Result<(String, &'r Key)> {
-    let name = name(text)?;
-    let by_alias = || {
-        registry
-            .by_alias(text)
-            .and_then(|(_, devcontainer)| registry.keys.get_key_value(&devcontainer.key))
+    let key = |name: &str| registry.keys.get_key_value(name);
+    let by_alias = || key(&registry.by_alias(text)?.1.key);
+    // As it is written comes first: an alias may hold what a name would be rid of.
+    let found = match key(text).or_else(by_alias) {
+        Some(found) => Some(found),
+        None => key(&name(text)?),
     };
-    let found = registry.keys.get_key_value(&name).or_else(by_alias);
     found
         .map(|(name, key)| (name.clone(), key))
-        .ok_or_else(|| anyhow!("there is no key {name:?}"))
+        .ok_or_else(|| anyhow!("there is no key {text:?}"))
         .hint("lace-ssh keys list shows all")
 }

@@ -80,7 +80,10 @@ pub fn one(ring: &mut Ring<'_>, name: &str, overlap: Option<i64>) -> Result<Vec<
             Proof::NotRunning(why) => lines.push(format!(
                 "{alias}: {why}; it trusts the new key from its next start"
             )),
-            Proof::Refused(reason) => {
+            Proof::Unknown(why) if overlap > 0 => lines.push(format!(
+                "{alias}: the new key is not proven: {why}; the old one still opens it meanwhile"
+            )),
+            Proof::Unknown(reason) | Proof::Refused(reason) => {
                 let reason = format!("{alias} refused the new key: {reason}");
                 ring.roll_back(name, &reason)?;
                 return Err(failure(
