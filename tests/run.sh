@@ -41,7 +41,7 @@ note() {
 }
 
 prepare() {
-    need_commands git node npm shellcheck ssh ssh-agent ssh-keygen sshd openssl && need_cargo
+    need_commands git node npm shellcheck strace ssh ssh-agent ssh-keygen sshd openssl && need_cargo
 }
 
 prepare_engine() {
