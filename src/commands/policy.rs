@@ -34,7 +34,7 @@ pub fn apply(ring: &mut Ring<'_>, id: &str, target: &Target) -> Result<()> {
     if !due {
         return Ok(());
     }
-    match keys::rotate::one(ring, &devcontainer.key, None) {
+    match keys::rotate::one(ring, &devcontainer.key, None, None) {
         Ok(_) => say(format!(
             "rotated the key of {} ({})",
             devcontainer.alias,

@@ -7,45 +7,41 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, anyhow};
-use zeroize::Zeroizing;
 
 use crate::advice::{Advise, failure};
 use crate::cli;
 use crate::commands::ring::Ring;
-use crate::commands::{App, say};
-use crate::durable::{self, PRIVATE};
+use crate::commands::{App, passphrase, say};
+use crate::durable::PRIVATE;
 use crate::keys::KeyPair;
 use crate::keys::identity::DEFAULT_ROUNDS;
 use crate::store::audit::Kind;
 
 /// Runs `keys export`.
 pub fn run(app: &App, args: &cli::Export) -> Result<ExitCode> {
-    let mut ring = Ring::open(app, "keys export")?;
-    let (name, key) = super::find(&ring.registry, &args.name)?;
+    // The question comes before the lock: nobody shall wait for an answer.
+    let registry = app.store.registry()?;
+    let (name, key) = super::find(&registry, &args.name)?;
     if key.agent_only {
         return Err(failure(
             format!("the private half of {name} is in ssh-agent, which gives none out"),
             format!("share the public half: lace-ssh keys public {name}"),
         ));
     }
-    let identity = app.store.identity(&name);
-    let bytes = Zeroizing::new(
-        durable::read(&identity)?.with_context(|| format!("{} is missing", identity.display()))?,
-    );
-    let text = std::str::from_utf8(&bytes)
-        .with_context(|| format!("{} is not a private key", identity.display()))?;
     let protected = key.encrypted;
-    let content = if args.encrypt && !protected {
-        let pair = KeyPair::parse(text, None)
-            .with_context(|| format!("cannot read {}", identity.display()))?;
-        super::passphrase::encrypted(app, &pair)?
-    } else {
-        Zeroizing::new(text.to_owned())
+    let new = (args.encrypt && !protected)
+        .then(|| passphrase::new(app))
+        .transpose()?;
+    let mut ring = Ring::open(app, "keys export")?;
+    let text = super::passphrase::read(app, &name)?;
+    let content = match new {
+        Some(new) => super::passphrase::encrypted(&KeyPair::parse(&text, None)?, &new)?,
+        None => text,
     };
     write_new(&args.output, content.as_bytes())?;
     ring.note(Kind::Exported, &name, |event| {
         event.detail = Some(
-            if args.encrypt {
+            if args.encrypt || protected {
                 "encrypted"
             } else {
                 "not encrypted"

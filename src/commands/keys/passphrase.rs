@@ -2,21 +2,21 @@
 
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use zeroize::Zeroizing;
 
 use crate::advice::failure;
 use crate::cli;
-use crate::commands::ring::{self, Ring};
+use crate::commands::ring::Ring;
 use crate::commands::{App, passphrase, say};
 use crate::durable::{self, PRIVATE};
 use crate::keys::identity::DEFAULT_ROUNDS;
 use crate::keys::{KeyPair, random};
 
-/// Runs `keys passphrase`.
+/// Runs `keys passphrase`. Questions come before the lock: nobody shall wait for an answer.
 pub fn run(app: &App, args: &cli::Passphrase) -> Result<ExitCode> {
-    let mut ring = Ring::open(app, "keys passphrase")?;
-    let (name, key) = super::find(&ring.registry, &args.name)?;
+    let registry = app.store.registry()?;
+    let (name, key) = super::find(&registry, &args.name)?;
     if key.agent_only {
         return Err(failure(
             format!("the private half of {name} is in no file"),
@@ -24,22 +24,23 @@ pub fn run(app: &App, args: &cli::Passphrase) -> Result<ExitCode> {
         ));
     }
     let identity = app.store.identity(&name);
-    let bytes = durable::read(&identity)?.map(Zeroizing::new);
-    let bytes = bytes.with_context(|| format!("{} is missing", identity.display()))?;
-    let text = std::str::from_utf8(&bytes).context("it is no private key")?;
+    let text = read(app, &name)?;
     let old = key
         .encrypted
         .then(|| passphrase::of(app, &format!("passphrase of {name}: ")));
     let old = old.transpose()?;
-    let pair = KeyPair::parse(text, old.as_ref().map(|old| old.as_str()))
+    let pair = KeyPair::parse(&text, old.as_ref().map(|old| old.as_str()))
         .with_context(|| format!("cannot read {}", identity.display()))?;
-    // The record follows the file: `Ring::ensure` and the next command look at the file itself.
-    if args.remove {
-        ring::write_private(&identity, &pair)?;
-    } else {
-        let text = encrypted(app, &pair)?;
-        durable::write(&identity, text.as_bytes(), PRIVATE)?;
+    let wanted = match args.remove {
+        true => pair.private_openssh(),
+        false => encrypted(&pair, &passphrase::new(app)?)?,
+    };
+
+    let mut ring = Ring::open(app, "keys passphrase")?;
+    if *read(app, &name)? != *text {
+        bail!("{name} was changed meanwhile; left as it is");
     }
+    durable::write(&identity, wanted.as_bytes(), PRIVATE)?;
     if let Some(key) = ring.registry.keys.get_mut(&name) {
         key.encrypted = !args.remove;
     }
@@ -53,8 +54,18 @@ pub fn run(app: &App, args: &cli::Passphrase) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The private key under a new passphrase.
-pub fn encrypted(app: &App, pair: &KeyPair) -> Result<Zeroizing<String>> {
+/// The private key file of a key.
+pub fn read(app: &App, name: &str) -> Result<Zeroizing<String>> {
+    let path = app.store.identity(name);
+    let bytes = durable::read(&path)?.map(Zeroizing::new);
+    let bytes = bytes.with_context(|| format!("{} is missing", path.display()))?;
+    let text = std::str::from_utf8(&bytes);
+    let text = text.with_context(|| format!("{} is not a private key", path.display()))?;
+    Ok(Zeroizing::new(text.to_owned()))
+}
+
+/// The private key file under a passphrase.
+pub fn encrypted(pair: &KeyPair, passphrase: &str) -> Result<Zeroizing<String>> {
     let salt = random::system_bytes::<16>().context("cannot make a salt")?;
-    Ok(pair.encrypted_openssh(&passphrase::new(app)?, DEFAULT_ROUNDS, &salt)?)
+    Ok(pair.encrypted_openssh(passphrase, DEFAULT_ROUNDS, &salt)?)
 }

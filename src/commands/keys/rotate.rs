@@ -13,34 +13,26 @@ use crate::advice::failure;
 use crate::cli;
 use crate::commands::proof::{self, Proof};
 use crate::commands::ring::{self, Ring};
-use crate::commands::{App, say};
+use crate::commands::{App, passphrase, say};
 use crate::durable::{self, PRIVATE};
 use crate::store::audit::Kind;
-use crate::store::registry::Next;
+use crate::store::registry::{Next, Registry};
 
 /// The overlap of a key that opens no dev container: a day, the default of the option.
 const OVERLAP: i64 = 24 * 60 * 60;
 
 /// Runs `keys rotate`.
 pub fn run(app: &App, args: &cli::Rotate) -> Result<ExitCode> {
+    let registry = app.store.registry()?;
+    let names = names(&registry, args)?;
+    // The question comes before the lock: nobody shall wait for an answer.
+    let asks = names.iter().any(|name| registry.keys[name].encrypted);
+    let new = asks.then(|| passphrase::new(app)).transpose()?;
+    let new = new.as_ref().map(|new| new.as_str());
     let mut ring = Ring::open(app, "keys rotate")?;
-    let names = match &args.name {
-        Some(name) => vec![super::find(&ring.registry, name)?.0],
-        None if args.all => ring.registry.keys.keys().cloned().collect(),
-        None => match &ring.registry.keys.keys().collect::<Vec<_>>()[..] {
-            [only] => vec![(*only).clone()],
-            [] => bail!("there is no key yet"),
-            _ => {
-                return Err(failure(
-                    "there are several keys",
-                    "name one, or rotate all: lace-ssh keys rotate --all",
-                ));
-            }
-        },
-    };
     let mut failed = 0;
     for name in names {
-        match one(&mut ring, &name, args.now.then_some(0)) {
+        match one(&mut ring, &name, args.now.then_some(0), new) {
             Ok(lines) => lines.iter().for_each(say),
             Err(error) if args.all => {
                 failed += 1;
@@ -55,19 +47,42 @@ pub fn run(app: &App, args: &cli::Rotate) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Which keys are meant.
+fn names(registry: &Registry, args: &cli::Rotate) -> Result<Vec<String>> {
+    Ok(match &args.name {
+        Some(name) => vec![super::find(registry, name)?.0],
+        None if args.all => registry.keys.keys().cloned().collect(),
+        None => match &registry.keys.keys().collect::<Vec<_>>()[..] {
+            [only] => vec![(*only).clone()],
+            [] => bail!("there is no key yet"),
+            _ => {
+                return Err(failure(
+                    "there are several keys",
+                    "name one, or rotate all: lace-ssh keys rotate --all",
+                ));
+            }
+        },
+    })
+}
+
 /// Rotates one key; the result says what changed where. `overlap` in seconds replaces what the dev
-/// containers want.
+/// containers want; `new` is the passphrase for a key whose old one has one.
 ///
 /// # Errors
 /// A running dev container refuses the new key: then everything is as it was, and it is named.
-pub fn one(ring: &mut Ring<'_>, name: &str, overlap: Option<i64>) -> Result<Vec<String>> {
+pub fn one(
+    ring: &mut Ring<'_>,
+    name: &str,
+    overlap: Option<i64>,
+    new: Option<&str>,
+) -> Result<Vec<String>> {
     let opened = ring.registry.opened_by(name);
     let wanted = opened
         .iter()
         .filter_map(|id| Some(ring.registry.devcontainers.get(id)?.overlap))
         .max();
     let overlap = overlap.unwrap_or(wanted.unwrap_or(OVERLAP));
-    let protected = prepare(ring, name, overlap)?;
+    let protected = prepare(ring, name, overlap, new)?;
 
     let mut lines = Vec::new();
     for id in &opened {
@@ -132,7 +147,12 @@ pub fn one(ring: &mut Ring<'_>, name: &str, overlap: Option<i64>) -> Result<Vec<
 
 /// Makes the new key and lets every dev container trust both. Where the old one has a passphrase,
 /// the new one gets one, too: the result is its file for later.
-fn prepare(ring: &mut Ring<'_>, name: &str, overlap: i64) -> Result<Option<Zeroizing<String>>> {
+fn prepare(
+    ring: &mut Ring<'_>,
+    name: &str,
+    overlap: i64,
+    new: Option<&str>,
+) -> Result<Option<Zeroizing<String>>> {
     let pair = ring::generate(name)?;
     let Some(key) = ring.registry.keys.get(name) else {
         bail!("there is no key {name:?}")
@@ -144,9 +164,16 @@ fn prepare(ring: &mut Ring<'_>, name: &str, overlap: i64) -> Result<Option<Zeroi
         ));
     }
     let encrypted = key.encrypted;
-    let protected = encrypted
-        .then(|| super::passphrase::encrypted(ring.app, &pair))
-        .transpose()?;
+    let protected = match (encrypted, new) {
+        (true, Some(new)) => Some(super::passphrase::encrypted(&pair, new)?),
+        (true, None) => {
+            return Err(failure(
+                format!("{name} has a passphrase, and so must the new key"),
+                format!("lace-ssh keys rotate {name}"),
+            ));
+        }
+        (false, _) => None,
+    };
     if key.agent_only {
         ring.hand_to_agent(name, &pair)?;
         ring::write_public_key(&ring.app.store.next(name), &pair.public())?;
