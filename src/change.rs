@@ -189,12 +189,12 @@ impl Plan {
                 _ => None,
             };
             if let Some(verb) = verb.filter(|_| change.ours) {
-                let size = change.after.as_deref().map_or(0, <[u8]>::len);
-                let _ = writeln!(
-                    text,
-                    "{verb}: {} ({size} bytes)",
-                    shown(&change.path.to_string_lossy())
-                );
+                let size = change
+                    .after
+                    .as_deref()
+                    .map(|after| format!(" ({} bytes)", after.len()));
+                let name = shown(&change.path.to_string_lossy());
+                let _ = writeln!(text, "{verb}: {name}{}", size.unwrap_or_default());
             } else {
                 diff(&mut text, change);
             }

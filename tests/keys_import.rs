@@ -285,3 +285,17 @@ fn keys_in_tokens_are_taken_as_a_reference_or_a_public_half() {
         pair.fingerprint()
     );
 }
+
+#[test]
+fn a_short_private_number_is_read_like_any_other() {
+    // Made by `ssh-keygen -t ecdsa`: about one in 500 has a private number of 31 bytes.
+    let content = include_bytes!("../fixtures/keys/short_p256");
+    let Imported::Pair(pair) = read(content, None).unwrap() else {
+        panic!("it is a pair");
+    };
+    let folder = folder();
+    let path = folder.path().join("key");
+    write_private(&path, &pair.private_openssh());
+    let public = run("ssh-keygen", &["-y", "-f", path.to_str().unwrap()]);
+    assert!(public.starts_with(&pair.public().render_bare()), "{public}");
+}

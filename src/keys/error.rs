@@ -26,6 +26,8 @@ pub enum KeyError {
     Certificate,
     /// A DSA key, which OpenSSH has given up.
     Dsa,
+    /// An ECDSA key with a short private number, under a passphrase.
+    ShortNumber,
     /// An RSA key with fewer than 2048 bits.
     ShortRsa(u32),
     /// A PuTTY private key (`.ppk`).
@@ -64,6 +66,9 @@ impl KeyError {
     pub fn hint(&self) -> Option<&'static str> {
         Some(match self {
             Self::PassphraseNeeded => "give the passphrase, or set SSH_ASKPASS",
+            Self::ShortNumber => {
+                "take the passphrase away from a copy: `ssh-keygen -p -N '' -f FILE`"
+            }
             Self::PassphraseWrong => {
                 "`ssh-keygen -y -f FILE` asks for the passphrase and shows whether it is right"
             }
@@ -112,6 +117,9 @@ impl fmt::Display for KeyError {
             Self::PrivateGiven => f.write_str("this is a private key, not a public one"),
             Self::Certificate => f.write_str("this is a certificate, not a key"),
             Self::Dsa => f.write_str("DSA keys are not accepted: OpenSSH has given them up"),
+            Self::ShortNumber => f.write_str(
+                "the key has a short private number, which is not read under a passphrase",
+            ),
             Self::ShortRsa(bits) => {
                 write!(
                     f,

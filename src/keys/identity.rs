@@ -8,7 +8,7 @@
 //! in it is [`Zeroizing`].
 
 use super::KeyError;
-use super::pem;
+use super::{pem, scalar};
 use ssh_key::private::{Ed25519Keypair, KeypairData};
 use ssh_key::public::KeyData;
 use ssh_key::{Cipher, HashAlg, Kdf, LineEnding, PrivateKey};
@@ -64,7 +64,8 @@ impl KeyPair {
 
     /// Reads the bytes in which OpenSSH writes a private key inside its file and to an agent.
     pub(super) fn from_wire(bytes: &[u8], comment: &str) -> Result<Self, KeyError> {
-        let mut rest = bytes;
+        let wide = scalar::widen_wire(bytes);
+        let mut rest = wide.as_ref().map_or(bytes, |wide| wide.as_slice());
         let data = <KeypairData as ssh_key::encoding::Decode>::decode(&mut rest)
             .map_err(|error| KeyError::damaged("private key", error))?;
         if !rest.is_empty() {
@@ -360,6 +361,8 @@ fn refuse_block(label: &str) -> KeyError {
 }
 
 fn decode_openssh(bytes: &[u8]) -> Result<PrivateKey, KeyError> {
+    let wide = scalar::widen_file(bytes);
+    let bytes = wide.as_ref().map_or(bytes, |wide| wide.as_slice());
     let key = PrivateKey::from_bytes(bytes).map_err(|error| match error {
         ssh_key::Error::Encoding(ssh_key::encoding::Error::Label(_)) => {
             KeyError::UnsupportedCipher("an unknown cipher".to_owned())
@@ -384,6 +387,7 @@ fn decrypt(key: &PrivateKey, passphrase: &str) -> Result<PrivateKey, KeyError> {
     }
     key.decrypt(passphrase).map_err(|error| match error {
         ssh_key::Error::Crypto => KeyError::PassphraseWrong,
+        ssh_key::Error::Encoding(ssh_key::encoding::Error::Length) => KeyError::ShortNumber,
         error => KeyError::damaged(FORMAT, error),
     })
 }

@@ -8,6 +8,7 @@ pub mod import;
 pub mod name;
 mod pem;
 pub mod random;
+mod scalar;
 mod wire;
 
 pub use error::KeyError;
