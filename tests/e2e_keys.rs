@@ -58,7 +58,7 @@ fn with_key(container: &DevContainer, key: &std::path::Path) -> Said {
 #[test]
 #[ignore = "needs a container engine: tests/run.sh"]
 fn sessions_and_copies_live_through_a_rotation_and_the_old_key_ends_with_the_overlap() {
-    let container = DevContainer::up_with(&config(r#""overlap": "4s""#));
+    let container = DevContainer::up_with(&config(r#""overlap": "10s""#));
     let old = container.user.home().join("old");
     container
         .lace(&["keys", "export", KEY, "--output", old.to_str().unwrap()])
@@ -74,7 +74,7 @@ fn sessions_and_copies_live_through_a_rotation_and_the_old_key_ends_with_the_ove
     let mut copy = container
         .ssh_command(&[
             KEY,
-            "head -c 40000000 /dev/zero; sleep 6; head -c 40000000 /dev/zero",
+            "head -c 40000000 /dev/zero; sleep 12; head -c 40000000 /dev/zero",
         ])
         .stdout(Stdio::piped())
         .spawn()
@@ -93,7 +93,7 @@ fn sessions_and_copies_live_through_a_rotation_and_the_old_key_ends_with_the_ove
         "in\n",
         "the old key opens the door until the overlap has passed"
     );
-    std::thread::sleep(Duration::from_secs(6));
+    std::thread::sleep(Duration::from_secs(12));
     // Nobody has pruned anything yet: it is the container itself that lets the old key in no more.
     let said = with_key(&container, &old).expect(255).err;
     assert!(said.contains("Permission denied"), "{said}");
