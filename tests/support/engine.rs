@@ -165,7 +165,9 @@ impl Drop for DevContainer {
             .out;
             Said::of(Command::new("docker").args(["rm", "-f", "-v", &id]));
             if image.trim().starts_with("vsc-") {
-                Said::of(Command::new("docker").args(["rmi", "-f", image.trim()]));
+                // The CLI builds the second one upon the first.
+                let first = image.trim().replace("-features-uid", "-features");
+                Said::of(Command::new("docker").args(["rmi", "-f", image.trim(), &first]));
             }
         }
     }
