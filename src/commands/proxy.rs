@@ -49,9 +49,11 @@ pub fn refresh(app: &App, alias: &str) -> Result<ExitCode> {
     let (id, devcontainer) = find(&registry, alias)?;
     if devcontainer.user.is_none() {
         let engine = Engine::at(&devcontainer.endpoint)?;
-        if let Some(container) = engine::only(engine.containers()?, id)? {
-            learn(app, id, &engine.remote_user(&container)?)?;
-        }
+        let Some(container) = engine::only(engine.containers()?, id)? else {
+            // Not a match, or ssh would include the same question again; `proxy` says what is missing.
+            return Ok(ExitCode::FAILURE);
+        };
+        learn(app, id, &engine.remote_user(&container)?)?;
     }
     let lost = |key: &Key| !ring::agent_holds(app, key);
     if devcontainer.agent && registry.keys.get(&devcontainer.key).is_none_or(lost) {
