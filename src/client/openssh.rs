@@ -36,8 +36,8 @@ pub struct Paths {
     pub program: PathBuf,
     /// The store, where it is not in its usual place.
     pub store: Option<PathBuf>,
-    /// Our own client configuration.
-    pub config: PathBuf,
+    /// The folder of the files that name a user who was not known before.
+    pub users: PathBuf,
     /// Our own pinned host keys.
     pub known_hosts: PathBuf,
 }
@@ -119,9 +119,10 @@ pub fn host_block(host: &Host<'_>, paths: &Paths) -> Result<String> {
     );
     let refresh = format!("Match originalhost {alias} exec \"{command} refresh {alias}\"\n");
     if host.user.is_none() {
-        // `refresh` rewrites the very file that is included: by then its block has the user.
-        let config = quote::include(&paths.config)?;
-        text.push_str(&format!("{refresh}    Include {config}\n"));
+        // `refresh` writes the file that is included. A file of its own: ssh reads an `Include` also
+        // where the `Match` above it does not hold, and would read this one again and again.
+        let user = quote::include(&paths.users.join(alias))?;
+        text.push_str(&format!("{refresh}    Include {user}\n"));
     } else if host.renewed {
         // Only for what `refresh` does: a key that the agent has lost is made anew.
         text.push_str(&format!("{refresh}    IdentitiesOnly yes\n"));
@@ -181,7 +182,7 @@ mod tests {
         Paths {
             program: program.into(),
             store: None,
-            config: folder.join("included"),
+            users: folder.join("users"),
             known_hosts: "/k h".into(),
         }
     }
@@ -216,13 +217,16 @@ mod tests {
     #[test]
     fn an_unknown_user_is_asked_for_and_known_in_the_same_connection() {
         let folder = tempfile::tempdir().unwrap();
-        let paths = paths(folder.path(), "/bin/true");
-        std::fs::write(
-            &paths.config,
-            config(&[host(Some("node"))], &paths).unwrap(),
-        )
-        .unwrap();
-        let answer = asked(&config(&[host(None)], &paths).unwrap(), folder.path());
-        assert!(answer.lines().any(|line| line == "user node"), "{answer}");
+        std::fs::create_dir(folder.path().join("users")).unwrap();
+        std::fs::write(folder.path().join("users/lace-x"), "User node\n").unwrap();
+        for (program, known) in [("/bin/true", true), ("/bin/false", false)] {
+            let text = config(&[host(None)], &paths(folder.path(), program)).unwrap();
+            let answer = asked(&text, folder.path());
+            assert_eq!(
+                answer.lines().any(|line| line == "user node"),
+                known,
+                "{program}"
+            );
+        }
     }
 }

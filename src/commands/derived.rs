@@ -196,7 +196,7 @@ fn paths(app: &App) -> Paths {
     Paths {
         program: app.environment.program.clone(),
         store: app.environment.store.clone(),
-        config: app.store.config(),
+        users: app.store.users(),
         known_hosts: app.store.known_hosts(),
     }
 }

@@ -20,6 +20,7 @@ use super::{App, say};
 use crate::advice::{Advise, failure};
 use crate::cli;
 use crate::devcontainer::{id, options};
+use crate::durable::{self, PRIVATE};
 use crate::engine::{self, Container, Engine};
 use crate::store::registry::{DevContainer, Key, Registry};
 
@@ -50,7 +51,7 @@ pub fn refresh(app: &App, alias: &str) -> Result<ExitCode> {
     if devcontainer.user.is_none() {
         let engine = Engine::at(&devcontainer.endpoint)?;
         let Some(container) = engine::only(engine.containers()?, id)? else {
-            // Not a match, or ssh would include the same question again; `proxy` says what is missing.
+            // `proxy` says what is missing.
             return Ok(ExitCode::FAILURE);
         };
         learn(app, id, &engine.remote_user(&container)?)?;
@@ -83,6 +84,9 @@ fn learn(app: &App, id: &str, user: &str) -> Result<()> {
     let mut ring = Ring::open(app, "refresh")?;
     if let Some(devcontainer) = ring.registry.devcontainers.get_mut(id) {
         devcontainer.user = Some(user.to_owned());
+        let file = app.store.users().join(&devcontainer.alias);
+        app.store.folder(&app.store.users())?;
+        durable::write(&file, format!("User {user}\n").as_bytes(), PRIVATE)?;
         ring.commit()?;
     }
     Ok(())

@@ -61,6 +61,11 @@ impl Store {
         self.root.join("config")
     }
 
+    /// The folder of what ssh includes where it has just been told a user.
+    pub fn users(&self) -> PathBuf {
+        self.root.join("users")
+    }
+
     /// The pinned host keys.
     pub fn known_hosts(&self) -> PathBuf {
         self.root.join("known_hosts")
