@@ -12,14 +12,13 @@ source "$root/tests/engine.sh"
 
 rounds=${LACE_SSH_BENCH_ROUNDS:-40}
 bulk_rounds=${LACE_SSH_BENCH_BULK_ROUNDS:-20}
-jsonc=$LACE_SSH_TEST_CACHE/jsonc-parser-3.3.1
 work=$(mktemp -d)
 declare -A median
 missed=0
 
 clean_up() {
     set +e
-    remove_containers
+    remove_leftovers
     stop_engine
     as_root rm -rf "$work"
 }
@@ -91,12 +90,12 @@ setup() { lace-ssh setup --yes --no-client-config "$@" >/dev/null 2>&1; }
 
 prepare() {
     need_binary
-    need_commands python3 time curl node npm ssh ssh-keygen
+    need_commands python3 time curl ssh ssh-keygen
     start_engine
     need_devcontainer
     need_image base
-    follow_containers "$work"
-    [ -d "$jsonc" ] || npm install --prefix "$jsonc" --no-audit --no-fund --loglevel=error jsonc-parser@3.3.1 >/dev/null
+    note_images "$work"
+    need_jsonc_parser
     if [ -d "$HOME/.docker" ]; then export DOCKER_CONFIG=${DOCKER_CONFIG:-$HOME/.docker}; fi
     PATH=${BINARY%/*}:${DEVCONTAINER%/*}:$PATH
     unset LACE_SSH_HOME SSH_AUTH_SOCK
@@ -199,7 +198,7 @@ bench_editor() {
     local size
     engine_say "the editor"
     write_peer
-    export NODE_PATH=$jsonc/node_modules
+    export NODE_PATH=$NODE_MODULES
     make_project "$work/wired" 4000
     setup --workspace-folder "$work/wired"
     for size in 4 64 1000; do make_project "$work/size-$size" "${size}000"; done

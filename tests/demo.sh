@@ -16,7 +16,7 @@ work=$(mktemp -d "${TMPDIR:-/tmp}/demo.XXXXXX")
 
 clean_up() {
     set +e
-    remove_containers
+    remove_leftovers
     stop_engine
     as_root rm -rf "$work"
 }
@@ -31,7 +31,7 @@ run() {
 }
 
 prepare_engine() {
-    start_engine && need_commands ssh && need_devcontainer && need_image base && follow_containers "$work"
+    start_engine && need_commands ssh && need_devcontainer && need_image base && note_images "$work"
 }
 
 # One line for each thing that `devcontainer up` does.

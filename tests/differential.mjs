@@ -1,6 +1,6 @@
 // Reads what the editor wrote with npm's jsonc-parser and with the devcontainer CLI.
 //
-// Usage: node differential.mjs NODE_MODULES [CASE…]. For every fixture with an after.jsonc:
+// Usage: node differential.mjs NODE_MODULES DEVCONTAINER [CASE…]. For every fixture with an after.jsonc:
 //  - jsonc-parser reads it without a single error, and as what its before.jsonc says plus the wiring;
 //  - the CLI's `read-configuration` reads each member of ours, and every other, the same way.
 import { execFile } from 'node:child_process';
@@ -12,9 +12,9 @@ import { isDeepStrictEqual, promisify } from 'node:util';
 
 const modules = resolve(process.argv[2]);
 const { parse } = createRequire(join(modules, 'x.js'))('jsonc-parser');
-const cli = join(modules, '@devcontainers/cli/devcontainer.js');
+const cli = resolve(process.argv[3]);
 const fixtures = resolve('fixtures/devcontainer');
-const wanted = process.argv.slice(3);
+const wanted = process.argv.slice(4);
 const ours = ['features', 'mounts', 'runArgs', 'initializeCommand', 'postStartCommand'];
 
 const cases = readdirSync(fixtures).filter((name) =>
@@ -51,7 +51,7 @@ async function readConfiguration(text) {
     try {
         mkdirSync(join(workspace, '.devcontainer'));
         writeFileSync(join(workspace, '.devcontainer/devcontainer.json'), text);
-        const { stdout } = await promisify(execFile)(process.execPath, [cli, 'read-configuration', '--workspace-folder', workspace]);
+        const { stdout } = await promisify(execFile)(cli, ['read-configuration', '--workspace-folder', workspace]);
         const { configFilePath, ...configuration } = JSON.parse(stdout).configuration;
         return configuration;
     } finally {

@@ -5,6 +5,7 @@
 #
 #   need_commands CMD…     installs the Debian packages of the commands that are missing
 #   need_devcontainer      the devcontainer CLI, in the cache; sets DEVCONTAINER to its path
+#   need_jsonc_parser      npm's jsonc-parser, in the cache; sets NODE_MODULES to the folder that has it
 #   start_engine           uses the engine that answers, or starts one; sets ENGINE_STARTED to 1 if it did
 #   stop_engine            stops the engine that start_engine started, and no other
 #   need_image NAME…       lace-ssh-test:NAME, made once and kept:
@@ -12,8 +13,8 @@
 #                            bare    the same without sshd
 #                            nosudo  base, but vscode may not use sudo
 #   remove_images          removes these images again; the cache stays
-#   follow_containers DIR  from now on, remembers the dev containers made of projects below DIR
-#   remove_containers      removes them and their images, also the images of those that are gone already
+#   note_images DIR        from now on, what the devcontainer CLI makes of projects below DIR is ours
+#   remove_leftovers       removes that: containers, images, steps of builds
 #   need_cargo             finds cargo, also where HOME is not the account's own
 #   need_binary            builds the release binary, static on Linux; sets BINARY to its path
 #   as_root CMD…           runs a command as root, through sudo where that is needed
@@ -24,14 +25,14 @@
 LACE_SSH_TEST_CACHE=${LACE_SSH_TEST_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/lace-ssh-tests}
 LACE_SSH_TEST_MIRROR=${LACE_SSH_TEST_MIRROR:-http://deb.debian.org/debian}
 DEVCONTAINER_VERSION=0.89.0
+JSONC_PARSER_VERSION=3.3.1
+NODE_MODULES=
 DEVCONTAINER=
 ENGINE_STARTED=
 ENGINE_FILES=
 BINARY=
-FOLLOWED=
-FOLLOWED_LIST=
-FOLLOWED_BY=
-FEATURE_CONTENT=dev_container_feature_content_temp
+NOTED_FOLDER=
+NOTED_IMAGES=
 
 # Raised when the images here are made in another way: old ones are then made anew.
 IMAGE_RECIPE=1
@@ -99,22 +100,28 @@ apt_get() {
 }
 
 need_devcontainer() {
-    local folder=$LACE_SSH_TEST_CACHE/devcontainer-cli-$DEVCONTAINER_VERSION new
-    DEVCONTAINER=$folder/node_modules/.bin/devcontainer
-    if ! command -v node >/dev/null || ! command -v npm >/dev/null; then
-        need_commands node npm || return 1
-    fi
+    need_npm @devcontainers/cli "$DEVCONTAINER_VERSION" || return 1
     if [ "$(node -p 'parseInt(process.versions.node)')" -lt 18 ]; then
         engine_say "the devcontainer CLI needs Node.js 18 or later; here is $(node --version)"
         return 1
     fi
-    [ ! -x "$DEVCONTAINER" ] || return 0
-    engine_say "installing @devcontainers/cli $DEVCONTAINER_VERSION from npm"
+    # shellcheck disable=SC2034 # for the caller
+    DEVCONTAINER=$NODE_MODULES/.bin/devcontainer
+}
+
+need_jsonc_parser() { need_npm jsonc-parser "$JSONC_PARSER_VERSION"; }
+
+# need_npm PACKAGE VERSION: the package in a folder of its own in the cache; sets NODE_MODULES to where it is.
+need_npm() {
+    local folder=$LACE_SSH_TEST_CACHE/${1##*/}-$2 new
+    NODE_MODULES=$folder/node_modules
+    need_commands node npm || return 1
+    [ ! -d "$NODE_MODULES/$1" ] || return 0
+    engine_say "installing $1 $2 from npm"
     mkdir -p "$LACE_SSH_TEST_CACHE" && new=$(mktemp -d "$LACE_SSH_TEST_CACHE/new.XXXXXX") || return 1
-    if ! npm install --prefix "$new" --no-audit --no-fund --loglevel=error \
-        "@devcontainers/cli@$DEVCONTAINER_VERSION" </dev/null >/dev/null; then
+    if ! npm install --prefix "$new" --no-audit --no-fund --loglevel=error "$1@$2" </dev/null >/dev/null; then
         rm -rf "$new"
-        engine_say "npm could not install @devcontainers/cli"
+        engine_say "npm could not install $1"
         return 1
     fi
     rm -rf "$folder"
@@ -256,39 +263,39 @@ progress() {
     fi
 }
 
-# What the devcontainer CLI makes outlives its container, and `docker ps` tells nothing of containers that are gone; so
-# the engine is asked to report each one that is made.
-follow_containers() {
-    FOLLOWED=$(realpath "$1")
-    FOLLOWED_LIST=$(mktemp) || return 1
-    docker image inspect --format 'before {{ .ID }}' "$FEATURE_CONTENT" >"$FOLLOWED_LIST" 2>/dev/null || true
-    docker events --filter type=container --filter type=image --filter event=create --filter event=tag --format "
-        {{- .Type }} {{ .Actor.ID }} {{ or .Actor.Attributes.image .Actor.Attributes.name -}}
-        {{ \" \" }}{{ index .Actor.Attributes \"devcontainer.local_folder\" }}" \
-        >>"$FOLLOWED_LIST" 2>/dev/null </dev/null &
-    FOLLOWED_BY=$!
+# The devcontainer CLI leaves images behind: the one of each container, and steps of its builds that no name leads to. Ours
+# are those that were not there before and come from the images here, or hold nothing but a Feature.
+note_images() {
+    NOTED_FOLDER=$(realpath "$1")
+    NOTED_IMAGES=$(mktemp) && docker image ls -aq --no-trunc >"$NOTED_IMAGES"
 }
 
-remove_containers() {
-    local type id image folder images=()
-    [ -n "$FOLLOWED" ] || return 0
-    kill "$FOLLOWED_BY" 2>/dev/null || true
-    while read -r type id image folder; do
-        if [ "$type" = container ] && [[ $folder/ == "$FOLLOWED"/* ]]; then
-            docker rm -f -v "$id" >/dev/null 2>&1 || true
-            # The CLI makes the second of these, and of it the first.
-            [[ $image != vsc-* ]] || images+=("$image" "${image%-uid}")
-        elif [[ "$type $image" == "image $FEATURE_CONTENT:"* ]] && is_untagged "$id"; then
-            images+=("$id")
+remove_leftovers() {
+    local id folder ids before=
+    [ -n "$NOTED_IMAGES" ] || return 0
+    while read -r id folder; do
+        [[ $folder/ != "$NOTED_FOLDER"/* ]] || docker rm -f -v "$id" >/dev/null 2>&1
+    done < <(docker ps -a --filter label=devcontainer.local_folder \
+        --format '{{ .ID }} {{ .Label "devcontainer.local_folder" }}')
+    # What is built upon another has to go before it: again, as long as that gets anywhere.
+    while ids=$(our_images) && [ "$ids" != "$before" ]; do
+        # shellcheck disable=SC2086 # one word each
+        docker image rm -f $ids >/dev/null 2>&1
+        before=$ids
+    done
+    rm -f "$NOTED_IMAGES"
+    NOTED_IMAGES=
+}
+
+our_images() {
+    local id
+    for id in $(docker image ls -q --no-trunc | sort -u | grep -vxFf "$NOTED_IMAGES"); do
+        if [ -n "$(docker image inspect --format '{{ index .Config.Labels "lace-ssh-test" }}' "$id" 2>/dev/null)" ] ||
+            docker history --no-trunc --format '{{ .CreatedBy }}' "$id" 2>/dev/null | grep -q ' /tmp/build-features/'; then
+            echo "$id"
         fi
-    done <"$FOLLOWED_LIST"
-    grep -q '^before' "$FOLLOWED_LIST" || images+=("$FEATURE_CONTENT")
-    [ ${#images[@]} = 0 ] || docker image rm "${images[@]}" >/dev/null 2>&1 || true
-    rm -f "$FOLLOWED_LIST"
-    FOLLOWED=
+    done
 }
-
-is_untagged() { [ "$(docker image inspect --format '{{ len .RepoTags }}' "$1" 2>/dev/null)" = 0 ]; }
 
 # cargo may be a proxy of rustup, which looks for its toolchains below HOME.
 need_cargo() {

@@ -15,7 +15,7 @@ export TMPDIR=$work
 
 clean_up() {
     set +e
-    remove_containers
+    remove_leftovers
     stop_engine
     as_root rm -rf "$work"
 }
@@ -45,7 +45,7 @@ prepare() {
 }
 
 prepare_engine() {
-    start_engine && follow_containers "$work" && need_devcontainer && need_image base bare nosudo || return 1
+    start_engine && need_devcontainer && need_image base bare nosudo && note_images "$work" || return 1
     # shellcheck disable=SC2153 # set by need_devcontainer
     docker version --format 'engine {{ .Server.Version }}' && echo "devcontainer CLI $("$DEVCONTAINER" --version)"
 }
@@ -91,10 +91,12 @@ tests_with_engine() {
     local ready=$failures
     step "engine, devcontainer CLI, images" prepare_engine
     if [ "$failures" != "$ready" ]; then
+        note 1 "other readers of devcontainer.json" "not run"
         note 1 "Feature" "not run"
         note 1 "end to end" "not run"
         return
     fi
+    step "other readers of devcontainer.json" tests/differential.sh
     step "Feature" feature/test/run.sh "$DEVCONTAINER"
     step "end to end" end_to_end
 }
@@ -105,7 +107,6 @@ step "format" cargo fmt --check
 step "shellcheck" check_scripts
 step "clippy" cargo clippy --locked --all-targets -- -D warnings
 step "unit and command line" cargo test --locked --no-fail-fast
-step "other readers of devcontainer.json" tests/differential.sh
 step "release binary" need_binary
 step "faults" faults
 tests_with_engine

@@ -3,33 +3,29 @@
 #
 # usage: run.sh [DEVCONTAINER]
 #
-# Needs an engine and the images base, bare and nosudo of tests/engine.sh; without an argument it sees to these itself.
+# Sees to an engine and images by itself, and without an argument to the devcontainer CLI, too.
 set -euo pipefail
 
 test=$(cd "$(dirname "$0")" && pwd)
 feature=$(dirname "$test")
 work=$(mktemp -d)
-cleanup() {
-    local folder
+# shellcheck source=tests/engine.sh
+source "$feature/../tests/engine.sh"
+clean_up() {
     set +e
-    for folder in "$work"/devcontainercli/container-features-test/*; do
-        docker ps -aq --filter "label=devcontainer.local_folder=$folder" | xargs -r docker rm -f >/dev/null
-        docker image ls --format '{{ .Repository }}' "vsc-${folder##*/}-*" | xargs -r docker image rm >/dev/null 2>&1
-    done
+    remove_leftovers
+    stop_engine
     rm -rf "$work"
-    if declare -F stop_engine >/dev/null; then stop_engine; fi
 }
-trap cleanup EXIT
+trap clean_up EXIT
 
+start_engine
+need_image base bare nosudo
+note_images "$work"
 if [ $# -gt 0 ]; then
     devcontainer=$(realpath "$1")
 else
-    # shellcheck disable=SC1091
-    source "$feature/../tests/engine.sh"
-    start_engine
     need_devcontainer
-    need_image base bare nosudo
-    # shellcheck disable=SC2153
     devcontainer=$DEVCONTAINER
 fi
 
@@ -70,4 +66,4 @@ done
 echo "ok: the package holds the scripts, and the binary where there is one"
 
 say "with the mount"
-"$test/mounted.sh" "$devcontainer"
+TMPDIR=$work "$test/mounted.sh" "$devcontainer"
