@@ -125,6 +125,8 @@ pub struct Setup {
 /// `remove`
 #[derive(Debug, Args)]
 pub struct Remove {
+    /// The alias [default: the dev container of the workspace].
+    pub name: Option<String>,
     /// Which dev container.
     #[command(flatten)]
     pub workspace: Workspace,

@@ -2,6 +2,10 @@
 //!
 //! A library with a thin `main.rs`, so that tests, benches and fuzz targets reach every part.
 
+/// Where the trust folder is mounted in every dev container: written by `setup`, looked for in the
+/// engine's answers, read by the Feature.
+pub const MOUNT_TARGET: &str = "/etc/lace-ssh";
+
 pub mod advice;
 pub mod change;
 pub mod cli;

@@ -285,6 +285,38 @@ fn a_piece_that_was_changed_by_hand_is_never_dropped_unasked() {
 }
 
 #[test]
+fn what_is_no_fault_but_worth_a_word_is_told() {
+    let user = User::with("{\n  \"image\": \"x\",\n  \"appPort\": \"2222:2222\"\n}\n");
+    let said = user.ok(&["setup", "--yes", "--no-client-config"]).err;
+    assert!(
+        said.contains("devcontainer.json:3:14: this lets other machines connect to sshd")
+            && said.contains("hint: keep it to this machine: 127.0.0.1::2222"),
+        "{said}"
+    );
+}
+
+#[test]
+fn what_is_left_of_a_workspace_that_is_gone_can_be_dropped() {
+    let user = User::with("{ \"image\": \"x\", \"remoteUser\": \"root\" }\n");
+    user.ok(&["setup", "--yes", "--no-client-config"]);
+    let id = lace_ssh::devcontainer::id::devcontainer_id(&user.project(), &user.config());
+    Said::of(
+        user.lace(&["initialize", "--id", &id])
+            .env("DOCKER_HOST", "unix:///nowhere/docker.sock"),
+    )
+    .expect(0);
+    fs::remove_dir_all(user.project().join(".devcontainer")).unwrap();
+    let said = user.ok(&["status"]).err;
+    let hint = "lace-ssh remove --purge lace-my-project";
+    assert!(said.contains("is gone; ") && said.contains(hint), "{said}");
+    let said = user.fails(1, &["remove", "lace-my-project"]).err;
+    assert!(said.contains(hint), "{said}");
+    user.ok(&["remove", "--purge", "--yes", "lace-my-project"]);
+    assert!(!user.store().join("trust").join(&id).exists());
+    assert_eq!(user.ok(&["status", "--json"]).out, "[]\n");
+}
+
+#[test]
 fn help_and_usage() {
     let user = User::without_config("help");
     assert!(

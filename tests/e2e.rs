@@ -358,6 +358,17 @@ fn post_start_says_what_is_missing() {
 
 #[test]
 #[ignore = "needs a container engine: tests/run.sh"]
+fn post_start_tells_its_own_published_port_where_the_engine_can_be_asked() {
+    let container = DevContainer::up_with(&config(
+        r#", "runArgs": ["--hostname=shop"],
+    "mounts": ["source=/var/run/docker.sock,target=/var/run/docker.sock,type=bind"]"#,
+    ));
+    let said = container.exec(&["lace-ssh", "post-start"]).expect(0);
+    assert_eq!(said.out, container.lace(&["port"]).expect(0).out);
+}
+
+#[test]
+#[ignore = "needs a container engine: tests/run.sh"]
 fn twenty_connections_at_once() {
     let container = DevContainer::up_with(&config(r#", "remoteUser": "vscode""#));
     let children: Vec<_> = (0..20)

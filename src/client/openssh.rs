@@ -103,7 +103,7 @@ pub fn host_block(host: &Host<'_>, paths: &Paths) -> Result<String> {
     IdentitiesOnly yes
 {agent}{keep}    PreferredAuthentications publickey
     UserKnownHostsFile {known_hosts}
-    GlobalKnownHostsFile none
+    GlobalKnownHostsFile /dev/null
     StrictHostKeyChecking yes
     HostKeyAlgorithms ssh-ed25519
     UpdateHostKeys no

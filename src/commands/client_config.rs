@@ -18,7 +18,7 @@ use crate::store::undo::{self, Original};
 pub fn run(app: &App, args: &cli::ClientConfig) -> Result<ExitCode> {
     match args.action {
         None => {
-            print!("{}", derived::client_config(app, &app.store.registry()?)?);
+            print!("{}", derived::client_config(app, &app.registry()?)?);
             Ok(ExitCode::SUCCESS)
         }
         Some(ClientConfigAction::Install(consent)) => install(app, consent),
@@ -28,7 +28,7 @@ pub fn run(app: &App, args: &cli::ClientConfig) -> Result<ExitCode> {
 
 /// The user has been asked before.
 pub fn was_offered(app: &App) -> Result<bool> {
-    Ok(app.store.registry()?.client_config_offered)
+    Ok(app.registry()?.client_config_offered)
 }
 
 /// Offers the `Include`, and remembers that it did.

@@ -12,7 +12,7 @@ use crate::client::openssh;
 
 /// Runs `connect`: becomes `ssh`, so that its exit code is ours.
 pub fn run(app: &App, args: &cli::Connect) -> Result<ExitCode> {
-    let registry = app.store.registry()?;
+    let registry = app.registry()?;
     let (_, devcontainer) =
         target::registered(app, &registry, args.name.as_deref(), &args.workspace)?;
     let mut ssh = Command::new("ssh");

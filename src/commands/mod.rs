@@ -31,6 +31,7 @@ use crate::change::{Plan, shown};
 use crate::cli::{Cli, Command, Consent};
 use crate::environment::Environment;
 use crate::store::Store;
+use crate::store::registry::Registry;
 
 /// Runs one command.
 ///
@@ -78,6 +79,26 @@ pub fn run(command: Command, environment: &Environment) -> Result<ExitCode> {
 struct App<'e> {
     environment: &'e Environment,
     store: Store,
+}
+
+impl App<'_> {
+    /// The registry, for a command that only shows what is there; old keys whose time is up go first.
+    /// `proxy` reads the store itself: it runs while a rotation holds the lock.
+    fn registry(&self) -> Result<Registry> {
+        let registry = self.store.registry()?;
+        if !registry.has_expired(now()) {
+            return Ok(registry);
+        }
+        Ok(match ring::Ring::open(self, "expiry") {
+            Ok(ring) => ring.registry,
+            Err(error) => {
+                say(format!(
+                    "an old key has expired and could not be dropped: {error:#}"
+                ));
+                registry
+            }
+        })
+    }
 }
 
 /// Says something to the person; data goes to stdout instead.

@@ -10,7 +10,7 @@ use crate::engine::Engine;
 
 /// Runs `port`.
 pub fn run(app: &App, args: &cli::Port) -> Result<ExitCode> {
-    let registry = app.store.registry()?;
+    let registry = app.registry()?;
     let (id, devcontainer) =
         target::registered(app, &registry, args.name.as_deref(), &args.workspace)?;
     let engine = Engine::at(&devcontainer.endpoint)?;

@@ -16,9 +16,10 @@ use std::{env, fs};
 use anyhow::{Context, Result, bail};
 
 use super::{App, say};
+use crate::MOUNT_TARGET;
 use crate::advice::failure;
 use crate::durable;
-use crate::engine::{Engine, MOUNT_TARGET, endpoint};
+use crate::engine::{Engine, endpoint};
 
 /// Starts sshd if it does not run; its exit codes are described in it.
 const START: &str = "/usr/local/share/lace-ssh/start";
@@ -132,15 +133,26 @@ fn published(app: &App, port: u16) -> Option<std::net::SocketAddr> {
     if socket.is_some_and(|socket| !socket.exists()) {
         return None;
     }
-    // The engine sets the host name to the beginning of the container's ID unless told otherwise.
-    let id = fs::read_to_string("/proc/sys/kernel/hostname").ok()?;
-    match Engine::at(&endpoint).and_then(|engine| engine.published(id.trim(), port)) {
+    let id = container_id(&fs::read_to_string("/proc/self/mountinfo").ok()?)?;
+    match Engine::at(&endpoint).and_then(|engine| engine.published(&id, port)) {
         Ok(address) => address,
         Err(error) => {
             say(format!("cannot tell the published port: {error:#}"));
             None
         }
     }
+}
+
+/// The engine's ID of this container: engines bind `/etc/hostname` from a folder that is named so. The
+/// host name itself may be anything (`--hostname`).
+fn container_id(mountinfo: &str) -> Option<String> {
+    let is_id = |step: &&str| step.len() == 64 && step.bytes().all(|b| b.is_ascii_hexdigit());
+    mountinfo.lines().find_map(|line| {
+        let mut fields = line.split(' ');
+        let (source, target) = (fields.nth(3)?, fields.next()?);
+        let id = source.split('/').find(is_id)?;
+        (target == "/etc/hostname").then(|| id.to_owned())
+    })
 }
 
 /// What belongs to a process, a terminal, an account or an editor's own connection, not to the dev
@@ -242,6 +254,21 @@ mod tests {
                 "{value:?}\n{told}"
             );
         }
+    }
+
+    #[test]
+    fn the_id_of_the_container_is_read_whatever_its_host_name() {
+        let id = "ab".repeat(32);
+        for source in [
+            format!("/var/lib/docker/containers/{id}/hostname"),
+            format!("/containers/storage/overlay-containers/{id}/userdata/hostname"),
+        ] {
+            let text = format!(
+                "1 2 0:5 / / rw - overlay overlay rw\n700 690 254:0 {source} /etc/hostname rw,relatime - ext4 /dev/vda rw\n"
+            );
+            assert_eq!(container_id(&text), Some(id.clone()));
+        }
+        assert_eq!(container_id("1 2 0:5 / / rw - overlay overlay rw\n"), None);
     }
 
     #[test]

@@ -19,7 +19,13 @@ use crate::store::undo::{self, Original};
 
 /// Runs `remove`.
 pub fn run(app: &App, args: &cli::Remove) -> Result<ExitCode> {
-    let target = target::find(app, &args.workspace)?;
+    let target = match &args.name {
+        Some(name) => known(app, name, &args.workspace)?,
+        None => target::find(app, &args.workspace)?,
+    };
+    if args.name.is_some() && !target.config.exists() {
+        return without_config(app, args, &target);
+    }
     let text = target::text(&target.config)?;
     let (after, reasons) = match undo::original(&app.store, &target.config, text.as_bytes())? {
         Some(Original::Bytes(bytes)) => (bytes, Vec::new()),
@@ -78,6 +84,31 @@ pub fn run(app: &App, args: &cli::Remove) -> Result<ExitCode> {
         return purge(app, args, &target);
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// A dev container that is registered, whose workspace may be gone.
+fn known(app: &App, name: &str, workspace: &cli::Workspace) -> Result<Target> {
+    let registry = app.store.registry()?;
+    let (_, known) = target::registered(app, &registry, Some(name), workspace)?;
+    Ok(Target {
+        folder: known.workspace_folder.clone(),
+        config: known.config_file.clone(),
+    })
+}
+
+/// Somebody has deleted the workspace: there is nothing to take out of it, only what the store has.
+fn without_config(app: &App, args: &cli::Remove, target: &Target) -> Result<ExitCode> {
+    if args.consent.dry_run || args.consent.check {
+        return Ok(ExitCode::SUCCESS);
+    }
+    if args.purge {
+        return purge(app, args, target);
+    }
+    let name = args.name.as_deref().unwrap_or_default();
+    Err(failure(
+        format!("{} is gone", target.config.display()),
+        format!("to drop what is left of it: lace-ssh remove --purge {name}"),
+    ))
 }
 
 /// The text without what is ours. A piece that somebody has changed by hand is asked about.

@@ -9,7 +9,9 @@ use super::target::{self, Target};
 use super::{App, Outcome, agree, client_config, say};
 use crate::change::{Change, Plan, Reason};
 use crate::cli;
-use crate::devcontainer::{Edited, Explanation, SCHEMA_FILE, link_schema, options, unwire, wire};
+use crate::devcontainer::{
+    Edited, Explanation, Problem, SCHEMA_FILE, link_schema, options, unwire, wire,
+};
 use crate::feature;
 use crate::store::{Store, undo};
 
@@ -52,6 +54,9 @@ pub fn run(app: &App, args: &cli::Setup) -> Result<ExitCode> {
         )));
     }
 
+    for remark in config.remarks {
+        warn(&target.config, remark);
+    }
     let outcome = agree(app, &plan, args.consent, "write this?", || {
         app.store.prepare()?;
         keep_original(&app.store, &target.config, &config.text, written)
@@ -107,6 +112,14 @@ pub fn keep_original(store: &Store, path: &Path, text: &str, written: &[u8]) -> 
             .into_bytes(),
     };
     undo::keep(store, path, Some(&original), written)
+}
+
+fn warn(path: &Path, remark: Problem) {
+    let hint = remark.hint().map(str::to_owned);
+    say(format!("warning: {}:{remark}", path.display()));
+    if let Some(hint) = hint {
+        say(format!("hint: {hint}"));
+    }
 }
 
 fn add_feature(plan: &mut Plan, target: &Target) -> Result<()> {

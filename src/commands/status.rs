@@ -1,6 +1,6 @@
 //! `status`: every dev container that we know, at a glance.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
@@ -18,7 +18,7 @@ use crate::store::registry::{DevContainer, Registry};
 #[derive(Debug, Serialize)]
 struct Row<'r> {
     alias: &'r str,
-    /// `running`, `exited`, …, `none`: no container, `unknown`: the engine cannot be asked.
+    /// As in [`Seen`].
     state: String,
     /// Where sshd is published now.
     address: Option<SocketAddr>,
@@ -31,15 +31,24 @@ struct Row<'r> {
     config_file: &'r Path,
 }
 
+/// What the engine says of one dev container.
+pub struct Seen {
+    /// `running`, `exited`, …, `none`: no container, `several`: more than one runs, `unknown`: the
+    /// engine cannot be asked.
+    pub state: String,
+    /// The container, if there is one.
+    container: Option<Container>,
+}
+
 /// Runs `status`.
 pub fn run(app: &App, args: &cli::Status) -> Result<ExitCode> {
-    let registry = app.store.registry()?;
+    let registry = app.registry()?;
     let now = now();
-    let engines = ask(&registry);
+    let seen = look(&registry);
     let rows: Vec<_> = registry
         .devcontainers
         .iter()
-        .map(|(id, known)| row(&registry, &engines, id, known, now))
+        .map(|(id, known)| row(&registry, &seen, id, known, now))
         .collect();
     if args.json {
         println!("{:#}", serde_json::to_value(&rows)?);
@@ -47,58 +56,72 @@ pub fn run(app: &App, args: &cli::Status) -> Result<ExitCode> {
         say("no dev container is known yet; in a project: lace-ssh setup");
     } else {
         print!("{}", render(&rows));
+        for row in rows.iter().filter(|row| !row.config_file.exists()) {
+            say(format!(
+                "{} is gone; to drop what is left of it: lace-ssh remove --purge {}",
+                row.config_file.display(),
+                row.alias
+            ));
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// One question to each engine that has a dev container of ours; `None`: no answer.
-pub fn ask(registry: &Registry) -> BTreeMap<&str, Option<Vec<Container>>> {
-    let mut engines = BTreeMap::new();
-    for devcontainer in registry.devcontainers.values() {
-        engines
-            .entry(devcontainer.endpoint.as_str())
-            .or_insert_with(|| {
-                let answer =
-                    Engine::at(&devcontainer.endpoint).and_then(|engine| engine.containers());
-                if let Err(error) = &answer {
-                    say(format!("{error:#}"));
-                    if let Some(hint) = advice::hint_of(error) {
-                        say(format!("hint: {hint}"));
-                    }
-                }
-                answer.ok()
-            });
+/// Looks at every dev container, with one question to each engine that has some; by ID.
+pub fn look(registry: &Registry) -> HashMap<&str, Seen> {
+    let mut engines = HashMap::new();
+    let mut look = |id: &str, known: &DevContainer| {
+        let answer = engines
+            .entry(known.endpoint.clone())
+            .or_insert_with(|| ask(&known.endpoint));
+        let unknown = |state: &str| Seen {
+            state: state.to_owned(),
+            container: None,
+        };
+        let Some(containers) = answer else {
+            return unknown("unknown");
+        };
+        match engine::one_of(containers.remove(id).unwrap_or_default()) {
+            Ok(Some(container)) => Seen {
+                state: container.state.clone(),
+                container: Some(container),
+            },
+            Ok(None) => unknown("none"),
+            Err(_) => unknown("several"),
+        }
+    };
+    let all = registry.devcontainers.iter();
+    all.map(|(id, known)| (id.as_str(), look(id, known)))
+        .collect()
+}
+
+/// The containers of one engine by dev container ID; `None`: no answer, and the user is told why.
+fn ask(endpoint: &str) -> Option<HashMap<String, Vec<Container>>> {
+    match Engine::at(endpoint).and_then(|engine| engine.containers()) {
+        Ok(containers) => Some(engine::by_devcontainer(containers)),
+        Err(error) => {
+            say(format!("{error:#}"));
+            if let Some(hint) = advice::hint_of(&error) {
+                say(format!("hint: {hint}"));
+            }
+            None
+        }
     }
-    engines
 }
 
 fn row<'r>(
     registry: &'r Registry,
-    engines: &BTreeMap<&str, Option<Vec<Container>>>,
+    seen: &HashMap<&str, Seen>,
     id: &'r str,
     known: &'r DevContainer,
     now: i64,
 ) -> Row<'r> {
-    let asked = engines
-        .get(known.endpoint.as_str())
-        .and_then(Option::as_ref);
-    let container = asked.map(|containers| engine::only(containers.clone(), id));
-    let (state, address) = match container {
-        None => ("unknown".to_owned(), None),
-        Some(Err(_)) => ("several".to_owned(), None),
-        Some(Ok(None)) => ("none".to_owned(), None),
-        Some(Ok(Some(container))) => {
-            let address = container
-                .runs()
-                .then(|| container.published(known.port))
-                .flatten();
-            (container.state, address)
-        }
-    };
+    let seen = &seen[id];
+    let running = seen.container.as_ref().filter(|container| container.runs());
     Row {
         alias: &known.alias,
-        state,
-        address,
+        state: seen.state.clone(),
+        address: running.and_then(|container| container.published(known.port)),
         user: known.user.as_deref(),
         key: &known.key,
         key_age: registry.keys.get(&known.key).map(|key| now - key.since()),

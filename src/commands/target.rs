@@ -8,7 +8,7 @@ use super::App;
 use crate::advice::{Advise, failure};
 use crate::cli::Workspace;
 use crate::devcontainer::options::{self, Options};
-use crate::devcontainer::{Document, Problem, Wiring, dialect, find};
+use crate::devcontainer::{Document, Problem, Wiring, dialect, find, remarks};
 use crate::durable;
 use crate::store::registry::{DevContainer, Registry};
 
@@ -32,6 +32,8 @@ pub struct Config {
     pub remote_user: Option<String>,
     /// The key under `features` that is ours already.
     pub feature: Option<String>,
+    /// What is no fault, but worth a word.
+    pub remarks: Vec<Problem>,
 }
 
 impl Config {
@@ -110,10 +112,12 @@ fn understand(text: String) -> Result<Config, Problem> {
         owned(options::remote_user(&value)),
         owned(options::feature(&value)),
     );
+    let remarks = remarks(&document, options.port);
     drop(document);
     Ok(Config {
         text,
         options,
+        remarks,
         remote_user,
         feature,
     })

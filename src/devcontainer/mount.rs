@@ -4,8 +4,7 @@
 
 use serde_json::Value;
 
-/// Where the trust folder of a dev container is mounted.
-pub const TARGET: &str = "/etc/lace-ssh";
+use crate::MOUNT_TARGET;
 
 /// The host folder that is mounted there.
 pub const SOURCE: &str = "${localEnv:HOME}/.config/lace/ssh/trust/${devcontainerId}";
@@ -45,7 +44,7 @@ struct Mount {
 /// Whose mount this element of `mounts` is; `None` if it is neither a string nor an object.
 pub(super) fn owner(element: &Value) -> Option<Owner> {
     let mount = read(element)?;
-    let at_target = mount.target == TARGET;
+    let at_target = mount.target == MOUNT_TARGET;
     let (is_trust, is_kept) = (ends_in_trust(&mount.source), is_store(&mount.source));
     if mount.kind == "bind" && at_target && mount.source == SOURCE {
         return Some(match (mount.readonly && !mount.is_object, mount.others) {
@@ -188,7 +187,7 @@ mod tests {
 
     #[test]
     fn ours_in_every_spelling() {
-        assert_eq!(of(MOUNT), Owner::Ours);
+        assert_eq!(of(MOUNT), Owner::Ours, "at {MOUNT_TARGET}");
         let source = format!("src={SOURCE}/");
         assert_eq!(
             of(&format!("type=bind,{source},dst=/etc/lace-ssh,ro")),
@@ -202,7 +201,7 @@ mod tests {
         );
         assert_eq!(
             of(&format!(
-                "\"{source}\",type=bind,target={TARGET},readonly=true"
+                "\"{source}\",type=bind,target={MOUNT_TARGET},readonly=true"
             )),
             Owner::Ours
         );
@@ -221,7 +220,7 @@ mod tests {
             of(&MOUNT.replace(".config/lace/ssh", ".lace-ssh")),
             Owner::Outdated
         );
-        let object = json!({ "type": "bind", "source": SOURCE, "target": TARGET });
+        let object = json!({ "type": "bind", "source": SOURCE, "target": MOUNT_TARGET });
         assert_eq!(owner(&object), Some(Owner::Outdated));
     }
 

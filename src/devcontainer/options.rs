@@ -333,10 +333,22 @@ fn duration(member: &str, text: &str) -> Result<Duration, Fault> {
 /// The key under `features` that is ours, of a local copy or of a registry.
 pub fn feature(config: &Value) -> Option<&str> {
     let features = config.get("features")?.as_object()?;
-    features.keys().map(String::as_str).find(|key| {
-        let last = key.rsplit('/').next().unwrap_or(key);
-        last.split([':', '@']).next() == Some("lace-ssh")
-    })
+    let mut keys = features.keys().map(String::as_str);
+    keys.find(|key| is_our_feature(key))
+}
+
+/// `./lace-ssh`, `../lace-ssh`, `ghcr.io/owner/repository/lace-ssh:1`, …
+pub(super) fn is_our_feature(key: &str) -> bool {
+    matches!(
+        feature_name(key),
+        "lace-ssh" | "devcontainer-feature-lace-ssh.tgz"
+    )
+}
+
+/// The name of a Feature: the last step of its path, without a version.
+pub(super) fn feature_name(key: &str) -> &str {
+    let last = key.rsplit('/').next().unwrap_or(key);
+    last.split(['@', ':']).next().unwrap_or(last)
 }
 
 /// The remote user where the config file says it outright; `None`: the container knows.

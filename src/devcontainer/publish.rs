@@ -13,7 +13,7 @@ pub(super) struct Published<'a> {
     /// The numbers of the arguments it is made of: one, or a flag and its value.
     pub(super) first: usize,
     pub(super) last: usize,
-    spec: &'a str,
+    pub(super) spec: &'a str,
 }
 
 /// Every `-p` and `--publish` among the arguments of `docker run`, in any spelling.
@@ -61,6 +61,14 @@ pub(super) fn publishes(spec: &str, port: u16) -> bool {
         (Ok(first), Ok(last)) => protocol == "tcp" && (first..=last).contains(&port),
         _ => false,
     }
+}
+
+/// Whether such a specification publishes on all interfaces: it names no address, or the one of all.
+pub(super) fn is_open_to_all(spec: &str) -> bool {
+    let ports = spec.split('/').next().unwrap_or_default();
+    let mut parts = ports.rsplitn(3, ':');
+    let address = parts.nth(2);
+    matches!(address, None | Some("" | "0.0.0.0" | "[::]" | "::"))
 }
 
 #[cfg(test)]

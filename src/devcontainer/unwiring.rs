@@ -17,12 +17,13 @@ use super::edited::{Edited, Modified};
 use super::lifecycle::unwrap;
 use super::member::wrong_type;
 use super::mount::{self, Owner};
+use super::options::DEFAULT_PORT;
 use super::plan::{Plan, Step, lines};
 use super::publish::publish;
 use super::schema_link::is_our_link;
 use super::sequence::Sequence;
 use super::style::{Shape, Style, heads_line};
-use super::wiring::{DEFAULT_PORT, arguments, our_features, port_of};
+use super::wiring::{arguments, our_features, port_of};
 
 const WHY: &str = "was put in by lace-ssh setup";
 

@@ -13,15 +13,14 @@ use super::edited::Edited;
 use super::insertion::Piece;
 use super::lifecycle::lifecycle;
 use super::member::{carry_comments, wrong_type};
-use super::mount::{self, MOUNT, Owner, TARGET};
+use super::mount::{self, MOUNT, Owner};
+use super::options::{DEFAULT_PORT, feature_name, is_our_feature};
 use super::plan::{Plan, Step};
 use super::problem::line_of;
 use super::publish::{publish, published, publishes};
 use super::sequence::{Sequence, Splice};
 use super::style::{Shape, Style, heads_line, quoted};
-
-/// The port of sshd where the options name none.
-pub const DEFAULT_PORT: u16 = 2222;
+use crate::MOUNT_TARGET;
 
 /// What varies from project to project.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,6 +92,9 @@ fn features(
     let Node::Object(object) = &found.value else {
         return Err(wrong_type(document, found, "an object"));
     };
+    if wiring.port == DEFAULT_PORT {
+        refuse_other_sshd(document, object)?;
+    }
     match our_features(object).as_slice() {
         [] => {
             let sequence = Sequence::of_object(document, plan.style, object);
@@ -123,11 +125,20 @@ pub(super) fn our_features<'d, 't>(object: &'d Object<'t>) -> Vec<&'d ObjectProp
     object.properties.iter().filter(ours).collect()
 }
 
-/// `./lace-ssh`, `../lace-ssh`, `ghcr.io/owner/repository/lace-ssh:1`, …
-fn is_our_feature(key: &str) -> bool {
-    let name = key.rsplit('/').next().unwrap_or_default();
-    let name = name.split(['@', ':']).next().unwrap_or_default();
-    matches!(name, "lace-ssh" | "devcontainer-feature-lace-ssh.tgz")
+/// Refuses the specification's own sshd Feature beside ours on the same port: the port of that one
+/// cannot be set, and only one of the two would start.
+fn refuse_other_sshd(document: &Document<'_>, object: &Object<'_>) -> Result<(), Problem> {
+    let other = object.properties.iter().find(|member| {
+        let key = member.name.as_str();
+        key.contains("devcontainers/features/") && feature_name(key) == "sshd"
+    });
+    let Some(other) = other else {
+        return Ok(());
+    };
+    let message = format!("this Feature runs an sshd on port {DEFAULT_PORT}, too");
+    Err(Problem::at(document.body(), name_range(other), message).with_hint(
+        "take it out, or give ours another port: \"customizations\": { \"lace\": { \"ssh\": { \"port\": 2223 } } }",
+    ))
 }
 
 /// The port that a Feature of ours is set to.
@@ -276,13 +287,13 @@ fn owners(document: &Document<'_>, elements: &[Node<'_>]) -> Result<Vec<Owner>, 
         Some(ours) => {
             let ours = range_of(&elements[ours]);
             let line = line_of(body, ours.start);
-            let message = format!("this mount takes {TARGET}, as ours on line {line} does");
+            let message = format!("this mount takes {MOUNT_TARGET}, as ours on line {line} does");
             Problem::at(body, range, message).with_spot(body, ours, "ours")
         }
         None => Problem::at(
             body,
             range,
-            format!("this mount takes {TARGET}, where ours goes"),
+            format!("this mount takes {MOUNT_TARGET}, where ours goes"),
         ),
     }
     .with_hint(hint))

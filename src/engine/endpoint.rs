@@ -46,10 +46,7 @@ fn current_context(docker_config: &Path) -> Option<String> {
 
 /// Docker keeps a context under the SHA-256 of its name.
 fn context_endpoint(docker_config: &Path, name: &str) -> Result<String> {
-    let folder: String = Sha256::digest(name)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let folder = base16ct::lower::encode_string(&Sha256::digest(name));
     let file = docker_config
         .join("contexts/meta")
         .join(folder)
@@ -109,10 +106,7 @@ mod tests {
     fn docker_host_wins_over_the_context_and_the_context_over_the_default() {
         let home = tempfile::tempdir().unwrap();
         let mut environment = environment(home.path());
-        let hash: String = Sha256::digest("remote")
-            .iter()
-            .map(|b| format!("{b:02x}"))
-            .collect();
+        let hash = base16ct::lower::encode_string(&Sha256::digest("remote"));
         let meta = home.path().join(".docker/contexts/meta").join(hash);
         fs::create_dir_all(&meta).unwrap();
         fs::write(

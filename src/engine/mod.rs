@@ -19,10 +19,8 @@ use bollard::query_parameters::{InspectContainerOptions, ListContainersOptionsBu
 use bollard::{API_DEFAULT_VERSION, Docker};
 use serde_json::Value;
 
+use crate::MOUNT_TARGET;
 use crate::advice::Advise;
-
-/// Where the trust folder is mounted in every dev container.
-pub const MOUNT_TARGET: &str = "/etc/lace-ssh";
 
 /// Seconds until an engine that does not answer is given up.
 const PATIENCE: u64 = 15;
@@ -317,12 +315,31 @@ fn address(ip: Option<&str>, port: u16) -> Option<SocketAddr> {
 ///
 /// # Errors
 /// Several run; their names are told.
-pub fn only(containers: Vec<Container>, devcontainer_id: &str) -> Result<Option<Container>> {
-    let ours: Vec<_> = containers
-        .into_iter()
-        .filter(|c| c.devcontainer_id.as_deref() == Some(devcontainer_id))
+pub fn only(mut containers: Vec<Container>, devcontainer_id: &str) -> Result<Option<Container>> {
+    containers.retain(|container| container.devcontainer_id.as_deref() == Some(devcontainer_id));
+    one_of(containers)
+}
+
+/// The containers of each dev container, by its ID.
+pub fn by_devcontainer(containers: Vec<Container>) -> HashMap<String, Vec<Container>> {
+    let mut found: HashMap<String, Vec<Container>> = HashMap::new();
+    for container in containers {
+        if let Some(id) = container.devcontainer_id.clone() {
+            found.entry(id).or_default().push(container);
+        }
+    }
+    found
+}
+
+/// Of the containers of one dev container the one that counts: the running one, if there is one.
+///
+/// # Errors
+/// Several run; their names are told.
+pub fn one_of(containers: Vec<Container>) -> Result<Option<Container>> {
+    let running: Vec<_> = containers
+        .iter()
+        .filter(|container| container.runs())
         .collect();
-    let running: Vec<_> = ours.iter().filter(|container| container.runs()).collect();
     if let [_, _, ..] = running[..] {
         let names: Vec<_> = running
             .iter()
@@ -333,24 +350,8 @@ pub fn only(containers: Vec<Container>, devcontainer_id: &str) -> Result<Option<
             names.join(", ")
         );
     }
-    Ok(running
-        .first()
-        .map(|container| (*container).clone())
-        .or_else(|| ours.into_iter().next()))
-}
-
-/// The containers by dev container ID, a running one before the others.
-pub fn by_devcontainer(containers: &[Container]) -> HashMap<&str, &Container> {
-    let mut found = HashMap::new();
-    for container in containers {
-        if let Some(id) = &container.devcontainer_id {
-            let known = found.entry(id.as_str()).or_insert(container);
-            if container.runs() {
-                *known = container;
-            }
-        }
-    }
-    found
+    let runs = containers.iter().position(Container::runs).unwrap_or(0);
+    Ok(containers.into_iter().nth(runs))
 }
 
 #[cfg(test)]

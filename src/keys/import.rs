@@ -232,8 +232,8 @@ fn read_old(
     let (cipher, iv) = header("DEK-Info")
         .and_then(|value| value.split_once(','))
         .ok_or_else(|| KeyError::damaged("private key", "its DEK-Info line is missing"))?;
-    let iv = read_hex(iv.trim())
-        .ok_or_else(|| KeyError::damaged("private key", "its DEK-Info line is broken"))?;
+    let iv = base16ct::mixed::decode_vec(iv.trim())
+        .map_err(|_| KeyError::damaged("private key", "its DEK-Info line is broken"))?;
     let cipher = OldCipher::find(cipher.trim(), iv.len())?;
     let passphrase = passphrase.ok_or(KeyError::PassphraseNeeded)?;
     let plain = cipher.decrypt(&iv, passphrase, &block.bytes)?;
@@ -333,15 +333,4 @@ fn decrypt_cbc<Mode: KeyIvInit + BlockModeDecrypt>(
         .len();
     plain.truncate(length);
     Ok(plain)
-}
-
-fn read_hex(text: &str) -> Option<Vec<u8>> {
-    let digits: Option<Vec<u32>> = text.chars().map(|c| c.to_digit(16)).collect();
-    let pairs = digits.filter(|digits| digits.len().is_multiple_of(2))?;
-    Some(
-        pairs
-            .chunks(2)
-            .map(|pair| (pair[0] * 16 + pair[1]) as u8)
-            .collect(),
-    )
 }

@@ -312,12 +312,5 @@ fn first_hash() -> String {
 }
 
 fn hash(line: &[u8]) -> String {
-    use std::fmt::Write as _;
-    let digest = Sha256::digest(line);
-    digest
-        .iter()
-        .fold(String::with_capacity(64), |mut text, byte| {
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
+    base16ct::lower::encode_string(&Sha256::digest(line))
 }

@@ -204,6 +204,12 @@ impl Registry {
         text
     }
 
+    /// Whether the time of an old key is up that is still kept.
+    pub fn has_expired(&self, now: i64) -> bool {
+        let mut retired = self.keys.values().flat_map(|key| &key.retired);
+        retired.any(|old| old.until <= now)
+    }
+
     /// The part that is about one dev container: it and its key.
     pub fn only(&self, id: &str) -> Self {
         let devcontainer = self.devcontainers.get_key_value(id);

@@ -1,6 +1,6 @@
 //! `keys list`, `keys show`, `keys public`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::process::ExitCode;
 
@@ -9,7 +9,6 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::commands::{App, now, say, status, table};
-use crate::engine;
 use crate::store::registry::{Key, Origin, Registry, Rotate};
 
 /// One key; its JSON form is part of the interface.
@@ -37,7 +36,7 @@ struct Row<'r> {
 struct Opened<'r> {
     alias: &'r str,
     id: &'r str,
-    /// `running`, `exited`, …, `none`, `unknown`.
+    /// As in `status`.
     state: String,
     since: Time,
 }
@@ -69,8 +68,8 @@ impl Serialize for Time {
 
 /// Runs `keys list`.
 pub fn run(app: &App, json: bool) -> Result<ExitCode> {
-    let registry = app.store.registry()?;
-    let rows = rows(&registry, &states(&registry));
+    let registry = app.registry()?;
+    let rows = rows(&registry, &status::look(&registry));
     if json {
         println!("{:#}", serde_json::to_value(&rows)?);
     } else if rows.is_empty() {
@@ -83,9 +82,9 @@ pub fn run(app: &App, json: bool) -> Result<ExitCode> {
 
 /// Runs `keys show`.
 pub fn show(app: &App, text: &str, json: bool) -> Result<ExitCode> {
-    let registry = app.store.registry()?;
+    let registry = app.registry()?;
     let (name, _) = super::find(&registry, text)?;
-    let rows = rows(&registry, &states(&registry));
+    let rows = rows(&registry, &status::look(&registry));
     let Some(row) = rows.iter().find(|row| row.name == name) else {
         return Ok(ExitCode::FAILURE);
     };
@@ -139,42 +138,19 @@ pub fn show(app: &App, text: &str, json: bool) -> Result<ExitCode> {
 
 /// Runs `keys public`.
 pub fn public(app: &App, text: &str) -> Result<ExitCode> {
-    let registry = app.store.registry()?;
+    let registry = app.registry()?;
     let (name, key) = super::find(&registry, text)?;
     println!("{} {name}", key.public);
     Ok(ExitCode::SUCCESS)
 }
 
-/// The state of every dev container by ID, one question to each engine.
-fn states(registry: &Registry) -> BTreeMap<&str, String> {
-    let engines = status::ask(registry);
-    let by_id = engines
-        .iter()
-        .filter_map(|(endpoint, answer)| {
-            Some((*endpoint, engine::by_devcontainer(answer.as_deref()?)))
-        })
-        .collect::<BTreeMap<_, _>>();
-    let state = |id: &str, endpoint: &str| match by_id.get(endpoint) {
-        None => "unknown".to_owned(),
-        Some(containers) => containers
-            .get(id)
-            .map_or_else(|| "none".to_owned(), |container| container.state.clone()),
-    };
-    registry
-        .devcontainers
-        .iter()
-        .map(|(id, known)| (id.as_str(), state(id, &known.endpoint)))
-        .collect()
-}
-
-fn rows<'r>(registry: &'r Registry, states: &BTreeMap<&str, String>) -> Vec<Row<'r>> {
+fn rows<'r>(registry: &'r Registry, seen: &HashMap<&str, status::Seen>) -> Vec<Row<'r>> {
     let mut opened: BTreeMap<&str, Vec<Opened<'r>>> = BTreeMap::new();
     for (id, known) in &registry.devcontainers {
-        let state = states.get(id.as_str()).cloned().unwrap_or_default();
         let row = Opened {
             alias: &known.alias,
             id,
-            state,
+            state: seen[id.as_str()].state.clone(),
             since: Time(known.trusts_since),
         };
         opened.entry(&known.key).or_default().push(row);

@@ -1,0 +1,105 @@
+//! What a `devcontainer.json` says that is no fault, and that somebody who sets up ssh should know.
+
+use jsonc_parser::ast::Value as Node;
+use serde_json::Value;
+
+use super::document::{Document, range_of, to_value};
+use super::problem::Problem;
+use super::publish::{is_open_to_all, published, publishes};
+
+/// The remarks on a document whose sshd listens on `port`; each with its place and the way out.
+pub fn remarks(document: &Document<'_>, port: u16) -> Vec<Problem> {
+    let mut remarks = Vec::new();
+    if let Ok(Some(found)) = document.member("dockerComposeFile") {
+        let message = "Compose takes no port from here, and makes the mount of the keys writable";
+        remarks.push(
+            Problem::at(document.body(), range_of(&found.value), message).with_hint(format!(
+                "publish it in the compose file, under the service: ports: [\"127.0.0.1::{port}\"]"
+            )),
+        );
+    }
+    remarks.extend(open_ports(document, port));
+    remarks
+}
+
+/// Ways in which sshd's port is published to other machines.
+fn open_ports(document: &Document<'_>, port: u16) -> Vec<Problem> {
+    let mut open = Vec::new();
+    if let Ok(Some(found)) = document.member("runArgs")
+        && let Node::Array(array) = &found.value
+    {
+        let arguments: Vec<Value> = array.elements.iter().map(to_value).collect();
+        let words: Vec<&str> = arguments
+            .iter()
+            .map(|argument| argument.as_str().unwrap_or_default())
+            .collect();
+        let ours = published(&words)
+            .into_iter()
+            .filter(|published| published.is_of(port) && is_open_to_all(published.spec));
+        open.extend(ours.map(|published| range_of(&array.elements[published.last])));
+    }
+    if let Ok(Some(found)) = document.member("appPort") {
+        let elements = match &found.value {
+            Node::Array(array) => array.elements.iter().collect(),
+            single => vec![single],
+        };
+        // The devcontainer CLI publishes numbers on 127.0.0.1.
+        open.extend(elements.into_iter().filter_map(|element| match element {
+            Node::StringLit(spec)
+                if publishes(&spec.value, port) && is_open_to_all(&spec.value) =>
+            {
+                Some(range_of(element))
+            }
+            _ => None,
+        }));
+    }
+    let message = "this lets other machines connect to sshd";
+    let hint = format!("keep it to this machine: 127.0.0.1::{port}");
+    let remark = |range| Problem::at(document.body(), range, message).with_hint(hint.clone());
+    open.into_iter().map(remark).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(text: &str) -> Vec<String> {
+        let document = Document::parse(text).unwrap();
+        let remarks = remarks(&document, 2222);
+        remarks.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn a_port_that_is_open_to_other_machines_is_remarked_on() {
+        for open in [
+            r#"{ "runArgs": ["--publish=2222:2222"] }"#,
+            r#"{ "runArgs": ["--init", "-p", "0.0.0.0::2222"] }"#,
+            r#"{ "runArgs": ["-p", "[::]:22:2222/tcp"] }"#,
+            r#"{ "appPort": "2222:2222" }"#,
+            r#"{ "appPort": [80, "0:2222"] }"#,
+        ] {
+            let said = of(open);
+            assert!(
+                said.len() == 1 && said[0].ends_with("connect to sshd"),
+                "{said:?}"
+            );
+        }
+        for closed in [
+            "{}",
+            r#"{ "runArgs": ["--publish=127.0.0.1::2222", "-p", "80:80"] }"#,
+            r#"{ "runArgs": ["-p", "[::1]::2222"] }"#,
+            r#"{ "appPort": [2222, "127.0.0.1::2222"] }"#,
+        ] {
+            assert_eq!(of(closed), Vec::<String>::new(), "{closed}");
+        }
+    }
+
+    #[test]
+    fn what_compose_does_not_do_is_told() {
+        let said = of("{\n  \"dockerComposeFile\": \"compose.yaml\"\n}");
+        assert!(
+            said[0].starts_with("2:24: Compose takes no port"),
+            "{said:?}"
+        );
+    }
+}
