@@ -3,6 +3,7 @@
 //! A [`Plan`] holds the bytes before and after; what they should be is decided by whoever builds it.
 //! Nothing to change means nothing written, and a file that moved on since it was read is refused.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::fs;
 use std::ops::Range;
@@ -193,7 +194,8 @@ impl Plan {
                     .after
                     .as_deref()
                     .map(|after| format!(" ({} bytes)", after.len()));
-                let name = shown(&change.path.to_string_lossy());
+                let path = change.path.to_string_lossy();
+                let name = shown(&path);
                 let _ = writeln!(text, "{verb}: {name}{}", size.unwrap_or_default());
             } else {
                 diff(&mut text, change);
@@ -251,7 +253,8 @@ const WHY: Style = Style::new().effects(Effects::DIMMED);
 fn diff(out: &mut String, change: &Change) {
     let before = String::from_utf8_lossy(change.before.as_deref().unwrap_or_default());
     let after = String::from_utf8_lossy(change.after.as_deref().unwrap_or_default());
-    let name = shown(&change.path.to_string_lossy());
+    let path = change.path.to_string_lossy();
+    let name = shown(&path);
     let side = |there: bool, prefix| {
         if there {
             format!("{prefix}/{}", name.trim_start_matches('/'))
@@ -330,27 +333,26 @@ fn span(range: &Range<usize>) -> String {
 }
 
 /// The text with its control characters made visible: a file must not drive the user's terminal.
-pub fn shown(text: &str) -> String {
+pub fn shown(text: &str) -> Cow<'_, str> {
     if text
         .bytes()
         .all(|byte| (b' '..=b'~').contains(&byte) || byte == b'\t')
     {
-        return text.to_owned();
+        return Cow::Borrowed(text);
     }
     // Bidirectional overrides can make a line read as something else than it is.
     let hidden = |c: char| {
         (c.is_control() && c != '\t')
             || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
     };
-    text.chars()
-        .fold(String::with_capacity(text.len()), |mut out, c| {
-            if hidden(c) {
-                out.extend(c.escape_default());
-            } else {
-                out.push(c);
-            }
-            out
-        })
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match hidden(c) {
+            true => out.extend(c.escape_default()),
+            false => out.push(c),
+        }
+    }
+    Cow::Owned(out)
 }
 
 #[cfg(test)]

@@ -6,7 +6,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use jiff::Timestamp;
 
-use super::{App, now, say, table};
+use super::table::{self, Cell};
+use super::{App, now, say};
 use crate::cli;
 use crate::durable;
 use crate::store::audit::{self, Filter, Record};
@@ -37,24 +38,27 @@ pub fn run(app: &App, args: &cli::Log) -> Result<ExitCode> {
     } else if records.is_empty() {
         say("nothing has happened to any such key");
     } else {
-        print!("{}", table::render(records.iter().map(row).collect()));
+        print!(
+            "{}",
+            table::render(&records.iter().map(row).collect::<Vec<_>>())
+        );
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn row(record: &Record) -> [String; 6] {
+fn row(record: &Record) -> [Cell<'_>; 6] {
     let event = &record.event;
-    let text = |text: &Option<String>| text.clone().unwrap_or_default();
+    let how = match &event.detail {
+        Some(detail) => format!("({}) {detail}", event.command),
+        None => format!("({})", event.command),
+    };
     [
-        event.time.to_string(),
-        event.kind.as_str().to_owned(),
-        event.key.clone(),
-        text(&event.fingerprint),
-        text(&event.dev_container),
-        [format!("({})", event.command), text(&event.detail)]
-            .join(" ")
-            .trim()
-            .to_owned(),
+        event.time.to_string().into(),
+        event.kind.as_str().into(),
+        event.key.as_str().into(),
+        event.fingerprint.as_deref().unwrap_or_default().into(),
+        event.dev_container.as_deref().unwrap_or_default().into(),
+        how.into(),
     ]
 }
 

@@ -8,7 +8,8 @@ use std::process::ExitCode;
 use anyhow::Result;
 use serde::Serialize;
 
-use super::{App, now, say, table};
+use super::table::{self, Cell};
+use super::{App, now, say};
 use crate::advice;
 use crate::cli;
 use crate::engine::{self, Container, Engine};
@@ -132,17 +133,19 @@ fn row<'r>(
 }
 
 fn render(rows: &[Row<'_>]) -> String {
-    let header = ["NAME", "STATE", "ADDRESS", "USER", "KEY AGE", "CONFIG"].map(str::to_owned);
-    let cells = rows.iter().map(|row| {
+    let mut cells: Vec<[Cell<'_>; 6]> =
+        vec![["NAME", "STATE", "ADDRESS", "USER", "KEY AGE", "CONFIG"].map(Cell::from)];
+    cells.extend(rows.iter().map(|row| {
+        let address = row.address.map(|address| address.to_string());
+        let age = row.key_age.map(table::age);
         [
-            row.alias.to_owned(),
-            row.state.clone(),
-            row.address
-                .map_or_else(|| "-".to_owned(), |address| address.to_string()),
-            row.user.unwrap_or("?").to_owned(),
-            row.key_age.map_or_else(|| "-".to_owned(), table::age),
-            row.config_file.display().to_string(),
+            row.alias.into(),
+            row.state.as_str().into(),
+            address.map_or("-".into(), Cell::from),
+            row.user.unwrap_or("?").into(),
+            age.map_or("-".into(), Cell::from),
+            row.config_file.to_string_lossy(),
         ]
-    });
-    table::render(std::iter::once(header).chain(cells).collect())
+    }));
+    table::render(&cells)
 }

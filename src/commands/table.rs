@@ -1,27 +1,34 @@
 //! Tables for people: columns as wide as they need to be, two blanks apart.
 
+use std::borrow::Cow;
+
 use crate::change::shown;
 
+/// One cell.
+pub type Cell<'c> = Cow<'c, str>;
+
 /// The rows as lines; the last column is not padded.
-pub fn render<const N: usize>(rows: Vec<[String; N]>) -> String {
-    let rows: Vec<[String; N]> = rows
-        .into_iter()
-        .map(|row| row.map(|cell| shown(&cell)))
+pub fn render<const N: usize>(rows: &[[Cell<'_>; N]]) -> String {
+    let rows: Vec<[Cow<'_, str>; N]> = rows
+        .iter()
+        .map(|row| row.each_ref().map(|cell| shown(cell)))
         .collect();
-    let width = |column: usize| {
-        rows.iter()
-            .map(|row| row[column].chars().count())
-            .max()
-            .unwrap_or(0)
-    };
-    let widths: [usize; N] = std::array::from_fn(width);
+    let mut widths = [0; N];
+    for row in &rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = cell.chars().count().max(*width);
+        }
+    }
     let mut text = String::new();
     for row in &rows {
-        let cells = row
-            .iter()
-            .zip(widths)
-            .map(|(cell, width)| format!("{cell:width$}"));
-        text.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
+        let start = text.len();
+        for (cell, width) in row.iter().zip(widths) {
+            text.push_str(cell);
+            let padding = width - cell.chars().count() + 2;
+            text.extend(std::iter::repeat_n(' ', padding));
+        }
+        let end = start + text[start..].trim_end().len();
+        text.truncate(end);
         text.push('\n');
     }
     text
@@ -43,11 +50,11 @@ mod tests {
 
     #[test]
     fn columns_line_up_and_control_characters_cannot_break_them() {
-        let rows = vec![
-            ["a".to_owned(), "bc".to_owned()],
-            ["longer".to_owned(), "\u{1b}[2J".to_owned()],
+        let rows: [[Cell<'_>; 2]; 2] = [
+            ["a".into(), "bc".into()],
+            ["longer".into(), "\u{1b}[2J".into()],
         ];
-        assert_eq!(render(rows), "a       bc\nlonger  \\u{1b}[2J\n");
+        assert_eq!(render(&rows), "a       bc\nlonger  \\u{1b}[2J\n");
     }
 
     #[test]

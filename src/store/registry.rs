@@ -186,14 +186,22 @@ impl Registry {
         struct Version {
             version: u32,
         }
-        let version: Version = serde_json::from_slice(bytes).map_err(Damaged)?;
-        if version.version > VERSION {
+        // Checked as a whole, text need not be checked again for each of its strings.
+        let parsed = match std::str::from_utf8(bytes) {
+            Ok(text) => serde_json::from_str::<Self>(text),
+            Err(_) => serde_json::from_slice(bytes),
+        };
+        // A newer one may differ in anything but this.
+        let version = match &parsed {
+            Ok(registry) => registry.version,
+            Err(_) => serde_json::from_slice::<Version>(bytes).map_or(VERSION, |it| it.version),
+        };
+        if version > VERSION {
             bail!(
-                "it was written by a newer lace-ssh (format {}, this one knows {VERSION})",
-                version.version
+                "it was written by a newer lace-ssh (format {version}, this one knows {VERSION})"
             );
         }
-        Ok(serde_json::from_slice(bytes).map_err(Damaged)?)
+        Ok(parsed.map_err(Damaged)?)
     }
 
     /// The text of `registry.json`.

@@ -8,7 +8,8 @@ use anyhow::Result;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::commands::{App, now, say, status, table};
+use crate::commands::table::{self, Cell};
+use crate::commands::{App, now, say, status};
 use crate::store::registry::{Key, Origin, Registry, Rotate};
 
 /// One key; its JSON form is part of the interface.
@@ -92,48 +93,40 @@ pub fn show(app: &App, text: &str, json: bool) -> Result<ExitCode> {
         println!("{:#}", serde_json::to_value(row)?);
         return Ok(ExitCode::SUCCESS);
     }
-    let mut lines = vec![
-        ["name".to_owned(), row.name.to_owned()],
-        ["type".to_owned(), row.algorithm.to_owned()],
-        ["fingerprint".to_owned(), row.fingerprint.to_owned()],
-        ["scope".to_owned(), row.scope.to_owned()],
-        ["created".to_owned(), row.created.to_string()],
+    let identity = app.store.identity(&name);
+    let mut lines: Vec<[Cell<'_>; 2]> = vec![
+        ["name".into(), row.name.into()],
+        ["type".into(), row.algorithm.into()],
+        ["fingerprint".into(), row.fingerprint.into()],
+        ["scope".into(), row.scope.into()],
+        ["created".into(), row.created.to_string().into()],
+        ["rotated".into(), or(row.rotated, "never")],
+        ["next rotation".into(), or(row.next_rotation, "-")],
         [
-            "rotated".to_owned(),
-            row.rotated
-                .map_or_else(|| "never".into(), |time| time.to_string()),
-        ],
-        [
-            "next rotation".to_owned(),
-            row.next_rotation
-                .map_or_else(|| "-".into(), |time| time.to_string()),
-        ],
-        [
-            "private key".to_owned(),
-            if row.agent {
-                "in ssh-agent".into()
-            } else {
-                app.store.identity(&name).display().to_string()
+            "private key".into(),
+            match row.agent {
+                true => "in ssh-agent".into(),
+                false => identity.to_string_lossy(),
             },
         ],
     ];
     lines.extend(row.devcontainers.iter().map(|opened| {
-        [
-            "opens".to_owned(),
-            format!(
-                "{} ({}), since {}",
-                opened.alias, opened.state, opened.since
-            ),
-        ]
+        let text = format!(
+            "{} ({}), since {}",
+            opened.alias, opened.state, opened.since
+        );
+        ["opens".into(), text.into()]
     }));
     lines.extend(row.retired.iter().map(|old| {
-        [
-            "old key".to_owned(),
-            format!("{}, until {}", old.public, old.until),
-        ]
+        let text = format!("{}, until {}", old.public, old.until);
+        ["old key".into(), text.into()]
     }));
-    print!("{}", table::render(lines));
+    print!("{}", table::render(&lines));
     Ok(ExitCode::SUCCESS)
+}
+
+fn or(time: Option<Time>, without: &'static str) -> Cell<'static> {
+    time.map_or(without.into(), |time| time.to_string().into())
 }
 
 /// Runs `keys public`.
@@ -215,23 +208,29 @@ fn render(registry: &Registry, rows: &[Row<'_>]) -> String {
         "AGE",
         "NEXT ROTATION",
         "DEV CONTAINERS",
-    ]
-    .map(str::to_owned);
-    let cells = rows.iter().map(|row| {
-        let opened = row
-            .devcontainers
-            .iter()
-            .map(|opened| format!("{} ({})", opened.alias, opened.state));
+    ];
+    let mut cells: Vec<[Cell<'_>; 7]> = vec![header.map(Cell::from)];
+    cells.extend(rows.iter().map(|row| {
+        let mut opened = String::new();
+        for devcontainer in &row.devcontainers {
+            let separator = if opened.is_empty() { "" } else { ", " };
+            opened.extend([
+                separator,
+                devcontainer.alias,
+                " (",
+                &devcontainer.state,
+                ")",
+            ]);
+        }
         [
-            row.name.to_owned(),
-            row.algorithm.to_owned(),
-            row.fingerprint.to_owned(),
-            row.scope.to_owned(),
-            table::age(now - registry.keys.get(row.name).map_or(now, Key::since)),
-            row.next_rotation
-                .map_or_else(|| "-".into(), |time| time.to_string()),
-            opened.collect::<Vec<_>>().join(", "),
+            row.name.into(),
+            row.algorithm.into(),
+            row.fingerprint.into(),
+            row.scope.into(),
+            table::age(now - registry.keys.get(row.name).map_or(now, Key::since)).into(),
+            or(row.next_rotation, "-"),
+            opened.into(),
         ]
-    });
-    table::render(std::iter::once(header).chain(cells).collect())
+    }));
+    table::render(&cells)
 }
