@@ -3,6 +3,7 @@
 //! `main` prints the error chain on one line and the hint on the next.
 
 use std::fmt;
+use std::path::Path;
 
 /// An error together with what the user can do about it.
 #[derive(Debug)]
@@ -25,7 +26,7 @@ impl std::error::Error for Advice {
 
 /// Adds a hint to whatever went wrong.
 pub trait Advise<T> {
-    /// Attaches `hint`: one sentence, lower case, that works when pasted.
+    /// Attaches `hint`: a command that works when pasted, or one sentence, lower case.
     fn hint(self, hint: impl Into<String>) -> anyhow::Result<T>;
     /// As [`Advise::hint`], computed only on failure.
     fn hint_with<H: Into<String>>(self, hint: impl FnOnce() -> H) -> anyhow::Result<T>;
@@ -55,6 +56,16 @@ pub fn failure(message: impl Into<String>, hint: impl Into<String>) -> anyhow::E
     })
 }
 
+/// A path as one word of a command line in a hint.
+pub fn shell(path: &Path) -> String {
+    let text = path.to_string_lossy();
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"/._-+,@:%".contains(&b);
+    match !text.is_empty() && text.bytes().all(plain) {
+        true => text.into_owned(),
+        false => format!("'{}'", text.replace('\'', r"'\''")),
+    }
+}
+
 /// The outermost hint in the chain of `error`, if anybody gave one.
 pub fn hint_of(error: &anyhow::Error) -> Option<&str> {
     error
@@ -67,6 +78,15 @@ pub fn hint_of(error: &anyhow::Error) -> Option<&str> {
 mod tests {
     use super::*;
     use anyhow::{Context, anyhow};
+
+    #[test]
+    fn a_path_is_one_word_and_no_command() {
+        assert_eq!(shell(Path::new("/home/me/a-b")), "/home/me/a-b");
+        assert_eq!(
+            shell(Path::new("/my app; touch it's")),
+            r"'/my app; touch it'\''s'"
+        );
+    }
 
     #[test]
     fn the_hint_survives_more_context_and_stays_out_of_the_message() {

@@ -15,7 +15,7 @@ use anyhow::{Context, Result, bail};
 use serde::Serialize;
 use similar::{ChangeTag, InlineChange, TextDiff};
 
-use crate::advice::Advise;
+use crate::advice::{Advise, shell};
 use crate::durable::{self, Owner};
 
 /// Why some lines change.
@@ -125,10 +125,8 @@ impl Change {
             .hint("run the command again to see a new preview");
         }
         if self.before.is_some() && self.mode & 0o222 == 0 {
-            return Err(anyhow::anyhow!("{} is read-only", self.path.display())).hint(format!(
-                "to allow the change: chmod u+w {}",
-                self.path.display()
-            ));
+            return Err(anyhow::anyhow!("{} is read-only", self.path.display()))
+                .hint(format!("chmod u+w {}", shell(&self.path)));
         }
         Ok(real)
     }
@@ -255,6 +253,16 @@ fn diff(out: &mut String, change: &Change) {
     let after = String::from_utf8_lossy(change.after.as_deref().unwrap_or_default());
     let path = change.path.to_string_lossy();
     let name = shown(&path);
+    if let Some(target) = durable::resolve(&change.path)
+        .ok()
+        .filter(|target| *target != change.path)
+    {
+        let _ = writeln!(
+            out,
+            "{name} is a link to {}",
+            shown(&target.to_string_lossy())
+        );
+    }
     let side = |there: bool, prefix| {
         if there {
             format!("{prefix}/{}", name.trim_start_matches('/'))

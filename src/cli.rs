@@ -160,7 +160,8 @@ pub struct Connect {
     /// Which dev container.
     #[command(flatten)]
     pub workspace: Workspace,
-    /// What to run there instead of a shell.
+    /// What to run there instead of a shell: one argument is a command line for the shell there, several
+    /// are passed on as they are.
     #[arg(last = true, value_name = "COMMAND")]
     pub command: Vec<String>,
 }
@@ -243,7 +244,7 @@ pub enum KeysAction {
     Import(Import),
     /// Encrypt a private key where it lies, or take the encryption away.
     Passphrase(Passphrase),
-    /// Delete a key; it can be brought back for 7 days, or until the next rotation.
+    /// Delete a key; it can be brought back for 7 days, or until one of the same name is rotated.
     Delete {
         /// The key, or the alias of a dev container.
         name: String,
@@ -256,19 +257,20 @@ pub enum KeysAction {
         /// The key.
         name: String,
     },
-    /// Take the hand-made keys of older set-ups in.
+    /// Take the hand-made keys of older set-ups in: ~/.config/lace/ssh/id_ed25519,
+    /// ~/.ssh/lace_devcontainer*, ~/.ssh/weft_devcontainer*, and those that an old mount names.
     Migrate(Migrate),
 }
 
 /// `keys rotate`
 #[derive(Debug, Args)]
 pub struct Rotate {
-    /// The key, or the alias of a dev container [default: the only one].
+    /// The key, or the alias of a dev container [default: that of the workspace, or the only one].
     pub name: Option<String>,
     /// Rotate every key.
     #[arg(long, conflicts_with = "name")]
     pub all: bool,
-    /// Revoke the old key at once, instead of when the overlap has passed.
+    /// Revoke the old key at once, instead of when the overlap has passed; open sessions stay open.
     #[arg(long)]
     pub now: bool,
 }

@@ -6,6 +6,7 @@ use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 
@@ -111,6 +112,20 @@ pub fn rename(from: &Path, to: &Path) -> Result<()> {
         .with_context(|| format!("cannot rename {} to {}", from.display(), to.display()))
 }
 
+/// Gives a file a second name, in place of a file that has it; fine if there is no such file.
+///
+/// # Errors
+/// Names both.
+pub fn link(from: &Path, to: &Path) -> Result<()> {
+    remove(to)?;
+    match fs::hard_link(from, to) {
+        Ok(()) => sync_folder(folder_of(to)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
+    .with_context(|| format!("cannot link {} to {}", from.display(), to.display()))
+}
+
 /// Removes a file durably; fine if there is none.
 ///
 /// # Errors
@@ -129,11 +144,27 @@ pub fn remove(path: &Path) -> Result<()> {
 /// # Errors
 /// Names the file that cannot be removed.
 pub fn sweep(folder: &Path) -> Result<()> {
+    sweep_where(folder, |_| true)
+}
+
+/// As [`sweep`], where others may be writing: what nobody can still be writing goes.
+///
+/// # Errors
+/// As [`sweep`].
+pub fn sweep_old(folder: &Path) -> Result<()> {
+    const OLD: Duration = Duration::from_secs(10 * 60);
+    sweep_where(folder, |entry| {
+        let changed = entry.metadata().and_then(|metadata| metadata.modified());
+        changed.is_ok_and(|time| time.elapsed().is_ok_and(|age| age > OLD))
+    })
+}
+
+fn sweep_where(folder: &Path, goes: impl Fn(&fs::DirEntry) -> bool) -> Result<()> {
     let Ok(entries) = fs::read_dir(folder) else {
         return Ok(());
     };
     for entry in entries.flatten() {
-        if entry.file_name().to_string_lossy().starts_with(TEMPORARY) {
+        if entry.file_name().to_string_lossy().starts_with(TEMPORARY) && goes(&entry) {
             remove(&entry.path())?;
         }
     }

@@ -39,7 +39,7 @@ impl Environment {
     /// Reads the environment of this process.
     ///
     /// # Errors
-    /// `$HOME` is not set or not absolute, or the current folder is gone.
+    /// `$HOME` is not set or not absolute.
     pub fn read() -> Result<Self> {
         let home = env::var_os("HOME")
             .map(PathBuf::from)
@@ -47,7 +47,8 @@ impl Environment {
         let home = home
             .context("$HOME is not set to an absolute path")
             .hint("set it: export HOME=/home/me")?;
-        let current = env::current_dir().context("cannot tell the current folder")?;
+        // Whoever stands in a folder that is gone can still use all that is not about a folder.
+        let current = env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
         Ok(Self {
             store: text("LACE_SSH_HOME").map(|path| current.join(path)),
             folder: logical_folder(current),

@@ -1,5 +1,6 @@
 //! The `lace-ssh` binary: parse, read the environment once, run, print the error and the way out.
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -16,6 +17,7 @@ fn main() -> ExitCode {
     }
     match Environment::read().and_then(|environment| commands::run(cli.command, &environment)) {
         Ok(code) => code,
+        Err(error) if error.is::<commands::ReaderGone>() => ExitCode::SUCCESS,
         Err(error) => {
             // A message may quote a file that a stranger wrote.
             let shown = |text: &str| {
@@ -24,13 +26,15 @@ fn main() -> ExitCode {
                     .collect::<Vec<_>>()
                     .join("\n")
             };
-            anstream::eprintln!(
-                "lace-ssh: {ERROR}error:{ERROR:#} {}",
+            let mut text = format!(
+                "lace-ssh: {ERROR}error:{ERROR:#} {}\n",
                 shown(&format!("{error:#}"))
             );
             if let Some(hint) = advice::hint_of(&error) {
-                anstream::eprintln!("lace-ssh: {HINT}hint:{HINT:#} {}", shown(hint));
+                text += &format!("lace-ssh: {HINT}hint:{HINT:#} {}\n", shown(hint));
             }
+            // Where nobody listens, the exit code has to do.
+            let _ = anstream::stderr().write_all(text.as_bytes());
             ExitCode::FAILURE
         }
     }

@@ -30,7 +30,7 @@ fn it_makes_everything_once_says_so_and_then_nothing() {
     let said = user.ok(&["initialize", "--id", &id]);
     assert_eq!(
         said.err,
-        "lace-ssh: lace-my-project is ready: once the container is up, `ssh lace-my-project`\n"
+        "lace-ssh: lace-my-project is ready: once the container is up, `lace-ssh connect lace-my-project`; for plain ssh: lace-ssh client-config install\n"
     );
     assert_eq!(said.out, "");
     let before = user.store_files();
@@ -266,10 +266,10 @@ fn same_folder_name_twice_gets_a_suffix_and_keeps_it() {
         user.ok(&["initialize", "--id", id, "--workspace-folder", folder])
             .err
     };
-    assert!(initialize(&first, &first_id).contains("`ssh lace-app`"));
+    assert!(initialize(&first, &first_id).contains("connect lace-app`"));
     let said = initialize(&second, &second_id);
     assert!(
-        said.contains(&format!("`ssh lace-app-{}`", &second_id[47..])),
+        said.contains(&format!("connect lace-app-{}`", &second_id[47..])),
         "{said}"
     );
     assert_eq!(initialize(&second, &second_id), "");
@@ -303,7 +303,10 @@ fn two_configs_in_a_folder_are_told_apart_by_the_id() {
                 &devcontainer_id(&user.project(), &config),
             ])
             .err;
-        assert!(said.contains(&format!("`ssh lace-duo-{name}`")), "{said}");
+        assert!(
+            said.contains(&format!("connect lace-duo-{name}`")),
+            "{said}"
+        );
     }
     assert!(
         user.read(".devcontainer/web/devcontainer.json")

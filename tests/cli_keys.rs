@@ -148,8 +148,10 @@ fn an_expired_key_is_pruned_by_whatever_comes_next() {
         [
             "generated",
             "trusted",
+            "generated",
             "rotated",
             "expired",
+            "generated",
             "rotated",
             "expired"
         ]
@@ -260,6 +262,13 @@ fn keys_of_other_tools_come_in_and_open_doors() {
     };
     let said = import("Team").expect(0).err;
     assert!(said.contains("imported team: ssh-rsa SHA256:"), "{said}");
+    let identity = user.store().join("keys/team/identity");
+    let opened = |passphrase: &str| {
+        let mut keygen = Command::new("ssh-keygen");
+        keygen.args(["-y", "-P", passphrase, "-f"]).arg(&identity);
+        keygen.output().unwrap().status.success()
+    };
+    assert!(opened("secret") && !opened(""), "it keeps its passphrase");
     let public = fs::read_to_string(format!("{path}.pub")).unwrap();
     assert!(
         trusted(&user, &id).starts_with(public.rsplit_once(' ').unwrap().0),
@@ -368,11 +377,35 @@ fn a_lost_or_damaged_registry_costs_no_key() {
     let said = initialize(&user, &id).err;
     assert!(said.contains("rebuilt from 1 key files"), "{said}");
     assert_eq!(user.ok(&["keys", "public", KEY]).out, before);
-    // Lost: the same.
+    // Lost: the same, also for a key that no config file names, and by any command.
+    let file = user.home().join("made");
+    keygen(&[
+        "-q",
+        "-t",
+        "ed25519",
+        "-N",
+        "",
+        "-f",
+        file.to_str().unwrap(),
+    ]);
+    user.ok(&[
+        "keys",
+        "import",
+        "team",
+        "--key-file",
+        file.to_str().unwrap(),
+    ]);
     fs::remove_file(store.join("registry.json")).unwrap();
     fs::remove_file(store.join("registry.copy.json")).unwrap();
+    let said = user.ok(&["keys", "show", "team", "--json"]);
+    assert_eq!(json(&said)["origin"], "imported", "the log knows");
     initialize(&user, &id);
     assert_eq!(user.ok(&["keys", "public", KEY]).out, before);
+    // Damaged, and the copy is of a newer version: not overwritten.
+    fs::write(store.join("registry.json"), "nonsense").unwrap();
+    fs::write(store.join("registry.copy.json"), "{ \"version\": 99 }").unwrap();
+    let said = user.fails(1, &["status"]).err;
+    assert!(said.contains("newer lace-ssh"), "{said}");
     // Of a newer version: left alone.
     fs::write(
         store.join("registry.json"),
@@ -454,7 +487,7 @@ fn the_log_tells_everything_and_notices_what_was_changed() {
     let log = user.store().join("audit.jsonl");
     let said = user.ok(&["log", "--verify"]).out;
     assert!(
-        said.starts_with("3 events, all in order, the last one is 3 "),
+        said.starts_with("4 events, all in order, the last one is 4 "),
         "{said}"
     );
     assert!(
@@ -486,11 +519,14 @@ fn a_key_in_the_agent_is_in_no_file_and_made_anew_when_it_is_lost() {
     );
     user.ok(&["setup", "--yes", "--no-client-config"]);
     let id = devcontainer_id(&user.project(), &user.config());
-    let said = user.fails(1, &["initialize", "--id", &id]).err;
+    // The `up` goes on; the key is made at the first `ssh`.
+    let said = user.ok(&["initialize", "--id", &id]).err;
     assert!(
-        said.contains("no ssh-agent: SSH_AUTH_SOCK is not set") && said.contains("hint: start one"),
+        said.contains("warning: no ssh-agent: SSH_AUTH_SOCK is not set")
+            && said.contains("hint: start one"),
         "{said}"
     );
+    assert_eq!(trusted(&user, &id), "");
 
     let socket = user.home().join("agent");
     let agent = Command::new("ssh-agent")
@@ -538,8 +574,8 @@ fn a_key_in_the_agent_is_in_no_file_and_made_anew_when_it_is_lost() {
     with_agent(lace, &["keys", "rotate"]).expect(0);
     assert_eq!(
         with_agent("ssh-add", &["-l"]).expect(0).out.lines().count(),
-        1,
-        "the old one is gone from the agent"
+        2,
+        "nobody could say whether the dev container takes the new one: ssh can offer both"
     );
     with_agent("ssh-add", &["-D"]).expect(0);
     let before = trusted(&user, &id);
@@ -572,12 +608,6 @@ fn a_key_with_a_passphrase_keeps_one_through_a_rotation() {
             .out
             .contains("AddKeysToAgent yes")
     );
-    assert!(
-        !user
-            .ok(&["client-config"])
-            .out
-            .contains("IdentityAgent none")
-    );
     assert_eq!(initialize(&user, &id).err, "");
     asked(&["keys", "rotate"]);
     let rotated = keygen(&["-y", "-P", "correct horse", "-f", path]);
@@ -595,6 +625,113 @@ fn a_key_with_a_passphrase_keeps_one_through_a_rotation() {
     asked(&["keys", "passphrase", KEY, "--remove"]);
     assert_eq!(keygen(&["-y", "-f", path]), rotated);
     assert_eq!(initialize(&user, &id).err, "");
+}
+
+#[test]
+fn a_config_file_cannot_replace_a_key_that_was_not_made_here() {
+    let (user, _) = initialised(CONFIG);
+    let file = user.home().join("github");
+    let path = file.to_str().unwrap();
+    keygen(&["-q", "-t", "ed25519", "-N", "", "-f", path]);
+    user.ok(&["keys", "import", "github", "--key-file", path]);
+    let before = user.ok(&["keys", "public", "github"]).out;
+    let registry = user.store().join("registry.json");
+    let mut value: serde_json::Value =
+        serde_json::from_slice(&fs::read(&registry).unwrap()).unwrap();
+    value["keys"]["github"]["created"] = 1_000_000.into();
+    fs::write(&registry, value.to_string()).unwrap();
+    let text = user.read(".devcontainer/devcontainer.json").replacen(
+        '{',
+        "{ \"customizations\": { \"lace\": { \"ssh\": { \"key\": \"github\", \"rotate\": \"1h\" } } },",
+        1,
+    );
+    user.write(".devcontainer/devcontainer.json", &text);
+    let id = devcontainer_id(&user.project(), &user.config());
+    initialize(&user, &id);
+    assert_eq!(user.ok(&["keys", "public", "github"]).out, before);
+    assert!(json(&user.ok(&["keys", "show", "github", "--json"]))["next_rotation"].is_null());
+}
+
+#[test]
+fn each_dev_container_has_its_own_overlap_and_ssh_still_has_the_old_key() {
+    let shared = |overlap: &str| {
+        format!(
+            "{{ \"image\": \"x\", \"customizations\": {{ \"lace\": {{ \"ssh\": {{ \"key\": \"team\", \"overlap\": \"{overlap}\" }} }} }} }}\n"
+        )
+    };
+    let (user, id) = initialised(&shared("1s"));
+    user.write("other/.devcontainer/devcontainer.json", &shared("3600d"));
+    let folder = user.project().join("other");
+    let at = ["--workspace-folder", folder.to_str().unwrap()];
+    user.ok(&[&["setup", "--yes", "--no-client-config"][..], &at].concat());
+    let other = devcontainer_id(&folder, &folder.join(".devcontainer/devcontainer.json"));
+    user.ok(&[&["initialize", "--id", &other][..], &at].concat());
+    let old = user.store().join("keys/team/identity");
+    let before = fs::read(&old).unwrap();
+    user.ok(&["keys", "rotate", "team"]);
+    let previous = user.store().join("keys/team/previous");
+    assert_eq!(fs::read(&previous).unwrap(), before);
+    let config = user.ok(&["client-config"]).out;
+    let line = format!("    IdentityFile {}\n", previous.display());
+    assert!(config.contains(&line), "{config}");
+    std::thread::sleep(std::time::Duration::from_millis(2100));
+    initialize(&user, &id);
+    assert_eq!(
+        trusted(&user, &id).lines().count(),
+        1,
+        "its overlap is over"
+    );
+    assert_eq!(trusted(&user, &other).lines().count(), 2);
+}
+
+#[test]
+fn an_import_that_was_cut_off_is_completed() {
+    let (user, id) = initialised(CONFIG);
+    // Killed after the private half.
+    let folder = user.store().join("keys/team");
+    fs::create_dir(&folder).unwrap();
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o700)).unwrap();
+    let identity = folder.join("identity");
+    keygen(&[
+        "-q",
+        "-t",
+        "ed25519",
+        "-N",
+        "",
+        "-f",
+        identity.to_str().unwrap(),
+    ]);
+    let before = trusted(&user, &id);
+    let said = user.ok(&["keys", "rotate", KEY]).err;
+    assert!(
+        said.contains("took team in, which a command that was cut off had left"),
+        "{said}"
+    );
+    assert_ne!(trusted(&user, &id), before);
+    assert_eq!(
+        json(&user.ok(&["keys", "show", "team", "--json"]))["origin"],
+        "imported"
+    );
+}
+
+#[test]
+fn one_folder_that_is_not_in_order_stops_nobody_else() {
+    let (user, id) = initialised(CONFIG);
+    user.write("other/.devcontainer/devcontainer.json", CONFIG);
+    let folder = user.project().join("other");
+    let at = ["--workspace-folder", folder.to_str().unwrap()];
+    user.ok(&[&["setup", "--yes", "--no-client-config"][..], &at].concat());
+    let trust = user.store().join("trust").join(&id);
+    fs::set_permissions(&trust, fs::Permissions::from_mode(0o755)).unwrap();
+    let other = devcontainer_id(&folder, &folder.join(".devcontainer/devcontainer.json"));
+    let said = user
+        .ok(&[&["initialize", "--id", &other][..], &at].concat())
+        .err;
+    assert!(
+        said.contains("warning: ") && said.contains("is open to others"),
+        "{said}"
+    );
+    assert!(trusted(&user, &other).contains("ssh-ed25519"));
 }
 
 #[test]

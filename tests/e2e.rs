@@ -12,7 +12,7 @@ use std::net::TcpListener;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use engine::{DevContainer, IMAGE};
+use engine::{Agent, DevContainer, IMAGE};
 use support::{Said, User};
 
 fn config(rest: &str) -> String {
@@ -71,9 +71,46 @@ fn from_an_untouched_project_to_ssh_and_back() {
     );
     assert_eq!(status[0]["user"], "vscode");
 
-    shop.lace(&["remove", "--yes", "--purge"]).expect(0);
+    let said = shop.lace(&["remove", "--yes", "--purge"]).expect(0).err;
+    assert!(said.contains("still has the mount"), "{said}");
     assert_eq!(shop.user.read(".devcontainer/devcontainer.json"), text);
     shop.ssh(&["lace-web-shop", "true"]).expect(255);
+    // The container that is there goes on, and can be started again.
+    shop.docker(&["restart", "-t", "0"]).expect(0);
+    shop.up(&[]).expect(0);
+}
+
+#[test]
+#[ignore = "needs a container engine: tests/run.sh"]
+fn an_agent_is_forwarded_and_arguments_stay_apart() {
+    let user = User::with(&config(r#", "remoteUser": "vscode""#));
+    let agent = Agent::start(&user);
+    let container = DevContainer::of(user).with("SSH_AUTH_SOCK", &agent.socket);
+    container.lace(&["setup", "--yes"]).expect(0);
+    container.up(&[]).expect(0);
+    let key = container.user.home().join("other");
+    let mut keygen = Command::new("ssh-keygen");
+    Said::of(
+        keygen
+            .args(["-q", "-N", "", "-t", "ed25519", "-f"])
+            .arg(&key),
+    )
+    .expect(0);
+    Said::of(container.command("ssh-add").arg(&key)).expect(0);
+    let script = "[ -S \"$SSH_AUTH_SOCK\" ] && echo forwarded";
+    let said = container.ssh(&["-A", "lace-my-project", script]).expect(0);
+    assert_eq!(said.out, "forwarded\n");
+    let words = [
+        "connect",
+        "--",
+        "sh",
+        "-c",
+        "printf '%s|' \"$@\"; exit 43",
+        "-",
+        "a b",
+        "c'd",
+    ];
+    assert_eq!(container.lace(&words).expect(43).out, "a b|c'd|");
 }
 
 #[test]

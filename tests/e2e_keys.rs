@@ -8,10 +8,11 @@ mod support;
 
 use std::fs;
 use std::io::{Read, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use engine::{DevContainer, IMAGE};
+use engine::{Agent, DevContainer, IMAGE};
 use support::{Said, User};
 
 const KEY: &str = "lace-my-project";
@@ -236,11 +237,7 @@ fn a_hand_made_key_moves_in_when_every_container_lets_it_in_from_there() {
     let user = User::without_config("old");
     let home = user.home().display().to_string();
     fs::create_dir_all(user.store()).unwrap();
-    fs::set_permissions(
-        user.store(),
-        std::os::unix::fs::PermissionsExt::from_mode(0o700),
-    )
-    .unwrap();
+    fs::set_permissions(user.store(), PermissionsExt::from_mode(0o700)).unwrap();
     let old = user.store().join("id_ed25519");
     Said::of(
         Command::new("ssh-keygen")
@@ -281,19 +278,8 @@ fn a_hand_made_key_moves_in_when_every_container_lets_it_in_from_there() {
 #[ignore = "needs a container engine: tests/run.sh"]
 fn a_key_in_the_agent_opens_its_own_host_only() {
     let user = User::with(&config(r#""agent": true"#));
-    let socket = user.home().join("agent");
-    let mut agent = Command::new("ssh-agent")
-        .arg("-D")
-        .arg("-a")
-        .arg(&socket)
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    while !socket.exists() {
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    let container = DevContainer::of(user).with("SSH_AUTH_SOCK", socket.to_str().unwrap());
+    let agent = Agent::start(&user);
+    let container = DevContainer::of(user).with("SSH_AUTH_SOCK", &agent.socket);
     container.lace(&["setup", "--yes"]).expect(0);
     container.up(&[]).expect(0);
     assert_eq!(container.ssh(&[KEY, "id -un"]).expect(0).out, "vscode\n");
@@ -305,6 +291,60 @@ fn a_key_in_the_agent_opens_its_own_host_only() {
     );
     container.lace(&["keys", "rotate"]).expect(0);
     assert_eq!(container.ssh(&[KEY, "id -un"]).expect(0).out, "vscode\n");
-    agent.kill().unwrap();
-    agent.wait().unwrap();
+    // Also where the agent has lost the old one, and nobody makes it anew meanwhile.
+    Said::of(container.command("ssh-add").arg("-D")).expect(0);
+    let said = container.lace(&["keys", "rotate"]).expect(0).err;
+    assert!(said.contains("the new key logs in"), "{said}");
+    assert_eq!(container.ssh(&[KEY, "id -un"]).expect(0).out, "vscode\n");
+}
+
+#[test]
+#[ignore = "needs a container engine: tests/run.sh"]
+fn a_rotated_key_with_a_passphrase_is_nowhere_without_it() {
+    let user = User::with(&config(""));
+    let agent = Agent::start(&user);
+    let askpass = user.home().join("askpass");
+    fs::write(&askpass, "#!/bin/sh\necho secret\n").unwrap();
+    fs::set_permissions(&askpass, PermissionsExt::from_mode(0o755)).unwrap();
+    let container = DevContainer::of(user)
+        .with("SSH_AUTH_SOCK", &agent.socket)
+        .with("SSH_ASKPASS", askpass.to_str().unwrap());
+    container.lace(&["setup", "--yes"]).expect(0);
+    container.up(&[]).expect(0);
+    container.lace(&["keys", "passphrase", KEY]).expect(0);
+    let said = container.lace(&["keys", "rotate"]).expect(0).err;
+    assert!(said.contains("the new key logs in"), "{said}");
+    Said::of(container.command("ssh-add").arg("-l")).expect(1);
+    let identity = container
+        .user
+        .store()
+        .join("keys")
+        .join(KEY)
+        .join("identity");
+    let opened = |passphrase: &str| {
+        let mut keygen = Command::new("ssh-keygen");
+        Said::of(keygen.args(["-y", "-P", passphrase, "-f"]).arg(&identity))
+    };
+    opened("secret").expect(0);
+    assert_ne!(opened("").code, 0);
+}
+
+#[test]
+#[ignore = "needs a container engine: tests/run.sh"]
+fn a_rotation_that_nobody_could_prove_locks_nobody_out() {
+    let container = DevContainer::up_with(&config(""));
+    // The container no longer looks at what the host gives it, and the engine does not answer.
+    let script = "cat /etc/lace-ssh/authorized_keys > /root/frozen && \
+        printf '#!/bin/sh\\ncat /root/frozen\\n' > /usr/local/share/lace-ssh/authorized-keys";
+    container.docker_exec(&["sh", "-c", script]).expect(0);
+    let registry = container.user.store().join("registry.json");
+    let told = fs::read_to_string(&registry).unwrap();
+    let elsewhere = told.replace("unix:///var/run/docker.sock", "unix:///nowhere/docker.sock");
+    fs::write(&registry, elsewhere).unwrap();
+    let said = container.lace(&["keys", "rotate"]).expect(0).err;
+    assert!(said.contains("ssh also offers the old one"), "{said}");
+    let rotated = fs::read_to_string(&registry).unwrap();
+    let back = rotated.replace("unix:///nowhere/docker.sock", "unix:///var/run/docker.sock");
+    fs::write(&registry, back).unwrap();
+    assert_eq!(container.ssh(&[KEY, "echo in"]).expect(0).out, "in\n");
 }

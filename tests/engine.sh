@@ -280,7 +280,7 @@ remove_leftovers() {
     # What is built upon another has to go before it: again, as long as that gets anywhere.
     while ids=$(our_images) && [ "$ids" != "$before" ]; do
         # shellcheck disable=SC2086 # one word each
-        docker image rm -f $ids >/dev/null 2>&1
+        docker image rm $ids >/dev/null 2>&1
         before=$ids
     done
     rm -f "$NOTED_IMAGES"

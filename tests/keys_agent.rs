@@ -119,7 +119,7 @@ fn a_key_with_a_lifetime_goes_by_itself() {
     };
     let mut client = agent.client();
     client
-        .add(&pair(1), &lifetime(Duration::from_millis(900)))
+        .add(&pair(1), &lifetime(Duration::from_millis(2900)))
         .unwrap();
     client
         .add(&pair(2), &lifetime(Duration::from_secs(3600)))

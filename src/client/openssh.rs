@@ -19,10 +19,11 @@ pub struct Host<'a> {
     pub user: Option<&'a str>,
     /// The private key file.
     pub identity: PathBuf,
+    /// The private key that a rotation has replaced a short while ago: for a dev container that could
+    /// not be asked whether it takes the new one.
+    pub previous: Option<PathBuf>,
     /// The public host key: `ssh-ed25519 AAAA…`.
     pub host_key: &'a str,
-    /// An agent may have the private key.
-    pub agent: bool,
     /// The key lives in the agent alone, and is made anew when the agent has lost it.
     pub renewed: bool,
     /// The private key file has a passphrase: asked for once, if there is an agent to keep it.
@@ -82,11 +83,9 @@ pub fn host_block(host: &Host<'_>, paths: &Paths) -> Result<String> {
         .user
         .map(|user| format!("    User {user}\n"))
         .unwrap_or_default();
-    // An agent that the user runs for other purposes must not be asked for six keys first.
-    let agent = if host.agent {
-        ""
-    } else {
-        "    IdentityAgent none\n"
+    let previous = match &host.previous {
+        Some(previous) => format!("    IdentityFile {}\n", quote::ssh_config(previous)?),
+        None => String::new(),
     };
     let keep = if host.encrypted {
         "    AddKeysToAgent yes\n"
@@ -100,8 +99,8 @@ pub fn host_block(host: &Host<'_>, paths: &Paths) -> Result<String> {
     ProxyCommand {command} proxy --pass-fd {alias}
     ProxyUseFdpass yes
     IdentityFile {identity}
-    IdentitiesOnly yes
-{agent}{keep}    PreferredAuthentications publickey
+{previous}    IdentitiesOnly yes
+{keep}    PreferredAuthentications publickey
     UserKnownHostsFile {known_hosts}
     GlobalKnownHostsFile /dev/null
     StrictHostKeyChecking yes
@@ -132,12 +131,13 @@ pub fn host_block(host: &Host<'_>, paths: &Paths) -> Result<String> {
 
 /// The pinned host keys, a line each.
 pub fn known_hosts(hosts: &[Host<'_>]) -> String {
-    hosts.iter().map(known_host).collect()
+    let pin = |host: &Host<'_>| known_host(host.alias, host.host_key);
+    hosts.iter().map(pin).collect()
 }
 
 /// The pinned host key of one dev container.
-pub fn known_host(host: &Host<'_>) -> String {
-    format!("{} {}\n", host.alias, host.host_key)
+pub fn known_host(alias: &str, host_key: &str) -> String {
+    format!("{alias} {host_key}\n")
 }
 
 /// The arguments that make plain `ssh` use our configuration alone.
@@ -156,7 +156,7 @@ mod tests {
             user,
             identity: "/home/my me/100%/identity".into(),
             host_key: "ssh-ed25519 AAAA",
-            agent: false,
+            previous: None,
             renewed: false,
             encrypted: false,
         }

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 
 use super::ring::Ring;
-use super::{App, Outcome, agree, derived, say};
+use super::{App, Outcome, agree, derived, print, say};
 use crate::change::{Change, Plan};
 use crate::cli::{self, ClientConfigAction, Consent};
 use crate::client::{include, quote};
@@ -17,10 +17,7 @@ use crate::store::undo::{self, Original};
 /// Runs `client-config`.
 pub fn run(app: &App, args: &cli::ClientConfig) -> Result<ExitCode> {
     match args.action {
-        None => {
-            print!("{}", derived::client_config(app, &app.registry()?)?);
-            Ok(ExitCode::SUCCESS)
-        }
+        None => print(derived::client_config(app, &app.registry()?)?),
         Some(ClientConfigAction::Install(consent)) => install(app, consent),
         Some(ClientConfigAction::Uninstall(consent)) => uninstall(app, consent),
     }
@@ -42,6 +39,12 @@ pub fn offer(app: &App, consent: Consent) -> Result<()> {
         ring.commit()?;
     }
     Ok(())
+}
+
+/// The user's own configuration includes ours.
+pub fn is_installed(app: &App) -> Result<bool> {
+    let text = Change::of(&user_config(app))?.before.unwrap_or_default();
+    Ok(include::is_installed(&text, &argument(app)?))
 }
 
 fn install(app: &App, consent: Consent) -> Result<ExitCode> {
@@ -67,7 +70,7 @@ fn install(app: &App, consent: Consent) -> Result<ExitCode> {
             undo::keep(&app.store, &path, before.as_deref(), &after)
         },
     )?;
-    if outcome == Outcome::Applied {
+    if outcome != Outcome::Shown {
         say(format!(
             "{} includes {}",
             path.display(),
@@ -101,6 +104,8 @@ fn uninstall(app: &App, consent: Consent) -> Result<ExitCode> {
     )?;
     if outcome == Outcome::Applied {
         undo::forget(&app.store, &path)?;
+    }
+    if outcome != Outcome::Shown {
         say(format!(
             "{} no longer includes {}",
             path.display(),

@@ -1,12 +1,14 @@
 //! `connect`: `ssh` with our configuration, whether or not `~/.ssh/config` includes it.
 
+use std::io::IsTerminal;
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result};
 
 use super::{App, target};
-use crate::advice::Advise;
+use crate::advice::{Advise, shell};
 use crate::cli;
 use crate::client::openssh;
 
@@ -16,9 +18,20 @@ pub fn run(app: &App, args: &cli::Connect) -> Result<ExitCode> {
     let (_, devcontainer) =
         target::registered(app, &registry, args.name.as_deref(), &args.workspace)?;
     let mut ssh = Command::new("ssh");
+    if !args.command.is_empty() && app.environment.interactive && std::io::stdout().is_terminal() {
+        ssh.arg("-t");
+    }
     ssh.args(openssh::arguments(&app.store.config(), &devcontainer.alias));
-    if !args.command.is_empty() {
-        ssh.arg("--").args(&args.command);
+    match &args.command[..] {
+        [] => {}
+        [line] => {
+            ssh.arg("--").arg(line);
+        }
+        // ssh would join them with blanks, and the shell there would split them anew.
+        words => {
+            let quoted: Vec<_> = words.iter().map(|word| shell(Path::new(word))).collect();
+            ssh.arg("--").arg(quoted.join(" "));
+        }
     }
     // Only returns where ssh could not be started.
     Err(ssh.exec())

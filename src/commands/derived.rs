@@ -14,29 +14,28 @@ use crate::client::openssh::{self, Host, Paths};
 use crate::durable::{self, PRIVATE};
 use crate::keys::{PublicKey, authorized_keys};
 use crate::store::Store;
-use crate::store::registry::{DevContainer, Registry};
+use crate::store::registry::{DevContainer, Registry, Retired};
 
 /// A file and what it must hold; `None`: it must not be there.
 type Wanted = (PathBuf, Option<String>);
 
-/// Writes everything that follows from the registry: the client's files, and the trust folders of
-/// the dev containers in `ids`. The caller holds the lock.
+/// Writes what one dev container trusts. The caller holds the lock.
 ///
 /// # Errors
 /// Names the file that cannot be written; what was written before it is valid by itself.
-pub fn write<'i>(
-    app: &App,
-    registry: &Registry,
-    ids: impl IntoIterator<Item = &'i str>,
-    now: i64,
-) -> Result<()> {
-    for id in ids {
-        let Some(devcontainer) = registry.devcontainers.get(id) else {
-            continue;
-        };
-        app.store.folder(&app.store.trust(id))?;
-        converge(&trust_files(&app.store, registry, id, devcontainer, now)?)?;
-    }
+pub fn write_trust(app: &App, registry: &Registry, id: &str, now: i64) -> Result<()> {
+    let Some(devcontainer) = registry.devcontainers.get(id) else {
+        return Ok(());
+    };
+    app.store.folder(&app.store.trust(id))?;
+    converge(&trust_files(&app.store, registry, id, devcontainer, now)?)
+}
+
+/// Writes the ssh clients' files. The caller holds the lock.
+///
+/// # Errors
+/// As [`write_trust`].
+pub fn write_clients(app: &App, registry: &Registry) -> Result<()> {
     converge(&client_files(app, registry)?)
 }
 
@@ -76,7 +75,7 @@ pub fn clients_are_current(
     Ok(holds(
         &app.store.config(),
         &openssh::host_block(&host, &paths(app))?,
-    )? && holds(&app.store.known_hosts(), &openssh::known_host(&host))?)
+    )? && holds(&app.store.known_hosts(), &known_host(devcontainer))?)
 }
 
 /// The text that every ssh client of this machine shall read.
@@ -128,11 +127,16 @@ fn authorized(registry: &Registry, devcontainer: &DevContainer, now: i64) -> Res
     let current = std::iter::once(&key.public)
         .chain(next)
         .map(|public| (public, None));
+    // Others that share the key may want a longer overlap: not here.
+    let until = |old: &Retired| {
+        old.until
+            .min(old.since.saturating_add(devcontainer.overlap))
+    };
     let retired = key
         .retired
         .iter()
-        .filter(|retired| retired.until > now)
-        .map(|retired| (&retired.public, Some(retired.until)));
+        .filter(|old| until(old) > now)
+        .map(|old| (&old.public, Some(until(old))));
     let lines = current.chain(retired).map(|(public, until)| {
         let public = PublicKey::parse(public)?.with_comment(&devcontainer.key)?;
         let until = until.map(Timestamp::from_second).transpose()?;
@@ -151,26 +155,28 @@ fn hosts<'r>(store: &Store, registry: &'r Registry) -> Vec<Host<'r>> {
 
 fn host<'r>(store: &Store, registry: &Registry, devcontainer: &'r DevContainer) -> Host<'r> {
     let key = registry.keys.get(&devcontainer.key);
-    let asks_agent = key.is_some_and(|key| key.is_token() || key.encrypted);
     Host {
         alias: &devcontainer.alias,
         user: devcontainer.user.as_deref(),
         identity: store.identity(&devcontainer.key),
+        previous: key
+            .is_some_and(|key| !key.retired.is_empty())
+            .then(|| store.previous(&devcontainer.key)),
         host_key: &devcontainer.host_key,
-        agent: devcontainer.agent || asks_agent,
         renewed: devcontainer.agent,
         encrypted: key.is_some_and(|key| key.encrypted),
     }
 }
 
-/// The host block of one dev container with another identity and other pinned keys, for a proof.
+/// The host block of one dev container with another identity and other pinned keys, for a proof by a
+/// command that holds the lock: nothing in it may call this program back but `proxy`.
 ///
 /// # Errors
 /// A path cannot be quoted.
 pub fn host_block_for(
     app: &App,
-    registry: &Registry,
     devcontainer: &DevContainer,
+    user: &str,
     identity: PathBuf,
     known_hosts: &Path,
 ) -> Result<String> {
@@ -178,18 +184,21 @@ pub fn host_block_for(
         known_hosts: known_hosts.to_path_buf(),
         ..paths(app)
     };
-    openssh::host_block(
-        &Host {
-            identity,
-            ..host(&app.store, registry, devcontainer)
-        },
-        &paths,
-    )
+    let host = Host {
+        alias: &devcontainer.alias,
+        user: Some(user),
+        identity,
+        previous: None,
+        host_key: &devcontainer.host_key,
+        renewed: false,
+        encrypted: false,
+    };
+    openssh::host_block(&host, &paths)
 }
 
 /// The pinned host key of one dev container.
-pub fn known_host(app: &App, registry: &Registry, devcontainer: &DevContainer) -> String {
-    openssh::known_host(&host(&app.store, registry, devcontainer))
+pub fn known_host(devcontainer: &DevContainer) -> String {
+    openssh::known_host(&devcontainer.alias, &devcontainer.host_key)
 }
 
 fn paths(app: &App) -> Paths {

@@ -12,8 +12,8 @@ use anyhow::{Result, anyhow};
 
 use super::ring::{self, Ring};
 use super::target::{self, Config, Target};
-use super::{App, derived, now, policy, say};
-use crate::advice::Advise;
+use super::{App, client_config, derived, now, policy, say, warn};
+use crate::advice::{Advise, failure};
 use crate::change::{Change, Plan};
 use crate::cli;
 use crate::devcontainer::{find, id, options, wire};
@@ -85,6 +85,7 @@ fn complete_config(app: &App, target: &Target, config: &Config) -> Result<()> {
     if edited.text == config.text {
         return Ok(());
     }
+    refuse_to_leave(target)?;
     let change = Change::of(&target.config)?.becomes(Some(edited.text.clone().into_bytes()));
     let mut plan = Plan::default();
     plan.add(change.because(super::setup::reasons(&edited)));
@@ -117,12 +118,36 @@ fn complete_config(app: &App, target: &Target, config: &Config) -> Result<()> {
     .hint(again)
 }
 
+/// A config file that is a link out of the workspace is not changed without being asked: it may be any
+/// file of the user's.
+fn refuse_to_leave(target: &Target) -> Result<()> {
+    let real = durable::resolve(&target.config)?;
+    let inside = target
+        .folder
+        .canonicalize()
+        .is_ok_and(|folder| real.starts_with(folder) || real.starts_with(&target.folder));
+    match real == target.config || inside {
+        true => Ok(()),
+        false => Err(failure(
+            format!(
+                "{} lacks what lace-ssh needs, and is a link to {}, outside of the workspace",
+                target.config.display(),
+                real.display()
+            ),
+            "lace-ssh setup",
+        )),
+    }
+}
+
 /// Puts back what git does not keep of the copy of the Feature, where the config file uses a copy.
 fn complete_feature(app: &App, target: &Target, config: &Config) -> Result<()> {
-    if config.uses_copy() {
+    if config.uses_copy(target) {
         let folder = feature::checked_folder(&target.folder)?;
         feature::put_missing(&folder)?;
-        feature::put_binary(&folder, &app.environment.program)?;
+        // The container works without it; only what `post-start` does is missing.
+        if let Err(error) = feature::put_binary(&folder, &app.environment.program) {
+            warn(&error);
+        }
     }
     Ok(())
 }
@@ -166,16 +191,18 @@ fn is_ready(app: &App, registry: &Registry, wanted: &Wanted<'_>) -> Result<bool>
         Some(known),
         known.registered,
     );
-    let there = |path: PathBuf| path.symlink_metadata().is_ok_and(|file| file.is_file());
+    let holds = |path: PathBuf, public: &str| -> Result<bool> {
+        Ok(ring::read_public(&path)?.is_some_and(|found| found.render_bare() == public))
+    };
     Ok(entry == *known
         && key.next.is_none()
         && !policy::may_be_due(known, key, now())
         && (key.is_token() || known.agent == key.agent_only)
         && (key.is_token() || !known.agent || ring::agent_holds(app, key))
-        && there(app.store.identity(&known.key))
+        && holds(app.store.identity(&known.key), &key.public)?
         && durable::read(&app.store.public(&known.key))?
             == Some(ring::public_file(key, &known.key))
-        && there(host_key_file(&app.store, wanted.id))
+        && holds(host_key_file(&app.store, wanted.id), &known.host_key)?
         && derived::is_current(&app.store, registry, wanted.id, known, now())?)
 }
 
@@ -196,7 +223,14 @@ fn prepare(ring: &mut Ring<'_>, wanted: &Wanted<'_>) -> Result<String> {
     ring.registry
         .devcontainers
         .insert(wanted.id.to_owned(), entry);
-    let made = ring.ensure(&key, in_agent)?;
+    let made = match ring.ensure(&key, in_agent) {
+        // The container comes up without it, and the first `ssh` makes the key.
+        Err(error) if in_agent => {
+            warn(&error);
+            false
+        }
+        made => made?,
+    };
     if newly_trusted {
         ring.note(Kind::Trusted, &key, |event| {
             event.dev_container = Some(alias.clone());
@@ -205,9 +239,19 @@ fn prepare(ring: &mut Ring<'_>, wanted: &Wanted<'_>) -> Result<String> {
     }
     ring.touch_one(wanted.id);
     ring.commit()?;
+    let user = |known: &DevContainer| known.user_chosen.then(|| known.user.clone()).flatten();
+    let entry = &ring.registry.devcontainers[wanted.id];
     Ok(match &known {
-        None => format!("{alias} is ready: once the container is up, `ssh {alias}`"),
+        None if client_config::is_installed(ring.app)? => {
+            format!("{alias} is ready: once the container is up, `ssh {alias}`")
+        }
+        None => format!(
+            "{alias} is ready: once the container is up, `lace-ssh connect {alias}`; for plain ssh: lace-ssh client-config install"
+        ),
         Some(_) if made => format!("made a new key for {alias}"),
+        Some(known) if user(known) != user(entry) => {
+            format!("{alias} updated; a container that runs takes the new user at its next start")
+        }
         Some(_) if changed => format!("{alias} updated"),
         Some(_) => String::new(),
     })

@@ -7,23 +7,28 @@ use anyhow::{Context, Result, bail};
 use jiff::Timestamp;
 
 use super::table::{self, Cell};
-use super::{App, now, say};
+use super::{App, now, print, say};
 use crate::cli;
 use crate::durable;
 use crate::store::audit::{self, Filter, Record};
 
 /// Runs `log`.
 pub fn run(app: &App, args: &cli::Log) -> Result<ExitCode> {
-    let path = app.store.audit();
-    let log = durable::read(&path)?.unwrap_or_default();
     if args.verify {
-        return verify(app, &log);
+        return verify(app);
     }
+    let registry = app.registry()?;
+    let log = read(app)?;
+    // A key that is gone is in the log only.
+    let key = args.key.as_deref().map(|text| {
+        let found = super::keys::find(&registry, text);
+        found.map_or_else(|_| text.to_owned(), |(name, _)| name)
+    });
     let since = args
         .since
-        .map(|ago: Duration| now() - i64::try_from(ago.as_secs()).unwrap_or(0));
+        .map(|ago: Duration| now().saturating_sub_unsigned(ago.as_secs()).max(0));
     let filter = Filter {
-        key: args.key.as_deref(),
+        key: key.as_deref(),
         since: since.map(Timestamp::from_second).transpose()?,
     };
     let records = audit::read(&log, &filter);
@@ -31,19 +36,14 @@ pub fn run(app: &App, args: &cli::Log) -> Result<ExitCode> {
         let events = records
             .iter()
             .map(|record| serde_json::from_str(&record.render()));
-        println!(
-            "{:#}",
-            serde_json::Value::Array(events.collect::<Result<_, _>>()?)
-        );
-    } else if records.is_empty() {
-        say("nothing has happened to any such key");
-    } else {
-        print!(
-            "{}",
-            table::render(&records.iter().map(row).collect::<Vec<_>>())
-        );
+        let events = serde_json::Value::Array(events.collect::<Result<_, _>>()?);
+        return print(format_args!("{events:#}\n"));
     }
-    Ok(ExitCode::SUCCESS)
+    if records.is_empty() {
+        say("nothing has happened to any such key");
+        return Ok(ExitCode::SUCCESS);
+    }
+    print(table::render(&records.iter().map(row).collect::<Vec<_>>()))
 }
 
 fn row(record: &Record) -> [Cell<'_>; 6] {
@@ -62,12 +62,17 @@ fn row(record: &Record) -> [Cell<'_>; 6] {
     ]
 }
 
-fn verify(app: &App, log: &[u8]) -> Result<ExitCode> {
+fn read(app: &App) -> Result<Vec<u8>> {
+    Ok(durable::read(&app.store.audit())?.unwrap_or_default())
+}
+
+fn verify(app: &App) -> Result<ExitCode> {
+    // The registry first: a log that has grown since is no fault.
     let registry = app
         .store
         .registry()
         .context("the end of the log cannot be checked")?;
-    let report = audit::verify(log, registry.audit_head.as_ref());
+    let report = audit::verify(&read(app)?, registry.audit_head.as_ref());
     for line in &report.torn {
         say(format!(
             "line {line} was torn by a crash; nothing else is missing"
@@ -82,6 +87,8 @@ fn verify(app: &App, log: &[u8]) -> Result<ExitCode> {
     let head = report.head.map_or_else(String::new, |head| {
         format!(", the last one is {} {}", head.number, head.hash)
     });
-    println!("{} events, all in order{head}", report.events);
-    Ok(ExitCode::SUCCESS)
+    print(format_args!(
+        "{} events, all in order{head}\n",
+        report.events
+    ))
 }

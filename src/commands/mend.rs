@@ -7,13 +7,16 @@ use std::fs;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
+use zeroize::Zeroizing;
 
 use super::ring::{self, Ring};
-use super::{App, now, say};
+use super::{App, now, say, warn};
+use crate::devcontainer::options;
 use crate::durable::{self, PRIVATE};
 use crate::keys::{PublicKey, identity};
-use crate::store::audit::Kind;
+use crate::store::audit::{self, Filter, Kind};
 use crate::store::registry::{Damaged, Key, Origin, Registry};
+use crate::store::stamp;
 
 /// How long a deleted key can be brought back.
 const TRASH_DAYS: i64 = 7;
@@ -34,19 +37,49 @@ pub fn registry(app: &App) -> Result<(Registry, bool)> {
 fn rebuild(app: &App, error: &anyhow::Error) -> Result<Registry> {
     let mut registry = Registry::default();
     for name in names(app) {
-        if let Some(public) = ring::read_public(&app.store.identity(&name))? {
-            registry
-                .keys
-                .insert(name, ring::record(&public, Origin::Generated, now()));
+        if let Some(key) = found(app, &name)? {
+            registry.keys.insert(name, key);
         }
     }
     let kept = app.store.set_aside()?;
     say(format!(
-        "{error:#}; kept as {}, and rebuilt from {} key files; dev containers come back with their next `devcontainer up`",
-        kept.display(),
-        registry.keys.len()
+        "{error:#}; rebuilt from {} key files{}; dev containers come back with their next `devcontainer up`",
+        registry.keys.len(),
+        kept.map_or_else(String::new, |kept| format!(
+            ", and kept as {}",
+            kept.display()
+        ))
     ));
     Ok(registry)
+}
+
+/// The record of a key of which there are only the files. Where it came from is in the log.
+fn found(app: &App, name: &str) -> Result<Option<Key>> {
+    let path = app.store.identity(name);
+    let Some(public) = ring::read_public(&path)? else {
+        return Ok(None);
+    };
+    let filter = Filter {
+        key: Some(name),
+        since: None,
+    };
+    let log = durable::read(&app.store.audit())?.unwrap_or_default();
+    let came = audit::read(&log, &filter).into_iter().rev();
+    let origin = came.into_iter().find_map(|record| match record.event.kind {
+        Kind::Generated => Some(Origin::Generated),
+        Kind::Imported => Some(Origin::Imported),
+        Kind::Migrated => Some(Origin::Migrated),
+        _ => None,
+    });
+    // Without a trace, only the own key of a dev container was surely made here.
+    let own = options::is_alias(name).then_some(Origin::Generated);
+    let origin = origin.or(own).unwrap_or(Origin::Imported);
+    let mut key = ring::record(&public, origin, now());
+    let text = durable::read(&path)?
+        .map(Zeroizing::new)
+        .unwrap_or_default();
+    key.agent_only = std::str::from_utf8(&text).is_ok_and(|text| PublicKey::parse(text).is_ok());
+    Ok(Some(key))
 }
 
 /// The names of the folders of keys.
@@ -65,29 +98,54 @@ impl Ring<'_> {
     /// Mends everything; the caller writes what changed.
     pub fn mend(&mut self) -> Result<()> {
         durable::sweep(self.app.store.root())?;
+        stamp::sweep(&self.app.store)?;
         for name in names(self.app) {
-            durable::sweep(&self.app.store.key(&name))?;
-            self.settle(&name)?;
+            // Whoever needs this very key is stopped by it; nobody else is.
+            if let Err(error) = self.settle(&name) {
+                warn(&error);
+            }
         }
         self.finish_rotations()?;
         self.prune()?;
-        self.empty_trash(self.now - TRASH_DAYS * 24 * 60 * 60)
+        let oldest = self.now - TRASH_DAYS * 24 * 60 * 60;
+        self.empty_trash(|_, when| when < oldest)
     }
 
-    /// A record beside a key means that it was on its way to the trash, or back.
+    /// Puts right what is left in the folder of one key by a command that was cut off.
     fn settle(&mut self, name: &str) -> Result<()> {
-        let record = self.app.store.key(name).join(RECORD);
-        let Some(bytes) = durable::read(&record)? else {
-            return Ok(());
-        };
-        if !self.registry.keys.contains_key(name)
-            && let Ok(key) = serde_json::from_slice(&bytes)
-        {
-            self.registry.keys.insert(name.to_owned(), key);
-            self.touch(name);
-            self.save()?;
+        let store = &self.app.store;
+        durable::sweep(&store.key(name))?;
+        let record = store.key(name).join(RECORD);
+        if let Some(bytes) = durable::read(&record)? {
+            // It was on its way to the trash, or back.
+            if !self.registry.keys.contains_key(name)
+                && let Ok(key) = serde_json::from_slice(&bytes)
+            {
+                self.registry.keys.insert(name.to_owned(), key);
+                self.touch(name);
+                self.save()?;
+                say(format!(
+                    "took {name} back, which was on its way to the trash, or out of it"
+                ));
+            }
+            return durable::remove(&record);
         }
-        durable::remove(&record)
+        match self.registry.keys.get(name) {
+            Some(key) if key.retired.is_empty() => durable::remove(&store.previous(name)),
+            Some(_) => Ok(()),
+            // It was just being made or taken in.
+            None => {
+                if let Some(key) = found(self.app, name)? {
+                    self.registry.keys.insert(name.to_owned(), key);
+                    self.touch(name);
+                    self.save()?;
+                    say(format!(
+                        "took {name} in, which a command that was cut off had left"
+                    ));
+                }
+                Ok(())
+            }
+        }
     }
 
     /// A rotation that was cut off: past the switch it is completed, before it it is undone. A record
@@ -101,6 +159,9 @@ impl Ring<'_> {
             {
                 self.registry.keys.remove(&name);
                 self.touch(&name);
+                say(format!(
+                    "finished the deletion of {name}, which was cut off"
+                ));
                 continue;
             }
             let left = store.next(&name).symlink_metadata().is_ok();
@@ -108,7 +169,9 @@ impl Ring<'_> {
                 if left {
                     durable::remove(&store.next(&name))?;
                 }
-                self.note_encryption(&name)?;
+                if let Err(error) = self.note_encryption(&name) {
+                    warn(&error);
+                }
                 continue;
             };
             let identity = ring::read_public(&store.identity(&name))?;
@@ -125,7 +188,7 @@ impl Ring<'_> {
 
     /// The file knows whether it takes a passphrase; the record follows it.
     fn note_encryption(&mut self, name: &str) -> Result<()> {
-        let bytes = durable::read(&self.app.store.identity(name))?.map(zeroize::Zeroizing::new);
+        let bytes = durable::read(&self.app.store.identity(name))?.map(Zeroizing::new);
         let text = bytes
             .as_ref()
             .and_then(|bytes| std::str::from_utf8(bytes).ok());
@@ -149,17 +212,22 @@ impl Ring<'_> {
             let retired = std::mem::take(&mut key.retired).into_iter();
             let (expired, kept) = retired.partition::<Vec<_>, _>(|old| old.until <= self.now);
             key.retired = kept;
-            for old in expired {
-                let fingerprint = PublicKey::parse(&old.public)
-                    .map(|public| public.fingerprint())
-                    .ok();
-                self.note(Kind::Expired, &name, |event| {
-                    event.fingerprint = fingerprint
-                })?;
-                self.touch(&name);
-                // A key that opens no dev container is pruned, too.
-                self.save()?;
+            let (last, in_agent) = (key.retired.is_empty(), key.agent_only);
+            if expired.is_empty() {
+                continue;
             }
+            if last {
+                durable::remove(&self.app.store.previous(&name))?;
+            }
+            for old in expired {
+                self.note_old(Kind::Expired, &name, &old.public)?;
+                if in_agent {
+                    self.forget_in_agent(&old.public);
+                }
+            }
+            self.touch(&name);
+            // A key that opens no dev container is pruned, too.
+            self.save()?;
         }
         Ok(())
     }
@@ -212,10 +280,10 @@ impl Ring<'_> {
         Ok(key)
     }
 
-    /// Deletes for good what was put into the trash before `before`.
-    pub fn empty_trash(&self, before: i64) -> Result<()> {
-        for (path, _, when) in self.trash()? {
-            if when < before {
+    /// Deletes for good what `goes`, by name and time.
+    pub fn empty_trash(&self, goes: impl Fn(&str, i64) -> bool) -> Result<()> {
+        for (path, name, when) in self.trash()? {
+            if goes(&name, when) {
                 fs::remove_dir_all(&path)
                     .with_context(|| format!("cannot remove {}", path.display()))?;
             }

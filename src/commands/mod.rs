@@ -24,14 +24,15 @@ mod target;
 use std::io::Write;
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::CommandFactory;
 
+use crate::advice;
 use crate::change::{Plan, shown};
 use crate::cli::{Cli, Command, Consent};
 use crate::environment::Environment;
 use crate::store::Store;
-use crate::store::registry::Registry;
+use crate::store::registry::{Damaged, Registry};
 
 /// Runs one command.
 ///
@@ -55,22 +56,12 @@ pub fn run(command: Command, environment: &Environment) -> Result<ExitCode> {
         Command::ClientConfig(args) => client_config::run(&app, &args),
         Command::Proxy(args) => proxy::run(&app, &args),
         Command::Refresh { alias } => proxy::refresh(&app, &alias),
-        Command::Schema => {
-            print!("{}", crate::devcontainer::options::SCHEMA);
-            Ok(ExitCode::SUCCESS)
-        }
-        Command::Completions { shell } => {
-            clap_complete::generate(
-                shell,
-                &mut Cli::command(),
-                "lace-ssh",
-                &mut std::io::stdout(),
-            );
-            Ok(ExitCode::SUCCESS)
-        }
+        Command::Schema => print(crate::devcontainer::options::SCHEMA),
+        Command::Completions { shell } => print(completions(shell)),
         Command::Man => {
-            clap_mangen::Man::new(Cli::command()).render(&mut std::io::stdout())?;
-            Ok(ExitCode::SUCCESS)
+            let mut page = Vec::new();
+            clap_mangen::Man::new(Cli::command()).render(&mut page)?;
+            print(String::from_utf8_lossy(&page))
         }
     }
 }
@@ -82,10 +73,16 @@ struct App<'e> {
 }
 
 impl App<'_> {
-    /// The registry, for a command that only shows what is there; old keys whose time is up go first.
-    /// `proxy` reads the store itself: it runs while a rotation holds the lock.
+    /// The registry, for a command that does not hold the lock; mended first where it is damaged, and
+    /// without old keys whose time is up. `proxy` and `refresh` read the store itself: they run while a
+    /// rotation holds the lock.
     fn registry(&self) -> Result<Registry> {
-        let registry = self.store.registry()?;
+        let registry = match self.store.registry() {
+            Err(error) if error.is::<Damaged>() => {
+                return Ok(ring::Ring::open(self, "mend")?.registry);
+            }
+            registry => registry?,
+        };
         if !registry.has_expired(now()) {
             return Ok(registry);
         }
@@ -101,12 +98,54 @@ impl App<'_> {
     }
 }
 
+/// A completion script.
+fn completions(shell: clap_complete::Shell) -> String {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "lace-ssh", &mut script);
+    // For a program with a hyphen in its name, clap_complete's bash script looks for its subcommands
+    // under another spelling than the one that it gives them.
+    String::from_utf8_lossy(&script).replace("lace__subcmd__ssh", "lace__ssh")
+}
+
+/// Whoever reads our output has seen enough: no error.
+#[derive(Debug)]
+pub struct ReaderGone;
+
+impl std::fmt::Display for ReaderGone {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("nobody reads the output any more")
+    }
+}
+
+impl std::error::Error for ReaderGone {}
+
+/// Prints data; it is a command's last act, so the result is its exit code.
+fn print(text: impl std::fmt::Display) -> Result<ExitCode> {
+    let mut out = anstream::stdout();
+    match write!(out, "{text}").and_then(|()| out.flush()) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Err(ReaderGone.into()),
+        written => {
+            written.context("cannot write to stdout")?;
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
 /// Says something to the person; data goes to stdout instead.
 fn say(text: impl std::fmt::Display) {
     // A name or a path may come from a stranger.
     let text = text.to_string();
     let lines: Vec<_> = text.lines().map(shown).collect();
-    anstream::eprintln!("lace-ssh: {}", lines.join("\n"));
+    // Where nobody listens, there is nobody to tell.
+    let _ = writeln!(anstream::stderr(), "lace-ssh: {}", lines.join("\n"));
+}
+
+/// Says what went wrong where that stops nothing, and the way out.
+fn warn(error: &anyhow::Error) {
+    say(format!("warning: {error:#}"));
+    if let Some(hint) = advice::hint_of(error) {
+        say(format!("hint: {hint}"));
+    }
 }
 
 /// Seconds since the epoch.
@@ -136,8 +175,7 @@ fn agree(
     if plan.is_empty() {
         return Ok(Outcome::Nothing);
     }
-    anstream::print!("{}", plan.preview());
-    std::io::stdout().flush()?;
+    print(plan.preview())?;
     if consent.dry_run || consent.check {
         return Ok(Outcome::Shown);
     }

@@ -24,9 +24,14 @@ pub fn of(app: &App, prompt: &str) -> Result<Zeroizing<String>> {
     }
 }
 
-/// Asks for a new passphrase, twice.
-pub fn new(app: &App) -> Result<Zeroizing<String>> {
-    let first = of(app, "new passphrase: ")?;
+/// Somebody or something can be asked.
+pub fn can_ask(app: &App) -> bool {
+    app.environment.interactive || app.environment.askpass.is_some()
+}
+
+/// Asks for a new passphrase for what is called `name`, twice.
+pub fn new(app: &App, name: &str) -> Result<Zeroizing<String>> {
+    let first = of(app, &format!("new passphrase for {name}: "))?;
     if first.is_empty() {
         bail!("an empty passphrase encrypts nothing");
     }

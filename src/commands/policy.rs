@@ -1,6 +1,8 @@
 //! `rotate` in the options: `initialize` rotates a key whose time has come, and never stops an `up`
 //! for it.
 
+use std::path::Path;
+
 use anyhow::Result;
 
 use super::ring::Ring;
@@ -8,14 +10,20 @@ use super::target::Target;
 use super::{keys, say};
 use crate::devcontainer::id;
 use crate::engine::{self, Engine};
-use crate::store::registry::{DevContainer, Key, Rotate};
+use crate::store::registry::{DevContainer, Key, Origin, Rotate};
+
+/// Whether a policy may replace this key: only one that was made here, for others may be used elsewhere,
+/// and whoever wrote the config file need not own them; and not where nobody is there to give the new
+/// key its passphrase.
+pub fn applies(key: &Key) -> bool {
+    key.origin == Origin::Generated && !key.encrypted && !key.is_token()
+}
 
 /// Whether a rotation may be due; for `on-create` only the engine can tell.
 pub fn may_be_due(devcontainer: &DevContainer, key: &Key, now: i64) -> bool {
     match devcontainer.rotate {
         Rotate::Never => false,
-        // Nobody is there to give the new key its passphrase.
-        _ if key.encrypted => false,
+        _ if !applies(key) => false,
         Rotate::OnCreate => key.since() < now,
         Rotate::Every(seconds) => now - key.since() >= seconds,
     }
@@ -30,16 +38,19 @@ pub fn apply(ring: &mut Ring<'_>, id: &str, target: &Target) -> Result<()> {
         return Ok(());
     };
     let due = may_be_due(&devcontainer, key, ring.now)
-        && (devcontainer.rotate != Rotate::OnCreate || has_no_container(&devcontainer, id, target));
+        && (devcontainer.rotate != Rotate::OnCreate
+            || has_no_container(&devcontainer, &ring.app.store.trust(id), target));
     if !due {
         return Ok(());
     }
     match keys::rotate::one(ring, &devcontainer.key, None, None) {
-        Ok(_) => say(format!(
-            "rotated the key of {} ({})",
-            devcontainer.alias,
-            name_of(devcontainer.rotate)
-        )),
+        Ok(_) => {
+            let why = match devcontainer.rotate {
+                Rotate::OnCreate => "a new container is made",
+                _ => "its time had come",
+            };
+            say(format!("rotated the key of {} ({why})", devcontainer.alias));
+        }
         // The old key still opens every door, so the `up` may go on.
         Err(error) => say(format!(
             "the key of {} was due, but was not rotated: {error:#}",
@@ -50,22 +61,14 @@ pub fn apply(ring: &mut Ring<'_>, id: &str, target: &Target) -> Result<()> {
 }
 
 /// The engine says that there is none; one that does not answer says nothing.
-fn has_no_container(devcontainer: &DevContainer, devcontainer_id: &str, target: &Target) -> bool {
+fn has_no_container(devcontainer: &DevContainer, trust: &Path, target: &Target) -> bool {
     let none = || -> Result<bool> {
         let engine = Engine::at(&devcontainer.endpoint)?;
         let labelled = engine.with_labels(&[
             (id::LOCAL_FOLDER, &target.folder),
             (id::CONFIG_FILE, &target.config),
         ])?;
-        Ok(labelled.is_empty() && engine::only(engine.containers()?, devcontainer_id)?.is_none())
+        Ok(labelled.is_empty() && engine::only(engine.containers()?, trust)?.is_none())
     };
     none().unwrap_or(false)
-}
-
-fn name_of(rotate: Rotate) -> &'static str {
-    match rotate {
-        Rotate::Never => "never",
-        Rotate::OnCreate => "a new container is made",
-        Rotate::Every(_) => "its time had come",
-    }
 }

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
-use super::{App, proxy, target};
+use super::{App, print, proxy, target};
 use crate::cli;
 use crate::engine::Engine;
 
@@ -14,14 +14,10 @@ pub fn run(app: &App, args: &cli::Port) -> Result<ExitCode> {
     let (id, devcontainer) =
         target::registered(app, &registry, args.name.as_deref(), &args.workspace)?;
     let engine = Engine::at(&devcontainer.endpoint)?;
-    let (address, _) = proxy::address(&engine, id, devcontainer)?;
+    let (address, _) = proxy::address(app, &engine, id, devcontainer)?;
     if args.json {
-        println!(
-            "{}",
-            serde_json::json!({ "host": address.ip(), "port": address.port() })
-        );
-    } else {
-        println!("{address}");
+        let data = serde_json::json!({ "host": address.ip(), "port": address.port() });
+        return print(format_args!("{data}\n"));
     }
-    Ok(ExitCode::SUCCESS)
+    print(format_args!("{address}\n"))
 }

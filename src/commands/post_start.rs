@@ -15,7 +15,7 @@ use std::{env, fs};
 
 use anyhow::{Context, Result, bail};
 
-use super::{App, say};
+use super::{App, print, say};
 use crate::MOUNT_TARGET;
 use crate::advice::failure;
 use crate::durable;
@@ -51,7 +51,7 @@ pub fn run(app: &App) -> Result<ExitCode> {
     let port = sshd_port()?;
     check_sshd(port)?;
     if let Some(address) = published(app, port) {
-        println!("{address}");
+        print(format_args!("{address}\n"))?;
     }
     Ok(ExitCode::SUCCESS)
 }

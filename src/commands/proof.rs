@@ -1,23 +1,32 @@
-//! The proof that a key opens a running dev container: a real login, over the route that ssh takes.
+//! The proof that a key opens running dev containers: real logins, over the route that ssh takes.
 
+use std::collections::HashMap;
+use std::ffi::OsString;
 use std::io::Write;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
+use rustix::process::{Pid, Signal, kill_process_group};
 
 use super::ring::Ring;
 use super::{App, derived};
 use crate::client::openssh;
 use crate::devcontainer::options;
 use crate::durable;
-use crate::engine::{self, Engine};
-use crate::store::registry::{DevContainer, Registry};
+use crate::engine::{self, Container, Engine};
+use crate::keys::KeyPair;
+use crate::keys::agent::{Agent, Constraints};
+use crate::store::registry::DevContainer;
 
-/// How long a login may take, while other commands wait for the lock.
-const PATIENCE: Duration = Duration::from_secs(16);
+/// How long a login may take. Others wait for the lock meanwhile, and not much longer than this.
+const PATIENCE: Duration = Duration::from_secs(8);
+
+/// How long `ssh-agent` may take to start.
+const START: Duration = Duration::from_secs(2);
 
 /// What came of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,44 +41,157 @@ pub enum Proof {
     Refused(String),
 }
 
-/// Logs in to the dev container `id` with the key file `identity`, and with no other.
+/// The key that is proven.
+pub enum Credential {
+    /// A private key file without a passphrase.
+    File(PathBuf),
+    /// An agent has the private half; the file has the public one.
+    Agent {
+        /// Where the agent listens.
+        socket: PathBuf,
+        /// The public half.
+        public: PathBuf,
+    },
+}
+
+impl Credential {
+    /// The file, and what makes ssh ask this agent, or none.
+    pub fn arguments(&self) -> (&Path, String) {
+        match self {
+            Self::File(file) => (file, "IdentityAgent=none".to_owned()),
+            Self::Agent { socket, public } => {
+                (public, format!("IdentityAgent={}", socket.display()))
+            }
+        }
+    }
+}
+
+/// An agent of our own, for a private key that must not be in a file without its passphrase. It ends with
+/// the value.
+pub struct OwnAgent {
+    child: Child,
+    folder: tempfile::TempDir,
+}
+
+impl OwnAgent {
+    /// Starts one that holds `pair`.
+    ///
+    /// # Errors
+    /// `ssh-agent` cannot be run.
+    pub fn with(pair: &KeyPair) -> Result<Self> {
+        let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
+        let socket = folder.path().join("agent");
+        let mut command = Command::new("ssh-agent");
+        command.arg("-D").arg("-a").arg(&socket);
+        command.stdin(Stdio::null()).stdout(Stdio::null());
+        let child = command.spawn().context("cannot run ssh-agent")?;
+        let own = Self { child, folder };
+        let start = Instant::now();
+        while !socket.exists() {
+            if start.elapsed() > START {
+                bail!("ssh-agent did not start within {} s", START.as_secs());
+            }
+            thread::sleep(Duration::from_millis(2));
+        }
+        Agent::connect(&socket, START)?.add(pair, &Constraints::default())?;
+        let public = format!("{}\n", pair.public().render());
+        durable::write(
+            &own.folder.path().join("public"),
+            public.as_bytes(),
+            durable::PRIVATE,
+        )?;
+        Ok(own)
+    }
+
+    /// What ssh needs to use it.
+    pub fn credential(&self) -> Credential {
+        Credential::Agent {
+            socket: self.folder.path().join("agent"),
+            public: self.folder.path().join("public"),
+        }
+    }
+}
+
+impl Drop for OwnAgent {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Logs in to all these dev containers at once, with `credential` and no other key.
 ///
 /// # Errors
-/// Only what has nothing to do with the dev container: `ssh` cannot be run, the store not written.
-pub fn login(ring: &mut Ring<'_>, id: &str, identity: PathBuf) -> Result<Proof> {
+/// Only what has nothing to do with a dev container: `ssh` cannot be run, the store not written.
+pub fn logins(ring: &mut Ring<'_>, ids: &[String], credential: &Credential) -> Result<Vec<Proof>> {
+    let mut engines = HashMap::new();
+    let mut doors = Vec::with_capacity(ids.len());
+    for id in ids {
+        doors.push(door(ring, id, &mut engines)?);
+    }
+    let app = ring.app;
+    thread::scope(|scope| {
+        let running: Vec<_> = doors
+            .into_iter()
+            .map(|door| door.map(|door| scope.spawn(move || login(app, &door, credential))))
+            .collect();
+        let proofs = running.into_iter().map(|login| match login {
+            Ok(login) => login.join().unwrap_or_else(|_| bail!("a login fell over")),
+            Err(proof) => Ok(proof),
+        });
+        proofs.collect()
+    })
+}
+
+/// A dev container that can be logged in to, and as whom.
+struct Door {
+    devcontainer: DevContainer,
+    user: String,
+}
+
+/// The containers of an engine, or why it does not tell.
+type Answer = std::result::Result<(Engine, Vec<Container>), String>;
+
+/// The way in to a dev container; the inner error is the proof where there is none to try.
+fn door(
+    ring: &mut Ring<'_>,
+    id: &str,
+    engines: &mut HashMap<String, Answer>,
+) -> Result<std::result::Result<Door, Proof>> {
     let Some(mut devcontainer) = ring.registry.devcontainers.get(id).cloned() else {
-        return Ok(Proof::NotRunning("it is not known".into()));
+        return Ok(Err(Proof::NotRunning("it is not known".into())));
     };
-    let ask = || -> Result<_> {
-        let engine = Engine::at(&devcontainer.endpoint)?;
-        let containers = engine.containers()?;
-        Ok((engine, containers))
-    };
-    let (engine, containers) = match ask() {
+    let answer = engines
+        .entry(devcontainer.endpoint.clone())
+        .or_insert_with(|| {
+            let ask = || -> Result<_> {
+                let engine = Engine::at(&devcontainer.endpoint)?;
+                let containers = engine.containers()?;
+                Ok((engine, containers))
+            };
+            ask().map_err(|error| format!("{error:#}"))
+        });
+    let (engine, containers) = match answer {
         Ok(answer) => answer,
-        Err(error) => return Ok(Proof::Unknown(format!("{error:#}"))),
+        Err(error) => return Ok(Err(Proof::Unknown(error.clone()))),
     };
-    let container = match engine::only(containers, id) {
+    let container = match engine::only(containers.clone(), &ring.app.store.trust(id)) {
         Ok(Some(container)) if container.runs() => container,
         Ok(Some(container)) => {
-            return Ok(Proof::NotRunning(format!(
-                "its container is {}",
-                container.state
-            )));
+            let why = format!("its container is {}", container.state);
+            return Ok(Err(Proof::NotRunning(why)));
         }
-        Ok(None) => return Ok(Proof::NotRunning("it has no container".into())),
-        Err(error) => return Ok(Proof::Refused(format!("{error:#}"))),
+        Ok(None) => return Ok(Err(Proof::NotRunning("it has no container".into()))),
+        Err(error) => return Ok(Err(Proof::Refused(format!("{error:#}")))),
     };
     // `proxy` would write a changed user down, and wait for the lock that we hold: so it is done here.
-    let told = container
-        .remote_user
-        .as_ref()
-        .filter(|_| !devcontainer.user_chosen);
-    if devcontainer.user.is_none()
-        || told.is_some_and(|told| devcontainer.user.as_ref() != Some(told))
-    {
-        let user = engine.remote_user(&container)?;
-        if options::is_user(&user) {
+    if !devcontainer.user_chosen {
+        let user = match engine.remote_user(&container) {
+            Ok(user) if options::is_user(&user) => user,
+            Ok(user) => return Ok(Err(Proof::Refused(format!("{user:?} cannot be a user")))),
+            Err(error) => return Ok(Err(Proof::Unknown(format!("{error:#}")))),
+        };
+        if devcontainer.user.as_ref() != Some(&user) {
             devcontainer.user = Some(user);
             ring.registry
                 .devcontainers
@@ -77,51 +199,56 @@ pub fn login(ring: &mut Ring<'_>, id: &str, identity: PathBuf) -> Result<Proof> 
             ring.commit()?;
         }
     }
-    ssh(ring.app, &ring.registry, &devcontainer, identity)
+    let Some(user) = devcontainer.user.clone() else {
+        return Ok(Err(Proof::Refused("its user is not known".into())));
+    };
+    Ok(Ok(Door { devcontainer, user }))
 }
 
-fn ssh(
-    app: &App,
-    registry: &Registry,
-    devcontainer: &DevContainer,
-    identity: PathBuf,
-) -> Result<Proof> {
+fn login(app: &App, door: &Door, credential: &Credential) -> Result<Proof> {
     let folder = app.store.root();
-    let known_hosts = scratch(folder, &derived::known_host(app, registry, devcontainer))?;
-    let text = derived::host_block_for(app, registry, devcontainer, identity, known_hosts.path())?;
+    let known_hosts = scratch(folder, &derived::known_host(&door.devcontainer))?;
+    let (identity, agent) = credential.arguments();
+    let text = derived::host_block_for(
+        app,
+        &door.devcontainer,
+        &door.user,
+        identity.to_path_buf(),
+        known_hosts.path(),
+    )?;
     let config = scratch(folder, &text)?;
-    let mut command = Command::new("ssh");
-    command.args(openssh::arguments(config.path(), &devcontainer.alias));
-    command.args([
-        "-o",
-        "BatchMode=yes",
-        "-o",
-        "ControlPath=none",
-        "-o",
-        "LogLevel=ERROR",
-        "true",
-    ]);
-    Ok(match run(command)? {
+    let mut arguments: Vec<OsString> = ["-o", &agent, "-o", "ControlPath=none"]
+        .map(OsString::from)
+        .into();
+    arguments.extend(openssh::arguments(config.path(), &door.devcontainer.alias));
+    Ok(match run(&arguments)? {
         Ok(()) => Proof::LoggedIn,
         Err(reason) => Proof::Refused(reason),
     })
 }
 
-/// Runs an `ssh` that must succeed within its time; the inner error is what it said.
+/// Runs `true` by an `ssh` that must succeed within its time, without asking anything. `arguments` end
+/// with the destination. The inner error is what it said.
 ///
 /// # Errors
 /// `ssh` cannot be run.
-pub fn run(mut command: Command) -> Result<Result<(), String>> {
-    let command = command
+pub fn run(arguments: &[OsString]) -> Result<std::result::Result<(), String>> {
+    let mut command = Command::new("ssh");
+    command
+        .args(["-o", "BatchMode=yes", "-o", "LogLevel=ERROR"])
+        .args(arguments)
+        .arg("true")
         .stdin(Stdio::null())
         .stdout(Stdio::null())
-        .stderr(Stdio::piped());
+        .stderr(Stdio::piped())
+        .process_group(0);
     let mut child = command.spawn().context("cannot run ssh")?;
     let start = Instant::now();
     // What it says on stderr is far less than a pipe holds, so nobody need read meanwhile.
     while child.try_wait().context("cannot wait for ssh")?.is_none() {
         if start.elapsed() > PATIENCE {
-            let _ = child.kill();
+            // With its `proxy`, which would go on waiting.
+            let _ = kill_process_group(Pid::from_child(&child), Signal::KILL);
             let _ = child.wait();
             return Ok(Err(format!("no login within {} s", PATIENCE.as_secs())));
         }

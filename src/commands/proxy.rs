@@ -17,9 +17,9 @@ use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg}
 
 use super::ring::{self, Ring};
 use super::{App, say};
-use crate::advice::{Advise, failure};
+use crate::advice::{Advise, failure, shell};
 use crate::cli;
-use crate::devcontainer::{id, options};
+use crate::devcontainer::{find, id, options};
 use crate::durable::{self, PRIVATE};
 use crate::engine::{self, Container, Engine};
 use crate::store::registry::{DevContainer, Key, Registry};
@@ -31,7 +31,7 @@ const QUIET: Duration = Duration::from_secs(1);
 
 /// Runs `proxy`.
 pub fn run(app: &App, args: &cli::Proxy) -> Result<ExitCode> {
-    let registry = app.store.registry()?;
+    let registry = app.store.registry().hint("lace-ssh status")?;
     let (id, devcontainer) = find(&registry, &args.alias)?;
     let engine = Engine::at(&devcontainer.endpoint)?;
     let stream = connect(app, &engine, id, devcontainer)?;
@@ -50,7 +50,7 @@ pub fn refresh(app: &App, alias: &str) -> Result<ExitCode> {
     let (id, devcontainer) = find(&registry, alias)?;
     if devcontainer.user.is_none() {
         let engine = Engine::at(&devcontainer.endpoint)?;
-        let Some(container) = engine::only(engine.containers()?, id)? else {
+        let Some(container) = engine::only(engine.containers()?, &app.store.trust(id))? else {
             // `proxy` says what is missing.
             return Ok(ExitCode::FAILURE);
         };
@@ -97,16 +97,20 @@ fn learn(app: &App, id: &str, user: &str) -> Result<()> {
 /// # Errors
 /// The container is not there, does not run, or publishes no port; each with the next step.
 pub fn address(
+    app: &App,
     engine: &Engine,
     id: &str,
     devcontainer: &DevContainer,
 ) -> Result<(SocketAddr, Container)> {
     let alias = &devcontainer.alias;
-    let up = format!(
-        "devcontainer up --workspace-folder {}",
-        devcontainer.workspace_folder.display()
-    );
-    let Some(container) = engine::only(engine.containers()?, id)? else {
+    let folder = shell(&devcontainer.workspace_folder);
+    // Where a workspace has one config file, the devcontainer CLI finds it by itself.
+    let config = match find::candidates(&devcontainer.workspace_folder).len() {
+        1 => String::new(),
+        _ => format!(" --config {}", shell(&devcontainer.config_file)),
+    };
+    let up = format!("devcontainer up --workspace-folder {folder}{config}");
+    let Some(container) = engine::only(engine.containers()?, &app.store.trust(id))? else {
         let labels = [
             (id::LOCAL_FOLDER, devcontainer.workspace_folder.as_path()),
             (id::CONFIG_FILE, devcontainer.config_file.as_path()),
@@ -123,13 +127,15 @@ pub fn address(
         });
     };
     if !container.runs() {
-        return Err(failure(
-            format!(
-                "{alias} does not run: container {} is {}",
-                container.name, container.state
-            ),
-            up,
-        ));
+        let message = format!(
+            "{alias} does not run: container {} is {}",
+            container.name, container.state
+        );
+        let way_out = match container.state.as_str() {
+            "paused" => format!("docker unpause {}", container.name),
+            _ => up,
+        };
+        return Err(failure(message, way_out));
     }
     match container.published(devcontainer.port) {
         Some(address) => Ok((address, container)),
@@ -138,7 +144,14 @@ pub fn address(
                 "container {} of {alias} publishes no port for its port {}",
                 container.name, devcontainer.port
             ),
-            format!("lace-ssh setup, then: {up} --remove-existing-container"),
+            match container.network.as_deref() {
+                Some(network @ ("host" | "none")) => {
+                    format!("take --network={network} out of runArgs: it has no published ports")
+                }
+                _ => format!(
+                    "lace-ssh setup --workspace-folder {folder}{config} && {up} --remove-existing-container"
+                ),
+            },
         )),
     }
 }
@@ -151,17 +164,19 @@ fn connect(app: &App, engine: &Engine, id: &str, devcontainer: &DevContainer) ->
     let start = Instant::now();
     let mut told = false;
     loop {
-        let (address, container) = address(engine, id, devcontainer)?;
+        let (address, container) = address(app, engine, id, devcontainer)?;
         check_user(app, id, devcontainer, &container)?;
-        let trouble = match speaking(address, PATIENCE.saturating_sub(start.elapsed())) {
+        let left = PATIENCE.saturating_sub(start.elapsed());
+        let trouble = match speaking(address, left.min(QUIET)) {
             Ok(stream) => return Ok(stream),
             Err(trouble) => trouble,
         };
         if start.elapsed() >= PATIENCE {
             return Err(failure(
                 format!(
-                    "sshd of {} does not answer at {address}: {trouble}",
-                    devcontainer.alias
+                    "sshd of {} does not answer at {address}: {}",
+                    devcontainer.alias,
+                    in_words(&trouble)
                 ),
                 format!(
                     "see why: docker exec {} cat /var/lib/lace-ssh/sshd.log",
@@ -196,6 +211,16 @@ fn check_user(
             Err(failure(message, "this is written down; run ssh again"))
         }
         _ => Ok(()),
+    }
+}
+
+fn in_words(trouble: &std::io::Error) -> String {
+    match trouble.kind() {
+        ErrorKind::WouldBlock | ErrorKind::TimedOut => {
+            format!("it says nothing for {} s", PATIENCE.as_secs())
+        }
+        ErrorKind::ConnectionReset => "it hangs up".to_owned(),
+        _ => trouble.to_string(),
     }
 }
 

@@ -5,15 +5,15 @@
 //! the registry and everything that follows from it.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use jiff::Timestamp;
 use zeroize::Zeroizing;
 
-use super::{App, derived, mend, now, say};
-use crate::advice::Advise;
+use super::{App, derived, keys, mend, now, say, warn};
+use crate::advice::{Advise, failure, shell};
 use crate::durable::{self, PRIVATE};
 use crate::keys::agent::{Agent, AgentError, Constraints, Destination};
 use crate::keys::{KeyPair, PublicKey, random};
@@ -36,6 +36,9 @@ pub struct Ring<'a> {
     command: &'static str,
     /// The dev containers whose trust folder must be written again.
     touched: BTreeSet<String>,
+    /// A commit that was cut off may have left any trust folder behind the registry: the next one looks
+    /// at them all, and one that cannot be written stops nobody else.
+    looks_at_all: bool,
     _lock: Lock,
 }
 
@@ -52,16 +55,14 @@ impl<'a> Ring<'a> {
             now,
             command,
             touched: BTreeSet::new(),
+            looks_at_all: false,
             _lock: lock,
         };
         ring.mend()?;
         if rebuilt || !ring.touched.is_empty() {
             ring.commit()?;
         }
-        // A commit that was cut off may have left any trust folder behind the registry: the next one
-        // looks at them all.
-        ring.touched
-            .extend(ring.registry.devcontainers.keys().cloned());
+        ring.looks_at_all = true;
         Ok(ring)
     }
 
@@ -84,12 +85,19 @@ impl<'a> Ring<'a> {
     pub fn commit(&mut self) -> Result<()> {
         self.save()?;
         let touched = std::mem::take(&mut self.touched);
-        derived::write(
-            self.app,
-            &self.registry,
-            touched.iter().map(String::as_str),
-            self.now,
-        )
+        for id in &touched {
+            derived::write_trust(self.app, &self.registry, id, self.now)?;
+        }
+        derived::write_clients(self.app, &self.registry)?;
+        if std::mem::take(&mut self.looks_at_all) {
+            let all = self.registry.devcontainers.keys();
+            for id in all.filter(|id| !touched.contains(*id)) {
+                if let Err(error) = derived::write_trust(self.app, &self.registry, id, self.now) {
+                    warn(&error);
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Notes an event of a key in the log; [`Ring::commit`] keeps the log's head.
@@ -109,11 +117,28 @@ impl<'a> Ring<'a> {
         Ok(())
     }
 
-    /// Writes a key pair into the ring, private half first.
-    pub fn put(&mut self, name: &str, pair: &KeyPair, origin: Origin) -> Result<()> {
+    /// Writes a key pair into the ring, private half first; under its passphrase, if it has one.
+    pub fn put(
+        &mut self,
+        name: &str,
+        pair: &KeyPair,
+        passphrase: Option<&str>,
+        origin: Origin,
+    ) -> Result<()> {
         self.app.store.folder(&self.app.store.key(name))?;
-        write_private(&self.app.store.identity(name), pair)?;
-        self.put_record(name, &pair.public(), origin)
+        let identity = self.app.store.identity(name);
+        match passphrase {
+            Some(passphrase) => {
+                let text = keys::passphrase::encrypted(pair, passphrase)?;
+                durable::write(&identity, text.as_bytes(), PRIVATE)?;
+            }
+            None => write_private(&identity, pair)?,
+        }
+        self.put_record(name, &pair.public(), origin)?;
+        if let Some(key) = self.registry.keys.get_mut(name) {
+            key.encrypted = passphrase.is_some();
+        }
+        Ok(())
     }
 
     /// Takes a public half into the ring whose private half is where `identity` says, or in an agent.
@@ -140,11 +165,11 @@ impl<'a> Ring<'a> {
     }
 
     /// Gives a private key to the agent, which keeps it for [`LIFETIME`] and, where it can, uses it for
-    /// the one dev container only that it opens.
+    /// the one dev container only that it opens. Says where the agent listens.
     ///
     /// # Errors
     /// There is no agent, or it does not take the key.
-    pub fn hand_to_agent(&self, name: &str, pair: &KeyPair) -> Result<()> {
+    pub fn hand_to_agent(&self, name: &str, pair: &KeyPair) -> Result<PathBuf> {
         let opened = self.registry.opened_by(name);
         let destination = match &opened[..] {
             [id] => {
@@ -163,20 +188,28 @@ impl<'a> Ring<'a> {
             destination,
         };
         let mut agent = self.agent()?;
-        if let Err(AgentError::Refused(_)) = agent.add(pair, &constraints)
-            && constraints.destination.take().is_some()
-        {
-            agent.add(pair, &constraints)?;
-            say(
-                "the agent does not know how to tie a key to one host; it took the key with a lifetime only",
-            );
+        match agent.add(pair, &constraints) {
+            Err(AgentError::Refused(_)) if constraints.destination.take().is_some() => {
+                agent.add(pair, &constraints).map_err(explained)?;
+                say(
+                    "the agent does not know how to tie a key to one host; it took the key with a lifetime only",
+                );
+            }
+            added => added.map_err(explained)?,
         }
-        Ok(())
+        Ok(self.app.environment.agent.clone().unwrap_or_default())
     }
 
     /// Takes a public half out of the agent, and so its private one.
     pub fn forget_in_agent(&self, public: &str) {
-        let forgotten = || -> Result<()> { Ok(self.agent()?.remove(&PublicKey::parse(public)?)?) };
+        let forgotten = || -> Result<()> {
+            let public = PublicKey::parse(public)?;
+            let mut agent = self.agent()?;
+            match agent.holds(&public)? {
+                true => Ok(agent.remove(&public)?),
+                false => Ok(()),
+            }
+        };
         if forgotten().is_err() {
             say(
                 "a key could not be taken out of ssh-agent; it is gone there when its lifetime ends",
@@ -196,13 +229,14 @@ impl<'a> Ring<'a> {
             self.write_public(name)?;
             return Ok(false);
         }
-        if known.is_none() && self.registry.keys.contains_key(name) {
-            // The one in a file is not thrown away: it can be brought back.
+        let in_file = known.is_none() && self.registry.keys.contains_key(name);
+        let pair = generate(name)?;
+        self.hand_to_agent(name, &pair)?;
+        if in_file {
+            // It is not thrown away: it can be brought back.
             self.discard(name)?;
             self.app.store.folder(&self.app.store.key(name))?;
         }
-        let pair = generate(name)?;
-        self.hand_to_agent(name, &pair)?;
         let public = pair.public();
         write_public_key(&self.app.store.identity(name), &public)?;
         self.put_record(name, &public, Origin::Generated)?;
@@ -247,7 +281,7 @@ impl<'a> Ring<'a> {
                 Ok(false)
             }
             _ => {
-                self.put(name, &generate(name)?, Origin::Generated)?;
+                self.put(name, &generate(name)?, None, Origin::Generated)?;
                 self.note(Kind::Generated, name, |_| {})?;
                 Ok(true)
             }
@@ -267,20 +301,31 @@ impl<'a> Ring<'a> {
         let before = std::mem::replace(&mut key.fingerprint, public.fingerprint());
         key.algorithm = public.algorithm().to_owned();
         key.rotated = Some(self.now);
-        key.encrypted = next.encrypted;
-        let in_agent = key.agent_only.then(|| old.clone());
-        if next.overlap <= 0 {
-            // Revoked at once: so are those that an earlier rotation had left some time.
-            key.retired.clear();
+        let revoked = next.overlap <= 0;
+        let mut ended = Vec::new();
+        if revoked {
+            // So are those that an earlier rotation had left some time.
+            ended.extend(
+                std::mem::take(&mut key.retired)
+                    .into_iter()
+                    .map(|it| it.public),
+            );
+            ended.push(old);
         } else {
             key.retired.push(Retired {
                 public: old,
-                until: self.now + next.overlap,
+                since: self.now,
+                until: self.now.saturating_add(next.overlap),
             });
         }
-        let from = self.app.store.next(name);
+        let in_agent = key.agent_only;
+        let store = &self.app.store;
+        let (from, identity) = (store.next(name), store.identity(name));
         if from.exists() {
-            let identity = self.app.store.identity(name);
+            match revoked {
+                true => durable::remove(&store.previous(name))?,
+                false => durable::link(&identity, &store.previous(name))?,
+            }
             durable::rename(&from, &identity)?;
         }
         self.write_public(name)?;
@@ -288,18 +333,32 @@ impl<'a> Ring<'a> {
         self.note(Kind::Rotated, name, |event| {
             event.detail = Some(format!("replaced {before}"))
         })?;
+        for old in &ended {
+            self.note_old(Kind::Revoked, name, old)?;
+        }
         self.commit()?;
-        if let Some(old) = in_agent {
-            self.forget_in_agent(&old);
+        if in_agent {
+            ended.iter().for_each(|old| self.forget_in_agent(old));
         }
         Ok(())
+    }
+
+    /// Notes what became of an old public half.
+    pub fn note_old(&mut self, kind: Kind, name: &str, old: &str) -> Result<()> {
+        let old = PublicKey::parse(old).ok();
+        self.note(kind, name, |event| {
+            event.fingerprint = old.map(|public| public.fingerprint())
+        })
     }
 
     /// Gives a rotation up; the key stays as it was.
     pub fn roll_back(&mut self, name: &str, reason: &str) -> Result<()> {
         durable::remove(&self.app.store.next(name))?;
         if let Some(key) = self.registry.keys.get_mut(name) {
-            key.next = None;
+            let next = key.next.take();
+            if let Some(next) = next.filter(|_| key.agent_only) {
+                self.forget_in_agent(&next.public);
+            }
         }
         self.touch(name);
         self.note(Kind::RolledBack, name, |event| {
@@ -352,7 +411,15 @@ fn connect(app: &App) -> Result<Agent> {
     let socket = socket
         .context("no ssh-agent: SSH_AUTH_SOCK is not set")
         .hint("start one: eval \"$(ssh-agent)\"; or write \"agent\": false")?;
-    Ok(Agent::connect(socket, AGENT_PATIENCE)?)
+    Agent::connect(socket, AGENT_PATIENCE).map_err(explained)
+}
+
+/// An error of the agent with what the user can do about it.
+fn explained(error: AgentError) -> anyhow::Error {
+    match error.hint() {
+        Some(hint) => failure(error.to_string(), hint),
+        None => error.into(),
+    }
 }
 
 /// Writes a private key, closed to others from the first instant.
@@ -370,8 +437,8 @@ pub fn read_public(path: &Path) -> Result<Option<PublicKey>> {
     let public = PublicKey::of_private(text)
         .or_else(|error| PublicKey::parse(text).map_err(|_| error))
         .with_context(|| format!("{} is not a private key", path.display()));
-    public.map(Some).hint(format!(
-        "move it away, and a new one is made: mv {0} {0}.old",
-        path.display()
-    ))
+    // Out of the way, a new one is made.
+    public
+        .map(Some)
+        .hint_with(|| format!("mv {0} {0}.old", shell(path)))
 }

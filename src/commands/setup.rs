@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 
 use super::target::{self, Target};
-use super::{App, Outcome, agree, client_config, say};
+use super::{App, Outcome, agree, client_config, print, say};
 use crate::change::{Change, Plan, Reason};
 use crate::cli;
 use crate::devcontainer::{
@@ -37,7 +37,7 @@ pub fn run(app: &App, args: &cli::Setup) -> Result<ExitCode> {
             .becomes(Some(written.to_vec()))
             .because(reasons(&edited)),
     );
-    let local = wanted.feature.starts_with('.');
+    let local = target::is_copy(&wanted.feature, &target);
     if local {
         add_feature(&mut plan, &target)?;
     }
@@ -48,14 +48,14 @@ pub fn run(app: &App, args: &cli::Setup) -> Result<ExitCode> {
     }
     let offer = !args.no_client_config && !client_config::was_offered(app)?;
     if args.json {
-        println!("{:#}", plan.json()?);
+        print(format_args!("{:#}\n", plan.json()?))?;
         return Ok(ExitCode::from(u8::from(
             args.consent.check && !plan.is_empty(),
         )));
     }
 
     for remark in config.remarks {
-        warn(&target.config, remark);
+        tell(&target.config, remark);
     }
     let outcome = agree(app, &plan, args.consent, "write this?", || {
         app.store.prepare()?;
@@ -73,6 +73,8 @@ pub fn run(app: &App, args: &cli::Setup) -> Result<ExitCode> {
     }
     if offer && !args.consent.dry_run && !args.consent.check {
         client_config::offer(app, args.consent)?;
+    } else if !args.no_client_config && !client_config::is_installed(app)? {
+        say("plain ssh does not know its name yet: lace-ssh client-config install");
     }
     if outcome == Outcome::Applied {
         say(
@@ -114,7 +116,7 @@ pub fn keep_original(store: &Store, path: &Path, text: &str, written: &[u8]) -> 
     undo::keep(store, path, Some(&original), written)
 }
 
-fn warn(path: &Path, remark: Problem) {
+fn tell(path: &Path, remark: Problem) {
     let hint = remark.hint().map(str::to_owned);
     say(format!("warning: {}:{remark}", path.display()));
     if let Some(hint) = hint {

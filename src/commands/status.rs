@@ -1,5 +1,6 @@
 //! `status`: every dev container that we know, at a glance.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -9,8 +10,7 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::table::{self, Cell};
-use super::{App, now, say};
-use crate::advice;
+use super::{App, now, print, say, warn};
 use crate::cli;
 use crate::engine::{self, Container, Engine};
 use crate::store::registry::{DevContainer, Registry};
@@ -20,7 +20,7 @@ use crate::store::registry::{DevContainer, Registry};
 struct Row<'r> {
     alias: &'r str,
     /// As in [`Seen`].
-    state: String,
+    state: Cow<'static, str>,
     /// Where sshd is published now.
     address: Option<SocketAddr>,
     user: Option<&'r str>,
@@ -36,7 +36,7 @@ struct Row<'r> {
 pub struct Seen {
     /// `running`, `exited`, …, `none`: no container, `several`: more than one runs, `unknown`: the
     /// engine cannot be asked.
-    pub state: String,
+    pub state: Cow<'static, str>,
     /// The container, if there is one.
     container: Option<Container>,
 }
@@ -45,18 +45,20 @@ pub struct Seen {
 pub fn run(app: &App, args: &cli::Status) -> Result<ExitCode> {
     let registry = app.registry()?;
     let now = now();
-    let seen = look(&registry);
-    let rows: Vec<_> = registry
+    let seen = look(app, &registry);
+    let mut rows: Vec<_> = registry
         .devcontainers
         .iter()
         .map(|(id, known)| row(&registry, &seen, id, known, now))
         .collect();
+    rows.sort_by_key(|row| row.alias);
     if args.json {
-        println!("{:#}", serde_json::to_value(&rows)?);
-    } else if rows.is_empty() {
+        return print(format_args!("{:#}\n", serde_json::to_value(&rows)?));
+    }
+    if rows.is_empty() {
         say("no dev container is known yet; in a project: lace-ssh setup");
     } else {
-        print!("{}", render(&rows));
+        print(render(&rows))?;
         for row in rows.iter().filter(|row| !row.config_file.exists()) {
             say(format!(
                 "{} is gone; to drop what is left of it: lace-ssh remove --purge {}",
@@ -69,26 +71,29 @@ pub fn run(app: &App, args: &cli::Status) -> Result<ExitCode> {
 }
 
 /// Looks at every dev container, with one question to each engine that has some; by ID.
-pub fn look(registry: &Registry) -> HashMap<&str, Seen> {
+pub fn look<'r>(app: &App, registry: &'r Registry) -> HashMap<&'r str, Seen> {
     let mut engines = HashMap::new();
     let mut look = |id: &str, known: &DevContainer| {
         let answer = engines
             .entry(known.endpoint.clone())
             .or_insert_with(|| ask(&known.endpoint));
-        let unknown = |state: &str| Seen {
-            state: state.to_owned(),
+        let nothing = |state: &'static str| Seen {
+            state: state.into(),
             container: None,
         };
         let Some(containers) = answer else {
-            return unknown("unknown");
+            return nothing("unknown");
         };
-        match engine::one_of(containers.remove(id).unwrap_or_default()) {
+        match engine::one_of(
+            containers.remove(id).unwrap_or_default(),
+            &app.store.trust(id),
+        ) {
             Ok(Some(container)) => Seen {
-                state: container.state.clone(),
+                state: container.state.clone().into(),
                 container: Some(container),
             },
-            Ok(None) => unknown("none"),
-            Err(_) => unknown("several"),
+            Ok(None) => nothing("none"),
+            Err(_) => nothing("several"),
         }
     };
     let all = registry.devcontainers.iter();
@@ -101,10 +106,7 @@ fn ask(endpoint: &str) -> Option<HashMap<String, Vec<Container>>> {
     match Engine::at(endpoint).and_then(|engine| engine.containers()) {
         Ok(containers) => Some(engine::by_devcontainer(containers)),
         Err(error) => {
-            say(format!("{error:#}"));
-            if let Some(hint) = advice::hint_of(&error) {
-                say(format!("hint: {hint}"));
-            }
+            warn(&error);
             None
         }
     }
@@ -140,7 +142,7 @@ fn render(rows: &[Row<'_>]) -> String {
         let age = row.key_age.map(table::age);
         [
             row.alias.into(),
-            row.state.as_str().into(),
+            row.state.as_ref().into(),
             address.map_or("-".into(), Cell::from),
             row.user.unwrap_or("?").into(),
             age.map_or("-".into(), Cell::from),

@@ -37,11 +37,10 @@ pub struct Config {
 }
 
 impl Config {
-    /// The dev container uses the copy of the Feature in the project, not a published one.
-    pub fn uses_copy(&self) -> bool {
-        self.feature
-            .as_ref()
-            .is_some_and(|key| key.starts_with('.'))
+    /// The dev container uses the copy of the Feature in `.devcontainer/lace-ssh`, not a published one
+    /// or another copy.
+    pub fn uses_copy(&self, target: &Target) -> bool {
+        is_copy(self.feature.as_deref().unwrap_or_default(), target)
     }
 }
 
@@ -166,6 +165,13 @@ pub fn local_feature(target: &Target) -> String {
     }
 }
 
+/// Whether this key under `features` names `.devcontainer/lace-ssh`.
+pub fn is_copy(feature: &str, target: &Target) -> bool {
+    let folder = target.config.parent().unwrap_or(&target.folder);
+    feature.starts_with('.')
+        && find::normalized(&folder.join(feature)) == target.folder.join(".devcontainer/lace-ssh")
+}
+
 /// The registered dev container that is meant: by alias, else by workspace folder.
 ///
 /// # Errors
@@ -189,20 +195,23 @@ pub fn registered<'r>(
     let config = workspace
         .config
         .as_ref()
-        .map(|config| find::normalized(&app.environment.folder.join(config)));
-    let mut found = registry.in_folder(&folder);
-    found.retain(|(_, devcontainer)| {
-        config
-            .as_ref()
-            .is_none_or(|config| *config == devcontainer.config_file)
-    });
+        .map(|config| app.environment.folder.join(config));
+    for named in std::iter::once(&folder).chain(&config) {
+        if !named.exists() {
+            return Err(anyhow!("no such file or folder: {}", named.display()));
+        }
+    }
+    let mut found = around(registry, &folder);
+    if let Some(config) = &config {
+        found.retain(|(_, known)| is_same(config, &known.config_file));
+    }
     match found[..] {
         [(id, devcontainer)] => Ok((id, devcontainer)),
         [] => Err(anyhow!(
             "no dev container is known for {}",
-            folder.display()
+            config.unwrap_or(folder).display()
         ))
-        .hint("lace-ssh setup, then: devcontainer up --workspace-folder ."),
+        .hint("lace-ssh setup && devcontainer up --workspace-folder ."),
         _ => {
             let mut names: Vec<_> = found
                 .iter()
@@ -213,6 +222,36 @@ pub fn registered<'r>(
                 .hint(format!("name one of {}", names.join(", ")))
         }
     }
+}
+
+/// The dev containers of the workspace that `folder` is in, also by way of symlinks.
+fn around<'r>(registry: &'r Registry, folder: &Path) -> Vec<(&'r String, &'r DevContainer)> {
+    let mut above = folder.ancestors().map(|folder| registry.in_folder(folder));
+    if let Some(found) = above.find(|found| !found.is_empty()) {
+        return found;
+    }
+    let Ok(real) = folder.canonicalize() else {
+        return Vec::new();
+    };
+    let all = registry.devcontainers.values();
+    let nearest = all
+        .filter(|known| {
+            known
+                .workspace_folder
+                .canonicalize()
+                .is_ok_and(|it| real.starts_with(it))
+        })
+        .max_by_key(|known| known.workspace_folder.components().count());
+    nearest.map_or_else(Vec::new, |known| {
+        registry.in_folder(&known.workspace_folder)
+    })
+}
+
+/// Both name the same file, if by way of a symlink.
+fn is_same(a: &Path, b: &Path) -> bool {
+    find::normalized(a) == b
+        || a.canonicalize()
+            .is_ok_and(|a| b.canonicalize().is_ok_and(|b| a == b))
 }
 
 fn known(registry: &Registry, name: &str) -> String {

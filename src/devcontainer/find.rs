@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, anyhow, bail};
 
 use super::id::devcontainer_id;
-use crate::advice::Advise;
+use crate::advice::{Advise, shell};
 
 /// The `devcontainer.json` files of a workspace, where the `devcontainer` CLI and editors look for
 /// them, in their order of preference.
@@ -52,7 +52,7 @@ pub fn find(workspace_folder: &Path, config: Option<&Path>) -> Result<PathBuf> {
             workspace_folder.display(),
             listed(&found)
         ))
-        .hint_with(|| format!("name one: --config {}", found[0].display())),
+        .hint_with(|| format!("name one: --config {}", shell(&found[0]))),
     }
 }
 

@@ -64,16 +64,19 @@ fn lifecycle_member(
     let document = plan.document;
     let mut incomplete_call = None;
     let mut outdated = None;
-    for member in &object.properties {
-        match command.call(&to_value(&member.value)) {
-            Call::Ours | Call::Accepted => return Ok(()),
-            Call::Outdated => outdated = outdated.or(Some(member)),
-            Call::Incomplete => incomplete_call = incomplete_call.or(Some(member)),
+    for found in &object.properties {
+        match command.call(&to_value(&found.value)) {
+            Call::Ours | Call::Accepted => {
+                // Of two with its name, tools take the other one.
+                return member(document.body(), object, found.name.as_str()).map(drop);
+            }
+            Call::Outdated => outdated = outdated.or(Some(found)),
+            Call::Incomplete => incomplete_call = incomplete_call.or(Some(found)),
             Call::None => {}
         }
     }
-    if let Some(member) = incomplete_call {
-        return Err(incomplete(document, &member.value, command));
+    if let Some(found) = incomplete_call {
+        return Err(incomplete(document, &found.value, command));
     }
     if let Some(found) = outdated {
         let name = found.name.as_str();

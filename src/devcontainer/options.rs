@@ -351,11 +351,10 @@ pub(super) fn feature_name(key: &str) -> &str {
     last.split(['@', ':']).next().unwrap_or(last)
 }
 
-/// The remote user where the config file says it outright; `None`: the container knows.
+/// The remote user where the config file says it outright; `None`: the container knows. `containerUser`
+/// does not say it: an image may name a remote user of its own.
 pub fn remote_user(config: &Value) -> Option<&str> {
-    let name = ["remoteUser", "containerUser"]
-        .into_iter()
-        .find_map(|member| config.get(member)?.as_str())?;
+    let name = config.get("remoteUser")?.as_str()?;
     is_user(name).then_some(name)
 }
 
@@ -524,9 +523,6 @@ mod tests {
             remote_user(&json!({ "remoteUser": "${localEnv:USER}" })),
             None
         );
-        assert_eq!(
-            remote_user(&json!({ "containerUser": "node" })),
-            Some("node")
-        );
+        assert_eq!(remote_user(&json!({ "containerUser": "node" })), None);
     }
 }

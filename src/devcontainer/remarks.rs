@@ -19,7 +19,28 @@ pub fn remarks(document: &Document<'_>, port: u16) -> Vec<Problem> {
         );
     }
     remarks.extend(open_ports(document, port));
+    remarks.extend(host_network(document));
     remarks
+}
+
+/// `--network=host`: there is nothing to publish, and sshd listens on all interfaces of this machine.
+fn host_network(document: &Document<'_>) -> Option<Problem> {
+    let found = document.member("runArgs").ok()??;
+    let Node::Array(array) = &found.value else {
+        return None;
+    };
+    let words: Vec<Value> = array.elements.iter().map(to_value).collect();
+    let word = |i: usize| words.get(i).and_then(Value::as_str).unwrap_or_default();
+    let is_host = |i: &usize| match word(*i) {
+        "--network=host" | "--net=host" => true,
+        "--network" | "--net" => word(i + 1) == "host",
+        _ => false,
+    };
+    let at = (0..words.len()).find(is_host)?;
+    let message =
+        "in the network of the host, sshd is open to other machines and has no published port";
+    let problem = Problem::at(document.body(), range_of(&array.elements[at]), message);
+    Some(problem.with_hint("without it, ssh works"))
 }
 
 /// Ways in which sshd's port is published to other machines.
@@ -92,6 +113,18 @@ mod tests {
         ] {
             assert_eq!(of(closed), Vec::<String>::new(), "{closed}");
         }
+    }
+
+    #[test]
+    fn the_network_of_the_host_is_remarked_on() {
+        for host in ["\"--network=host\"", "\"--init\", \"--net\", \"host\""] {
+            let said = of(&format!("{{ \"runArgs\": [{host}] }}"));
+            assert!(
+                said.len() == 1 && said[0].contains("network of the host"),
+                "{said:?}"
+            );
+        }
+        assert!(of(r#"{ "runArgs": ["--network=mine"] }"#).is_empty());
     }
 
     #[test]

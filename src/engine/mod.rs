@@ -11,7 +11,7 @@ pub mod endpoint;
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
 use bollard::models::ContainerSummary;
@@ -23,7 +23,7 @@ use crate::MOUNT_TARGET;
 use crate::advice::Advise;
 
 /// Seconds until an engine that does not answer is given up.
-const PATIENCE: u64 = 15;
+const PATIENCE: u64 = 8;
 
 /// A connection to one engine.
 #[derive(Debug, Clone)]
@@ -43,8 +43,12 @@ pub struct Container {
     pub state: String,
     /// The dev container ID in the source of its mount.
     pub devcontainer_id: Option<String>,
+    /// The source of that mount, as the engine names it.
+    source: Option<PathBuf>,
     /// The remote user, as the metadata label has it: unchecked.
     pub remote_user: Option<String>,
+    /// The name of its network; `host` and `none` publish nothing.
+    pub network: Option<String>,
     /// Container port and the address it is published at.
     published: Vec<(u16, SocketAddr)>,
 }
@@ -243,7 +247,8 @@ fn container(summary: ContainerSummary) -> Container {
     let mounts = summary.mounts.unwrap_or_default();
     let source = mounts
         .into_iter()
-        .find(|mount| mount.destination.as_deref() == Some(MOUNT_TARGET));
+        .find(|mount| mount.destination.as_deref() == Some(MOUNT_TARGET))
+        .and_then(|mount| mount.source);
     let published = summary.ports.unwrap_or_default();
     Container {
         id: summary.id.unwrap_or_default(),
@@ -257,10 +262,12 @@ fn container(summary: ContainerSummary) -> Container {
             .state
             .map(|state| state.to_string())
             .unwrap_or_default(),
-        devcontainer_id: source.and_then(|mount| devcontainer_id(&mount.source?)),
+        devcontainer_id: source.as_deref().and_then(devcontainer_id),
+        source: source.map(PathBuf::from),
         remote_user: labels
             .get("devcontainer.metadata")
             .and_then(|label| remote_user(label)),
+        network: summary.host_config.and_then(|config| config.network_mode),
         published: published
             .into_iter()
             .filter_map(|port| {
@@ -277,7 +284,9 @@ fn container(summary: ContainerSummary) -> Container {
 /// a virtual machine.
 fn devcontainer_id(source: &str) -> Option<String> {
     let (folder, id) = source.rsplit_once('/')?;
-    folder.ends_with("/trust").then(|| id.to_owned())
+    folder
+        .ends_with("/.config/lace/ssh/trust")
+        .then(|| id.to_owned())
 }
 
 /// The remote user in the metadata label, where the last entry that names one wins.
@@ -311,13 +320,14 @@ fn address(ip: Option<&str>, port: u16) -> Option<SocketAddr> {
     (port != 0).then_some(SocketAddr::new(ip, port))
 }
 
-/// The one container of a dev container: the running one, if there is one.
+/// The one container of the dev container with this trust folder: the running one, if there is one.
 ///
 /// # Errors
 /// Several run; their names are told.
-pub fn only(mut containers: Vec<Container>, devcontainer_id: &str) -> Result<Option<Container>> {
-    containers.retain(|container| container.devcontainer_id.as_deref() == Some(devcontainer_id));
-    one_of(containers)
+pub fn only(mut containers: Vec<Container>, trust: &Path) -> Result<Option<Container>> {
+    let id = trust.file_name().and_then(|id| id.to_str());
+    containers.retain(|container| container.devcontainer_id.as_deref() == id);
+    one_of(containers, trust)
 }
 
 /// The containers of each dev container, by its ID.
@@ -331,20 +341,20 @@ pub fn by_devcontainer(containers: Vec<Container>) -> HashMap<String, Vec<Contai
     found
 }
 
-/// Of the containers of one dev container the one that counts: the running one, if there is one.
+/// Of the containers of one dev container the one that counts: the running one, if there is one. One
+/// that has the very folder mounted comes before those whose folder is only named like it: that is how
+/// it looks where the engine runs in a virtual machine, but also what a stranger could make.
 ///
 /// # Errors
 /// Several run; their names are told.
-pub fn one_of(containers: Vec<Container>) -> Result<Option<Container>> {
-    let running: Vec<_> = containers
-        .iter()
-        .filter(|container| container.runs())
-        .collect();
+pub fn one_of(mut containers: Vec<Container>, trust: &Path) -> Result<Option<Container>> {
+    let is_it = |container: &Container| container.source.as_deref() == Some(trust);
+    if containers.iter().any(is_it) {
+        containers.retain(is_it);
+    }
+    let running: Vec<_> = containers.iter().filter(|it| it.runs()).collect();
     if let [_, _, ..] = running[..] {
-        let names: Vec<_> = running
-            .iter()
-            .map(|container| container.name.as_str())
-            .collect();
+        let names: Vec<_> = running.iter().map(|it| it.name.as_str()).collect();
         bail!(
             "several running containers have the same trust folder mounted: {}",
             names.join(", ")
@@ -380,6 +390,28 @@ mod tests {
             assert_eq!(devcontainer_id(&source), Some(id.clone()));
         }
         assert_eq!(devcontainer_id("/etc/lace-ssh"), None);
+        assert_eq!(devcontainer_id("/work/trust/0123456789"), None);
+    }
+
+    #[test]
+    fn a_folder_that_is_only_named_like_it_does_not_count_beside_it() {
+        let trust = Path::new("/home/me/.config/lace/ssh/trust/0123456789");
+        let container = |name: &str, source: &str| Container {
+            id: name.into(),
+            name: name.into(),
+            state: "running".into(),
+            devcontainer_id: devcontainer_id(source),
+            source: Some(source.into()),
+            remote_user: None,
+            network: None,
+            published: Vec::new(),
+        };
+        let real = container("real", trust.to_str().unwrap());
+        let other = container("other", "/work/x/.config/lace/ssh/trust/0123456789");
+        let both = vec![other.clone(), real.clone()];
+        assert_eq!(only(both, trust).unwrap(), Some(real.clone()));
+        assert_eq!(only(vec![other.clone()], trust).unwrap(), Some(other));
+        assert!(only(vec![real.clone(), real], trust).is_err());
     }
 
     #[test]

@@ -343,11 +343,4 @@ impl fmt::Display for AgentError {
     }
 }
 
-impl std::error::Error for AgentError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Connect(_, error) | Self::Broken(error) => Some(error),
-            _ => None,
-        }
-    }
-}
+impl std::error::Error for AgentError {}

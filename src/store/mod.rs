@@ -16,10 +16,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow};
 
-use crate::advice::Advise;
+use crate::advice::{Advise, shell};
 use crate::durable::{self, PRIVATE};
 use crate::environment::Environment;
-use registry::Registry;
+use registry::{Damaged, Registry};
 
 /// The store of one user.
 #[derive(Debug, Clone)]
@@ -97,6 +97,11 @@ impl Store {
         self.key(name).join("next")
     }
 
+    /// The private key that the last rotation replaced, as long as it opens something.
+    pub fn previous(&self, name: &str) -> PathBuf {
+        self.key(name).join("previous")
+    }
+
     /// The folder that is mounted into the dev container `id` at `/etc/lace-ssh`.
     pub fn trust(&self, id: &str) -> PathBuf {
         self.trust.join(id)
@@ -122,24 +127,36 @@ impl Store {
         };
         match read(self.registry_file()) {
             Ok(Some(registry)) => Ok(registry),
-            Ok(None) => Ok(read(self.registry_copy())?.unwrap_or_default()),
-            Err(error) if error.is::<registry::Damaged>() => {
-                read(self.registry_copy()).ok().flatten().ok_or(error)
-            }
+            Ok(None) => match read(self.registry_copy())? {
+                Some(copy) => Ok(copy),
+                None if self.has_keys() => Err(Damaged::lost().into()),
+                None => Ok(Registry::default()),
+            },
+            Err(error) if error.is::<Damaged>() => match read(self.registry_copy()) {
+                Ok(copy) => copy.ok_or(error),
+                Err(other) if other.is::<Damaged>() => Err(error),
+                Err(other) => Err(other),
+            },
             Err(error) => Err(error),
         }
     }
 
-    /// Puts a damaged registry aside, for whoever wants to look at it; says where.
+    fn has_keys(&self) -> bool {
+        let mut folders = fs::read_dir(self.keys()).into_iter().flatten().flatten();
+        folders.any(|folder| folder.path().join("identity").exists())
+    }
+
+    /// Puts a damaged registry aside, for whoever wants to look at it; says where, if there was one.
     ///
     /// # Errors
     /// Names the file.
-    pub fn set_aside(&self) -> Result<PathBuf> {
+    pub fn set_aside(&self) -> Result<Option<PathBuf>> {
         let aside = self.root.join("registry.damaged.json");
-        if self.registry_file().exists() {
-            durable::rename(&self.registry_file(), &aside)?;
+        if !self.registry_file().exists() {
+            return Ok(None);
         }
-        Ok(aside)
+        durable::rename(&self.registry_file(), &aside)?;
+        Ok(Some(aside))
     }
 
     /// Replaces the registry, and then its copy. The caller holds the [`lock::Lock`].
@@ -196,24 +213,24 @@ fn private_folder(path: &Path) -> Result<()> {
             "{} is a symlink; refusing to follow it",
             path.display()
         ))
-        .hint(format!("remove it: rm {}", path.display()))
+        .hint(format!("rm {}", shell(path)))
     } else if !metadata.is_dir() {
         Err(anyhow!("{} is not a folder", path.display()))
-            .hint(format!("move it away: mv {0} {0}.old", path.display()))
+            .hint(format!("mv {0} {0}.old", shell(path)))
     } else if metadata.uid() != uid {
         Err(anyhow!(
             "{} belongs to user {}, not to you ({uid})",
             path.display(),
             metadata.uid()
         ))
-        .hint(format!("sudo chown -R {uid} {}", path.display()))
+        .hint(format!("sudo chown -R {uid} {}", shell(path)))
     } else if metadata.permissions().mode() & 0o077 != 0 {
         Err(anyhow!(
             "{} is open to others (mode {:03o})",
             path.display(),
             metadata.permissions().mode() & 0o777
         ))
-        .hint(format!("chmod 700 {}", path.display()))
+        .hint(format!("chmod 700 {}", shell(path)))
     } else {
         Ok(())
     }

@@ -4,12 +4,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
 use super::audit::Head;
+use crate::advice::failure;
 
 /// The version that this program writes, and the newest that it reads.
 const VERSION: u32 = 1;
@@ -122,7 +123,7 @@ pub struct Key {
 impl Key {
     /// It is in a security key of the user's, and was never ours to make.
     pub fn is_token(&self) -> bool {
-        self.agent_only && self.origin == Origin::Imported
+        self.algorithm.starts_with("sk-")
     }
 
     /// When this key pair came into use: what its age is counted from.
@@ -138,9 +139,6 @@ pub struct Next {
     pub public: String,
     /// Seconds for which the old one shall still open the door.
     pub overlap: i64,
-    /// It gets a passphrase before it is put in place.
-    #[serde(default)]
-    pub encrypted: bool,
 }
 
 /// Where a key comes from.
@@ -160,17 +158,27 @@ pub enum Origin {
 pub struct Retired {
     /// The public half, without comment.
     pub public: String,
-    /// From when on it opens nothing.
+    /// When it was replaced.
+    pub since: i64,
+    /// From when on it opens nothing; a dev container with a shorter overlap lets it in no longer
+    /// before that.
     pub until: i64,
 }
 
 /// The text of a registry that cannot be read, and will not be by waiting.
 #[derive(Debug)]
-pub struct Damaged(serde_json::Error);
+pub struct Damaged(String);
+
+impl Damaged {
+    /// There are keys, and neither a registry nor its copy.
+    pub fn lost() -> Self {
+        Self("it is lost".to_owned())
+    }
+}
 
 impl fmt::Display for Damaged {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "it is damaged: {}", self.0)
+        f.write_str(&self.0)
     }
 }
 
@@ -197,11 +205,14 @@ impl Registry {
             Err(_) => serde_json::from_slice::<Version>(bytes).map_or(VERSION, |it| it.version),
         };
         if version > VERSION {
-            bail!(
-                "it was written by a newer lace-ssh (format {version}, this one knows {VERSION})"
-            );
+            return Err(failure(
+                format!(
+                    "it was written by a newer lace-ssh (format {version}, this one knows {VERSION})"
+                ),
+                "install the newer one here, too",
+            ));
         }
-        Ok(parsed.map_err(Damaged)?)
+        Ok(parsed.map_err(|error| Damaged(format!("it is damaged: {error}")))?)
     }
 
     /// The text of `registry.json`.
@@ -250,10 +261,9 @@ impl Registry {
     }
 
     /// The dev containers of a workspace folder.
-    pub fn in_folder(&self, folder: &std::path::Path) -> Vec<(&String, &DevContainer)> {
-        self.devcontainers
-            .iter()
-            .filter(|(_, devcontainer)| devcontainer.workspace_folder == folder)
+    pub fn in_folder(&self, folder: &Path) -> Vec<(&String, &DevContainer)> {
+        let all = self.devcontainers.iter();
+        all.filter(|(_, known)| known.workspace_folder == folder)
             .collect()
     }
 }

@@ -75,6 +75,14 @@ pub fn write(store: &Store, id: &str, identities: Identities, registry: &Registr
     durable::write(&file(store, id), &serde_json::to_vec(&stamp)?, PRIVATE)
 }
 
+/// Removes what a killed process left among the stamps.
+///
+/// # Errors
+/// Names the file that cannot be removed.
+pub fn sweep(store: &Store) -> Result<()> {
+    durable::sweep(&store.root().join("stamps"))
+}
+
 /// Forgets a dev container.
 ///
 /// # Errors

@@ -4,14 +4,14 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 
-use crate::advice::failure;
+use crate::advice::{failure, shell};
 use crate::commands::ring::Ring;
 use crate::commands::{App, ask, say};
 use crate::engine::{self, Engine};
 
 /// Runs `keys delete`.
 pub fn run(app: &App, text: &str, yes: bool) -> Result<ExitCode> {
-    let (name, _) = super::find(&app.store.registry()?, text)?;
+    let (name, _) = super::find(&app.registry()?, text)?;
     announce(app, &name)?;
     if !yes {
         if !app.environment.interactive {
@@ -32,20 +32,20 @@ pub fn run(app: &App, text: &str, yes: bool) -> Result<ExitCode> {
     ring.discard(&name)?;
     ring.commit()?;
     say(format!(
-        "deleted {name}; for 7 days, or until the next rotation: lace-ssh keys restore {name}"
+        "deleted {name}; for 7 days, or until a new {name} is rotated: lace-ssh keys restore {name}"
     ));
     Ok(ExitCode::SUCCESS)
 }
 
 /// Who would be locked out.
 fn announce(app: &App, name: &str) -> Result<()> {
-    let registry = app.store.registry()?;
+    let registry = app.registry()?;
     for id in registry.opened_by(name) {
         let Some(known) = registry.devcontainers.get(&id) else {
             continue;
         };
-        let found =
-            Engine::at(&known.endpoint).and_then(|engine| engine::only(engine.containers()?, &id));
+        let found = Engine::at(&known.endpoint)
+            .and_then(|engine| engine::only(engine.containers()?, &app.store.trust(&id)));
         let state = match found {
             Ok(Some(container)) => container.state,
             Ok(None) => "no container".to_owned(),
@@ -77,8 +77,8 @@ pub fn restore(app: &App, text: &str) -> Result<ExitCode> {
         return Err(failure(
             format!("there is a key {name:?} again"),
             format!(
-                "take the older one in under another name: lace-ssh keys import {name}-old --key-file {}",
-                identity.display()
+                "lace-ssh keys import {name}-old --key-file {}",
+                shell(&identity)
             ),
         ));
     }

@@ -20,7 +20,7 @@ use crate::store::audit::Kind;
 /// Runs `keys export`.
 pub fn run(app: &App, args: &cli::Export) -> Result<ExitCode> {
     // The question comes before the lock: nobody shall wait for an answer.
-    let registry = app.store.registry()?;
+    let registry = app.registry()?;
     let (name, key) = super::find(&registry, &args.name)?;
     if key.agent_only {
         return Err(failure(
@@ -30,7 +30,7 @@ pub fn run(app: &App, args: &cli::Export) -> Result<ExitCode> {
     }
     let protected = key.encrypted;
     let new = (args.encrypt && !protected)
-        .then(|| passphrase::new(app))
+        .then(|| passphrase::new(app, &args.output.display().to_string()))
         .transpose()?;
     let mut ring = Ring::open(app, "keys export")?;
     let text = super::passphrase::read(app, &name)?;

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use zeroize::Zeroizing;
 
-use crate::advice::failure;
+use crate::advice::{failure, shell};
 use crate::cli;
 use crate::commands::ring::{self, Ring};
 use crate::commands::{App, passphrase, say};
@@ -20,7 +20,14 @@ use crate::store::registry::Origin;
 /// Runs `keys import`.
 pub fn run(app: &App, args: &cli::Import) -> Result<ExitCode> {
     let name = super::name(&args.name)?;
-    let imported = read(app, &args.key_file)?;
+    if name == "workspace" {
+        return Err(failure(
+            "no config file could name this key: \"key\": \"workspace\" means each dev container's own",
+            "choose another name",
+        ));
+    }
+    let (imported, passphrase) = read(app, &args.key_file)?;
+    let passphrase = passphrase.as_ref().map(|passphrase| passphrase.as_str());
     let mut ring = Ring::open(app, "keys import")?;
     if ring.registry.keys.contains_key(&name) {
         return Err(failure(
@@ -29,7 +36,8 @@ pub fn run(app: &App, args: &cli::Import) -> Result<ExitCode> {
         ));
     }
     match &imported {
-        Imported::Pair(pair) => ring.put(&name, pair, Origin::Imported)?,
+        // Under the passphrase that it has: nobody asked for a copy without one.
+        Imported::Pair(pair) => ring.put(&name, pair, passphrase, Origin::Imported)?,
         Imported::Token(public) => {
             app.store.folder(&app.store.key(&name))?;
             ring::write_public_key(&app.store.identity(&name), public)?;
@@ -51,19 +59,19 @@ pub fn run(app: &App, args: &cli::Import) -> Result<ExitCode> {
 }
 
 /// Reads a key file of the user's, asking for the passphrase where there is one.
-pub fn read(app: &App, path: &Path) -> Result<Imported> {
+pub fn read(app: &App, path: &Path) -> Result<(Imported, Option<Zeroizing<String>>)> {
     let shown = path.display();
     let metadata = fs::metadata(path).with_context(|| format!("cannot read {shown}"))?;
     let bytes = Zeroizing::new(fs::read(path).with_context(|| format!("cannot read {shown}"))?);
     let mut read = import::read(&bytes, None);
+    let mut passphrase = None;
     if matches!(read, Err(KeyError::PassphraseNeeded)) {
-        let passphrase = passphrase::of(app, &format!("passphrase of {shown}: "))?;
-        read = import::read(&bytes, Some(&passphrase));
+        let asked = passphrase::of(app, &format!("passphrase of {shown}: "))?;
+        read = import::read(&bytes, Some(&asked));
+        passphrase = Some(asked);
     }
     let imported = read.map_err(|error| {
-        let hint = error
-            .hint()
-            .map(|hint| hint.replace("FILE", &shown.to_string()));
+        let hint = error.hint().map(|hint| hint.replace("FILE", &shell(path)));
         let message = format!("cannot take {shown} in: {error}");
         match hint {
             Some(hint) => failure(message, hint),
@@ -73,9 +81,11 @@ pub fn read(app: &App, path: &Path) -> Result<Imported> {
     let mode = metadata.permissions().mode() & 0o777;
     if matches!(imported, Imported::Pair(_)) && mode & 0o077 != 0 {
         return Err(failure(
-            format!("{shown} is open to others (mode {mode:03o}); somebody may have copied it"),
-            format!("chmod 600 {shown}, if you trust it all the same"),
+            format!(
+                "{shown} is open to others (mode {mode:03o}), and somebody may have copied it; to take it in all the same, close it first"
+            ),
+            format!("chmod 600 {}", shell(path)),
         ));
     }
-    Ok(imported)
+    Ok((imported, passphrase))
 }

@@ -1,15 +1,16 @@
 //! `keys list`, `keys show`, `keys public`.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::commands::table::{self, Cell};
-use crate::commands::{App, now, say, status};
+use crate::commands::{App, now, policy, print, say, status};
 use crate::store::registry::{Key, Origin, Registry, Rotate};
 
 /// One key; its JSON form is part of the interface.
@@ -27,6 +28,8 @@ struct Row<'r> {
     next_rotation: Option<Time>,
     /// Its private half is in an agent, not in a file.
     agent: bool,
+    /// The file with its private half has a passphrase.
+    passphrase: bool,
     devcontainers: Vec<Opened<'r>>,
     /// Old keys that still open the door.
     retired: Vec<RetiredRow<'r>>,
@@ -38,7 +41,7 @@ struct Opened<'r> {
     alias: &'r str,
     id: &'r str,
     /// As in `status`.
-    state: String,
+    state: Cow<'static, str>,
     since: Time,
 }
 
@@ -70,28 +73,26 @@ impl Serialize for Time {
 /// Runs `keys list`.
 pub fn run(app: &App, json: bool) -> Result<ExitCode> {
     let registry = app.registry()?;
-    let rows = rows(&registry, &status::look(&registry));
+    let rows = rows(&registry, &status::look(app, &registry));
     if json {
-        println!("{:#}", serde_json::to_value(&rows)?);
-    } else if rows.is_empty() {
-        say("there is no key yet; `lace-ssh setup` and `devcontainer up` make one");
-    } else {
-        print!("{}", render(&registry, &rows));
+        return print(format_args!("{:#}\n", serde_json::to_value(&rows)?));
     }
-    Ok(ExitCode::SUCCESS)
+    if rows.is_empty() {
+        say("there is no key yet; `lace-ssh setup` and `devcontainer up` make one");
+        return Ok(ExitCode::SUCCESS);
+    }
+    print(render(&registry, &rows))
 }
 
 /// Runs `keys show`.
 pub fn show(app: &App, text: &str, json: bool) -> Result<ExitCode> {
     let registry = app.registry()?;
     let (name, _) = super::find(&registry, text)?;
-    let rows = rows(&registry, &status::look(&registry));
-    let Some(row) = rows.iter().find(|row| row.name == name) else {
-        return Ok(ExitCode::FAILURE);
-    };
+    let rows = rows(&registry, &status::look(app, &registry));
+    let row = rows.iter().find(|row| row.name == name);
+    let row = row.context("the key is gone")?;
     if json {
-        println!("{:#}", serde_json::to_value(row)?);
-        return Ok(ExitCode::SUCCESS);
+        return print(format_args!("{:#}\n", serde_json::to_value(row)?));
     }
     let identity = app.store.identity(&name);
     let mut lines: Vec<[Cell<'_>; 2]> = vec![
@@ -106,6 +107,9 @@ pub fn show(app: &App, text: &str, json: bool) -> Result<ExitCode> {
             "private key".into(),
             match row.agent {
                 true => "in ssh-agent".into(),
+                false if row.passphrase => {
+                    format!("{}, with a passphrase", identity.display()).into()
+                }
                 false => identity.to_string_lossy(),
             },
         ],
@@ -121,8 +125,7 @@ pub fn show(app: &App, text: &str, json: bool) -> Result<ExitCode> {
         let text = format!("{}, until {}", old.public, old.until);
         ["old key".into(), text.into()]
     }));
-    print!("{}", table::render(&lines));
-    Ok(ExitCode::SUCCESS)
+    print(table::render(&lines))
 }
 
 fn or(time: Option<Time>, without: &'static str) -> Cell<'static> {
@@ -133,8 +136,7 @@ fn or(time: Option<Time>, without: &'static str) -> Cell<'static> {
 pub fn public(app: &App, text: &str) -> Result<ExitCode> {
     let registry = app.registry()?;
     let (name, key) = super::find(&registry, text)?;
-    println!("{} {name}", key.public);
-    Ok(ExitCode::SUCCESS)
+    print(format_args!("{} {name}\n", key.public))
 }
 
 fn rows<'r>(registry: &'r Registry, seen: &HashMap<&str, status::Seen>) -> Vec<Row<'r>> {
@@ -160,6 +162,7 @@ fn rows<'r>(registry: &'r Registry, seen: &HashMap<&str, status::Seen>) -> Vec<R
             rotated: key.rotated.map(Time),
             next_rotation: next_rotation(registry, key, &devcontainers),
             agent: key.agent_only,
+            passphrase: key.encrypted,
             devcontainers,
             retired: key
                 .retired
@@ -188,6 +191,9 @@ fn scope(name: &str, opened: &[Opened<'_>]) -> &'static str {
 
 /// The earliest time at which the policy of one of its dev containers is due.
 fn next_rotation(registry: &Registry, key: &Key, opened: &[Opened<'_>]) -> Option<Time> {
+    if !policy::applies(key) {
+        return None;
+    }
     let due =
         opened.iter().filter_map(
             |opened| match registry.devcontainers.get(opened.id)?.rotate {

@@ -5,17 +5,20 @@
 //! Public halves stay where they are while a container has them mounted: it could not start again
 //! without them.
 
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
+use zeroize::Zeroizing;
 
-use crate::advice::failure;
+use crate::advice::{failure, shell};
 use crate::change::{Change, Plan};
 use crate::cli;
+use crate::commands::proof::{self, Credential, OwnAgent};
 use crate::commands::ring::Ring;
-use crate::commands::{App, ask, proof, say, setup, target};
+use crate::commands::{App, ask, print, say, setup, target};
 use crate::devcontainer::{Document, mount, options, wire};
 use crate::durable;
 use crate::engine::{Container, Engine, endpoint};
@@ -32,6 +35,8 @@ struct Found {
     file: PathBuf,
     name: String,
     pair: KeyPair,
+    /// The passphrase that the file has.
+    passphrase: Option<Zeroizing<String>>,
 }
 
 impl Found {
@@ -62,15 +67,15 @@ pub fn run(app: &App, args: &cli::Migrate) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
 
-    for key in &found {
-        println!(
-            "{} -> key {} ({}); the file goes once every running container lets the key in",
+    let moves = found.iter().map(|key| {
+        format!(
+            "{} -> key {} ({}); the file goes once every running container lets the key in\n",
             key.file.display(),
             key.name,
             key.pair.fingerprint()
-        );
-    }
-    anstream::print!("{}", config.plan.preview());
+        )
+    });
+    print(moves.collect::<String>() + &config.plan.preview())?;
     if args.dry_run {
         return Ok(ExitCode::SUCCESS);
     }
@@ -88,15 +93,23 @@ pub fn run(app: &App, args: &cli::Migrate) -> Result<ExitCode> {
     }
 
     let mut ring = Ring::open(app, "keys migrate")?;
-    for key in &found {
-        take_in(&mut ring, key)?;
+    let mut left = 0;
+    let mut taken = Vec::new();
+    for key in found {
+        match take_in(&mut ring, &key)? {
+            Some(name) => taken.push((name, key)),
+            None => left += 1,
+        }
     }
     if let Some((path, before, after)) = &config.rewrite {
         setup::keep_original(&app.store, path, before, after.as_bytes())?;
     }
     config.plan.apply()?;
-    for key in &found {
-        prove_and_remove(&mut ring, key)?;
+    for (name, key) in &taken {
+        prove_and_remove(&mut ring, name, key)?;
+    }
+    if left > 0 {
+        bail!("{left} of the keys stay where they are");
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -179,41 +192,51 @@ fn look_at(app: &App, file: PathBuf) -> Result<Found> {
         super::name(stem.strip_prefix("lace_").unwrap_or(&stem))?
     };
     match super::import::read(app, &file)? {
-        Imported::Pair(pair) => Ok(Found { file, name, pair }),
-        Imported::Token(_) => bail!(
+        (Imported::Pair(pair), passphrase) => Ok(Found {
+            file,
+            name,
+            pair,
+            passphrase,
+        }),
+        (Imported::Token(_), _) => bail!(
             "{} is the public half of a security key; take it in with lace-ssh keys import",
             file.display()
         ),
     }
 }
 
-fn take_in(ring: &mut Ring<'_>, key: &Found) -> Result<()> {
-    match ring.registry.keys.get(&key.name) {
-        // A run that was cut off has taken it in already.
-        Some(known) if known.public == key.pair.public().render_bare() => return Ok(()),
-        Some(_) => {
-            return Err(failure(
-                format!(
-                    "there is another key {:?} already, so {} stays where it is",
-                    key.name,
-                    key.file.display()
-                ),
-                format!(
-                    "take it in under another name: lace-ssh keys import NAME --key-file {}",
-                    key.file.display()
-                ),
-            ));
-        }
-        None => {}
+/// Takes a key into the ring, unless it is there already; its name there, or `None` where the name is
+/// another key's.
+fn take_in(ring: &mut Ring<'_>, key: &Found) -> Result<Option<String>> {
+    let public = key.pair.public().render_bare();
+    let mut known = ring.registry.keys.iter();
+    // A run that was cut off, or the user, has taken it in already.
+    if let Some((name, _)) = known.find(|(_, known)| known.public == public) {
+        return Ok(Some(name.clone()));
     }
-    ring.put(&key.name, &key.pair, Origin::Migrated)?;
+    if ring.registry.keys.contains_key(&key.name) {
+        say(format!(
+            "there is another key {:?} already, so {} stays where it is",
+            key.name,
+            key.file.display()
+        ));
+        say(format!(
+            "hint: lace-ssh keys import {}-old --key-file {} && lace-ssh keys migrate",
+            key.name,
+            shell(&key.file)
+        ));
+        return Ok(None);
+    }
+    let passphrase = key.passphrase.as_ref().map(|it| it.as_str());
+    ring.put(&key.name, &key.pair, passphrase, Origin::Migrated)?;
     let file = key.file.display().to_string();
     ring.note(Kind::Migrated, &key.name, |event| event.detail = Some(file))?;
-    ring.commit()
+    ring.commit()?;
+    Ok(Some(key.name.clone()))
 }
 
 /// Every running container that has the public half mounted must let the key in from its new place.
-fn prove_and_remove(ring: &mut Ring<'_>, key: &Found) -> Result<()> {
+fn prove_and_remove(ring: &mut Ring<'_>, name: &str, key: &Found) -> Result<()> {
     let public_file = key.public_file();
     let mounted = containers(ring.app, &public_file, &key.file);
     let mounted = match mounted {
@@ -221,25 +244,32 @@ fn prove_and_remove(ring: &mut Ring<'_>, key: &Found) -> Result<()> {
         Err(error) => {
             say(format!(
                 "{} is in the ring; the old file stays, for the engine cannot be asked who uses it: {error:#}",
-                key.name
+                name
             ));
             return Ok(());
         }
     };
+    let agent = match &key.passphrase {
+        Some(_) => Some(OwnAgent::with(&key.pair)?),
+        None => None,
+    };
+    let credential = match &agent {
+        Some(agent) => agent.credential(),
+        None => Credential::File(ring.app.store.identity(name)),
+    };
     for container in mounted.iter().filter(|container| container.runs()) {
-        login(ring.app, container, &ring.app.store.identity(&key.name)).with_context(|| {
+        login(container, &credential).with_context(|| {
             format!(
                 "container {} refuses {} from its new place; {} stays",
                 container.name,
-                key.name,
+                name,
                 key.file.display()
             )
         })?;
-        let name = container.name.clone();
-        ring.note(Kind::LoginProof, &key.name, |event| {
-            event.dev_container = Some(name)
+        ring.note(Kind::LoginProof, name, |event| {
+            event.dev_container = Some(container.name.clone())
         })?;
-        say(format!("container {} lets {} in", container.name, key.name));
+        say(format!("container {} lets {name} in", container.name));
     }
     ring.commit()?;
     durable::remove(&key.file)?;
@@ -252,7 +282,7 @@ fn prove_and_remove(ring: &mut Ring<'_>, key: &Found) -> Result<()> {
     say(format!(
         "moved {} into the ring as {}",
         key.file.display(),
-        key.name
+        name
     ));
     Ok(())
 }
@@ -266,7 +296,7 @@ fn containers(app: &App, public_file: &Path, private_file: &Path) -> Result<Vec<
 
 /// A real login to an sshd of an older set-up, whose host key nobody has pinned. Proving a public key
 /// gives nothing away, whoever answers.
-fn login(app: &App, container: &Container, identity: &Path) -> Result<()> {
+fn login(container: &Container, credential: &Credential) -> Result<()> {
     let Some(address) = container.published(OLD_PORT) else {
         bail!("it publishes no port for its port {OLD_PORT}")
     };
@@ -275,30 +305,20 @@ fn login(app: &App, container: &Container, identity: &Path) -> Result<()> {
         .as_deref()
         .filter(|user| options::is_user(user))
         .unwrap_or("root");
-    let mut command = Command::new("ssh");
-    command.args([
-        "-F",
-        "none",
-        "-o",
-        "BatchMode=yes",
-        "-o",
+    let (identity, agent) = credential.arguments();
+    let (port, host) = (address.port().to_string(), address.ip().to_string());
+    let mut arguments: Vec<OsString> = ["-F", "none", "-l", user, "-p", &port]
+        .map(OsString::from)
+        .into();
+    for option in [
         "IdentitiesOnly=yes",
-        "-o",
-        "IdentityAgent=none",
-    ]);
-    command.args([
-        "-o",
+        &agent,
         "StrictHostKeyChecking=no",
-        "-o",
         "UserKnownHostsFile=/dev/null",
-        "-o",
-        "LogLevel=ERROR",
-    ]);
-    command
-        .args(["-l", user, "-p", &address.port().to_string(), "-i"])
-        .arg(identity);
-    command
-        .args([&address.ip().to_string(), "true"])
-        .env("HOME", &app.environment.home);
-    proof::run(command)?.map_err(anyhow::Error::msg)
+        "GlobalKnownHostsFile=/dev/null",
+    ] {
+        arguments.extend(["-o".into(), option.into()]);
+    }
+    arguments.extend(["-i".into(), identity.into(), host.into()]);
+    proof::run(&arguments)?.map_err(anyhow::Error::msg)
 }

@@ -5,7 +5,7 @@ mod export;
 mod import;
 mod list;
 mod migrate;
-mod passphrase;
+pub mod passphrase;
 pub mod rotate;
 
 use std::process::ExitCode;
@@ -43,16 +43,19 @@ fn name(text: &str) -> Result<String> {
 }
 
 /// The key of this name; the alias of a dev container means the key that opens it.
-fn find<'r>(registry: &'r Registry, text: &str) -> Result<(String, &'r Key)> {
+pub fn find<'r>(registry: &'r Registry, text: &str) -> Result<(String, &'r Key)> {
     let key = |name: &str| registry.keys.get_key_value(name);
-    let by_alias = || key(&registry.by_alias(text)?.1.key);
+    let by_alias = |alias: &str| key(&registry.by_alias(alias)?.1.key);
     // As it is written comes first: an alias may hold what a name would be rid of.
-    let found = match key(text).or_else(by_alias) {
+    let written = key(text)
+        .or_else(|| by_alias(text))
+        .or_else(|| by_alias(&format!("lace-{text}")));
+    let found = match written {
         Some(found) => Some(found),
         None => key(&name(text)?),
     };
     found
         .map(|(name, key)| (name.clone(), key))
         .ok_or_else(|| anyhow!("there is no key {text:?}"))
-        .hint("lace-ssh keys list shows all")
+        .hint("lace-ssh keys list")
 }

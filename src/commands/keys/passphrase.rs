@@ -12,10 +12,11 @@ use crate::commands::{App, passphrase, say};
 use crate::durable::{self, PRIVATE};
 use crate::keys::identity::DEFAULT_ROUNDS;
 use crate::keys::{KeyPair, random};
+use crate::store::audit::Kind;
 
 /// Runs `keys passphrase`. Questions come before the lock: nobody shall wait for an answer.
 pub fn run(app: &App, args: &cli::Passphrase) -> Result<ExitCode> {
-    let registry = app.store.registry()?;
+    let registry = app.registry()?;
     let (name, key) = super::find(&registry, &args.name)?;
     if key.agent_only {
         return Err(failure(
@@ -33,7 +34,7 @@ pub fn run(app: &App, args: &cli::Passphrase) -> Result<ExitCode> {
         .with_context(|| format!("cannot read {}", identity.display()))?;
     let wanted = match args.remove {
         true => pair.private_openssh(),
-        false => encrypted(&pair, &passphrase::new(app)?)?,
+        false => encrypted(&pair, &passphrase::new(app, &name)?)?,
     };
 
     let mut ring = Ring::open(app, "keys passphrase")?;
@@ -44,6 +45,11 @@ pub fn run(app: &App, args: &cli::Passphrase) -> Result<ExitCode> {
     if let Some(key) = ring.registry.keys.get_mut(&name) {
         key.encrypted = !args.remove;
     }
+    let kind = match args.remove {
+        true => Kind::Decrypted,
+        false => Kind::Encrypted,
+    };
+    ring.note(kind, &name, |_| {})?;
     ring.commit()?;
     say(match args.remove {
         true => format!("{name} has no passphrase any more"),

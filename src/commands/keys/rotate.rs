@@ -5,15 +5,16 @@
 //! revocation are looked at when a connection begins.
 
 use std::process::ExitCode;
+use std::thread;
+use std::time::Duration;
 
 use anyhow::{Result, bail};
-use zeroize::Zeroizing;
 
 use crate::advice::failure;
 use crate::cli;
-use crate::commands::proof::{self, Proof};
+use crate::commands::proof::{self, Credential, OwnAgent, Proof};
 use crate::commands::ring::{self, Ring};
-use crate::commands::{App, passphrase, say};
+use crate::commands::{App, passphrase, say, target};
 use crate::durable::{self, PRIVATE};
 use crate::store::audit::Kind;
 use crate::store::registry::{Next, Registry};
@@ -21,18 +22,32 @@ use crate::store::registry::{Next, Registry};
 /// The overlap of a key that opens no dev container: a day, the default of the option.
 const OVERLAP: i64 = 24 * 60 * 60;
 
+/// Long enough for somebody who waits for the lock to take it.
+const TURN: Duration = Duration::from_millis(10);
+
 /// Runs `keys rotate`.
 pub fn run(app: &App, args: &cli::Rotate) -> Result<ExitCode> {
-    let registry = app.store.registry()?;
-    let names = names(&registry, args)?;
+    let registry = app.registry()?;
+    let mut names = names(app, &registry, args)?;
+    if args.all {
+        names.retain(|name| can_be_rotated(app, &registry, name));
+    }
     // The question comes before the lock: nobody shall wait for an answer.
-    let asks = names.iter().any(|name| registry.keys[name].encrypted);
-    let new = asks.then(|| passphrase::new(app)).transpose()?;
+    let protected: Vec<_> = names
+        .iter()
+        .filter(|name| registry.keys[*name].encrypted)
+        .map(String::as_str)
+        .collect();
+    let new = match &protected[..] {
+        [] => None,
+        asked => Some(passphrase::new(app, &asked.join(", "))?),
+    };
     let new = new.as_ref().map(|new| new.as_str());
-    let mut ring = Ring::open(app, "keys rotate")?;
     let mut failed = 0;
-    for name in names {
-        match one(&mut ring, &name, args.now.then_some(0), new) {
+    for name in &names {
+        // One at a time: others who wait for the lock get their turn.
+        let mut ring = Ring::open(app, "keys rotate")?;
+        match one(&mut ring, name, args.now.then_some(0), new) {
             Ok(lines) => lines.iter().for_each(say),
             Err(error) if args.all => {
                 failed += 1;
@@ -40,6 +55,8 @@ pub fn run(app: &App, args: &cli::Rotate) -> Result<ExitCode> {
             }
             Err(error) => return Err(error),
         }
+        drop(ring);
+        thread::sleep(TURN);
     }
     if failed > 0 {
         bail!("{failed} of the keys could not be rotated; they are as they were");
@@ -47,21 +64,45 @@ pub fn run(app: &App, args: &cli::Rotate) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Whether `--all` means this key; the user is told why it does not.
+fn can_be_rotated(app: &App, registry: &Registry, name: &str) -> bool {
+    let key = &registry.keys[name];
+    if key.is_token() {
+        say(format!(
+            "left out {name}: it is in a security key, which makes its own keys"
+        ));
+        return false;
+    }
+    if key.encrypted && !passphrase::can_ask(app) {
+        say(format!(
+            "left out {name}: its new key needs a passphrase, and there is no terminal to ask on"
+        ));
+        return false;
+    }
+    true
+}
+
 /// Which keys are meant.
-fn names(registry: &Registry, args: &cli::Rotate) -> Result<Vec<String>> {
+fn names(app: &App, registry: &Registry, args: &cli::Rotate) -> Result<Vec<String>> {
     Ok(match &args.name {
         Some(name) => vec![super::find(registry, name)?.0],
         None if args.all => registry.keys.keys().cloned().collect(),
-        None => match &registry.keys.keys().collect::<Vec<_>>()[..] {
-            [only] => vec![(*only).clone()],
-            [] => bail!("there is no key yet"),
-            _ => {
-                return Err(failure(
-                    "there are several keys",
-                    "name one, or rotate all: lace-ssh keys rotate --all",
-                ));
+        None => {
+            let here = target::registered(app, registry, None, &cli::Workspace::default());
+            match (here, &registry.keys.keys().collect::<Vec<_>>()[..]) {
+                (Ok((_, known)), _) if registry.keys.contains_key(&known.key) => {
+                    vec![known.key.clone()]
+                }
+                (_, [only]) => vec![(*only).clone()],
+                (_, []) => bail!("there is no key yet"),
+                _ => {
+                    return Err(failure(
+                        "there are several keys, and this folder is no dev container's; name one, or rotate all",
+                        "lace-ssh keys rotate --all",
+                    ));
+                }
             }
-        },
+        }
     })
 }
 
@@ -82,58 +123,53 @@ pub fn one(
         .filter_map(|id| Some(ring.registry.devcontainers.get(id)?.overlap))
         .max();
     let overlap = overlap.unwrap_or(wanted.unwrap_or(OVERLAP));
-    let protected = prepare(ring, name, overlap, new)?;
+    let prepared = prepare(ring, name, overlap, new)?;
 
+    let proofs = match proof::logins(ring, &opened, &prepared.credential) {
+        Ok(proofs) => proofs,
+        Err(error) => {
+            ring.roll_back(name, &format!("{error:#}"))?;
+            return Err(error);
+        }
+    };
     let mut lines = Vec::new();
-    for id in &opened {
+    for (id, proof) in opened.iter().zip(proofs) {
         let alias = ring.registry.devcontainers[id].alias.clone();
-        let next = ring.app.store.next(name);
-        let proven = proof::login(ring, id, next)
-            .unwrap_or_else(|error| Proof::Refused(format!("{error:#}")));
-        match &proven {
-            Proof::LoggedIn => lines.push(format!("{alias}: the new key logs in")),
+        match proof {
+            Proof::LoggedIn => {
+                lines.push(format!("{alias}: the new key logs in"));
+                ring.note(Kind::LoginProof, name, |event| {
+                    event.dev_container = Some(alias);
+                    event.dev_container_id = Some(id.clone());
+                    event.fingerprint = Some(prepared.fingerprint.clone());
+                })?;
+            }
             Proof::NotRunning(why) => lines.push(format!(
-                "{alias}: {why}; it trusts the new key from its next start"
+                "{alias}: {why}; it trusts the new key once it runs"
             )),
             Proof::Unknown(why) if overlap > 0 => lines.push(format!(
-                "{alias}: the new key is not proven: {why}; the old one still opens it meanwhile"
+                "{alias}: the new key is not proven: {why}; ssh also offers the old one meanwhile"
             )),
             Proof::Unknown(reason) | Proof::Refused(reason) => {
                 let reason = format!("{alias} refused the new key: {reason}");
                 ring.roll_back(name, &reason)?;
                 return Err(failure(
-                    format!("{name} was not rotated: {reason}"),
-                    format!("see what is wrong: ssh {alias}; the old key is in force"),
+                    format!("{name} was not rotated: {reason}; the old key is in force"),
+                    format!("ssh {alias}"),
                 ));
             }
         }
-        if proven == Proof::LoggedIn {
-            let public = ring.registry.keys[name]
-                .next
-                .as_ref()
-                .map(|next| next.public.clone());
-            ring.note(Kind::LoginProof, name, |event| {
-                event.dev_container = Some(alias);
-                event.dev_container_id = Some(id.clone());
-                event.fingerprint = public.and_then(|public| {
-                    Some(crate::keys::PublicKey::parse(&public).ok()?.fingerprint())
-                });
-            })?;
-        }
-    }
-    if let Some(text) = protected {
-        // Only now, for the proof could not have asked for a passphrase.
-        durable::write(&ring.app.store.next(name), text.as_bytes(), PRIVATE)?;
     }
     ring.switch(name)?;
-    ring.empty_trash(i64::MAX)?;
+    // A deleted key of that name has had its time.
+    ring.empty_trash(|trashed, _| trashed == name)?;
     let fate = if overlap > 0 {
         format!(
             "the old one expires in {}",
-            humantime::format_duration(std::time::Duration::from_secs(overlap.unsigned_abs()))
+            humantime::format_duration(Duration::from_secs(overlap.unsigned_abs()))
         )
     } else {
-        "the old one opens nothing any more".to_owned()
+        "the old one opens no new session".to_owned()
     };
     lines.insert(
         0,
@@ -145,16 +181,18 @@ pub fn one(
     Ok(lines)
 }
 
+/// A new key that every dev container trusts beside the old one.
+struct Prepared {
+    fingerprint: String,
+    credential: Credential,
+    /// Holds a key that has a passphrase, until it is proven.
+    _agent: Option<OwnAgent>,
+}
+
 /// Makes the new key and lets every dev container trust both. Where the old one has a passphrase,
-/// the new one gets one, too: the result is its file for later.
-fn prepare(
-    ring: &mut Ring<'_>,
-    name: &str,
-    overlap: i64,
-    new: Option<&str>,
-) -> Result<Option<Zeroizing<String>>> {
-    let pair = ring::generate(name)?;
-    let Some(key) = ring.registry.keys.get(name) else {
+/// the new one gets `new`, and is in no file without it.
+fn prepare(ring: &mut Ring<'_>, name: &str, overlap: i64, new: Option<&str>) -> Result<Prepared> {
+    let Some(key) = ring.registry.keys.get(name).cloned() else {
         bail!("there is no key {name:?}")
     };
     if key.is_token() {
@@ -163,32 +201,43 @@ fn prepare(
             "make one there, and take it in: lace-ssh keys import NAME --key-file FILE",
         ));
     }
-    let encrypted = key.encrypted;
-    let protected = match (encrypted, new) {
-        (true, Some(new)) => Some(super::passphrase::encrypted(&pair, new)?),
-        (true, None) => {
+    let pair = ring::generate(name)?;
+    let file = ring.app.store.next(name);
+    let mut agent = None;
+    let credential = if key.agent_only {
+        let socket = ring.hand_to_agent(name, &pair)?;
+        ring::write_public_key(&file, &pair.public())?;
+        let public = file;
+        Credential::Agent { socket, public }
+    } else if key.encrypted {
+        let Some(new) = new else {
             return Err(failure(
                 format!("{name} has a passphrase, and so must the new key"),
                 format!("lace-ssh keys rotate {name}"),
             ));
-        }
-        (false, _) => None,
-    };
-    if key.agent_only {
-        ring.hand_to_agent(name, &pair)?;
-        ring::write_public_key(&ring.app.store.next(name), &pair.public())?;
+        };
+        let text = super::passphrase::encrypted(&pair, new)?;
+        durable::write(&file, text.as_bytes(), PRIVATE)?;
+        agent.insert(OwnAgent::with(&pair)?).credential()
     } else {
-        ring::write_private(&ring.app.store.next(name), &pair)?;
-    }
+        ring::write_private(&file, &pair)?;
+        Credential::File(file)
+    };
+    let fingerprint = pair.fingerprint();
     if let Some(key) = ring.registry.keys.get_mut(name) {
-        let public = pair.public().render_bare();
         key.next = Some(Next {
-            public,
+            public: pair.public().render_bare(),
             overlap,
-            encrypted,
         });
     }
+    ring.note(Kind::Generated, name, |event| {
+        event.fingerprint = Some(fingerprint.clone())
+    })?;
     ring.touch(name);
     ring.commit()?;
-    Ok(protected)
+    Ok(Prepared {
+        fingerprint,
+        credential,
+        _agent: agent,
+    })
 }

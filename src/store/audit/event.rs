@@ -33,11 +33,15 @@ pub enum Kind {
     LoginProof,
     /// It came from a hand-made set-up.
     Migrated,
+    /// Its file got a passphrase.
+    Encrypted,
+    /// Its file lost its passphrase.
+    Decrypted,
     /// Something that a later version of this program wrote.
     Other(String),
 }
 
-const KINDS: [(Kind, &str); 12] = [
+const KINDS: [(Kind, &str); 14] = [
     (Kind::Generated, "generated"),
     (Kind::Trusted, "trusted"),
     (Kind::Rotated, "rotated"),
@@ -50,6 +54,8 @@ const KINDS: [(Kind, &str); 12] = [
     (Kind::Revoked, "revoked"),
     (Kind::LoginProof, "login-proof"),
     (Kind::Migrated, "migrated"),
+    (Kind::Encrypted, "encrypted"),
+    (Kind::Decrypted, "decrypted"),
 ];
 
 impl Kind {
@@ -124,7 +130,6 @@ pub struct Record {
 
 /// The line as JSON. Unknown members are a later version's, and stay unread.
 #[derive(Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
 struct Stored {
     number: u64,
     time: String,
