@@ -299,4 +299,6 @@ scenes! {
     migrate_without_permission: migrate, "error=EACCES";
     delete_killed_anywhere: delete, "signal=KILL";
     delete_on_a_full_disk: delete, "error=ENOSPC";
+    delete_on_a_broken_disk: delete, "error=EIO";
+    delete_without_permission: delete, "error=EACCES";
 }

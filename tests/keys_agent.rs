@@ -155,7 +155,6 @@ fn a_key_for_one_destination_opens_that_one_only() {
         host: "lace-near".to_owned(),
         user: Some(user()),
         host_keys: vec![PublicKey::parse(&host_key).unwrap()],
-        host_authorities: Vec::new(),
     };
     let public = here.path().join("key.pub");
     let identity = ["-o", "IdentitiesOnly=yes", "-i", public.to_str().unwrap()];

@@ -4,9 +4,7 @@ mod keys_tools;
 
 use jiff::{SignedDuration, Timestamp};
 use keys_tools::{folder, run};
-use lace_ssh::store::audit::{
-    Event, Fault, Filter, Head, Kind, append, append_all, next, read, verify,
-};
+use lace_ssh::store::audit::{Event, Fault, Filter, Head, Kind, append, next, read, verify};
 use proptest::prelude::*;
 use std::os::unix::fs::PermissionsExt;
 
@@ -145,7 +143,6 @@ fn a_line_that_is_not_ours_is_a_fault_and_the_log_goes_on() {
     let (mut text, _) = log(2);
     text.extend(b"hello\n");
     let addition = next(&text, &event(3));
-    assert!(!addition.after_torn);
     assert_eq!(addition.head.number, 3);
     text.extend(addition.bytes);
     assert_eq!(verify(&text, None).faults, [Fault::Unreadable(3)]);
@@ -170,20 +167,6 @@ fn the_file_is_for_its_owner_and_no_symlink_is_followed() {
 }
 
 #[test]
-fn events_that_are_added_together_make_the_same_chain() {
-    let folder = folder();
-    let path = folder.path().join("audit.jsonl");
-    std::fs::write(&path, "torn").unwrap();
-    let events: Vec<Event> = (0..4).map(event).collect();
-    let added = append_all(&path, &events[0], &events[1..]).unwrap();
-    assert!(added.after_torn);
-    assert_eq!(added.head.number, 4);
-    let report = verify(&std::fs::read(&path).unwrap(), Some(&added.head));
-    assert!(report.is_intact(), "{:?}", report.faults);
-    assert_eq!((report.events, report.torn), (4, vec![1]));
-}
-
-#[test]
 fn a_long_log_is_added_to_from_its_end() {
     let folder = folder();
     let path = folder.path().join("audit.jsonl");
@@ -198,7 +181,6 @@ fn a_long_log_is_added_to_from_its_end() {
     let junk = vec![0; 300 * 1024];
     std::fs::write(&path, [&expected[..], &junk].concat()).unwrap();
     let addition = append(&path, &event(2003)).unwrap();
-    assert!(addition.after_torn);
     assert_eq!(addition.head.number, 2004);
     let report = verify(&std::fs::read(&path).unwrap(), Some(&addition.head));
     assert!(report.is_intact(), "{:?}", report.faults);

@@ -178,7 +178,6 @@ impl<'a> Ring<'a> {
                     host: devcontainer.alias.clone(),
                     user: None,
                     host_keys: vec![PublicKey::parse(&devcontainer.host_key)?],
-                    host_authorities: Vec::new(),
                 })
             }
             _ => None,

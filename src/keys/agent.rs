@@ -48,14 +48,12 @@ pub struct Constraints {
 /// The one place that a key may be used for.
 #[derive(Debug, Clone)]
 pub struct Destination {
-    /// The host key alias; certificates of the host must carry it as a principal.
+    /// The host key alias.
     pub host: String,
     /// The user there; `None` for any.
     pub user: Option<String>,
     /// The host's pinned keys.
     pub host_keys: Vec<PublicKey>,
-    /// Authorities whose certificates prove the host as well.
-    pub host_authorities: Vec<PublicKey>,
 }
 
 /// A key that the agent holds.
@@ -238,7 +236,7 @@ fn encode_add(key: &KeyPair, constraints: &Constraints) -> Result<Zeroizing<Vec<
 
 /// One constraint: from here (an empty hop) to the destination.
 fn encode_destination(to: &Destination) -> Result<Zeroizing<Vec<u8>>, AgentError> {
-    if to.host.is_empty() || (to.host_keys.is_empty() && to.host_authorities.is_empty()) {
+    if to.host.is_empty() || to.host_keys.is_empty() {
         return Err(AgentError::Constraint(
             "a destination without a name or a host key",
         ));
@@ -258,9 +256,6 @@ fn encode_destination(to: &Destination) -> Result<Zeroizing<Vec<u8>>, AgentError
         .string(b"");
     for key in &to.host_keys {
         hop = hop.string(&key.to_wire()).byte(0);
-    }
-    for key in &to.host_authorities {
-        hop = hop.string(&key.to_wire()).byte(1);
     }
     let constraint = Writer::new()
         .string(&from.into_bytes())

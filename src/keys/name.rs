@@ -58,18 +58,6 @@ impl KeyName {
     }
 }
 
-impl fmt::Display for KeyName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.0)
-    }
-}
-
-impl AsRef<str> for KeyName {
-    fn as_ref(&self) -> &str {
-        &self.0
-    }
-}
-
 fn normalise(text: &str) -> String {
     let lower = text.trim_matches([' ', '\t']).to_lowercase();
     let bare = SUFFIXES
@@ -117,16 +105,6 @@ fn suggest(name: &str) -> Option<String> {
 }
 
 impl NameError {
-    /// What is wrong.
-    pub fn fault(&self) -> &NameFault {
-        &self.fault
-    }
-
-    /// A name close to the one given that would work.
-    pub fn suggestion(&self) -> Option<&str> {
-        self.suggestion.as_deref()
-    }
-
     /// What the user can do about it.
     pub fn hint(&self) -> String {
         match &self.suggestion {
@@ -204,12 +182,12 @@ mod tests {
             let error = KeyName::parse(text).unwrap_err();
             let expected = suggestion.map(str::to_owned);
             assert_eq!(error.suggestion, expected, "{text:?}");
-            assert_eq!(*error.fault(), fault, "{text:?}");
+            assert_eq!(error.fault, fault, "{text:?}");
             assert!(!error.to_string().chars().any(char::is_control));
             assert!(
                 error
-                    .suggestion()
-                    .is_none_or(|name| KeyName::parse(name).is_ok())
+                    .suggestion
+                    .is_none_or(|name| KeyName::parse(&name).is_ok())
             );
         }
     }

@@ -54,8 +54,6 @@ pub struct Addition {
     pub bytes: Vec<u8>,
     /// The head that the log has afterwards.
     pub head: Head,
-    /// Whether the last line was torn: worth a remark to the user.
-    pub after_torn: bool,
 }
 
 /// What puts `event` at the end of `log`, which may also be the end of a longer log as long as there
@@ -87,7 +85,6 @@ pub fn next(log: &[u8], event: &Event) -> Addition {
             number: record.number,
             hash: hash(line.as_bytes()),
         },
-        after_torn,
     }
 }
 
@@ -98,14 +95,9 @@ fn last_number(log: &[u8]) -> Option<u64> {
         .map(|record| record.number)
 }
 
-/// Puts `event` at the end of the log at `path`; see [`append_all`].
-pub fn append(path: &Path, event: &Event) -> io::Result<Addition> {
-    append_all(path, event, &[])
-}
-
-/// Puts events at the end of the log at `path`, in one write that is on the disk when this returns.
+/// Puts `event` at the end of the log at `path`, in one write that is on the disk when this returns.
 /// The file is made for its owner alone; a symlink in its place is an error.
-pub fn append_all(path: &Path, first: &Event, more: &[Event]) -> io::Result<Addition> {
+pub fn append(path: &Path, event: &Event) -> io::Result<Addition> {
     let no_follow = OFlags::NOFOLLOW.bits() as i32;
     let mut file = OpenOptions::new()
         .read(true)
@@ -127,12 +119,7 @@ pub fn append_all(path: &Path, first: &Event, more: &[Event]) -> io::Result<Addi
     if start > 0 && last_number(&log).is_none() {
         log = read_from(&mut file, 0)?;
     }
-    let mut addition = next(&log, first);
-    for event in more {
-        let following = next(&addition.bytes, event);
-        addition.bytes.extend(following.bytes);
-        addition.head = following.head;
-    }
+    let addition = next(&log, event);
     file.write_all(&addition.bytes)?;
     file.sync_all()?;
     if length == 0
