@@ -218,6 +218,13 @@ fn prepare(ring: &mut Ring<'_>, wanted: &Wanted<'_>) -> Result<String> {
     let host_key = host_key(store, wanted.id)?;
     let entry = entry(&ring.registry, wanted, host_key, known.as_ref(), ring.now);
     let (alias, key, in_agent) = (entry.alias.clone(), entry.key.clone(), entry.agent);
+    let name = wanted_alias(wanted);
+    if let (None, Some((_, other))) = (&known, ring.registry.by_alias(&name)) {
+        say(format!(
+            "{name} is {} already, so this one is {alias}",
+            other.workspace_folder.display()
+        ));
+    }
     let changed = known.as_ref() != Some(&entry);
     let newly_trusted = known.as_ref().is_none_or(|known| known.key != key);
     ring.registry
@@ -302,10 +309,9 @@ fn entry(
     }
 }
 
-/// The alias: as configured, else `lace-<folder>`, with the config's folder where there are several;
-/// whoever comes second under the same name gets a short hash of his ID.
-fn alias(registry: &Registry, wanted: &Wanted<'_>) -> String {
-    let name = wanted.config.options.host.clone().unwrap_or_else(|| {
+/// The alias before anybody asks whether it is taken.
+fn wanted_alias(wanted: &Wanted<'_>) -> String {
+    wanted.config.options.host.clone().unwrap_or_else(|| {
         let named = |path: &Path| {
             path.file_name()
                 .map(|name| name.to_string_lossy().into_owned())
@@ -321,7 +327,13 @@ fn alias(registry: &Registry, wanted: &Wanted<'_>) -> String {
             })
         });
         client::alias(&[folder, config.map(named).unwrap_or_default()])
-    });
+    })
+}
+
+/// The alias: as configured, else `lace-<folder>`, with the config's folder where there are several;
+/// whoever comes second under the same name gets a short hash of his ID.
+fn alias(registry: &Registry, wanted: &Wanted<'_>) -> String {
+    let name = wanted_alias(wanted);
     // A key that was taken in under that very name is not this dev container's own.
     let foreign = |alias: &str| {
         registry
