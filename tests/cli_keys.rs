@@ -732,6 +732,16 @@ fn one_folder_that_is_not_in_order_stops_nobody_else() {
         "{said}"
     );
     assert!(trusted(&user, &other).contains("ssh-ed25519"));
+    // Nor does a rotation that it stopped.
+    user.fails(1, &["keys", "rotate", KEY]);
+    let config = CONFIG.replacen('{', "{ \"name\": \"third\",", 1);
+    user.write("third/.devcontainer/devcontainer.json", &config);
+    let folder = user.project().join("third");
+    let at = ["--workspace-folder", folder.to_str().unwrap()];
+    user.ok(&[&["setup", "--yes", "--no-client-config"][..], &at].concat());
+    let third = devcontainer_id(&folder, &folder.join(".devcontainer/devcontainer.json"));
+    user.ok(&[&["initialize", "--id", &third][..], &at].concat());
+    assert!(trusted(&user, &third).contains("ssh-ed25519"));
 }
 
 #[test]

@@ -39,6 +39,9 @@ pub struct Ring<'a> {
     /// A commit that was cut off may have left any trust folder behind the registry: the next one looks
     /// at them all, and one that cannot be written stops nobody else.
     looks_at_all: bool,
+    /// What others left is being mended: a trust folder that cannot be written stops nobody who does not
+    /// need it.
+    mends: bool,
     _lock: Lock,
 }
 
@@ -56,12 +59,14 @@ impl<'a> Ring<'a> {
             command,
             touched: BTreeSet::new(),
             looks_at_all: false,
+            mends: true,
             _lock: lock,
         };
         ring.mend()?;
         if rebuilt || !ring.touched.is_empty() {
             ring.commit()?;
         }
+        ring.mends = false;
         ring.looks_at_all = true;
         Ok(ring)
     }
@@ -86,7 +91,10 @@ impl<'a> Ring<'a> {
         self.save()?;
         let touched = std::mem::take(&mut self.touched);
         for id in &touched {
-            derived::write_trust(self.app, &self.registry, id, self.now)?;
+            match derived::write_trust(self.app, &self.registry, id, self.now) {
+                Err(error) if self.mends => warn(&error),
+                written => written?,
+            }
         }
         derived::write_clients(self.app, &self.registry)?;
         if std::mem::take(&mut self.looks_at_all) {

@@ -123,14 +123,23 @@ pub fn one(
         .filter_map(|id| Some(ring.registry.devcontainers.get(id)?.overlap))
         .max();
     let overlap = overlap.unwrap_or(wanted.unwrap_or(OVERLAP));
-    let prepared = prepare(ring, name, overlap, new)?;
-
-    let proofs = match proof::logins(ring, &opened, &prepared.credential) {
-        Ok(proofs) => proofs,
-        Err(error) => {
-            ring.roll_back(name, &format!("{error:#}"))?;
+    let tried = prepare(ring, name, overlap, new).and_then(|prepared| {
+        let proofs = proof::logins(ring, &opened, &prepared.credential)?;
+        Ok((prepared, proofs))
+    });
+    let (prepared, proofs) = match tried {
+        Err(error)
+            if ring
+                .registry
+                .keys
+                .get(name)
+                .is_some_and(|key| key.next.is_some()) =>
+        {
+            // If that fails, too, the next command does it.
+            let _ = ring.roll_back(name, &format!("{error:#}"));
             return Err(error);
         }
+        tried => tried?,
     };
     let mut lines = Vec::new();
     for (id, proof) in opened.iter().zip(proofs) {
