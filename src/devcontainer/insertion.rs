@@ -130,10 +130,10 @@ impl<'t> Sequence<'_, 't> {
         let body = self.body();
         let first = &self.items[0];
         let text = |piece: &Piece<'_>| {
-            if begins_line(body, first.range.start) {
+            if begins_line(body, first.head) {
                 let at = behind_space(body, self.opened);
                 let eol = eol_near(body, at);
-                let indent = indent_of(body, first.range.start);
+                let indent = indent_of(body, first.head);
                 let piece = self.render(piece, Place::Line { indent, eol });
                 Splice::insert(at, format!("{eol}{indent}{piece},"))
             } else {
@@ -254,7 +254,7 @@ impl<'t> Sequence<'_, 't> {
     /// The nearest place from `gap` on that is not amid items that share a line, if others do not.
     pub(super) fn line_gap(&self, gap: usize) -> usize {
         let body = self.body();
-        let starts = |item: &Item| begins_line(body, item.range.start);
+        let starts = |item: &Item| begins_line(body, item.head);
         let listed = self.items.iter().any(starts);
         let amid = |gap: usize| {
             let pair = gap
@@ -294,7 +294,7 @@ impl<'t> Sequence<'_, 't> {
             mark.kind == MarkKind::LineComment && breaks(&body[mark.end()..behind.end]) == 0
         });
         let mut items = self.items.iter();
-        let listed = items.any(|item| begins_line(body, item.range.start));
+        let listed = items.any(|item| begins_line(body, item.head));
         let apart =
             next.is_none_or(|next| open_breaks(self.document, behind.end..next.range.start) > 0);
         // Behind a comma on a line of its own, an item would seem to be led by it.
@@ -309,11 +309,11 @@ impl<'t> Sequence<'_, 't> {
             .iter()
             .rev()
             .chain(&self.items[i..])
-            .find(|item| begins_line(body, item.range.start));
+            .find(|item| begins_line(body, item.head));
         match own {
-            Some(item) => indent_of(body, item.range.start).to_owned(),
+            Some(item) => indent_of(body, item.head).to_owned(),
             None => {
-                let first = self.items[0].range.start;
+                let first = self.items[0].head;
                 body[line_start(body, first)..first]
                     .chars()
                     .map(blank)

@@ -14,7 +14,7 @@ use super::document::{Document, member, range_of, to_value};
 use super::insertion::Piece;
 use super::member::{carry_comments, wrong_type};
 use super::plan::{Plan, Step};
-use super::sequence::{Sequence, Splice};
+use super::sequence::{Sequence, Splice, head};
 use super::style::{Shape, begins_line, breaks, eol_near, heads_line, indent_of, quoted};
 use super::wiring::Absent;
 
@@ -159,7 +159,8 @@ pub(super) fn wrap(plan: &mut Plan<'_, '_>, found: &ObjectProp<'_>, command: Com
         quoted(WRAPPED),
         format!("{}:{space}{}", quoted(OURS), quoted(command.text)),
     );
-    let listed = heads_line(body, found.range.start) || begins_line(body, range.start);
+    let at = |start| head(document, start);
+    let listed = heads_line(body, at(found.range.start)) || begins_line(body, at(range.start));
     let mut splices = Vec::new();
     if listed {
         let eol = eol_near(body, range.end);

@@ -12,7 +12,7 @@ use super::document::{Document, MarkKind, kind_of, member, range_of, to_value};
 use super::edited::Edited;
 use super::insertion::Piece;
 use super::plan::{Plan, Step};
-use super::sequence::{Sequence, Splice};
+use super::sequence::{Sequence, Splice, head};
 use super::style::{Shape, Style, begins_line, eol_near, indent_of};
 
 /// Sets the member at `path` (names from the root; objects only) to `value`.
@@ -127,7 +127,7 @@ fn set_in(
             return Ok(());
         }
         let range = range_of(&found.value);
-        let own_line = begins_line(document.body(), found.range.start);
+        let own_line = begins_line(document.body(), head(document, found.range.start));
         let eol = eol_near(document.body(), range.start);
         let place = super::style::Place::of(document.body(), range.start, own_line, eol);
         let rendered = plan.style.render(value, Shape::Lines, place);

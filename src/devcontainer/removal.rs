@@ -8,7 +8,7 @@ use std::ops::Range;
 use super::document::MarkKind;
 use super::problem::line_start;
 use super::sequence::{Sequence, Splice};
-use super::style::{begins_line, breaks};
+use super::style::{begins_line, breaks, is_blank};
 
 impl Sequence<'_, '_> {
     /// Takes the items numbered in `gone` out.
@@ -197,10 +197,6 @@ fn delete_comma(comma: Option<usize>, splices: &mut Vec<Splice>) {
     if !splices.iter().any(|splice| splice.range.contains(&comma)) {
         splices.push(Splice::delete(comma..comma + 1));
     }
-}
-
-fn is_blank(text: &str) -> bool {
-    text.trim_matches([' ', '\t']).is_empty()
 }
 
 fn after_break(body: &str, at: usize) -> usize {

@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 use jsonc_parser::ast::Value as Node;
 use serde_json::Value;
 
-use super::document::{Document, range_of};
+use super::document::{Document, Mark, range_of};
 use super::problem::line_start;
+use super::sequence::head;
 
 /// How a container that we write is laid out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -177,9 +178,12 @@ pub(super) fn indent_of(body: &str, at: usize) -> &str {
 
 /// Only white space stands before `at` on its line.
 pub(super) fn begins_line(body: &str, at: usize) -> bool {
-    body[line_start(body, at)..at]
-        .trim_matches([' ', '\t'])
-        .is_empty()
+    is_blank(&body[line_start(body, at)..at])
+}
+
+/// Only spaces and tabs.
+pub(super) fn is_blank(text: &str) -> bool {
+    text.trim_matches([' ', '\t']).is_empty()
 }
 
 /// Nothing but a leading comma stands before `at` on its line.
@@ -187,13 +191,14 @@ pub(super) fn heads_line(body: &str, at: usize) -> bool {
     matches!(body[line_start(body, at)..at].trim(), "" | ",")
 }
 
-/// One step of indentation: what most containers in the root use, else the root itself.
+/// One step of indentation: what most containers in the root use, else the root itself, be it only
+/// for a comment.
 fn unit(document: &Document<'_>) -> String {
     let body = document.body();
     let root = document.root();
     let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
     for member in &root.properties {
-        if let Some(step) = step_of(body, &member.value) {
+        if let Some(step) = step_of(document, &member.value) {
             *seen.entry(step).or_default() += 1;
         }
     }
@@ -201,11 +206,17 @@ fn unit(document: &Document<'_>) -> String {
     if let Some((step, _)) = most {
         return step.to_owned();
     }
-    let first = root.properties.first().map(|member| member.range.start);
-    match first.filter(|start| begins_line(body, *start)) {
-        Some(start) => {
+    let members = root.properties.iter();
+    let heads = members
+        .take(1)
+        .map(|member| head(document, member.range.start));
+    let comments = document
+        .comments(root.range.start..root.range.end)
+        .map(Mark::start);
+    match heads.chain(comments).find(|at| begins_line(body, *at)) {
+        Some(at) => {
             let outer = indent_of(body, root.range.start);
-            indent_of(body, start)
+            indent_of(body, at)
                 .strip_prefix(outer)
                 .unwrap_or("  ")
                 .to_owned()
@@ -215,12 +226,14 @@ fn unit(document: &Document<'_>) -> String {
 }
 
 /// How much further the first child of a container is indented than the line it opens on.
-fn step_of<'b>(body: &'b str, node: &Node<'_>) -> Option<&'b str> {
+fn step_of<'t>(document: &Document<'t>, node: &Node<'_>) -> Option<&'t str> {
+    let body = document.body();
     let first = match node {
         Node::Object(object) => object.properties.first()?.range.start,
         Node::Array(array) => range_of(array.elements.first()?).start,
         _ => return None,
     };
+    let first = head(document, first);
     if !begins_line(body, first) {
         return None;
     }

@@ -21,7 +21,7 @@ use super::options::DEFAULT_PORT;
 use super::plan::{Plan, Step, lines};
 use super::publish::publish;
 use super::schema_link::is_our_link;
-use super::sequence::Sequence;
+use super::sequence::{Sequence, head};
 use super::style::{Shape, Style, heads_line};
 use super::wiring::{arguments, our_features, port_of};
 
@@ -287,7 +287,8 @@ impl<'d, 't> Unwiring<'d, 't, '_> {
         if gone.is_empty() {
             return;
         }
-        let listed = heads_line(self.plan.document.body(), found.range.start);
+        let document = self.plan.document;
+        let listed = heads_line(document.body(), head(document, found.range.start));
         let shape = if sequence.is_hugged() {
             Shape::Inline
         } else {

@@ -18,7 +18,7 @@ use super::options::{DEFAULT_PORT, feature_name, is_our_feature};
 use super::plan::{Plan, Step};
 use super::problem::line_of;
 use super::publish::{publish, published, publishes};
-use super::sequence::{Sequence, Splice};
+use super::sequence::{Sequence, Splice, head};
 use super::style::{Shape, Style, heads_line, quoted};
 use crate::MOUNT_TARGET;
 
@@ -352,7 +352,7 @@ fn ports(
             value[old] = json!(wanted);
         }
         None => {
-            let listed = heads_line(document.body(), found.range.start);
+            let listed = heads_line(document.body(), head(document, found.range.start));
             let fill = if listed { Shape::Lines } else { Shape::Inline };
             let sequence = Sequence::of_array(document, plan.style, array);
             let end = value.len();
