@@ -5,7 +5,7 @@ mod documents;
 #[path = "editor/reading.rs"]
 mod reading;
 
-use lace_ssh::devcontainer::{Document, Wiring, member, unwire, wire};
+use lace_ssh::devcontainer::{Document, Wiring, member, unwire, unwire_with, wire};
 use proptest::prelude::*;
 use reading::{comments, reformat, value};
 use serde_json::{Value, json};
@@ -114,6 +114,7 @@ proptest! {
         prop_assert!(unwired.modified.is_empty());
         if has_odd_empty(&text) {
             prop_assert_eq!(without_empties(value(&unwired.text)), without_empties(value(&text)));
+            prop_assert_eq!(comments(&unwired.text), comments(&text), "wired: {}", wired.text);
         } else {
             prop_assert_eq!(&unwired.text, &text, "wired: {}", wired.text);
         }
@@ -131,11 +132,22 @@ proptest! {
         let wired = reformat(&wire(&text, &wiring(2222)).unwrap().text);
         let unwired = unwire(&wired).unwrap();
         prop_assert_eq!(without_empties(value(&unwired.text)), without_empties(value(&text)));
-        if without_empties(value(&text)) == value(&text) && value(&text) != json!({}) {
-            prop_assert_eq!(comments(&unwired.text), comments(&wired), "wired: {}", wired);
-        }
+        prop_assert_eq!(comments(&unwired.text), comments(&wired), "wired: {}", wired);
         let again = wire(&wired, &wiring(2222)).unwrap();
         prop_assert_eq!(again.text, wired);
+    }
+
+    #[test]
+    fn who_knows_the_original_gets_its_values_back(text in documents::document()) {
+        let wired = wire(&text, &wiring(2222)).unwrap().text;
+        for wired in [reformat(&wired), value(&wired).to_string()] {
+            let unwired = unwire_with(&wired, Some(&text), |_| false).unwrap();
+            let kept = comments(&unwired.text);
+            prop_assert_eq!(&kept, &comments(&wired), "wired: {}", wired);
+            let is_same = value(&unwired.text) == value(&text);
+            prop_assert!(is_same || !kept.is_empty(), "wired: {}", wired);
+            prop_assert_eq!(without_empties(value(&unwired.text)), without_empties(value(&text)));
+        }
     }
 
     #[test]

@@ -90,10 +90,10 @@ fn pieces_changed_by_hand_are_asked_about_and_never_dropped() {
     let mount = &unwired.modified[1];
     assert_eq!(mount.text, format!("\"{MOUNT},consistency=cached\""));
     assert_eq!(mount.lines, 7..8);
-    let all = unwire_with(&changed, |_| true).unwrap();
+    let all = unwire_with(&changed, None, |_| true).unwrap();
     assert_eq!(all.text, IMAGE);
     assert!(all.modified.is_empty());
-    let only = unwire_with(&changed, |piece| piece.path[0] == "mounts").unwrap();
+    let only = unwire_with(&changed, None, |piece| piece.path[0] == "mounts").unwrap();
     assert_eq!(only.modified.len(), 2);
     assert!(!only.text.contains("consistency"));
 }
@@ -198,4 +198,54 @@ fn a_name_given_twice_is_not_taken_out() {
     let problem = unwire(&text).unwrap_err();
     assert_eq!(problem.position(), Some((4, 5)));
     assert!(problem.to_string().contains("first on line 3"), "{problem}");
+}
+
+/// What a tool that knows no comments leaves of a document.
+fn rewritten(text: &str) -> String {
+    let value = Document::parse(text).unwrap().value();
+    serde_json::to_string_pretty(&value).unwrap()
+}
+
+#[test]
+fn who_knows_the_original_knows_which_empty_containers_were_there() {
+    let original = "{ \"image\": \"debian\", \"features\": {}, \"runArgs\": [] }";
+    let text = rewritten(&wired(original).text);
+    let unwired = |original| {
+        let text = unwire_with(&text, original, |_| false).unwrap().text;
+        Document::parse(&text).unwrap().value().to_string()
+    };
+    let wanted = Document::parse(original).unwrap().value().to_string();
+    assert_eq!(unwired(Some(original)), wanted);
+    assert_eq!(unwired(Some(IMAGE)), r#"{"image":"debian"}"#);
+    assert_eq!(unwired(Some("{")), unwired(None));
+}
+
+#[test]
+fn a_comment_keeps_a_container_that_setup_made() {
+    let text = wired(IMAGE)
+        .text
+        .replace("  \"mounts\"", "  // see the wiki\n  \"mounts\"");
+    let unwired = unwire_with(&text, Some(IMAGE), |_| false).unwrap().text;
+    let kept = "// base\n  // see the wiki\n  \"mounts\": [],\n";
+    assert_eq!(unwired, IMAGE.replace("// base\n", kept));
+}
+
+#[test]
+fn who_knows_the_original_unwraps_a_command_in_any_order() {
+    let initialize = json!(INITIALIZE);
+    let sorted = format!(
+        "{{\n  \"initializeCommand\": {{\n    \"lace-ssh\": {initialize},\n    \"project\": \"make\"\n  }}\n}}\n"
+    );
+    let unwired = |original| unwire_with(&sorted, original, |_| false).unwrap().text;
+    let alone = "{\n  \"initializeCommand\": \"make\"\n}\n";
+    let member = "{\n  \"initializeCommand\": {\n    \"project\": \"make\"\n  }\n}\n";
+    assert_eq!(unwired(Some(alone)), alone);
+    assert_eq!(unwired(Some(member)), member);
+    assert_eq!(unwired(None), member);
+    let behind = wired(alone).text;
+    let theirs = unwire_with(&behind, Some(member), |_| false).unwrap().text;
+    assert!(
+        theirs.contains("{\n    \"project\": \"make\"\n  }"),
+        "{theirs}"
+    );
 }

@@ -36,7 +36,7 @@ fuzz_target!(|bytes: &[u8]| {
             let _ = problem.snippet();
         }
     }
-    if let Err(problem) = unwire_with(text, |_| true) {
+    if let Err(problem) = unwire_with(text, None, |_| true) {
         assert!(!problem.to_string().contains("was refused"), "{problem}\n{text}");
     }
 });

@@ -179,7 +179,7 @@ fn take_out(app: &App, args: &cli::Remove, target: &Target, text: &str) -> Resul
             ));
         }
     }
-    let edited = unwire_with(text, |piece| gone.contains(piece)).map_err(at_fault)?;
+    let edited = unwire_with(text, None, |piece| gone.contains(piece)).map_err(at_fault)?;
     Ok(TakenOut {
         reasons: super::setup::reasons(&edited),
         after: edited.text.into_bytes(),

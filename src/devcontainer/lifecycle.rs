@@ -207,7 +207,8 @@ fn continued_lines(body: &str, range: &Range<usize>) -> impl Iterator<Item = usi
     })
 }
 
-/// Takes `{ "project": theirs, "lace-ssh": ours }` back to theirs, if it is nothing more than that.
+/// Takes `{ "project": theirs, "lace-ssh": ours }`, in either order, back to theirs, if it is nothing
+/// more than that.
 ///
 /// `ours` is the number of our member. Says whether it did.
 pub(super) fn unwrap(
@@ -219,11 +220,11 @@ pub(super) fn unwrap(
 ) -> bool {
     let document = plan.document;
     let body = document.body();
-    let [theirs, last] = &object.properties[..] else {
-        return false;
+    let (theirs, removed) = match (&object.properties[..], ours) {
+        ([theirs, ours], 1) | ([ours, theirs], 0) => (theirs, ours),
+        _ => return false,
     };
     if theirs.name.as_str() != WRAPPED
-        || ours != 1
         || !matches!(theirs.value, Node::StringLit(_) | Node::Array(_))
     {
         return false;
@@ -232,7 +233,7 @@ pub(super) fn unwrap(
     let ahead = object.range.start..value.start;
     let behind = value.end..object.range.end;
     let sequence = Sequence::of_object(document, plan.style, object);
-    let own = sequence.items[1].whole();
+    let own = sequence.items[ours].whole();
     let foreign = |range: &Range<usize>| {
         document
             .comments(range.clone())
@@ -254,7 +255,7 @@ pub(super) fn unwrap(
         cuts.extend(shifts.map(|at| Splice::delete(at..at + step.len())));
     }
     cuts.push(Splice::delete(behind));
-    let removed = last.range.start..last.range.end;
+    let removed = removed.range.start..removed.range.end;
     plan.remove(
         vec![Step::new(&[member, OURS], reason).removing(removed)],
         cuts,

@@ -159,18 +159,60 @@ impl<'d, 't> Sequence<'d, 't> {
 
     /// Nothing, not even a comment, would be left without the items in `gone`.
     pub(super) fn emptied_by(&self, gone: &BTreeSet<usize>) -> bool {
-        if gone.len() < self.items.len() {
-            return false;
-        }
-        let mut comments = self.document.comments(self.inside.clone());
+        let is_hugged = self.is_hugged();
         let owned = |mark: &Mark| {
-            let mut items = self.items.iter();
-            items.any(|item| match self.is_hugged() {
-                true => item.range.start <= mark.start() && mark.end() <= item.range.end,
-                false => item.lead <= mark.start() && mark.end() <= item.done,
+            let before = self.items.partition_point(|item| item.lead <= mark.start());
+            before.checked_sub(1).is_some_and(|i| match is_hugged {
+                true => self.holds(i, mark),
+                false => mark.end() <= self.items[i].done,
             })
         };
-        comments.all(owned)
+        gone.len() == self.items.len() && self.document.comments(self.inside.clone()).all(owned)
+    }
+
+    /// The comments in `range` that are not within an item.
+    pub(super) fn comments_between(&self, range: Range<usize>) -> impl Iterator<Item = &Mark> {
+        let within = |mark: &Mark| {
+            let starts = |item: &Item| item.range.start <= mark.start();
+            let before = self.items.partition_point(starts);
+            before.checked_sub(1).is_some_and(|i| self.holds(i, mark))
+        };
+        self.document
+            .comments(range)
+            .filter(move |mark| !within(mark))
+    }
+
+    /// The comment is within item `i` itself.
+    fn holds(&self, i: usize, mark: &Mark) -> bool {
+        let range = &self.items[i].range;
+        range.start <= mark.start() && mark.end() <= range.end
+    }
+
+    /// Lets the items in `gone` leave the comments that may be the container's rather than theirs:
+    /// those behind the opening bracket on its line, and all of them where no other item is left.
+    pub(super) fn sparing_comments(mut self, gone: &BTreeSet<usize>) -> Self {
+        let body = self.document.body();
+        if gone.len() == self.items.len() {
+            for item in &mut self.items {
+                let near = |comma: &usize| is_blank(&body[item.range.end..*comma]);
+                item.lead = item.range.start;
+                item.head = item.range.start;
+                item.done = item
+                    .comma
+                    .filter(near)
+                    .map_or(item.range.end, |comma| comma + 1);
+            }
+        } else if !self.items.is_empty() {
+            self.items[0].lead = self.own_start(0);
+        }
+        self
+    }
+
+    /// Where item `i` begins, with the comments above or before it that are surely its own.
+    pub(super) fn own_start(&self, i: usize) -> usize {
+        let item = &self.items[i];
+        let opens = i == 0 && open_breaks(self.document, self.inside.start..item.range.start) == 0;
+        if opens { item.range.start } else { item.lead }
     }
 
     /// The brackets are on the lines of the first and the last item.

@@ -34,18 +34,30 @@ const WHY: &str = "was put in by lace-ssh setup";
 /// alone cannot tell: an outdated piece that was rewritten goes and does not come back, and an
 /// empty `features`, `mounts` or `runArgs` that was written otherwise than `{}` or `[]` on a line
 /// of its own comes back as nothing or in the usual form.
+///
+/// No comment outside of our own pieces goes, but those directly above or beside one that others
+/// are left of: a container of ours that holds or has a comment stays, empty.
 pub fn unwire(text: &str) -> Result<Edited, Problem> {
-    unwire_with(text, |_| false)
+    unwire_with(text, None, |_| false)
 }
 
-/// Like [`unwire`]; `drop` is asked about every piece that was changed by hand, and says whether
-/// it goes too.
-pub fn unwire_with(text: &str, drop: impl Fn(&Modified) -> bool) -> Result<Edited, Problem> {
+/// Like [`unwire`], where it is known that the text was once `original`, before `setup`: a container
+/// that is emptied goes exactly if it was not there then, and a command that was there alone stands
+/// alone again. An original that cannot be read is none.
+///
+/// `drop` is asked about every piece that was changed by hand, and says whether it goes too.
+pub fn unwire_with(
+    text: &str,
+    original: Option<&str>,
+    drop: impl Fn(&Modified) -> bool,
+) -> Result<Edited, Problem> {
     let document = Document::parse(text)?;
+    let original = original.and_then(|text| Document::parse(text).ok());
     let style = Style::of(&document);
-    let plan = Plan::new(&document, &style);
     let mut unwiring = Unwiring {
-        plan,
+        plan: Plan::new(&document, &style),
+        root: Sequence::of_object(&document, &style, document.root()),
+        original: original.as_ref(),
         drop: &drop,
         gone: BTreeSet::new(),
         is_wired: false,
@@ -64,6 +76,8 @@ pub fn unwire_with(text: &str, drop: impl Fn(&Modified) -> bool) -> Result<Edite
 
 struct Unwiring<'d, 't, 'f> {
     plan: Plan<'d, 't>,
+    root: Sequence<'d, 't>,
+    original: Option<&'f Document<'f>>,
     drop: &'f dyn Fn(&Modified) -> bool,
     /// The members of the root that go as a whole.
     gone: BTreeSet<usize>,
@@ -106,7 +120,7 @@ impl<'d, 't> Unwiring<'d, 't, '_> {
             features.retain(|name, _| !gone.iter().any(|i| names[*i] == name));
         }
         let paths = gone.iter().map(|i| names[*i]).collect();
-        self.take(found, &sequence, &gone, paths, value, Shape::Lines);
+        self.take(found, sequence, &gone, paths, value, Shape::Lines);
         Ok(port)
     }
 
@@ -138,7 +152,7 @@ impl<'d, 't> Unwiring<'d, 't, '_> {
             }
         }
         let sequence = Sequence::of_array(document, self.plan.style, array);
-        self.take_elements(found, &array.elements, &sequence, &gone, Shape::Lines);
+        self.take_elements(found, &array.elements, sequence, &gone, Shape::Lines);
         Ok(())
     }
 
@@ -159,7 +173,7 @@ impl<'d, 't> Unwiring<'d, 't, '_> {
             .map(|(i, _)| i)
             .collect();
         let sequence = Sequence::of_array(document, self.plan.style, array);
-        self.take_elements(found, &array.elements, &sequence, &gone, Shape::Inline);
+        self.take_elements(found, &array.elements, sequence, &gone, Shape::Inline);
         Ok(())
     }
 
@@ -201,9 +215,10 @@ impl<'d, 't> Unwiring<'d, 't, '_> {
             }
         }
         let only = gone.first().copied().filter(|_| gone.len() == 1);
-        let unwrapped =
-            only.is_some_and(|only| unwrap(&mut self.plan, command.member, object, only, WHY));
-        if unwrapped {
+        if let Some(only) = only
+            && self.was_alone(command, object, only)
+            && unwrap(&mut self.plan, command.member, object, only, WHY)
+        {
             return Ok(());
         }
         let sequence = Sequence::of_object(self.plan.document, self.plan.style, object);
@@ -215,8 +230,18 @@ impl<'d, 't> Unwiring<'d, 't, '_> {
         if let Value::Object(members) = &mut value {
             members.retain(|name, _| !names.contains(&name.as_str()));
         }
-        self.take(found, &sequence, &gone, names, value, Shape::Lines);
+        self.take(found, sequence, &gone, names, value, Shape::Lines);
         Ok(())
+    }
+
+    /// The command beside ours stood alone before setup; where that is not known, ours behind it
+    /// says so.
+    fn was_alone(&self, command: Command, object: &Object<'_>, ours: usize) -> bool {
+        let original = self.original.and_then(|o| o.value_at(&[command.member]));
+        match original {
+            Some(value) => value.is_string() || value.is_array(),
+            None => ours + 1 == object.properties.len(),
+        }
     }
 
     /// Whether a command goes: it is ours, or was changed by hand and may go.
@@ -259,7 +284,7 @@ impl<'d, 't> Unwiring<'d, 't, '_> {
         &mut self,
         found: &ObjectProp<'t>,
         elements: &[Node<'_>],
-        sequence: &Sequence<'_, '_>,
+        sequence: Sequence<'d, 't>,
         gone: &BTreeSet<usize>,
         made: Shape,
     ) {
@@ -273,12 +298,12 @@ impl<'d, 't> Unwiring<'d, 't, '_> {
         self.take(found, sequence, gone, names, value, made);
     }
 
-    /// Takes items out of a container; the container goes too if nothing is left and it has the
-    /// shape of one that setup made, rather than of an empty one that it filled.
+    /// Takes items out of a container; the container goes too if nothing is left of it and setup
+    /// made it.
     fn take(
         &mut self,
         found: &ObjectProp<'t>,
-        sequence: &Sequence<'_, '_>,
+        sequence: Sequence<'d, 't>,
         gone: &BTreeSet<usize>,
         names: Vec<&str>,
         value: Value,
@@ -287,14 +312,12 @@ impl<'d, 't> Unwiring<'d, 't, '_> {
         if gone.is_empty() {
             return;
         }
-        let document = self.plan.document;
-        let listed = heads_line(document.body(), head(document, found.range.start));
-        let shape = if sequence.is_hugged() {
-            Shape::Inline
-        } else {
-            Shape::Lines
-        };
-        if sequence.emptied_by(gone) && (shape == made || !listed) {
+        let sequence = sequence.sparing_comments(gone);
+        let is_emptied = gone.len() == sequence.items.len();
+        if is_emptied
+            && self.was_made(found, &sequence, made)
+            && !self.has_comments(found, &sequence)
+        {
             return self.take_member(found);
         }
         let member = found.name.as_str();
@@ -306,17 +329,42 @@ impl<'d, 't> Unwiring<'d, 't, '_> {
         self.plan.intend(member, Some(value));
     }
 
-    fn take_member(&mut self, found: &ObjectProp<'t>) {
-        let mut members = self.plan.document.root().properties.iter();
-        if let Some(number) = members.position(|member| member.range == found.range) {
-            self.gone.insert(number);
+    /// Setup made this container, rather than filled it: it was not there before; or, where that
+    /// is not known, it has the shape that setup gives to one.
+    fn was_made(&self, found: &ObjectProp<'_>, sequence: &Sequence<'_, '_>, made: Shape) -> bool {
+        if let Some(original) = self.original {
+            return original.value_at(&[found.name.as_str()]).is_none();
         }
+        let document = self.plan.document;
+        let listed = heads_line(document.body(), head(document, found.range.start));
+        let shape = if sequence.is_hugged() {
+            Shape::Inline
+        } else {
+            Shape::Lines
+        };
+        shape == made || !listed
+    }
+
+    /// There is a comment in the member or beside it, outside of the items.
+    fn has_comments(&self, found: &ObjectProp<'_>, items: &Sequence<'_, '_>) -> bool {
+        let number = self.number(found);
+        let range = self.root.own_start(number)..self.root.items[number].done;
+        items.comments_between(range).next().is_some()
+    }
+
+    /// The number of a member of the root.
+    fn number(&self, found: &ObjectProp<'_>) -> usize {
+        let items = &self.root.items;
+        items.partition_point(|item| item.range.start < found.range.start)
+    }
+
+    fn take_member(&mut self, found: &ObjectProp<'t>) {
+        self.gone.insert(self.number(found));
     }
 
     fn finish(mut self) -> Result<Edited, Problem> {
-        let document: &Document<'t> = self.plan.document;
-        let root = document.root();
-        let sequence = Sequence::of_object(document, self.plan.style, root);
+        let root = self.plan.document.root();
+        let sequence = self.root.sparing_comments(&self.gone);
         let mut steps = Vec::new();
         for number in &self.gone {
             let member = &root.properties[*number];
