@@ -86,8 +86,10 @@ fn pieces_changed_by_hand_are_asked_about_and_never_dropped() {
     assert!(unwired.text.contains("consistency=cached"));
     assert!(unwired.text.contains("motd"));
     assert!(unwired.text.contains("--quiet"));
-    assert!(!unwired.text.contains("initialize --id"));
+    // The mount needs the folder that it makes.
+    assert!(unwired.text.contains("initialize --id"));
     let mount = &unwired.modified[1];
+    assert!(mount.reason.contains("initializeCommand"));
     assert_eq!(mount.text, format!("\"{MOUNT},consistency=cached\""));
     assert_eq!(mount.lines, 7..8);
     let all = unwire_with(&changed, None, |_| true).unwrap();
@@ -96,6 +98,7 @@ fn pieces_changed_by_hand_are_asked_about_and_never_dropped() {
     let only = unwire_with(&changed, None, |piece| piece.path[0] == "mounts").unwrap();
     assert_eq!(only.modified.len(), 2);
     assert!(!only.text.contains("consistency"));
+    assert!(!only.text.contains("initialize --id"));
 }
 
 #[test]
@@ -248,4 +251,55 @@ fn who_knows_the_original_unwraps_a_command_in_any_order() {
         theirs.contains("{\n    \"project\": \"make\"\n  }"),
         "{theirs}"
     );
+}
+
+/// What is asked about, and the text that is left where nothing of it goes.
+fn left_of(text: &str) -> (Vec<String>, String) {
+    let unwired = unwire(text).unwrap();
+    let paths = unwired.modified.iter().map(|piece| piece.path.join("/"));
+    (paths.collect(), unwired.text)
+}
+
+#[test]
+fn a_feature_with_a_port_that_setup_did_not_set_is_asked_about() {
+    let changed = wired(IMAGE)
+        .text
+        .replace("\"./lace-ssh\": {}", "\"./lace-ssh\": {\"port\":\"9999\"}");
+    let (asked, left) = left_of(&changed);
+    assert_eq!(asked, ["features/./lace-ssh"]);
+    assert!(left.contains("9999"), "{left}");
+    let all = unwire_with(&changed, None, |_| true).unwrap();
+    assert_eq!(all.text, IMAGE);
+}
+
+#[test]
+fn a_port_that_the_options_give_is_the_one_that_setup_set() {
+    let before = "{\n  \"image\": \"debian\",\n  \"appPort\": [2300],\n  \"customizations\": { \"lace\": { \"ssh\": { \"port\": 2300 } } }\n}\n";
+    let wiring = Wiring {
+        feature: "./lace-ssh".to_owned(),
+        port: 2300,
+    };
+    let text = wire(before, &wiring).unwrap().text;
+    assert!(text.contains("\"port\": \"2300\""), "{text}");
+    assert_eq!(left_of(&text), (Vec::new(), before.to_owned()));
+}
+
+#[test]
+fn our_published_port_goes_where_somebody_has_taken_out_the_feature() {
+    let text = wired(IMAGE).text.replace("\"./lace-ssh\": {}", "");
+    let (asked, left) = left_of(&text);
+    assert!(asked.is_empty() && !left.contains("--publish"), "{left}");
+    let other = text.replace("::2222", "::2223");
+    assert!(left_of(&other).1.contains("--publish=127.0.0.1::2223"));
+}
+
+#[test]
+fn a_comment_within_the_feature_is_asked_about() {
+    let text = wired(IMAGE).text.replace(
+        "\"./lace-ssh\": {}",
+        "\"./lace-ssh\": { // \"port\": \"2200\"\n    }",
+    );
+    let (asked, left) = left_of(&text);
+    assert_eq!(asked, ["features/./lace-ssh"]);
+    assert!(left.contains("2200"), "{left}");
 }

@@ -7,6 +7,12 @@ pub fn publish(port: u16) -> String {
     format!("--publish=127.0.0.1::{port}")
 }
 
+/// The port in an argument that is exactly what [`publish`] makes.
+pub(super) fn port_of_ours(argument: &str) -> Option<u16> {
+    let (_, port) = argument.rsplit_once(':')?;
+    port.parse().ok().filter(|port| publish(*port) == argument)
+}
+
 /// One `-p` or `--publish` among the arguments.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Published<'a> {
@@ -87,6 +93,18 @@ mod tests {
         ] {
             let found = published(arguments);
             assert!(found.len() == 1 && found[0].is_of(2222), "{arguments:?}");
+        }
+    }
+
+    #[test]
+    fn ours_is_known_by_its_spelling() {
+        assert_eq!(port_of_ours(&publish(2223)), Some(2223));
+        for other in [
+            "--publish=127.0.0.1::02223",
+            "--publish=127.0.0.1::",
+            "2223",
+        ] {
+            assert_eq!(port_of_ours(other), None, "{other}");
         }
     }
 

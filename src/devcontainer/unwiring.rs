@@ -19,13 +19,16 @@ use super::member::wrong_type;
 use super::mount::{self, Owner};
 use super::options::DEFAULT_PORT;
 use super::plan::{Plan, Step, lines};
-use super::publish::publish;
+use super::publish::port_of_ours;
 use super::schema_link::is_our_link;
 use super::sequence::{Sequence, head};
 use super::style::{Shape, Style, heads_line};
 use super::wiring::{arguments, our_features, port_of};
 
 const WHY: &str = "was put in by lace-ssh setup";
+const MOUNT_EXTENDED: &str =
+    "it has options of yours; initializeCommand, which makes its folder, stays or goes with it";
+const MOUNT_OUTDATED: &str = "it is not the mount that setup writes; initializeCommand, which makes its folder, stays or goes with it";
 
 /// Takes out what [`wire`](super::wire) put in. What somebody has changed by hand since stays, and
 /// is told in [`Edited::modified`].
@@ -61,13 +64,14 @@ pub fn unwire_with(
         drop: &drop,
         gone: BTreeSet::new(),
         is_wired: false,
+        mount_stays: false,
     };
-    let port = unwiring.features()?;
+    let ports = unwiring.features()?;
     unwiring.mounts()?;
     for command in [INITIALIZE_COMMAND, POST_START_COMMAND] {
         unwiring.lifecycle(command)?;
     }
-    unwiring.ports(port)?;
+    unwiring.ports(&ports)?;
     if let Some(link) = document.member("$schema")?.filter(|link| is_our_link(link)) {
         unwiring.take_member(link);
     }
@@ -83,24 +87,26 @@ struct Unwiring<'d, 't, 'f> {
     gone: BTreeSet<usize>,
     /// Something that only setup writes was found.
     is_wired: bool,
+    /// A mount of ours that was changed by hand is left: the command that makes its folder, too.
+    mount_stays: bool,
 }
 
 impl<'d, 't> Unwiring<'d, 't, '_> {
-    /// The Feature; hands back the port that it was set to.
-    fn features(&mut self) -> Result<u16, Problem> {
+    /// The Feature; hands back the ports whose publishing is ours.
+    fn features(&mut self) -> Result<Vec<u16>, Problem> {
         let document = self.plan.document;
+        let configured = configured_port(document);
         let Some(found) = document.member("features")? else {
-            return Ok(DEFAULT_PORT);
+            return Ok(vec![configured]);
         };
         let Node::Object(object) = &found.value else {
             return Err(wrong_type(document, found, "an object"));
         };
         let ours = our_features(object);
         self.is_wired |= !ours.is_empty();
-        let port = ours
-            .first()
-            .and_then(|feature| port_of(feature))
-            .unwrap_or(DEFAULT_PORT);
+        let mut known = published_by_us(document);
+        known.extend([DEFAULT_PORT, configured]);
+        let mut ports = Vec::new();
         let mut gone = BTreeSet::new();
         for (i, feature) in object.properties.iter().enumerate() {
             if !ours.iter().any(|ours| std::ptr::eq(*ours, feature)) {
@@ -108,10 +114,19 @@ impl<'d, 't> Unwiring<'d, 't, '_> {
             }
             let path = ["features", feature.name.as_str()];
             let range = feature.range.start..feature.range.end;
-            if is_plain(&feature.value) || self.asked(&path, range, "it has options of yours") {
+            ports.push(port_of(feature).unwrap_or(DEFAULT_PORT));
+            let changed = if document.comments(range.clone()).next().is_some() {
+                Some("it has a comment of yours")
+            } else {
+                (!is_plain(feature, &known)).then_some("it has options of yours")
+            };
+            if changed.is_none_or(|reason| self.asked(&path, range, reason)) {
                 member(document.body(), object, path[1])?;
                 gone.insert(i);
             }
+        }
+        if gone.len() == ours.len() {
+            ports.push(configured);
         }
         let sequence = Sequence::of_object(document, self.plan.style, object);
         let names: Vec<&str> = object.properties.iter().map(|p| p.name.as_str()).collect();
@@ -121,7 +136,7 @@ impl<'d, 't> Unwiring<'d, 't, '_> {
         }
         let paths = gone.iter().map(|i| names[*i]).collect();
         self.take(found, sequence, &gone, paths, value, Shape::Lines);
-        Ok(port)
+        Ok(ports)
     }
 
     fn mounts(&mut self) -> Result<(), Problem> {
@@ -136,19 +151,17 @@ impl<'d, 't> Unwiring<'d, 't, '_> {
         for (i, element) in array.elements.iter().enumerate() {
             let path = ["mounts", &i.to_string()];
             let range = range_of(element);
-            let is_gone = match mount::owner(&to_value(element)) {
-                Some(Owner::Ours) => {
-                    self.is_wired = true;
-                    true
-                }
-                Some(Owner::Extended) => self.asked(&path, range, "it has options of yours"),
-                Some(Owner::Outdated) => {
-                    self.asked(&path, range, "it is not the mount that setup writes")
-                }
-                _ => false,
+            let changed = match mount::owner(&to_value(element)) {
+                Some(Owner::Ours) => None,
+                Some(Owner::Extended) => Some(MOUNT_EXTENDED),
+                Some(Owner::Outdated) => Some(MOUNT_OUTDATED),
+                _ => continue,
             };
-            if is_gone {
+            self.is_wired |= changed.is_none();
+            if changed.is_none_or(|reason| self.asked(&path, range, reason)) {
                 gone.insert(i);
+            } else {
+                self.mount_stays = true;
             }
         }
         let sequence = Sequence::of_array(document, self.plan.style, array);
@@ -157,7 +170,7 @@ impl<'d, 't> Unwiring<'d, 't, '_> {
     }
 
     /// The published port: alone, without anything else of ours, it is somebody else's.
-    fn ports(&mut self, port: u16) -> Result<(), Problem> {
+    fn ports(&mut self, ports: &[u16]) -> Result<(), Problem> {
         if !self.is_wired {
             return Ok(());
         }
@@ -166,10 +179,10 @@ impl<'d, 't> Unwiring<'d, 't, '_> {
             return Ok(());
         };
         let (array, arguments) = arguments(document, found)?;
-        let ours = publish(port);
+        let ours = |argument| port_of_ours(argument).is_some_and(|port| ports.contains(&port));
         let numbered = arguments.iter().enumerate();
         let gone = numbered
-            .filter(|(_, argument)| **argument == ours)
+            .filter(|(_, argument)| ours(argument))
             .map(|(i, _)| i)
             .collect();
         let sequence = Sequence::of_array(document, self.plan.style, array);
@@ -255,7 +268,7 @@ impl<'d, 't> Unwiring<'d, 't, '_> {
         match command.call(&to_value(node)) {
             Call::Ours => {
                 self.is_wired = true;
-                true
+                !(self.mount_stays && command == INITIALIZE_COMMAND)
             }
             Call::None => false,
             Call::Accepted | Call::Outdated | Call::Incomplete => {
@@ -378,10 +391,33 @@ impl<'d, 't> Unwiring<'d, 't, '_> {
     }
 }
 
-/// A Feature without options, or with the one that setup sets.
-fn is_plain(value: &Node<'_>) -> bool {
-    match value {
-        Node::Object(options) => options.properties.iter().all(|p| p.name.as_str() == "port"),
+/// A Feature without options, or with the port alone, if it is one that setup has set.
+fn is_plain(feature: &ObjectProp<'_>, known: &[u16]) -> bool {
+    let Node::Object(options) = &feature.value else {
+        return false;
+    };
+    match &options.properties[..] {
+        [] => true,
+        [only] => {
+            only.name.as_str() == "port"
+                && port_of(feature).is_some_and(|port| known.contains(&port))
+        }
         _ => false,
     }
+}
+
+/// The port in `customizations.lace.ssh`, which setup takes it from.
+fn configured_port(document: &Document<'_>) -> u16 {
+    let port = document.value_at(&["customizations", "lace", "ssh", "port"]);
+    let number = port.and_then(|port| port.as_u64()?.try_into().ok());
+    number.unwrap_or(DEFAULT_PORT)
+}
+
+/// The ports in the arguments that setup writes.
+fn published_by_us(document: &Document<'_>) -> Vec<u16> {
+    let arguments = document.value_at(&["runArgs"]).unwrap_or_default();
+    let words = arguments.as_array().into_iter().flatten();
+    words
+        .filter_map(|word| port_of_ours(word.as_str()?))
+        .collect()
 }

@@ -3,6 +3,8 @@
 //! Owns what is wanted and why; how it is written into the text is the business of `sequence`.
 //! `unwiring` is the way back.
 
+use std::collections::BTreeSet;
+
 use jsonc_parser::ast::{Object, ObjectProp, Value as Node};
 use serde_json::{Map, Value, json};
 
@@ -66,6 +68,7 @@ const WHY_MOUNT_AGAIN: &str = "replaces an outdated lace mount";
 const WHY_ONE_MOUNT: &str = "one lace mount is enough";
 const WHY_PUBLISH: &str = "publishes sshd on a free port of this machine only";
 const WHY_PUBLISH_AGAIN: &str = "publishes the port that sshd has now";
+const WHY_PUBLISHED: &str = "the port that sshd has now is published already";
 
 /// The Feature; hands back the port that it was set to before.
 fn features(
@@ -328,33 +331,36 @@ fn ports(
         return Ok(());
     };
     let (array, arguments) = arguments(document, found)?;
-    if published(&arguments)
+    let is_published = published(&arguments)
         .iter()
         .any(|published| published.is_of(port))
-        || published_by_app_port(document, port)
-    {
-        return Ok(());
-    }
+        || published_by_app_port(document, port);
     let mut value: Vec<Value> = array.elements.iter().map(to_value).collect();
+    let sequence = Sequence::of_array(document, plan.style, array);
     let outdated = publish(old_port);
-    let old = arguments.iter().position(|argument| *argument == outdated);
-    match old.filter(|_| old_port != port) {
+    let is_outdated = |argument: &str| old_port != port && argument == outdated;
+    let numbered = arguments.iter().enumerate();
+    let old: BTreeSet<usize> = numbered
+        .filter(|(_, argument)| is_outdated(argument))
+        .map(|(i, _)| i)
+        .collect();
+    match old.first() {
+        None if is_published => return Ok(()),
+        Some(_) if is_published => {
+            let sequence = sequence.sparing_comments(&old);
+            plan.take_out(&["runArgs"], WHY_PUBLISHED, &sequence, &old);
+            value.retain(|argument| argument.as_str() != Some(&outdated));
+        }
         Some(old) => {
-            let range = range_of(&array.elements[old]);
+            let range = range_of(&array.elements[*old]);
+            let text = quoted(&wanted);
             let step = Step::new(&["runArgs", &old.to_string()], WHY_PUBLISH_AGAIN);
-            plan.step(
-                step,
-                [Splice {
-                    range,
-                    text: quoted(&wanted),
-                }],
-            );
-            value[old] = json!(wanted);
+            plan.step(step, [Splice { range, text }]);
+            value[*old] = json!(wanted);
         }
         None => {
             let listed = heads_line(document.body(), head(document, found.range.start));
             let fill = if listed { Shape::Lines } else { Shape::Inline };
-            let sequence = Sequence::of_array(document, plan.style, array);
             let end = value.len();
             let wanted = json!(wanted);
             let piece = Piece::new(None, &wanted, Shape::Inline);
