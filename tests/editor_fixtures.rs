@@ -1,7 +1,7 @@
 //! Every case of `fixtures/devcontainer`: what `setup` makes of `before.jsonc`, and that `remove`
 //! takes it back.
 //!
-//! A case may hold `port.txt` and `feature.txt` (what to wire with) and `unwired.jsonc` (what is
+//! A case may hold `port.txt`, `feature.txt` and `schema.txt` (what to wire with) and `unwired.jsonc` (what is
 //! left after taking out, where that is not `before.jsonc` again). `UPDATE_FIXTURES=1 cargo test`
 //! writes the expected files anew and names each one that changed; read them before you keep them.
 
@@ -35,6 +35,7 @@ fn cases() -> Vec<Case> {
         wiring: Wiring {
             feature: read(&folder, "feature.txt", "./lace-ssh"),
             port: read(&folder, "port.txt", "2222").parse().unwrap(),
+            schema: Some(read(&folder, "schema.txt", "")).filter(|schema| !schema.is_empty()),
         },
         folder,
     };

@@ -14,6 +14,7 @@ fn wiring(port: u16) -> Wiring {
     Wiring {
         feature: "./lace-ssh".to_owned(),
         port,
+        schema: None,
     }
 }
 

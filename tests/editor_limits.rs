@@ -27,6 +27,7 @@ fn wiring() -> Wiring {
     Wiring {
         feature: "./lace-ssh".to_owned(),
         port: 2222,
+        schema: None,
     }
 }
 

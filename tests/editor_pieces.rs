@@ -2,16 +2,20 @@
 
 use lace_ssh::devcontainer::mount::MOUNT;
 use lace_ssh::devcontainer::{
-    Document, Edited, INITIALIZE, Wiring, link_schema, member, unwire, unwire_with, wire,
+    Document, Edited, INITIALIZE, Wiring, member, unwire, unwire_with, wire,
 };
 use serde_json::json;
 
-fn wired(text: &str) -> Edited {
-    let wiring = Wiring {
+fn wiring() -> Wiring {
+    Wiring {
         feature: "./lace-ssh".to_owned(),
         port: 2222,
-    };
-    wire(text, &wiring).unwrap()
+        schema: None,
+    }
+}
+
+fn wired(text: &str) -> Edited {
+    wire(text, &wiring()).unwrap()
 }
 
 const IMAGE: &str = "{\n  \"image\": \"debian\", // base\n  \"initializeCommand\": \"npm ci\"\n}\n";
@@ -150,26 +154,26 @@ fn options_are_set_by_path_with_a_comment() {
 
 #[test]
 fn a_schema_is_linked_first_and_goes_with_the_rest() {
-    let linked = link_schema(IMAGE, "./lace-ssh/lace-ssh.schema.json").unwrap();
-    assert!(
-        linked
-            .text
-            .starts_with("{\n  \"$schema\": \"./lace-ssh/lace-ssh.schema.json\",\n  \"image\"")
-    );
-    assert!(
-        link_schema(&linked.text, "./lace-ssh/lace-ssh.schema.json")
-            .unwrap()
-            .edits
-            .is_empty()
-    );
-    let moved = link_schema(&linked.text, "../lace-ssh.schema.json").unwrap();
+    let linked = |text: &str, reference: &str| {
+        let wiring = Wiring {
+            feature: "./lace-ssh".to_owned(),
+            port: 2222,
+            schema: Some(reference.to_owned()),
+        };
+        wire(text, &wiring)
+    };
+    let first = linked(IMAGE, "./lace-ssh/lace-ssh.schema.json").unwrap();
+    let start = "{\n  \"$schema\": \"./lace-ssh/lace-ssh.schema.json\",\n  \"image\"";
+    assert!(first.text.starts_with(start));
+    let again = linked(&first.text, "./lace-ssh/lace-ssh.schema.json").unwrap();
+    assert!(again.edits.is_empty());
+    assert!(wire(&first.text, &wiring()).unwrap().edits.is_empty());
+    let moved = linked(&first.text, "../lace-ssh.schema.json").unwrap();
     assert_eq!(moved.edits.len(), 1);
-    assert_eq!(unwire(&wired(&moved.text).text).unwrap().text, IMAGE);
-    let theirs = "{ \"$schema\": \"https://example.com/x.json\" }";
-    assert_eq!(
-        link_schema(theirs, "./x").unwrap_err().position(),
-        Some((1, 14))
-    );
+    assert_eq!(unwire(&moved.text).unwrap().text, IMAGE);
+    // The place is that in the text that is there, not in one that is wired.
+    let theirs = "{\n  \"image\": \"x\",\n  \"$schema\": \"https://example.com/x.json\"\n}";
+    assert_eq!(linked(theirs, "./x").unwrap_err().position(), Some((3, 14)));
     assert_eq!(unwire(theirs).unwrap().text, theirs);
 }
 
@@ -276,8 +280,8 @@ fn a_feature_with_a_port_that_setup_did_not_set_is_asked_about() {
 fn a_port_that_the_options_give_is_the_one_that_setup_set() {
     let before = "{\n  \"image\": \"debian\",\n  \"appPort\": [2300],\n  \"customizations\": { \"lace\": { \"ssh\": { \"port\": 2300 } } }\n}\n";
     let wiring = Wiring {
-        feature: "./lace-ssh".to_owned(),
         port: 2300,
+        ..wiring()
     };
     let text = wire(before, &wiring).unwrap().text;
     assert!(text.contains("\"port\": \"2300\""), "{text}");
@@ -302,4 +306,27 @@ fn a_comment_within_the_feature_is_asked_about() {
     let (asked, left) = left_of(&text);
     assert_eq!(asked, ["features/./lace-ssh"]);
     assert!(left.contains("2200"), "{left}");
+}
+
+#[test]
+fn a_feature_by_another_name_would_not_be_found_again() {
+    for feature in ["", "/", "ghcr.io/me/ssh-lace:1", "ghcr.io/me/LACE-SSH:1"] {
+        let wiring = Wiring {
+            feature: feature.to_owned(),
+            ..wiring()
+        };
+        let problem = wire(IMAGE, &wiring).unwrap_err();
+        assert!(problem.position().is_none() && problem.hint().is_some());
+    }
+}
+
+#[test]
+fn a_name_given_twice_beside_ours_is_refused_both_ways() {
+    let initialize = json!(INITIALIZE);
+    let text = format!(
+        "{{\"initializeCommand\": {{\"lace-ssh\": {initialize}, \"lace-ssh\": \"other\"}}}}"
+    );
+    let problem = unwire(&text).unwrap_err();
+    assert_eq!(wire(&text, &wiring()).unwrap_err(), problem);
+    assert!(problem.to_string().contains("given twice"), "{problem}");
 }

@@ -17,6 +17,7 @@ fuzz_target!(|bytes: &[u8]| {
     let wiring = Wiring {
         feature: "./lace-ssh".to_owned(),
         port: 2222 + u16::from(first % 2),
+        schema: None,
     };
     match wire(text, &wiring) {
         Ok(edited) => {

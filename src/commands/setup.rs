@@ -9,9 +9,7 @@ use super::target::{self, Target};
 use super::{App, Outcome, agree, client_config, print, say};
 use crate::change::{Change, Plan, Reason};
 use crate::cli;
-use crate::devcontainer::{
-    Edited, Explanation, Problem, SCHEMA_FILE, link_schema, options, unwire, wire,
-};
+use crate::devcontainer::{Edited, Explanation, Problem, SCHEMA_FILE, options, unwire, wire};
 use crate::feature;
 use crate::store::{Store, undo};
 
@@ -22,13 +20,10 @@ pub fn run(app: &App, args: &cli::Setup) -> Result<ExitCode> {
     let mut wanted = target::wiring(&target, &config);
     wanted.feature = args.feature.clone().unwrap_or(wanted.feature);
     let at_fault = |problem| target::located(&target.config, problem);
-    let mut edited = wire(&config.text, &wanted).map_err(at_fault)?;
-    if args.schema {
-        let reference = format!("{}/{SCHEMA_FILE}", target::local_feature(&target));
-        let linked = link_schema(&edited.text, &reference).map_err(at_fault)?;
-        edited.text = linked.text;
-        edited.edits.extend(linked.edits);
-    }
+    wanted.schema = args
+        .schema
+        .then(|| format!("{}/{SCHEMA_FILE}", target::local_feature(&target)));
+    let edited = wire(&config.text, &wanted).map_err(at_fault)?;
 
     let mut plan = Plan::default();
     let written = edited.text.as_bytes();

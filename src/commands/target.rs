@@ -149,6 +149,7 @@ pub fn wiring(target: &Target, config: &Config) -> Wiring {
     Wiring {
         feature,
         port: config.options.port,
+        schema: None,
     }
 }
 

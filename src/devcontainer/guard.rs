@@ -4,7 +4,7 @@
 //! the text outside the planned ranges must be the same, the result must parse, say exactly what
 //! was intended, and still hold every comment that was not taken out with its element.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use jsonc_parser::ast::Value as Node;
@@ -95,14 +95,31 @@ fn check_values(
         return Err(differs(name));
     }
     for (name, wanted) in &intent.members {
-        let members = after.root().properties.iter();
-        let named = members.filter(|member| member.name.as_str() == name);
-        let found: Vec<Value> = named.map(|member| to_value(&member.value)).collect();
-        if found.as_slice() != wanted.as_slice() {
+        let found: Vec<Value> = named(after, name).map(to_value).collect();
+        let is_doubled = doubled(after, name) > doubled(before, name);
+        if found.as_slice() != wanted.as_slice() || is_doubled {
             return Err(differs(name));
         }
     }
     Ok(())
+}
+
+/// The values of the root's members of that name.
+fn named<'d, 't>(document: &'d Document<'t>, name: &str) -> impl Iterator<Item = &'d Node<'t>> {
+    let members = document.root().properties.iter();
+    members
+        .filter(move |member| member.name.as_str() == name)
+        .map(|member| &member.value)
+}
+
+/// How many names are given again within the members of that name.
+fn doubled(document: &Document<'_>, name: &str) -> usize {
+    let again = |node: &Node<'_>| {
+        let Node::Object(object) = node else { return 0 };
+        let names: BTreeSet<&str> = object.properties.iter().map(|p| p.name.as_str()).collect();
+        object.properties.len() - names.len()
+    };
+    named(document, name).map(again).sum()
 }
 
 /// The members of the root that are to stay as they are.
@@ -165,11 +182,11 @@ fn check_comments(
 
 /// A comment that is moved in or out with its value keeps all but its lines' indentation.
 fn same_comment(old: &str, new: &str) -> bool {
-    old == new
-        || old
-            .lines()
-            .map(str::trim_start)
-            .eq(new.lines().map(str::trim_start))
+    // A lone CR ends a line, too. The line ends themselves are never changed.
+    fn lines(text: &str) -> impl Iterator<Item = &str> {
+        text.split(['\n', '\r']).map(str::trim_start)
+    }
+    old == new || lines(old).eq(lines(new))
 }
 
 fn refuse(check: &str) -> Problem {
@@ -272,6 +289,17 @@ mod tests {
             let said = planned(splice, &intent).unwrap_err();
             assert!(said.contains("intended value"), "{said}");
         }
+    }
+
+    #[test]
+    fn a_name_that_is_given_again_is_refused() {
+        let text = "{\"a\": {\"b\": 1}}";
+        let before = Document::parse(text).unwrap();
+        let splices = [Splice::insert(14, ",\"b\": 1")];
+        let edited = apply(text, &splices).unwrap();
+        let intent = intent("a", Some(json!({ "b": 1 })));
+        let problem = check(&before, &splices, &edited, &intent).unwrap_err();
+        assert!(problem.to_string().contains("intended value"), "{problem}");
     }
 
     #[test]

@@ -31,6 +31,6 @@ pub use document::Document;
 pub use edited::{Edited, Explanation, Modified};
 pub use problem::Problem;
 pub use remarks::remarks;
-pub use schema_link::{SCHEMA_FILE, link_schema};
+pub use schema_link::SCHEMA_FILE;
 pub use unwiring::{unwire, unwire_with};
 pub use wiring::{Wiring, wire};

@@ -347,6 +347,7 @@ pub(super) fn is_our_feature(key: &str) -> bool {
 
 /// The name of a Feature: the last step of its path, without a version.
 pub(super) fn feature_name(key: &str) -> &str {
+    let key = key.trim_end_matches('/');
     let last = key.rsplit('/').next().unwrap_or(key);
     last.split(['@', ':']).next().unwrap_or(last)
 }

@@ -20,6 +20,7 @@ use super::options::{DEFAULT_PORT, feature_name, is_our_feature};
 use super::plan::{Plan, Step};
 use super::problem::line_of;
 use super::publish::{publish, published, publishes};
+use super::schema_link::{self, link_schema};
 use super::sequence::{Sequence, Splice, head};
 use super::style::{Shape, Style, heads_line, quoted};
 use crate::MOUNT_TARGET;
@@ -31,16 +32,27 @@ pub struct Wiring {
     pub feature: String,
     /// sshd's port in the container.
     pub port: u16,
+    /// The schema to link as `$schema`, such as "./lace-ssh/lace-ssh.schema.json"; `None` leaves
+    /// that member alone.
+    pub schema: Option<String>,
 }
 
 /// Puts everything that is missing in, and rewrites what is outdated.
 ///
 /// Where nothing is missing the text comes back byte for byte.
 pub fn wire(text: &str, wiring: &Wiring) -> Result<Edited, Problem> {
+    if !is_our_feature(&wiring.feature) {
+        let message = format!("{:?} does not name a Feature lace-ssh", wiring.feature);
+        return Err(Problem::whole(message)
+            .with_hint("name it as ./lace-ssh or ghcr.io/OWNER/REPOSITORY/lace-ssh:1"));
+    }
     let document = Document::parse(text)?;
     let style = Style::of(&document);
     let mut plan = Plan::new(&document, &style);
     let mut absent = Vec::new();
+    if let Some(reference) = &wiring.schema {
+        link_schema(&mut plan, reference, &mut absent)?;
+    }
     let old_port = features(&mut plan, wiring, &mut absent)?;
     mounts(&mut plan, &mut absent)?;
     if document.member("dockerComposeFile")?.is_none() {
@@ -437,7 +449,11 @@ fn add_members(plan: &mut Plan<'_, '_>, absent: Vec<Absent>) {
         .iter()
         .map(|member| member.name.as_str())
         .collect();
-    let mut gaps: Vec<(usize, &Absent)> = Vec::new();
+    // Editors look for the schema at the top.
+    let schema = absent
+        .iter()
+        .find(|absent| absent.name == schema_link::NAME);
+    let mut gaps: Vec<(usize, &Absent)> = schema.map(|schema| (0, schema)).into_iter().collect();
     let mut gap = after_base(&names);
     for name in [
         "features",
