@@ -61,20 +61,17 @@ pub(super) enum Call {
 impl Command {
     /// What `value`, a string or an array, has to do with this command.
     pub(super) fn call(&self, value: &Value) -> Call {
-        let line = match value {
+        let simple = match value {
             Value::String(line) if line == self.text => return Call::Ours,
-            Value::String(line) => line.clone(),
+            Value::String(line) => simple_commands(line),
+            // No shell reads these words.
             Value::Array(words) => {
                 let words: Option<Vec<&str>> = words.iter().map(Value::as_str).collect();
-                words.unwrap_or_default().join(" ")
+                let words = words.unwrap_or_default().into_iter();
+                vec![words.map(str::to_owned).collect()]
             }
             _ => return Call::None,
         };
-        let simple: Vec<Vec<String>> = line
-            .split([';', '&', '|', '\n', '(', ')'])
-            .map(words)
-            .filter(|words| !words.is_empty())
-            .collect();
         let mut calls = simple
             .iter()
             .filter_map(|words| self.arguments(words))
@@ -83,7 +80,7 @@ impl Command {
             Call::None
         } else if calls.all(|arguments| !self.needs_id || names_the_id(arguments)) {
             Call::Accepted
-        } else if simple.len() == 1 && simple[0].first().is_some_and(|word| is_lace_ssh(word)) {
+        } else if simple.len() == 1 && is_lace_ssh(&simple[0][0]) {
             Call::Outdated
         } else {
             Call::Incomplete
@@ -92,19 +89,70 @@ impl Command {
 
     /// What follows the subcommand, if these words call it.
     fn arguments<'w>(&self, words: &'w [String]) -> Option<&'w [String]> {
-        let program = words.iter().position(|word| is_lace_ssh(word))?;
-        let behind = &words[program + 1..];
+        let program = words.iter().position(|word| !leads(word))?;
+        let behind = words
+            .get(program + 1..)
+            .filter(|_| is_lace_ssh(&words[program]))?;
         let subcommand = behind.iter().position(|word| word == self.subcommand)?;
         Some(&behind[subcommand + 1..])
     }
 }
 
-/// The words of a simple command, without their quotes.
-fn words(line: &str) -> Vec<String> {
-    let bare = line
-        .split_whitespace()
-        .map(|word| word.replace(['"', '\'', '\\'], ""));
-    bare.filter(|word| !word.is_empty()).collect()
+/// The simple commands of a shell's command line, each as its words without their quotes.
+fn simple_commands(line: &str) -> Vec<Vec<String>> {
+    let mut commands = vec![Vec::new()];
+    let mut word: Option<String> = None;
+    let mut quote = None;
+    let mut chars = line.chars().peekable();
+    while let Some(c) = chars.next() {
+        let redirects = word
+            .as_deref()
+            .is_some_and(|word| word.ends_with(['>', '<']));
+        match (quote, c) {
+            (Some(open), c) if c == open => quote = None,
+            (None, '"' | '\'') => {
+                quote = Some(c);
+                word.get_or_insert_default();
+            }
+            (None | Some('"'), '\\') => match chars.next() {
+                Some('\n') | None => {}
+                Some(escaped) => word.get_or_insert_default().push(escaped),
+            },
+            (None, '#') if word.is_none() => while chars.next_if(|c| *c != '\n').is_some() {},
+            (None, '&') if redirects || chars.peek() == Some(&'>') => {
+                word.get_or_insert_default().push(c);
+            }
+            (None, ';' | '&' | '|' | '\n' | '(' | ')' | '`') => {
+                end_word(&mut commands, &mut word);
+                commands.push(Vec::new());
+            }
+            (None, c) if c.is_whitespace() => end_word(&mut commands, &mut word),
+            (_, c) => word.get_or_insert_default().push(c),
+        }
+    }
+    end_word(&mut commands, &mut word);
+    commands.retain(|words| !words.is_empty());
+    commands
+}
+
+fn end_word(commands: &mut [Vec<String>], word: &mut Option<String>) {
+    if let (Some(command), Some(word)) = (commands.last_mut(), word.take()) {
+        command.push(word);
+    }
+}
+
+/// Stands before the program that a simple command runs: a word of the shell's, a variable that is
+/// set, a program that runs another one, or an option of one.
+fn leads(word: &str) -> bool {
+    const WORDS: [&str; 16] = [
+        "if", "then", "elif", "else", "while", "until", "do", "!", "{", "exec", "command", "env",
+        "time", "nohup", "sudo", "eval",
+    ];
+    let sets = |(name, _): (&str, &str)| {
+        let is_plain = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
+        !name.is_empty() && name.bytes().all(is_plain)
+    };
+    WORDS.contains(&word) || word.starts_with('-') || word.split_once('=').is_some_and(sets)
 }
 
 fn is_lace_ssh(word: &str) -> bool {
@@ -162,7 +210,48 @@ mod tests {
             initialize(json!("lace-ssh initialize; npm ci")),
             Call::Incomplete
         );
-        assert_eq!(initialize(json!("echo lace-ssh")), Call::None);
-        assert_eq!(initialize(json!("my-lace-ssh initialize")), Call::None);
+        assert_eq!(
+            initialize(json!("lace-ssh initialize >log 2>&1 # keys")),
+            Call::Outdated
+        );
+    }
+
+    #[test]
+    fn calls_behind_words_of_the_shell() {
+        for line in [
+            "if true; then A=1 lace-ssh post-start; fi",
+            "{ exec sudo -E env A='b c' ~/bin/lace-ssh post-start; }",
+            "make || ! time lace-ssh post-start",
+            "make # the project\nlace-ssh post-start",
+            "echo \"a\\\"b\"&&lace-ssh \\\n post-start",
+        ] {
+            let call = POST_START_COMMAND.call(&json!(line));
+            assert_eq!(call, Call::Accepted, "{line}");
+        }
+    }
+
+    #[test]
+    fn words_that_call_nothing() {
+        for line in [
+            "echo lace-ssh",
+            "my-lace-ssh initialize",
+            "npm ci # lace-ssh initialize",
+            "echo install lace-ssh, then lace-ssh initialize",
+            "echo \"run; lace-ssh initialize\"",
+            "echo 'a; lace-ssh initialize'",
+            "'lace-ssh initialize'",
+            "command -v lace-ssh",
+            "",
+            "# lace-ssh initialize",
+        ] {
+            assert_eq!(initialize(json!(line)), Call::None, "{line}");
+        }
+        assert_eq!(initialize(json!([])), Call::None);
+        assert_eq!(
+            initialize(json!(["echo", "lace-ssh", "initialize"])),
+            Call::None
+        );
+        let post_start = POST_START_COMMAND.call(&json!("echo \"run lace-ssh post-start\""));
+        assert_eq!(post_start, Call::None);
     }
 }
