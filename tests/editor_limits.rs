@@ -1,5 +1,6 @@
 //! The largest file that is edited; how long that takes is `tests/bench.sh`'s business.
 
+use lace_ssh::devcontainer::mount::MOUNT;
 use lace_ssh::devcontainer::{Wiring, dialect, unwire, wire};
 
 /// The largest file that has room for the edit.
@@ -52,4 +53,24 @@ fn a_file_without_room_for_the_edit_is_refused() {
     text.push_str(&" ".repeat(dialect::LARGEST - text.len()));
     let problem = wire(&text, &wiring()).unwrap_err().to_string();
     assert!(problem.contains("would have more than"), "{problem}");
+}
+
+/// A list as the only member of ours but the Feature, with this item so many times.
+fn repeated(member: &str, item: &str, count: usize) -> String {
+    let items = vec![format!("    {item:?}"); count].join(",\n");
+    format!(
+        "{{\n  \"features\": {{\n    \"./lace-ssh\": {{}}\n  }},\n  \"{member}\": [\n    \"x\",\n{items}\n  ]\n}}\n"
+    )
+}
+
+/// Minutes, if the time grew with the square of their number.
+#[test]
+fn as_many_pieces_of_ours_as_there_is_room_for_go_in_no_time() {
+    let wired = wire(&repeated("mounts", MOUNT, 8500), &wiring()).unwrap();
+    assert_eq!(wired.text.matches(MOUNT).count(), 1);
+    let unwired = unwire(&wired.text).unwrap().text;
+    assert_eq!(unwired, "{\n  \"mounts\": [\n    \"x\"\n  ]\n}\n");
+    let publishes = repeated("runArgs", "--publish=127.0.0.1::2222", 25_000);
+    let unwired = unwire(&publishes).unwrap().text;
+    assert_eq!(unwired, "{\n  \"runArgs\": [\n    \"x\"\n  ]\n}\n");
 }

@@ -161,16 +161,15 @@ fn check_comments(
     splices: &[Splice],
     intent: &Intent,
 ) -> Result<(), Problem> {
-    let inside = |outer: &Range<usize>, inner: &Range<usize>| {
-        outer.start <= inner.start && inner.end <= outer.end
-    };
+    let mut dropped = intent.dropped.clone();
+    dropped.sort_by_key(|range| range.start);
+    let cut: Vec<Range<usize>> = splices.iter().map(|splice| splice.range.clone()).collect();
     let mut found = after
         .comments(0..after.body().len())
         .map(|mark| mark.range());
     for comment in before.comments(0..before.body().len()) {
         let range = comment.range();
-        let goes = intent.dropped.iter().any(|dropped| inside(dropped, &range))
-            && splices.iter().any(|splice| inside(&splice.range, &range));
+        let goes = is_within(&range, &dropped) && is_within(&range, &cut);
         let text = &before.body()[range];
         if !goes && !found.any(|new| same_comment(text, &after.body()[new])) {
             let lost = text.lines().next().unwrap_or_default();
@@ -178,6 +177,14 @@ fn check_comments(
         }
     }
     Ok(())
+}
+
+/// Whether `range` lies in one of these, which are in order and apart from each other.
+fn is_within(range: &Range<usize>, outer: &[Range<usize>]) -> bool {
+    let started = outer.partition_point(|outer| outer.start <= range.start);
+    outer[..started]
+        .last()
+        .is_some_and(|outer| range.end <= outer.end)
 }
 
 /// A comment that is moved in or out with its value keeps all but its lines' indentation.

@@ -3,6 +3,7 @@
 //! Owns what becomes of a command in each of its three forms (string, array, object). Whether a
 //! command is ours is for `command` to say.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use jsonc_parser::ast::{Object, ObjectProp, Value as Node};
@@ -104,16 +105,12 @@ const WRAPPED: &str = "project";
 const OURS: &str = "lace-ssh";
 
 fn free_name(object: &Object<'_>) -> String {
-    let taken = |name: &str| {
-        object
-            .properties
-            .iter()
-            .any(|member| member.name.as_str() == name)
-    };
+    let members = object.properties.iter();
+    let taken: BTreeSet<&str> = members.map(|member| member.name.as_str()).collect();
     let numbered = (2..).map(|number| format!("{OURS}-{number}"));
     let mut names = std::iter::once(OURS.to_owned()).chain(numbered);
     names
-        .find(|name| !taken(name))
+        .find(|name| !taken.contains(name.as_str()))
         .unwrap_or_else(|| OURS.to_owned())
 }
 

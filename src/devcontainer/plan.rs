@@ -12,7 +12,7 @@ use super::dialect::LARGEST;
 use super::document::Document;
 use super::guard::{self, Intent};
 use super::insertion::Inserted;
-use super::problem::line_of;
+use super::problem::Lines;
 use super::sequence::{Sequence, Splice};
 use super::style::Style;
 use super::{Edited, Explanation, Modified, Problem};
@@ -21,6 +21,8 @@ use super::{Edited, Explanation, Modified, Problem};
 pub(super) struct Plan<'d, 't> {
     pub(super) document: &'d Document<'t>,
     pub(super) style: &'d Style,
+    /// The lines of the document's body.
+    pub(super) lines: Lines,
     steps: Vec<Step>,
     parts: Vec<Part>,
     intent: Intent,
@@ -64,6 +66,7 @@ impl<'d, 't> Plan<'d, 't> {
         Self {
             document,
             style,
+            lines: Lines::of(document.body()),
             steps: Vec::new(),
             parts: Vec::new(),
             intent: Intent::default(),
@@ -150,7 +153,7 @@ impl<'d, 't> Plan<'d, 't> {
         guard::check(self.document, &splices, &edited, &self.intent)?;
         let bom = &text[..self.document.shift()];
         Ok(Edited {
-            edits: explain(self.steps, &parts, body, &edited),
+            edits: explain(self.steps, &parts, body, &edited, &self.lines),
             text: format!("{bom}{edited}"),
             modified: self.modified,
         })
@@ -158,7 +161,15 @@ impl<'d, 't> Plan<'d, 't> {
 }
 
 /// Tells for every step what was there and what is there now.
-fn explain(steps: Vec<Step>, parts: &[Part], body: &str, edited: &str) -> Vec<Explanation> {
+fn explain(
+    steps: Vec<Step>,
+    parts: &[Part],
+    body: &str,
+    edited: &str,
+    old_lines: &Lines,
+) -> Vec<Explanation> {
+    let lines = Lines::of(edited);
+    let moves = moves(parts);
     let mut spans: Vec<Option<(Range<usize>, Range<usize>)>> = vec![None; steps.len()];
     let (mut taken, mut given) = (0, 0);
     for part in parts {
@@ -181,7 +192,7 @@ fn explain(steps: Vec<Step>, parts: &[Part], body: &str, edited: &str) -> Vec<Ex
     let explained = steps.into_iter().zip(spans).map(|(step, span)| {
         let (new, old) = match (step.removed, span) {
             (Some(removed), _) => {
-                let at = moved(parts, removed.start);
+                let at = moved(&moves, removed.start);
                 (at..at, removed)
             }
             (None, Some(span)) => span,
@@ -193,32 +204,29 @@ fn explain(steps: Vec<Step>, parts: &[Part], body: &str, edited: &str) -> Vec<Ex
             reason: step.reason,
             before: shown(&body[old.clone()]),
             after: shown(&edited[new.clone()]),
-            lines: lines(edited, new),
-            old_lines: lines(body, old),
+            lines: lines.range(new),
+            old_lines: old_lines.range(old),
         }
     });
     explained.collect()
 }
 
-/// Where the byte `at` of the old body is in the new one.
-fn moved(parts: &[Part], at: usize) -> usize {
-    let mut new = at;
-    for Part { splice, .. } in parts {
-        if splice.range.start > at {
-            break;
-        }
-        new = new + splice.text.len() - (splice.range.end.min(at) - splice.range.start);
-    }
-    new
+/// For each splice: the old bytes that it replaces, and where the new ones end.
+fn moves(parts: &[Part]) -> Vec<(Range<usize>, usize)> {
+    let (mut taken, mut given) = (0, 0);
+    let ends = parts.iter().map(|Part { splice, .. }| {
+        given += splice.range.start - taken + splice.text.len();
+        taken = splice.range.end;
+        (splice.range.clone(), given)
+    });
+    ends.collect()
 }
 
-/// The lines of `range`, from 1, end exclusive; none for an empty range.
-pub(super) fn lines(text: &str, range: Range<usize>) -> Range<usize> {
-    let first = line_of(text, range.start);
-    let end = if range.is_empty() {
-        first
-    } else {
-        line_of(text, range.end) + 1
-    };
-    first..end
+/// Where the byte `at` of the old body is in the new one.
+fn moved(moves: &[(Range<usize>, usize)], at: usize) -> usize {
+    let passed = moves.partition_point(|(old, _)| old.start <= at);
+    match moves[..passed].last() {
+        Some((old, end)) => end + at.saturating_sub(old.end),
+        None => at,
+    }
 }

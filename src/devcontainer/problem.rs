@@ -132,6 +132,30 @@ pub(crate) fn line_of(text: &str, at: usize) -> usize {
         + 1
 }
 
+/// Where the lines of a text begin, for many questions about one text.
+pub(crate) struct Lines(Vec<usize>);
+
+impl Lines {
+    pub(crate) fn of(text: &str) -> Self {
+        let bytes = text.as_bytes();
+        let ends = text.match_indices(['\n', '\r']).map(|(at, _)| at);
+        let ends = ends.filter(|at| bytes[*at] == b'\n' || bytes.get(at + 1) != Some(&b'\n'));
+        Self(std::iter::once(0).chain(ends.map(|at| at + 1)).collect())
+    }
+
+    /// The lines of `range`, from 1, end exclusive; none for an empty range.
+    pub(crate) fn range(&self, range: Range<usize>) -> Range<usize> {
+        let line_of = |at| self.0.partition_point(|start| *start <= at);
+        let first = line_of(range.start);
+        let end = if range.is_empty() {
+            first
+        } else {
+            line_of(range.end) + 1
+        };
+        first..end
+    }
+}
+
 /// Where the line begins on which the byte `at` of `text` lies.
 pub(crate) fn line_start(text: &str, at: usize) -> usize {
     text[..at].rfind(['\n', '\r']).map_or(0, |found| found + 1)

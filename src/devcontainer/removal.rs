@@ -13,7 +13,7 @@ use super::style::{begins_line, breaks, is_blank};
 impl Sequence<'_, '_> {
     /// Takes the items numbered in `gone` out.
     pub(super) fn remove(&self, gone: &BTreeSet<usize>) -> Vec<Splice> {
-        let mut splices = Vec::new();
+        let mut cuts = Cuts::default();
         if !gone.is_empty() && !self.is_hugged() && self.emptied_by(gone) {
             return vec![Splice::delete(self.inside.clone())];
         }
@@ -27,17 +27,18 @@ impl Sequence<'_, '_> {
             while gone.contains(&(last + 1)) && last + 1 < self.items.len() {
                 last += 1;
             }
-            self.remove_run(i, last, &mut splices);
+            self.remove_run(i, last, &mut cuts);
             i = last + 1;
         }
-        splices
+        cuts.splices()
     }
 
     /// Takes out the neighbours `first..=last`.
-    fn remove_run(&self, first: usize, last: usize, splices: &mut Vec<Splice>) {
+    fn remove_run(&self, first: usize, last: usize, all: &mut Cuts) {
         if first == last && self.items.len() == 1 && self.is_hugged() {
-            splices.push(Splice::delete(self.empty_line(self.items[0].range.clone())));
-            return delete_comma(self.items[0].comma, splices);
+            all.ranges
+                .push(self.empty_line(self.items[0].range.clone()));
+            return all.commas.extend(self.items[0].comma);
         }
         let mut cuts: Vec<Range<usize>> = Vec::new();
         for i in first..=last {
@@ -55,16 +56,17 @@ impl Sequence<'_, '_> {
         if let (true, None, Some(cut)) = (led, self.leading_comma(last + 1), cuts.last_mut()) {
             // The comma behind the run takes the place of the one that led it.
             cut.end = cut.end.min(self.items[last].comma.unwrap_or(cut.end));
-            splices.extend(cuts.into_iter().map(Splice::delete));
-            return self.mend_commas(first, last, splices);
+            all.ranges.extend(cuts);
+            return self.mend_commas(first, last, all);
         }
         let count = cuts.len();
         for (i, cut) in cuts.into_iter().enumerate() {
             let opens = i == 0 && first == 0;
             let closes = i + 1 == count && last + 1 == self.items.len();
-            splices.push(Splice::delete(self.widen(cut, first, last, opens, closes)));
+            let cut = self.widen(cut, first, last, opens, closes);
+            all.ranges.push(cut);
         }
-        self.mend_commas(first, last, splices);
+        self.mend_commas(first, last, all);
     }
 
     /// Only white space and commas lie in `range`.
@@ -159,43 +161,62 @@ impl Sequence<'_, '_> {
         };
         let behind_line_comment = self
             .document
-            .comments(self.inside.start..trimmed)
+            .marks(self.inside.start..trimmed)
             .last()
             .is_some_and(|mark| mark.end() == trimmed && mark.kind == MarkKind::LineComment);
         if behind_line_comment { start } else { trimmed }
     }
 
     /// The last item left has a comma exactly if the last item had one.
-    fn mend_commas(&self, first: usize, last: usize, splices: &mut Vec<Splice>) {
-        for item in &self.items[first..last] {
-            delete_comma(item.comma, splices);
-        }
+    fn mend_commas(&self, first: usize, last: usize, cuts: &mut Cuts) {
+        let run = self.items[first..last].iter();
+        cuts.commas.extend(run.filter_map(|item| item.comma));
         let own = self.items[last].comma;
         let prev = first.checked_sub(1).and_then(|prev| self.items[prev].comma);
         if last + 1 < self.items.len() {
             // One comma stays: of two, that which leads the next line.
             if first == 0 {
-                delete_comma(own, splices);
+                cuts.commas.extend(own);
             } else if self.leading_comma(first).is_none() {
                 let led = self.leading_comma(last + 1).is_some();
-                delete_comma(if led { prev } else { own }, splices);
+                cuts.commas.extend(if led { prev } else { own });
             }
             return;
         }
         if prev.is_some() && own.is_none_or(|own| own >= self.items[last].done) {
             // Without a trailing comma; or with one on a later line, which goes on trailing.
-            delete_comma(prev, splices);
+            cuts.commas.extend(prev);
         } else if self.leading_comma(first).is_none() {
-            delete_comma(own, splices);
+            cuts.commas.extend(own);
         }
     }
 }
 
-/// Takes a comma out, unless it has gone already.
-fn delete_comma(comma: Option<usize>, splices: &mut Vec<Splice>) {
-    let Some(comma) = comma else { return };
-    if !splices.iter().any(|splice| splice.range.contains(&comma)) {
-        splices.push(Splice::delete(comma..comma + 1));
+/// What is taken out of a sequence.
+#[derive(Default)]
+struct Cuts {
+    /// In order and apart from each other.
+    ranges: Vec<Range<usize>>,
+    /// Those in one of the ranges go with it.
+    commas: BTreeSet<usize>,
+}
+
+impl Cuts {
+    fn splices(self) -> Vec<Splice> {
+        let is_gone = |comma: &usize| {
+            let begun = self.ranges.partition_point(|cut| cut.start <= *comma);
+            self.ranges[..begun]
+                .last()
+                .is_some_and(|cut| cut.contains(comma))
+        };
+        let commas = self.commas.iter().filter(|comma| !is_gone(comma));
+        let single = commas.map(|comma| *comma..comma + 1);
+        self.ranges
+            .iter()
+            .cloned()
+            .chain(single)
+            .map(Splice::delete)
+            .collect()
     }
 }
 

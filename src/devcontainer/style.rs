@@ -178,7 +178,8 @@ pub(super) fn indent_of(body: &str, at: usize) -> &str {
 
 /// Only white space stands before `at` on its line.
 pub(super) fn begins_line(body: &str, at: usize) -> bool {
-    is_blank(&body[line_start(body, at)..at])
+    let ahead = body[..at].trim_end_matches([' ', '\t']);
+    ahead.is_empty() || ahead.ends_with(['\n', '\r'])
 }
 
 /// Only spaces and tabs.
@@ -188,7 +189,8 @@ pub(super) fn is_blank(text: &str) -> bool {
 
 /// Nothing but a leading comma stands before `at` on its line.
 pub(super) fn heads_line(body: &str, at: usize) -> bool {
-    matches!(body[line_start(body, at)..at].trim(), "" | ",")
+    let ahead = body[..at].trim_end_matches([' ', '\t']);
+    begins_line(body, ahead.strip_suffix(',').unwrap_or(ahead).len())
 }
 
 /// One step of indentation: what most containers in the root use, else the root itself, be it only

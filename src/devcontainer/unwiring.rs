@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 
 use jsonc_parser::ast::{Object, ObjectProp, Value as Node};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::Problem;
 use super::command::{Call, Command, INITIALIZE_COMMAND, POST_START_COMMAND};
@@ -17,13 +17,13 @@ use super::edited::{Edited, Modified};
 use super::lifecycle::unwrap;
 use super::member::wrong_type;
 use super::mount::{self, Owner};
-use super::options::DEFAULT_PORT;
-use super::plan::{Plan, Step, lines};
+use super::options::{DEFAULT_PORT, is_our_feature};
+use super::plan::{Plan, Step};
 use super::publish::port_of_ours;
 use super::schema_link::is_our_link;
 use super::sequence::{Sequence, head};
 use super::style::{Shape, Style, heads_line};
-use super::wiring::{arguments, our_features, port_of};
+use super::wiring::{arguments, port_of};
 
 const WHY: &str = "was put in by lace-ssh setup";
 const MOUNT_EXTENDED: &str =
@@ -93,49 +93,44 @@ struct Unwiring<'d, 't, 'f> {
 
 impl<'d, 't> Unwiring<'d, 't, '_> {
     /// The Feature; hands back the ports whose publishing is ours.
-    fn features(&mut self) -> Result<Vec<u16>, Problem> {
+    fn features(&mut self) -> Result<BTreeSet<u16>, Problem> {
         let document = self.plan.document;
         let configured = configured_port(document);
         let Some(found) = document.member("features")? else {
-            return Ok(vec![configured]);
+            return Ok(BTreeSet::from([configured]));
         };
         let Node::Object(object) = &found.value else {
             return Err(wrong_type(document, found, "an object"));
         };
-        let ours = our_features(object);
-        self.is_wired |= !ours.is_empty();
         let mut known = published_by_us(document);
         known.extend([DEFAULT_PORT, configured]);
-        let mut ports = Vec::new();
+        let mut ports = BTreeSet::new();
+        let mut count = 0;
         let mut gone = BTreeSet::new();
         for (i, feature) in object.properties.iter().enumerate() {
-            if !ours.iter().any(|ours| std::ptr::eq(*ours, feature)) {
+            if !is_our_feature(feature.name.as_str()) {
                 continue;
             }
             let path = ["features", feature.name.as_str()];
             let range = feature.range.start..feature.range.end;
-            ports.push(port_of(feature).unwrap_or(DEFAULT_PORT));
+            ports.insert(port_of(feature).unwrap_or(DEFAULT_PORT));
+            count += 1;
             let changed = if document.comments(range.clone()).next().is_some() {
                 Some("it has a comment of yours")
             } else {
                 (!is_plain(feature, &known)).then_some("it has options of yours")
             };
             if changed.is_none_or(|reason| self.asked(&path, range, reason)) {
-                member(document.body(), object, path[1])?;
                 gone.insert(i);
             }
         }
-        if gone.len() == ours.len() {
-            ports.push(configured);
+        self.is_wired |= count > 0;
+        if gone.len() == count {
+            ports.insert(configured);
         }
         let sequence = Sequence::of_object(document, self.plan.style, object);
-        let names: Vec<&str> = object.properties.iter().map(|p| p.name.as_str()).collect();
-        let mut value = to_value(&found.value);
-        if let Value::Object(features) = &mut value {
-            features.retain(|name, _| !gone.iter().any(|i| names[*i] == name));
-        }
-        let paths = gone.iter().map(|i| names[*i]).collect();
-        self.take(found, sequence, &gone, paths, value, Shape::Lines);
+        let (names, value) = without(document, object, &gone)?;
+        self.take(found, sequence, &gone, names, value, Shape::Lines);
         Ok(ports)
     }
 
@@ -170,7 +165,7 @@ impl<'d, 't> Unwiring<'d, 't, '_> {
     }
 
     /// The published port: alone, without anything else of ours, it is somebody else's.
-    fn ports(&mut self, ports: &[u16]) -> Result<(), Problem> {
+    fn ports(&mut self, ports: &BTreeSet<u16>) -> Result<(), Problem> {
         if !self.is_wired {
             return Ok(());
         }
@@ -223,10 +218,10 @@ impl<'d, 't> Unwiring<'d, 't, '_> {
             let path = [command.member, found.name.as_str()];
             let range = found.range.start..found.range.end;
             if self.is_gone(command, &path, &found.value, range) {
-                member(self.plan.document.body(), object, path[1])?;
                 gone.insert(i);
             }
         }
+        let (names, value) = without(self.plan.document, object, &gone)?;
         let only = gone.first().copied().filter(|_| gone.len() == 1);
         if let Some(only) = only
             && self.was_alone(command, object, only)
@@ -235,14 +230,6 @@ impl<'d, 't> Unwiring<'d, 't, '_> {
             return Ok(());
         }
         let sequence = Sequence::of_object(self.plan.document, self.plan.style, object);
-        let mut value = to_value(&found.value);
-        let names: Vec<&str> = gone
-            .iter()
-            .map(|i| object.properties[*i].name.as_str())
-            .collect();
-        if let Value::Object(members) = &mut value {
-            members.retain(|name, _| !names.contains(&name.as_str()));
-        }
         self.take(found, sequence, &gone, names, value, Shape::Lines);
         Ok(())
     }
@@ -284,7 +271,7 @@ impl<'d, 't> Unwiring<'d, 't, '_> {
             path: path.iter().map(|step| (*step).to_owned()).collect(),
             reason,
             text: body[range.clone()].to_owned(),
-            lines: lines(body, range),
+            lines: self.plan.lines.range(range),
         };
         let goes = (self.drop)(&modified);
         if !goes {
@@ -391,8 +378,31 @@ impl<'d, 't> Unwiring<'d, 't, '_> {
     }
 }
 
+/// The names of the members in `gone`, and what the object says without them.
+fn without<'d>(
+    document: &Document<'_>,
+    object: &'d Object<'_>,
+    gone: &BTreeSet<usize>,
+) -> Result<(Vec<&'d str>, Value), Problem> {
+    let named = gone.iter().map(|i| object.properties[*i].name.as_str());
+    let names: Vec<&str> = named.collect();
+    let set: BTreeSet<&str> = names.iter().copied().collect();
+    let mut seen = BTreeSet::new();
+    let mut members = Map::new();
+    for found in &object.properties {
+        let name = found.name.as_str();
+        if !set.contains(name) {
+            members.insert(name.to_owned(), to_value(&found.value));
+        } else if !seen.insert(name) {
+            // Of two with its name, tools take the other one.
+            member(document.body(), object, name)?;
+        }
+    }
+    Ok((names, Value::Object(members)))
+}
+
 /// A Feature without options, or with the port alone, if it is one that setup has set.
-fn is_plain(feature: &ObjectProp<'_>, known: &[u16]) -> bool {
+fn is_plain(feature: &ObjectProp<'_>, known: &BTreeSet<u16>) -> bool {
     let Node::Object(options) = &feature.value else {
         return false;
     };
@@ -414,7 +424,7 @@ fn configured_port(document: &Document<'_>) -> u16 {
 }
 
 /// The ports in the arguments that setup writes.
-fn published_by_us(document: &Document<'_>) -> Vec<u16> {
+fn published_by_us(document: &Document<'_>) -> BTreeSet<u16> {
     let arguments = document.value_at(&["runArgs"]).unwrap_or_default();
     let words = arguments.as_array().into_iter().flatten();
     words
