@@ -5,7 +5,8 @@
 use std::ops::Range;
 
 use jsonc_parser::errors::{ParseError, ParseErrorKind};
-use jsonc_parser::{ParseOptions, ParseStringErrorKind, ScannerOptions};
+use jsonc_parser::tokens::Token;
+use jsonc_parser::{ParseOptions, ParseStringErrorKind, Scanner, ScannerOptions};
 
 use super::Problem;
 
@@ -109,6 +110,9 @@ pub(super) fn check_space(body: &str, range: Range<usize>) -> Result<(), Problem
 
 const LEFT_OUT: &str = "the devcontainer CLI would silently leave it out";
 const MISREAD: &str = "the devcontainer CLI would silently misread it";
+const NO_COLON: &str = "a colon must follow the name of a member";
+const NO_VALUE: &str = "a value must follow the colon";
+const MEMBER_HINT: &str = "write it as \"name\": value";
 
 /// The parser's error in our words, with the fix.
 pub(super) fn explain(body: &str, error: &ParseError) -> Problem {
@@ -119,9 +123,25 @@ pub(super) fn explain(body: &str, error: &ParseError) -> Problem {
             "single quotes are JSON5, not JSON".into(),
             format!("use double quotes; {LEFT_OUT}"),
         ),
-        Kind::ExpectedStringObjectProperty | Kind::UnexpectedWord => {
+        Kind::ExpectedStringObjectProperty => {
+            let range = word_at(body, range.start);
             let word = &body[range.clone()];
-            return word_problem(body, range.clone(), word, error.kind());
+            let message = format!("the name {word} has no quotes, which is JSON5, not JSON");
+            return Problem::at(body, range, message)
+                .with_hint(format!("put it in double quotes; {LEFT_OUT}"));
+        }
+        Kind::UnexpectedWord
+        | Kind::UnexpectedToken
+        | Kind::ExpectedDigit
+        | Kind::ExpectedDigitFollowingNegativeSign
+        | Kind::ExpectedPlusMinusOrDigitInNumberLiteral => return no_value(body, range.start),
+        Kind::ExpectedComma if is_within_a_word(body, range.start) => {
+            return no_value(body, range.start);
+        }
+        Kind::UnexpectedCloseBrace | Kind::UnexpectedCloseBracket | Kind::UnexpectedComma
+            if is_behind_a_colon(body, range.start) =>
+        {
+            (NO_VALUE.into(), MEMBER_HINT.into())
         }
         Kind::HexadecimalNumbersNotAllowed
         | Kind::UnaryPlusNumbersNotAllowed
@@ -149,14 +169,8 @@ pub(super) fn explain(body: &str, error: &ParseError) -> Problem {
             "this comment is not closed".into(),
             "close it with `*/`".into(),
         ),
-        Kind::ExpectedColonAfterObjectKey => (
-            "a colon must follow the name of a member".into(),
-            "write it as \"name\": value".into(),
-        ),
-        Kind::ExpectedObjectValue => (
-            "a value must follow the colon".into(),
-            "write it as \"name\": value".into(),
-        ),
+        Kind::ExpectedColonAfterObjectKey => (NO_COLON.into(), MEMBER_HINT.into()),
+        Kind::ExpectedObjectValue => (NO_VALUE.into(), MEMBER_HINT.into()),
         Kind::UnexpectedCloseBrace => (
             "there is a `}` where a value or a `]` should be".into(),
             "close the array, or write the value".into(),
@@ -167,7 +181,7 @@ pub(super) fn explain(body: &str, error: &ParseError) -> Problem {
         ),
         Kind::UnexpectedTokenInObject => (
             "the name of a member should be here".into(),
-            "write it as \"name\": value".into(),
+            MEMBER_HINT.into(),
         ),
         Kind::UnexpectedComma => (
             "there is no value before this comma".into(),
@@ -178,20 +192,71 @@ pub(super) fn explain(body: &str, error: &ParseError) -> Problem {
     Problem::at(body, range, message).with_hint(hint)
 }
 
-fn word_problem(body: &str, range: Range<usize>, word: &str, kind: &ParseErrorKind) -> Problem {
-    let named = matches!(kind, ParseErrorKind::ExpectedStringObjectProperty);
-    let (message, hint) = if named {
-        (
-            format!("the name {word} has no quotes, which is JSON5, not JSON"),
-            format!("put it in double quotes; {LEFT_OUT}"),
-        )
-    } else {
-        (
-            format!("{word} is not a JSON value"),
-            format!("text needs double quotes; {LEFT_OUT}"),
-        )
+/// Text at `at` that is no value, in the words of what was probably meant.
+fn no_value(body: &str, at: usize) -> Problem {
+    let range = word_at(body, at);
+    let word = &body[range.clone()];
+    let lower = word.to_ascii_lowercase();
+    let is_none = format!("{word} is not a JSON value");
+    let (message, hint) = match lower.trim_start_matches(['-', '+']) {
+        "true" | "false" | "null" => (is_none, format!("write it as {lower}; {LEFT_OUT}")),
+        "nan" | "infinity" | "undefined" | "none" | "nil" => {
+            (is_none, format!("write null, or take it out; {LEFT_OUT}"))
+        }
+        rest if rest.starts_with('#') => (
+            "`#` does not begin a comment in JSON".into(),
+            "begin it with `//`".into(),
+        ),
+        rest if rest.starts_with('`') => (
+            "backticks are not quotes in JSON".into(),
+            format!("use double quotes; {LEFT_OUT}"),
+        ),
+        rest if rest.starts_with('=') && !is_behind_a_colon(body, at) => {
+            (NO_COLON.into(), MEMBER_HINT.into())
+        }
+        rest if rest.starts_with('0') && rest.parse::<f64>().is_ok() => (
+            format!("{word} begins with a zero, which no number in JSON does"),
+            format!("leave the zero out, or put text in double quotes; {MISREAD}"),
+        ),
+        rest if rest.starts_with(|c: char| c.is_ascii_digit()) || rest.is_empty() => (
+            is_none,
+            format!("write a plain decimal number, or text in double quotes; {MISREAD}"),
+        ),
+        _ => (is_none, format!("text needs double quotes; {LEFT_OUT}")),
     };
     Problem::at(body, range, message).with_hint(hint)
+}
+
+/// What stands around `at` without white space, punctuation or quotes; one character at least.
+fn word_at(body: &str, at: usize) -> Range<usize> {
+    let ends = |c: char| c.is_whitespace() || ",:[]{}\"'/".contains(c);
+    let rest = &body[at..];
+    let start = body[..at].trim_end_matches(|c| !ends(c)).len();
+    let end = at + rest.find(ends).unwrap_or(rest.len());
+    let one = rest.chars().next().map_or(0, char::len_utf8);
+    if start < end {
+        start..end
+    } else {
+        at..at + one
+    }
+}
+
+/// Whether `at` is where a number ends for the parser, but not for a reader: as in `012`.
+fn is_within_a_word(body: &str, at: usize) -> bool {
+    let word = word_at(body, at);
+    word.start < at && at < word.end
+}
+
+/// Whether a colon is the last that stands before `at`.
+fn is_behind_a_colon(body: &str, at: usize) -> bool {
+    let mut scanner = Scanner::new(&body[..at], &scanner_options());
+    let mut last = None;
+    while let Ok(Some(token)) = scanner.scan() {
+        if !matches!(token, Token::CommentLine(_) | Token::CommentBlock(_)) {
+            last = Some(token);
+        }
+    }
+    last == Some(Token::Colon)
 }
 
 fn string_problem(kind: &ParseStringErrorKind) -> (String, String) {

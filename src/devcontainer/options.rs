@@ -141,7 +141,7 @@ pub fn options(config: &Value) -> Result<Options, Fault> {
                     path,
                     name: false,
                     message,
-                    hint: None,
+                    hint: Some(OBJECTS[depth].into()),
                 });
             }
         }
@@ -149,6 +149,13 @@ pub fn options(config: &Value) -> Result<Options, Fault> {
     let empty = Map::new();
     read(at.as_object().unwrap_or(&empty))
 }
+
+/// How the objects around the options are written, the outermost first.
+const OBJECTS: [&str; 3] = [
+    r#"write it as "customizations": { "lace": { "ssh": {} } }"#,
+    r#"write it as "lace": { "ssh": {} }"#,
+    r#"write it as "ssh": {}"#,
+];
 
 fn read(members: &Map<String, Value>) -> Result<Options, Fault> {
     let mut options = Options::default();
@@ -442,6 +449,9 @@ mod tests {
             (fault.path.len(), fault.message.as_str()),
             (3, "`ssh` must be an object, not a boolean")
         );
+        let fault = options(&json!({ "customizations": { "lace": [] } })).unwrap_err();
+        let hint = fault.hint.unwrap();
+        assert_eq!(hint, r#"write it as "lace": { "ssh": {} }"#);
         assert!(with(json!({ "host": 1 })).is_err());
         assert!(with(json!({ "agent": "yes" })).is_err());
     }
