@@ -144,7 +144,7 @@ proptest! {
     #[test]
     fn who_knows_the_original_gets_its_values_back(text in documents::document()) {
         let wired = wire(&text, &wiring(2222)).unwrap().text;
-        for wired in [reformat(&wired), value(&wired).to_string()] {
+        for wired in [reformat(&wired), value(&wired).to_string(), wired] {
             let unwired = unwire_with(&wired, Some(&text), |_| false).unwrap();
             let kept = comments(&unwired.text);
             prop_assert_eq!(&kept, &comments(&wired), "wired: {}", wired);

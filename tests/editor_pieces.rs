@@ -330,3 +330,19 @@ fn a_name_given_twice_beside_ours_is_refused_both_ways() {
     assert_eq!(wire(&text, &wiring()).unwrap_err(), problem);
     assert!(problem.to_string().contains("given twice"), "{problem}");
 }
+
+#[test]
+fn who_knows_the_original_knows_its_comments_wherever_a_formatter_puts_them() {
+    let original = "{\n  \"mounts\": [ \"a\", /* many\n  lines */ ],\n  \"initializeCommand\": { // c\n    \"project\": \"p\"\n  }\n}\n";
+    let text = wired(original).text;
+    let mount = format!("\"{MOUNT}\"");
+    let moved = text
+        .replace("{ // c", "{\n    // c")
+        .replace(" /* many\n  lines */", "")
+        .replace(&mount, &format!("{mount} /* many\n      lines */"));
+    let unwired = unwire_with(&moved, Some(original), |_| false).unwrap().text;
+    assert!(unwired.contains("/* many\n      lines */"), "{unwired}");
+    assert!(unwired.contains("// c\n    \"project\""), "{unwired}");
+    let before = Document::parse(original).unwrap().value();
+    assert_eq!(Document::parse(&unwired).unwrap().value(), before);
+}

@@ -1,6 +1,6 @@
 //! Any bytes in: no panic, no hang, no result that cannot be read, and the way back.
 //!
-//! The first byte picks the port; the rest is the file.
+//! The first byte picks the port and whether a schema is linked; the rest is the file.
 
 #![no_main]
 
@@ -17,7 +17,7 @@ fuzz_target!(|bytes: &[u8]| {
     let wiring = Wiring {
         feature: "./lace-ssh".to_owned(),
         port: 2222 + u16::from(first % 2),
-        schema: None,
+        schema: (first % 4 > 1).then(|| "./lace-ssh/lace-ssh.schema.json".to_owned()),
     };
     match wire(text, &wiring) {
         Ok(edited) => {
@@ -30,6 +30,7 @@ fuzz_target!(|bytes: &[u8]| {
             let unwired = unwire(&edited.text).expect("the way back");
             let again = unwire(&unwired.text).expect("back a second time");
             assert_eq!(again.text, unwired.text, "back twice is back once");
+            unwire_with(&edited.text, Some(text), |_| false).expect("the way back by the original");
         }
         Err(problem) => {
             // The guard is the last line: whatever reaches it is a fault of the planner.

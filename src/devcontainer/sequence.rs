@@ -55,6 +55,17 @@ impl Item {
         self.lead..self.done
     }
 
+    /// Makes it an item without comments.
+    fn leave_comments(&mut self, body: &str) {
+        let near = |comma: &usize| is_blank(&body[self.range.end..*comma]);
+        self.lead = self.range.start;
+        self.head = self.range.start;
+        self.done = self
+            .comma
+            .filter(near)
+            .map_or(self.range.end, |comma| comma + 1);
+    }
+
     /// Where the comments of a next item that starts at `start` could begin.
     fn before(&self, document: &Document<'_>, start: usize) -> usize {
         let body = document.body();
@@ -188,22 +199,25 @@ impl<'d, 't> Sequence<'d, 't> {
         range.start <= mark.start() && mark.end() <= range.end
     }
 
-    /// Lets the items in `gone` leave the comments that may be the container's rather than theirs:
-    /// those behind the opening bracket on its line, and all of them where no other item is left.
-    pub(super) fn sparing_comments(mut self, gone: &BTreeSet<usize>) -> Self {
-        let body = self.document.body();
-        if gone.len() == self.items.len() {
-            for item in &mut self.items {
-                let near = |comma: &usize| is_blank(&body[item.range.end..*comma]);
-                item.lead = item.range.start;
-                item.head = item.range.start;
-                item.done = item
-                    .comma
-                    .filter(near)
-                    .map_or(item.range.end, |comma| comma + 1);
-            }
-        } else if !self.items.is_empty() {
+    /// Lets the items in `gone` leave the comments that may not be theirs: those behind the opening
+    /// bracket on its line, all of them where no other item is left, and those around a comment
+    /// that is known from a time without the item.
+    pub(super) fn sparing_comments(
+        mut self,
+        gone: &BTreeSet<usize>,
+        is_known: impl Fn(&str) -> bool,
+    ) -> Self {
+        let (document, body) = (self.document, self.document.body());
+        let is_emptied = gone.len() == self.items.len();
+        if !self.items.is_empty() {
             self.items[0].lead = self.own_start(0);
+        }
+        for i in gone {
+            let item = &mut self.items[*i];
+            let mut comments = document.comments(item.whole());
+            if is_emptied || comments.any(|mark| is_known(&body[mark.range()])) {
+                item.leave_comments(body);
+            }
         }
         self
     }

@@ -45,8 +45,8 @@ pub fn unwire(text: &str) -> Result<Edited, Problem> {
 }
 
 /// Like [`unwire`], where it is known that the text was once `original`, before `setup`: a container
-/// that is emptied goes exactly if it was not there then, and a command that was there alone stands
-/// alone again. An original that cannot be read is none.
+/// that is emptied goes exactly if it was not there then, a command that was there alone stands
+/// alone again, and no comment that was there goes. An original that cannot be read is none.
 ///
 /// `drop` is asked about every piece that was changed by hand, and says whether it goes too.
 pub fn unwire_with(
@@ -61,6 +61,7 @@ pub fn unwire_with(
         plan: Plan::new(&document, &style),
         root: Sequence::of_object(&document, &style, document.root()),
         original: original.as_ref(),
+        comments: original.iter().flat_map(comments).collect(),
         drop: &drop,
         gone: BTreeSet::new(),
         is_wired: false,
@@ -82,6 +83,8 @@ struct Unwiring<'d, 't, 'f> {
     plan: Plan<'d, 't>,
     root: Sequence<'d, 't>,
     original: Option<&'f Document<'f>>,
+    /// The comments of the original, as [`key`] has them.
+    comments: BTreeSet<String>,
     drop: &'f dyn Fn(&Modified) -> bool,
     /// The members of the root that go as a whole.
     gone: BTreeSet<usize>,
@@ -312,7 +315,8 @@ impl<'d, 't> Unwiring<'d, 't, '_> {
         if gone.is_empty() {
             return;
         }
-        let sequence = sequence.sparing_comments(gone);
+        let is_known = |comment: &str| self.comments.contains(&key(comment));
+        let sequence = sequence.sparing_comments(gone, is_known);
         let is_emptied = gone.len() == sequence.items.len();
         if is_emptied
             && self.was_made(found, &sequence, made)
@@ -364,7 +368,8 @@ impl<'d, 't> Unwiring<'d, 't, '_> {
 
     fn finish(mut self) -> Result<Edited, Problem> {
         let root = self.plan.document.root();
-        let sequence = self.root.sparing_comments(&self.gone);
+        let is_known = |comment: &str| self.comments.contains(&key(comment));
+        let sequence = self.root.sparing_comments(&self.gone, is_known);
         let mut steps = Vec::new();
         for number in &self.gone {
             let member = &root.properties[*number];
@@ -414,6 +419,18 @@ fn is_plain(feature: &ObjectProp<'_>, known: &BTreeSet<u16>) -> bool {
         }
         _ => false,
     }
+}
+
+/// All comments of a document, as [`key`] has them.
+fn comments(document: &Document<'_>) -> Vec<String> {
+    let body = document.body();
+    let marks = document.comments(0..body.len());
+    marks.map(|mark| key(&body[mark.range()])).collect()
+}
+
+/// A comment without the white space that a formatter may change.
+fn key(comment: &str) -> String {
+    comment.split_whitespace().collect()
 }
 
 /// The port in `customizations.lace.ssh`, which setup takes it from.

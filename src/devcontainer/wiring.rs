@@ -359,7 +359,7 @@ fn ports(
     match old.first() {
         None if is_published => return Ok(()),
         Some(_) if is_published => {
-            let sequence = sequence.sparing_comments(&old);
+            let sequence = sequence.sparing_comments(&old, |_| false);
             plan.take_out(&["runArgs"], WHY_PUBLISHED, &sequence, &old);
             value.retain(|argument| argument.as_str() != Some(&outdated));
         }
