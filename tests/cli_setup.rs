@@ -310,6 +310,40 @@ fn bash_completes_subcommands_of_subcommands() {
 }
 
 #[test]
+fn a_formatter_leaves_no_empty_container_and_a_second_setup_no_silent_piece() {
+    let user = User::with("{\"image\":\"x\"}\n");
+    user.ok(&["setup", "--yes", "--no-client-config"]);
+    let value: serde_json::Value = serde_json::from_str(&user.read(PATH)).unwrap();
+    user.write(PATH, &format!("{value:#}\n"));
+    user.ok(&["remove", "--yes"]);
+    let value: serde_json::Value = serde_json::from_str(&user.read(PATH)).unwrap();
+    assert_eq!(value, serde_json::json!({ "image": "x" }));
+
+    user.ok(&["setup", "--yes", "--no-client-config"]);
+    let changed = user
+        .read(PATH)
+        .replace("\"./lace-ssh\": {}", "\"./lace-ssh\": { \"extra\": true }")
+        .replace("type=bind,readonly", "type=bind");
+    user.write(PATH, &changed);
+    user.ok(&["setup", "--yes", "--no-client-config"]);
+    let said = user.ok(&["remove", "--yes"]).err;
+    assert!(said.contains("it has options of yours"), "{said}");
+    assert!(user.read(PATH).contains("extra"));
+}
+
+#[test]
+fn another_feature_of_ours_is_not_passed_over() {
+    let user = User::with("{ \"image\": \"x\" }\n");
+    user.ok(&["setup", "--yes", "--no-client-config"]);
+    let other = ["setup", "--yes", "--feature", "ghcr.io/a/lace-ssh:1"];
+    let said = user.fails(1, &other).err;
+    assert!(
+        said.contains("has the Feature ./lace-ssh already"),
+        "{said}"
+    );
+}
+
+#[test]
 fn the_folder_of_a_feature_that_was_changed_by_hand_stays() {
     let user = User::with("{ \"image\": \"x\" }\n");
     user.ok(&["setup", "--yes", "--no-client-config"]);

@@ -13,7 +13,7 @@ use super::{App, Outcome, agree, ask, say};
 use crate::advice::failure;
 use crate::change::{Change, Plan, Reason, shown};
 use crate::cli;
-use crate::devcontainer::{Document, SCHEMA_FILE, options, unwire, unwire_with};
+use crate::devcontainer::{Document, Modified, SCHEMA_FILE, find, options, unwire_with};
 use crate::durable;
 use crate::engine::{self, Engine};
 use crate::feature;
@@ -47,7 +47,7 @@ pub fn run(app: &App, args: &cli::Remove) -> Result<ExitCode> {
     );
     let after = String::from_utf8_lossy(&taken.after);
     let copy = uses_copy(&target, &text) && !uses_copy(&target, &after);
-    let kept = match copy && !is_used_elsewhere(&target) {
+    let kept = match copy && !is_used_elsewhere(app, &target)? {
         true => remove_feature(&mut plan, &target)?,
         false => Vec::new(),
     };
@@ -149,7 +149,11 @@ fn take_out(app: &App, args: &cli::Remove, target: &Target, text: &str) -> Resul
     let at_fault = |problem| target::located(&target.config, problem);
     let mut gone = Vec::new();
     let mut left = 0;
-    for piece in unwire(text).map_err(at_fault)?.modified {
+    let original = super::setup::original_text(&app.store, &target.config)?;
+    let without = |drop: &dyn Fn(&Modified) -> bool| {
+        unwire_with(text, original.as_deref(), drop).map_err(at_fault)
+    };
+    for piece in without(&|_| false)?.modified {
         let place = format!(
             "{}:{}: {}",
             target.config.display(),
@@ -179,7 +183,7 @@ fn take_out(app: &App, args: &cli::Remove, target: &Target, text: &str) -> Resul
             ));
         }
     }
-    let edited = unwire_with(text, None, |piece| gone.contains(piece)).map_err(at_fault)?;
+    let edited = without(&|piece| gone.contains(piece))?;
     Ok(TakenOut {
         reasons: super::setup::reasons(&edited),
         after: edited.text.into_bytes(),
@@ -187,17 +191,22 @@ fn take_out(app: &App, args: &cli::Remove, target: &Target, text: &str) -> Resul
     })
 }
 
-fn is_used_elsewhere(target: &Target) -> bool {
-    let mut others = crate::devcontainer::find::candidates(&target.folder)
-        .into_iter()
-        .filter(|path| *path != target.config);
-    others.any(|path| {
-        let other = Target {
-            folder: target.folder.clone(),
-            config: path,
-        };
+/// Whether another config file of the workspace uses the copy of the Feature.
+fn is_used_elsewhere(app: &App, target: &Target) -> Result<bool> {
+    let registry = app.registry()?;
+    let known = registry.in_folder(&target.folder);
+    let mut others = find::candidates(&target.folder);
+    others.extend(
+        known
+            .into_iter()
+            .map(|(_, known)| known.config_file.clone()),
+    );
+    others.retain(|config| *config != target.config);
+    Ok(others.into_iter().any(|config| {
+        let folder = target.folder.clone();
+        let other = Target { folder, config };
         target::read(&other.config).is_ok_and(|config| config.uses_copy(&other))
-    })
+    }))
 }
 
 /// Drops what the store has of this dev container: registry entry, host block, pin and trust folder.

@@ -7,9 +7,10 @@ use anyhow::Result;
 
 use super::target::{self, Target};
 use super::{App, Outcome, agree, client_config, print, say};
+use crate::advice::failure;
 use crate::change::{Change, Plan, Reason};
 use crate::cli;
-use crate::devcontainer::{Edited, Explanation, Problem, SCHEMA_FILE, options, unwire, wire};
+use crate::devcontainer::{Edited, Explanation, Problem, SCHEMA_FILE, options, unwire_with, wire};
 use crate::feature;
 use crate::store::{Store, undo};
 
@@ -18,7 +19,18 @@ pub fn run(app: &App, args: &cli::Setup) -> Result<ExitCode> {
     let target = target::find(app, &args.workspace)?;
     let config = target::read(&target.config)?;
     let mut wanted = target::wiring(&target, &config);
-    wanted.feature = args.feature.clone().unwrap_or(wanted.feature);
+    if let Some(asked) = &args.feature {
+        if let Some(there) = config.feature.filter(|there| there != asked) {
+            return Err(failure(
+                format!(
+                    "{} has the Feature {there} already",
+                    target.config.display()
+                ),
+                format!("lace-ssh remove && lace-ssh setup --feature {asked}"),
+            ));
+        }
+        wanted.feature.clone_from(asked);
+    }
     let at_fault = |problem| target::located(&target.config, problem);
     wanted.schema = args
         .schema
@@ -102,13 +114,29 @@ pub fn keep_original(store: &Store, path: &Path, text: &str, written: &[u8]) -> 
     if text.as_bytes() == written {
         return Ok(());
     }
-    let original = match undo::original(store, path, text.as_bytes())? {
-        Some(undo::Original::Bytes(bytes)) => bytes,
-        _ => unwire(text)
-            .map_or_else(|_| text.to_owned(), |edited| edited.text)
-            .into_bytes(),
-    };
-    undo::keep(store, path, Some(&original), written)
+    if let Some(undo::Original::Bytes(bytes)) = undo::original(store, path, text.as_bytes())? {
+        return undo::keep(store, path, Some(&bytes), written);
+    }
+    let before = original_text(store, path)?;
+    match unwire_with(text, before.as_deref(), |_| false) {
+        Ok(edited) if edited.modified.is_empty() => {
+            undo::keep(store, path, Some(edited.text.as_bytes()), written)
+        }
+        // `remove` has to ask about what was changed by hand: there are no bytes to go back to.
+        Ok(edited) => {
+            let known = before.unwrap_or(edited.text);
+            undo::keep(store, path, Some(known.as_bytes()), &[])
+        }
+        Err(_) => undo::keep(store, path, Some(text.as_bytes()), written),
+    }
+}
+
+/// The text of a config file before the first `setup`, as far as it is known.
+pub fn original_text(store: &Store, path: &Path) -> Result<Option<String>> {
+    Ok(match undo::before(store, path)? {
+        Some(undo::Original::Bytes(bytes)) => String::from_utf8(bytes).ok(),
+        _ => None,
+    })
 }
 
 fn tell(path: &Path, remark: Problem) {

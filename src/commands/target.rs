@@ -156,14 +156,20 @@ pub fn wiring(target: &Target, config: &Config) -> Wiring {
 /// The key under `features` that names `.devcontainer/lace-ssh`, relative to the config file.
 pub fn local_feature(target: &Target) -> String {
     let folder = target.config.parent().unwrap_or(&target.folder);
-    let copy = target.folder.join(".devcontainer").join("lace-ssh");
-    match copy.strip_prefix(folder) {
-        Ok(below) => format!("./{}", below.display()),
-        Err(_) => match folder.strip_prefix(target.folder.join(".devcontainer")) {
-            Ok(below) => format!("{}lace-ssh", "../".repeat(below.components().count())),
-            Err(_) => "../.devcontainer/lace-ssh".to_owned(),
-        },
+    let copy = Path::new(".devcontainer/lace-ssh");
+    if let Ok(below) = target.folder.join(copy).strip_prefix(folder) {
+        return format!("./{}", below.display());
     }
+    let shared = folder
+        .ancestors()
+        .find(|above| target.folder.join(copy).starts_with(above))
+        .unwrap_or(&target.folder);
+    let up = folder
+        .strip_prefix(shared)
+        .map_or(1, |it| it.components().count());
+    let copy = target.folder.join(copy);
+    let down = copy.strip_prefix(shared).unwrap_or(&copy);
+    format!("{}{}", "../".repeat(up), down.display())
 }
 
 /// Whether this key under `features` names `.devcontainer/lace-ssh`.
@@ -288,6 +294,10 @@ mod tests {
         assert_eq!(
             at("/p/.lace/devcontainer.json"),
             "../.devcontainer/lace-ssh"
+        );
+        assert_eq!(
+            at("/p/docker/dev/devcontainer.json"),
+            "../../.devcontainer/lace-ssh"
         );
     }
 }

@@ -63,6 +63,19 @@ pub fn keep(store: &Store, path: &Path, original: Option<&[u8]>, written: &[u8])
 /// # Errors
 /// The record is there but cannot be read.
 pub fn original(store: &Store, path: &Path, now: &[u8]) -> Result<Option<Original>> {
+    let kept = read(store, path)?.filter(|(head, _)| head.written == hash(now));
+    Ok(kept.map(|(_, original)| original))
+}
+
+/// What `path` held before we wrote to it, whatever has become of it since.
+///
+/// # Errors
+/// As [`original`].
+pub fn before(store: &Store, path: &Path) -> Result<Option<Original>> {
+    Ok(read(store, path)?.map(|(_, original)| original))
+}
+
+fn read(store: &Store, path: &Path) -> Result<Option<(Head, Original)>> {
     let file = record(store, path);
     let Some(bytes) = durable::read(&file)? else {
         return Ok(None);
@@ -73,15 +86,14 @@ pub fn original(store: &Store, path: &Path, now: &[u8]) -> Result<Option<Origina
         .unwrap_or(bytes.len());
     let head: Head = serde_json::from_slice(&bytes[..end])
         .with_context(|| format!("cannot read {}", file.display()))?;
-    if head.path != path || head.written != hash(now) {
+    if head.path != path {
         return Ok(None);
     }
-    let before = bytes.get(end + 1..).unwrap_or_default().to_vec();
-    Ok(Some(if head.created {
-        Original::Absent
-    } else {
-        Original::Bytes(before)
-    }))
+    let original = match head.created {
+        true => Original::Absent,
+        false => Original::Bytes(bytes.get(end + 1..).unwrap_or_default().to_vec()),
+    };
+    Ok(Some((head, original)))
 }
 
 /// Forgets the original of `path`.
