@@ -346,3 +346,12 @@ fn who_knows_the_original_knows_its_comments_wherever_a_formatter_puts_them() {
     let before = Document::parse(original).unwrap().value();
     assert_eq!(Document::parse(&unwired).unwrap().value(), before);
 }
+
+#[test]
+fn what_is_wrong_beside_ours_does_not_bar_the_way_back() {
+    let compose = "{\n  \"dockerComposeFile\": \"compose.yml\",\n  \"runArgs\": [3],\n  \"$schema\": \"a\",\n  \"$schema\": \"b\"\n}\n";
+    assert_eq!(unwire(&wired(compose).text).unwrap().text, compose);
+    let twice = compose.replace("[3]", "[],\n  \"runArgs\": []");
+    let problem = wire(&twice, &wiring()).unwrap_err().to_string();
+    assert!(problem.contains("given twice"), "{problem}");
+}

@@ -20,10 +20,10 @@ use super::mount::{self, Owner};
 use super::options::{DEFAULT_PORT, is_our_feature};
 use super::plan::{Plan, Step};
 use super::publish::port_of_ours;
-use super::schema_link::is_our_link;
+use super::schema_link::{self, is_our_link};
 use super::sequence::{Sequence, head};
 use super::style::{Shape, Style, heads_line};
-use super::wiring::{arguments, port_of};
+use super::wiring::port_of;
 
 const WHY: &str = "was put in by lace-ssh setup";
 const MOUNT_EXTENDED: &str =
@@ -73,7 +73,11 @@ pub fn unwire_with(
         unwiring.lifecycle(command)?;
     }
     unwiring.ports(&ports)?;
-    if let Some(link) = document.member("$schema")?.filter(|link| is_our_link(link)) {
+    let members = document.root().properties.iter();
+    let mut links = members.filter(|member| member.name.as_str() == schema_link::NAME);
+    if let (Some(link), None) = (links.next(), links.next())
+        && is_our_link(link)
+    {
         unwiring.take_member(link);
     }
     unwiring.finish()
@@ -169,18 +173,24 @@ impl<'d, 't> Unwiring<'d, 't, '_> {
 
     /// The published port: alone, without anything else of ours, it is somebody else's.
     fn ports(&mut self, ports: &BTreeSet<u16>) -> Result<(), Problem> {
-        if !self.is_wired {
+        let document = self.plan.document;
+        // Whatever else is wrong with the arguments: without any of ours it is none of our business.
+        if !self.is_wired || published_by_us(document).is_disjoint(ports) {
             return Ok(());
         }
-        let document = self.plan.document;
         let Some(found) = document.member("runArgs")? else {
             return Ok(());
         };
-        let (array, arguments) = arguments(document, found)?;
-        let ours = |argument| port_of_ours(argument).is_some_and(|port| ports.contains(&port));
-        let numbered = arguments.iter().enumerate();
+        let Node::Array(array) = &found.value else {
+            return Ok(());
+        };
+        let is_ours = |element: &Node<'_>| match element {
+            Node::StringLit(word) => port_of_ours(&word.value).is_some_and(|p| ports.contains(&p)),
+            _ => false,
+        };
+        let numbered = array.elements.iter().enumerate();
         let gone = numbered
-            .filter(|(_, argument)| ours(argument))
+            .filter(|(_, element)| is_ours(element))
             .map(|(i, _)| i)
             .collect();
         let sequence = Sequence::of_array(document, self.plan.style, array);

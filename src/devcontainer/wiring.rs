@@ -55,9 +55,7 @@ pub fn wire(text: &str, wiring: &Wiring) -> Result<Edited, Problem> {
     }
     let old_port = features(&mut plan, wiring, &mut absent)?;
     mounts(&mut plan, &mut absent)?;
-    if document.member("dockerComposeFile")?.is_none() {
-        ports(&mut plan, wiring.port, old_port, &mut absent)?;
-    }
+    ports(&mut plan, wiring.port, old_port, &mut absent)?;
     for command in [INITIALIZE_COMMAND, POST_START_COMMAND] {
         lifecycle(&mut plan, command, &mut absent)?;
     }
@@ -331,7 +329,12 @@ fn ports(
 ) -> Result<(), Problem> {
     let document = plan.document;
     let wanted = publish(port);
-    let Some(found) = document.member("runArgs")? else {
+    let found = document.member("runArgs")?;
+    if document.member("dockerComposeFile")?.is_some() {
+        // Compose takes no arguments from here.
+        return Ok(());
+    }
+    let Some(found) = found else {
         if !published_by_app_port(document, port) {
             absent.push(Absent {
                 name: "runArgs",
@@ -386,7 +389,7 @@ fn ports(
 }
 
 /// The arguments of `docker run`.
-pub(super) fn arguments<'d, 't>(
+fn arguments<'d, 't>(
     document: &Document<'t>,
     found: &'d ObjectProp<'t>,
 ) -> Result<(&'d jsonc_parser::ast::Array<'t>, Vec<&'d str>), Problem> {
