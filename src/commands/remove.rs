@@ -54,7 +54,7 @@ pub fn run(app: &App, args: &cli::Remove) -> Result<ExitCode> {
 
     let outcome = agree(app, &plan, args.consent, "write this?", || Ok(()))?;
     if outcome == Outcome::Shown {
-        if args.purge {
+        if args.purge && (args.consent.dry_run || args.consent.check) {
             purge(app, args, &target)?;
         }
         return Ok(ExitCode::from(u8::from(!args.consent.dry_run)));

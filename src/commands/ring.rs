@@ -308,6 +308,7 @@ impl<'a> Ring<'a> {
         let before = std::mem::replace(&mut key.fingerprint, public.fingerprint());
         key.algorithm = public.algorithm().to_owned();
         key.rotated = Some(self.now);
+        key.origin = Origin::Generated;
         let revoked = next.overlap <= 0;
         let mut ended = Vec::new();
         if revoked {

@@ -390,7 +390,7 @@ mod tests {
             assert_eq!(devcontainer_id(&source), Some(id.clone()));
         }
         assert_eq!(devcontainer_id("/etc/lace-ssh"), None);
-        assert_eq!(devcontainer_id("/work/trust/0123456789"), None);
+        assert_eq!(devcontainer_id("/project/trust/0123456789"), None);
     }
 
     #[test]
@@ -407,7 +407,7 @@ mod tests {
             published: Vec::new(),
         };
         let real = container("real", trust.to_str().unwrap());
-        let other = container("other", "/work/x/.config/lace/ssh/trust/0123456789");
+        let other = container("other", "/project/.config/lace/ssh/trust/0123456789");
         let both = vec![other.clone(), real.clone()];
         assert_eq!(only(both, trust).unwrap(), Some(real.clone()));
         assert_eq!(only(vec![other.clone()], trust).unwrap(), Some(other));

@@ -100,7 +100,7 @@ pub struct Key {
     pub public: String,
     /// `SHA256:…`.
     pub fingerprint: String,
-    /// Where it comes from.
+    /// Where it comes from; what a rotation has replaced was made here.
     pub origin: Origin,
     /// When this key pair was made or taken in.
     pub created: i64,

@@ -44,8 +44,11 @@ pub fn run(app: &App, args: &cli::Rotate) -> Result<ExitCode> {
     };
     let new = new.as_ref().map(|new| new.as_str());
     let mut failed = 0;
-    for name in &names {
-        // One at a time: others who wait for the lock get their turn.
+    for (i, name) in names.iter().enumerate() {
+        if i > 0 {
+            // Others who wait for the lock get their turn.
+            thread::sleep(TURN);
+        }
         let mut ring = Ring::open(app, "keys rotate")?;
         match one(&mut ring, name, args.now.then_some(0), new) {
             Ok(lines) => lines.iter().for_each(say),
@@ -55,8 +58,6 @@ pub fn run(app: &App, args: &cli::Rotate) -> Result<ExitCode> {
             }
             Err(error) => return Err(error),
         }
-        drop(ring);
-        thread::sleep(TURN);
     }
     if failed > 0 {
         bail!("{failed} of the keys could not be rotated; they are as they were");
