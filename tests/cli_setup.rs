@@ -287,12 +287,56 @@ fn a_piece_that_was_changed_by_hand_is_never_dropped_unasked() {
 #[test]
 fn a_reader_that_has_seen_enough_is_no_error() {
     let user = User::without_config("x");
+    for args in [&["completions", "bash"][..], &["schema"], &["man"]] {
+        // Nobody reads: the first byte that is written finds that out.
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = user
+            .lace(args)
+            .stdout(writer)
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .unwrap()
+            .wait_with_output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            output.status.success() && said.is_empty(),
+            "{args:?}: {said}"
+        );
+    }
+}
+
+#[test]
+fn a_dev_container_is_found_from_within_by_way_of_links_and_from_nowhere_by_name() {
+    let user = User::with("{ \"image\": \"x\", \"remoteUser\": \"root\" }\n");
+    user.ok(&["setup", "--yes", "--no-client-config"]);
+    let id = lace_ssh::devcontainer::id::devcontainer_id(&user.project(), &user.config());
+    let nowhere = "unix:///nowhere/docker.sock";
+    let mut initialize = user.lace(&["initialize", "--id", &id]);
+    Said::of(initialize.env("DOCKER_HOST", nowhere)).expect(0);
+    let below = user.project().join("src");
+    let link = user.home().join("link");
+    let gone = user.home().join("gone");
+    fs::create_dir(&below).unwrap();
+    symlink(user.project(), &link).unwrap();
+    fs::create_dir(&gone).unwrap();
+    // Found is found: what is missing then is the engine.
+    for folder in [&below, &link] {
+        let said = Said::of(user.lace(&["port"]).current_dir(folder))
+            .expect(1)
+            .err;
+        assert!(said.contains("no engine at unix:///nowhere"), "{said}");
+    }
     let script = format!(
-        "set -o pipefail; {0} completions bash | true && {0} schema | true",
+        "rmdir \"$PWD\" && {} port lace-my-project",
         env!("CARGO_BIN_EXE_lace-ssh")
     );
-    let said = Said::of(user.command("bash").args(["-c", &script])).expect(0);
-    assert_eq!(said.err, "");
+    let said = Said::of(user.command("sh").args(["-c", &script]).current_dir(&gone)).expect(1);
+    assert!(
+        said.err.contains("no engine at unix:///nowhere"),
+        "{said:?}"
+    );
 }
 
 #[test]

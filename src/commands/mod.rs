@@ -89,9 +89,7 @@ impl App<'_> {
         Ok(match ring::Ring::open(self, "expiry") {
             Ok(ring) => ring.registry,
             Err(error) => {
-                say(format!(
-                    "an old key has expired and could not be dropped: {error:#}"
-                ));
+                warn(&error.context("an old key has expired and could not be dropped"));
                 registry
             }
         })
