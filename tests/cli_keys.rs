@@ -1,5 +1,7 @@
 //! The key ring at a terminal, on a machine without an engine.
 
+#[path = "support/keys.rs"]
+mod keys;
 mod support;
 
 use std::fs;
@@ -7,50 +9,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
+use keys::{CONFIG, KEY, initialised, initialize, json, keygen, script, trusted};
 use lace_ssh::devcontainer::id::devcontainer_id;
 use support::{Said, User, files};
-
-const CONFIG: &str = "{ \"image\": \"debian:12\", \"remoteUser\": \"vscode\" }\n";
-const KEY: &str = "lace-my-project";
-
-/// A user whose project is wired and initialised; its dev container ID.
-fn initialised(config: &str) -> (User, String) {
-    let user = User::with(config);
-    user.ok(&["setup", "--yes", "--no-client-config"]);
-    let id = devcontainer_id(&user.project(), &user.config());
-    initialize(&user, &id);
-    (user, id)
-}
-
-/// The hook, with a socket that does not exist: no test here may talk to an engine of this machine.
-fn initialize(user: &User, id: &str) -> Said {
-    let mut command = user.lace(&["initialize", "--id", id]);
-    Said::of(command.env("DOCKER_HOST", "unix:///nowhere/docker.sock")).expect(0)
-}
-
-/// An agent that ends with the test.
-struct Agent(std::process::Child);
-
-impl Drop for Agent {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn keygen(args: &[&str]) -> String {
-    let output = Command::new("ssh-keygen").args(args).output().unwrap();
-    assert!(output.status.success(), "{args:?}: {output:?}");
-    String::from_utf8(output.stdout).unwrap()
-}
-
-fn trusted(user: &User, id: &str) -> String {
-    fs::read_to_string(user.store().join("trust").join(id).join("authorized_keys")).unwrap()
-}
-
-fn json(said: &Said) -> serde_json::Value {
-    serde_json::from_str(&said.out).unwrap()
-}
 
 #[test]
 fn list_show_and_public_tell_the_same_key() {
@@ -363,61 +324,6 @@ fn a_named_key_opens_all_that_name_it_and_no_key_of_another_can_be_named() {
 }
 
 #[test]
-fn a_lost_or_damaged_registry_costs_no_key() {
-    let (user, id) = initialised(CONFIG);
-    let before = user.ok(&["keys", "public", KEY]).out;
-    let store = user.store();
-    // Damaged: the copy serves.
-    fs::write(store.join("registry.json"), "{ \"version\": 1, \"dev").unwrap();
-    assert_eq!(user.ok(&["keys", "public", KEY]).out, before);
-    assert_eq!(initialize(&user, &id).err, "");
-    // Both: the files of the keys serve.
-    fs::write(store.join("registry.json"), "nonsense").unwrap();
-    fs::write(store.join("registry.copy.json"), "nonsense").unwrap();
-    let said = initialize(&user, &id).err;
-    assert!(said.contains("rebuilt from 1 key files"), "{said}");
-    assert_eq!(user.ok(&["keys", "public", KEY]).out, before);
-    // Lost: the same, also for a key that no config file names, and by any command.
-    let file = user.home().join("made");
-    keygen(&[
-        "-q",
-        "-t",
-        "ed25519",
-        "-N",
-        "",
-        "-f",
-        file.to_str().unwrap(),
-    ]);
-    user.ok(&[
-        "keys",
-        "import",
-        "team",
-        "--key-file",
-        file.to_str().unwrap(),
-    ]);
-    fs::remove_file(store.join("registry.json")).unwrap();
-    fs::remove_file(store.join("registry.copy.json")).unwrap();
-    let said = user.ok(&["keys", "show", "team", "--json"]);
-    assert_eq!(json(&said)["origin"], "imported", "the log knows");
-    initialize(&user, &id);
-    assert_eq!(user.ok(&["keys", "public", KEY]).out, before);
-    // Damaged, and the copy is of a newer version: not overwritten.
-    fs::write(store.join("registry.json"), "nonsense").unwrap();
-    fs::write(store.join("registry.copy.json"), "{ \"version\": 99 }").unwrap();
-    let said = user.fails(1, &["status"]).err;
-    assert!(said.contains("newer lace-ssh"), "{said}");
-    // Of a newer version: left alone.
-    fs::write(
-        store.join("registry.json"),
-        "{ \"version\": 99, \"devcontainers\": {}, \"keys\": {} }",
-    )
-    .unwrap();
-    fs::remove_file(store.join("registry.copy.json")).unwrap();
-    let said = user.fails(1, &["initialize", "--id", &id]).err;
-    assert!(said.contains("written by a newer lace-ssh"), "{said}");
-}
-
-#[test]
 fn hand_made_keys_of_old_come_in_and_their_mount_is_rewritten() {
     let user = User::with(
         "{\n  \"image\": \"x\",\n  \"mounts\": [\n    // the shared key\n    \"source=${localEnv:HOME}/.config/lace/ssh/id_ed25519.pub,target=/home/node/.ssh/authorized_keys,type=bind,readonly\"\n  ]\n}\n",
@@ -513,121 +419,6 @@ fn the_log_tells_everything_and_notices_what_was_changed() {
 }
 
 #[test]
-fn a_key_in_the_agent_is_in_no_file_and_made_anew_when_it_is_lost() {
-    let user = User::with(
-        "{ \"image\": \"x\", \"remoteUser\": \"root\", \"customizations\": { \"lace\": { \"ssh\": { \"agent\": true } } } }\n",
-    );
-    user.ok(&["setup", "--yes", "--no-client-config"]);
-    let id = devcontainer_id(&user.project(), &user.config());
-    // The `up` goes on; the key is made at the first `ssh`.
-    let said = user.ok(&["initialize", "--id", &id]).err;
-    assert!(
-        said.contains("warning: no ssh-agent: SSH_AUTH_SOCK is not set")
-            && said.contains("hint: start one"),
-        "{said}"
-    );
-    assert_eq!(trusted(&user, &id), "");
-
-    let socket = user.home().join("agent");
-    let agent = Command::new("ssh-agent")
-        .arg("-D")
-        .arg("-a")
-        .arg(&socket)
-        .stdout(std::process::Stdio::null())
-        .spawn()
-        .unwrap();
-    let _agent = Agent(agent);
-    while !socket.exists() {
-        std::thread::sleep(std::time::Duration::from_millis(10));
-    }
-    let with_agent = |program: &str, args: &[&str]| {
-        Said::of(
-            user.command(program)
-                .args(args)
-                .env("SSH_AUTH_SOCK", &socket),
-        )
-    };
-    let lace = env!("CARGO_BIN_EXE_lace-ssh");
-    with_agent(lace, &["initialize", "--id", &id]).expect(0);
-    assert_eq!(
-        with_agent(lace, &["initialize", "--id", &id]).expect(0).err,
-        ""
-    );
-    let held = with_agent("ssh-add", &["-l"]).expect(0).out;
-    assert!(
-        held.contains(KEY) && trusted(&user, &id).lines().count() == 1,
-        "{held}"
-    );
-    let secret = user.store_files().into_iter().filter(|(path, _, text)| {
-        !path.ends_with("ssh_host_ed25519_key")
-            && String::from_utf8_lossy(text).contains("PRIVATE KEY")
-    });
-    assert_eq!(secret.count(), 0, "no private half is in any file");
-    let said = with_agent(lace, &["keys", "export", KEY, "--output", "/tmp/x"])
-        .expect(1)
-        .err;
-    assert!(
-        said.contains("is in ssh-agent, which gives none out"),
-        "{said}"
-    );
-
-    with_agent(lace, &["keys", "rotate"]).expect(0);
-    assert_eq!(
-        with_agent("ssh-add", &["-l"]).expect(0).out.lines().count(),
-        2,
-        "nobody could say whether the dev container takes the new one: ssh can offer both"
-    );
-    with_agent("ssh-add", &["-D"]).expect(0);
-    let before = trusted(&user, &id);
-    with_agent(lace, &["refresh", KEY]).expect(0);
-    assert_ne!(trusted(&user, &id), before);
-    assert!(with_agent("ssh-add", &["-l"]).expect(0).out.contains(KEY));
-    with_agent(lace, &["keys", "delete", KEY, "--yes"]).expect(0);
-    with_agent("ssh-add", &["-l"]).expect(1);
-}
-
-fn script(user: &User, name: &str, body: &str) -> std::path::PathBuf {
-    let path: &Path = &user.home().join(name);
-    fs::write(path, format!("#!/bin/sh\n{body}\n")).unwrap();
-    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
-    path.to_path_buf()
-}
-
-#[test]
-fn a_key_with_a_passphrase_keeps_one_through_a_rotation() {
-    let (user, id) = initialised(CONFIG);
-    let identity = user.store().join("keys").join(KEY).join("identity");
-    let path = identity.to_str().unwrap();
-    let askpass = script(&user, "askpass", "echo 'correct horse'");
-    let asked = |args: &[&str]| Said::of(user.lace(args).env("SSH_ASKPASS", &askpass)).expect(0);
-    let public = keygen(&["-y", "-f", path]);
-    asked(&["keys", "passphrase", KEY]);
-    assert_eq!(keygen(&["-y", "-P", "correct horse", "-f", path]), public);
-    assert!(
-        user.ok(&["client-config"])
-            .out
-            .contains("AddKeysToAgent yes")
-    );
-    assert_eq!(initialize(&user, &id).err, "");
-    asked(&["keys", "rotate"]);
-    let rotated = keygen(&["-y", "-P", "correct horse", "-f", path]);
-    assert_ne!(rotated, public);
-    assert!(
-        !Command::new("ssh-keygen")
-            .args(["-y", "-P", "", "-f", path])
-            .output()
-            .unwrap()
-            .status
-            .success()
-    );
-    let said = user.fails(1, &["keys", "rotate"]).err;
-    assert!(said.contains("a passphrase is needed"), "{said}");
-    asked(&["keys", "passphrase", KEY, "--remove"]);
-    assert_eq!(keygen(&["-y", "-f", path]), rotated);
-    assert_eq!(initialize(&user, &id).err, "");
-}
-
-#[test]
 fn a_config_file_cannot_replace_a_key_that_was_not_made_here() {
     let (user, _) = initialised(CONFIG);
     let file = user.home().join("github");
@@ -685,105 +476,6 @@ fn each_dev_container_has_its_own_overlap_and_ssh_still_has_the_old_key() {
 }
 
 #[test]
-fn an_import_that_was_cut_off_is_completed() {
-    let (user, id) = initialised(CONFIG);
-    // Killed after the private half.
-    let folder = user.store().join("keys/team");
-    fs::create_dir(&folder).unwrap();
-    fs::set_permissions(&folder, fs::Permissions::from_mode(0o700)).unwrap();
-    let identity = folder.join("identity");
-    keygen(&[
-        "-q",
-        "-t",
-        "ed25519",
-        "-N",
-        "",
-        "-f",
-        identity.to_str().unwrap(),
-    ]);
-    let before = trusted(&user, &id);
-    let said = user.ok(&["keys", "rotate", KEY]).err;
-    assert!(
-        said.contains("took team in, which a command that was cut off had left"),
-        "{said}"
-    );
-    assert_ne!(trusted(&user, &id), before);
-    assert_eq!(
-        json(&user.ok(&["keys", "show", "team", "--json"]))["origin"],
-        "imported"
-    );
-}
-
-#[test]
-fn one_folder_that_is_not_in_order_stops_nobody_else() {
-    let (user, id) = initialised(CONFIG);
-    user.write("other/.devcontainer/devcontainer.json", CONFIG);
-    let folder = user.project().join("other");
-    let at = ["--workspace-folder", folder.to_str().unwrap()];
-    user.ok(&[&["setup", "--yes", "--no-client-config"][..], &at].concat());
-    let trust = user.store().join("trust").join(&id);
-    fs::set_permissions(&trust, fs::Permissions::from_mode(0o755)).unwrap();
-    let other = devcontainer_id(&folder, &folder.join(".devcontainer/devcontainer.json"));
-    let said = user
-        .ok(&[&["initialize", "--id", &other][..], &at].concat())
-        .err;
-    assert!(
-        said.contains("warning: ") && said.contains("is open to others"),
-        "{said}"
-    );
-    assert!(trusted(&user, &other).contains("ssh-ed25519"));
-    // Nor does a rotation that it stopped.
-    user.fails(1, &["keys", "rotate", KEY]);
-    let config = CONFIG.replacen('{', "{ \"name\": \"third\",", 1);
-    user.write("third/.devcontainer/devcontainer.json", &config);
-    let folder = user.project().join("third");
-    let at = ["--workspace-folder", folder.to_str().unwrap()];
-    user.ok(&[&["setup", "--yes", "--no-client-config"][..], &at].concat());
-    let third = devcontainer_id(&folder, &folder.join(".devcontainer/devcontainer.json"));
-    user.ok(&[&["initialize", "--id", &third][..], &at].concat());
-    assert!(trusted(&user, &third).contains("ssh-ed25519"));
-}
-
-#[test]
-fn a_key_in_a_file_goes_to_the_trash_when_the_agent_gets_a_new_one() {
-    let (user, id) = initialised(CONFIG);
-    let before = user.ok(&["keys", "public", KEY]).out;
-    let socket = user.home().join("agent");
-    let mut agent = Command::new("ssh-agent");
-    agent
-        .arg("-D")
-        .arg("-a")
-        .arg(&socket)
-        .stdout(std::process::Stdio::null())
-        .stderr(std::process::Stdio::null());
-    let _agent = Agent(agent.spawn().unwrap());
-    while !socket.exists() {
-        std::thread::sleep(std::time::Duration::from_millis(10));
-    }
-    let text = user.read(".devcontainer/devcontainer.json");
-    let text = text.replacen(
-        '{',
-        "{ \"customizations\": { \"lace\": { \"ssh\": { \"agent\": true } } },",
-        1,
-    );
-    user.write(".devcontainer/devcontainer.json", &text);
-    let mut command = user.lace(&["initialize", "--id", &id]);
-    Said::of(
-        command
-            .env("SSH_AUTH_SOCK", &socket)
-            .env("DOCKER_HOST", "unix:///nowhere/docker.sock"),
-    )
-    .expect(0);
-    assert_ne!(user.ok(&["keys", "public", KEY]).out, before);
-    let kept = files(&user.store().join("trash"));
-    assert!(
-        kept.iter()
-            .any(|(path, mode, _)| path.ends_with("identity") && *mode == 0o600),
-        "the old one can be brought back"
-    );
-}
-
-#[test]
 fn names_that_differ_by_an_underscore_are_two_keys() {
     let user = User::without_config("x");
     for name in ["a_b", "a-b"] {
@@ -814,16 +506,80 @@ fn names_that_differ_by_an_underscore_are_two_keys() {
 }
 
 #[test]
-fn a_trash_that_leads_elsewhere_is_not_emptied() {
-    let (user, _) = initialised(CONFIG);
-    let photos = user.home().join("photos");
-    fs::create_dir_all(photos.join("1.holiday")).unwrap();
-    fs::set_permissions(&photos, fs::Permissions::from_mode(0o700)).unwrap();
-    std::os::unix::fs::symlink(&photos, user.store().join("trash")).unwrap();
-    let said = user.fails(1, &["keys", "rotate"]).err;
+fn all_keys_are_rotated_but_those_that_cannot_be_and_the_log_knows_aliases() {
+    let (user, id) = initialised(CONFIG);
+    let askpass = script(&user, "askpass", "echo secret");
+    let file = user.home().join("made");
+    let path = file.to_str().unwrap();
+    keygen(&["-q", "-t", "ed25519", "-N", "secret", "-f", path]);
+    let mut import = user.lace(&["keys", "import", "team", "--key-file", path]);
+    Said::of(import.env("SSH_ASKPASS", &askpass)).expect(0);
+    let (before, team) = (
+        trusted(&user, &id),
+        user.ok(&["keys", "public", "team"]).out,
+    );
+    let said = user.ok(&["keys", "rotate", "--all"]).err;
     assert!(
-        said.contains("trash is a symlink; refusing to follow it"),
+        said.contains("left out team: its new key needs a passphrase")
+            && said.contains("rotated lace-my-project"),
         "{said}"
     );
-    assert!(photos.join("1.holiday").exists());
+    assert_ne!(trusted(&user, &id), before);
+    assert_eq!(user.ok(&["keys", "public", "team"]).out, team);
+    let log = user
+        .ok(&["log", "--key", "my-project", "--since", "20000y"])
+        .out;
+    assert!(
+        log.contains("rotated") && !log.contains("imported"),
+        "{log}"
+    );
+}
+
+#[test]
+fn a_name_that_is_taken_stops_no_other_key_from_migrating() {
+    let (user, _) = initialised(CONFIG);
+    let made = |path: &Path| {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        keygen(&[
+            "-q",
+            "-t",
+            "ed25519",
+            "-N",
+            "",
+            "-f",
+            path.to_str().unwrap(),
+        ]);
+    };
+    let (other, shared) = (user.home().join("other"), user.store().join("id_ed25519"));
+    let old = user.home().join(".ssh/lace_devcontainer");
+    [&other, &shared, &old]
+        .into_iter()
+        .for_each(|path| made(path));
+    user.ok(&[
+        "keys",
+        "import",
+        "user",
+        "--key-file",
+        other.to_str().unwrap(),
+    ]);
+    let said = user.fails(1, &["keys", "migrate", "--yes"]).err;
+    assert!(
+        said.contains("there is another key \"user\" already")
+            && said.contains("hint: lace-ssh keys import user-old --key-file /"),
+        "{said}"
+    );
+    user.ok(&["keys", "show", "devcontainer"]);
+    let import = [
+        "keys",
+        "import",
+        "user-old",
+        "--key-file",
+        shared.to_str().unwrap(),
+    ];
+    user.ok(&import);
+    let said = Said::of(&mut user.lace(&["keys", "migrate", "--yes"]));
+    assert!(
+        !said.err.contains("another key"),
+        "the hint helps: {said:?}"
+    );
 }

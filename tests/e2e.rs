@@ -12,8 +12,8 @@ use std::net::TcpListener;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use engine::{Agent, DevContainer, IMAGE};
-use support::{Said, User};
+use engine::{DevContainer, IMAGE};
+use support::{Agent, Said, User};
 
 fn config(rest: &str) -> String {
     format!("{{\n    // made by hand\n    \"image\": \"{IMAGE}\"{rest}\n}}\n")

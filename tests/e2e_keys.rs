@@ -12,8 +12,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use engine::{Agent, DevContainer, IMAGE};
-use support::{Said, User};
+use engine::{DevContainer, IMAGE};
+use support::{Agent, Said, User};
 
 const KEY: &str = "lace-my-project";
 
@@ -54,6 +54,13 @@ fn with_key(container: &DevContainer, key: &std::path::Path) -> Said {
         "-i",
     ]);
     Said::of(command.arg(key).args([host, "echo in"]))
+}
+
+/// The container no longer looks at what the host gives it.
+fn freeze(container: &DevContainer) {
+    let script = "cat /etc/lace-ssh/authorized_keys > /root/frozen && \
+        printf '#!/bin/sh\\ncat /root/frozen\\n' > /usr/local/share/lace-ssh/authorized-keys";
+    container.docker_exec(&["sh", "-c", script]).expect(0);
 }
 
 #[test]
@@ -137,10 +144,7 @@ fn a_container_that_refuses_the_new_key_stops_the_rotation() {
         .join(KEY)
         .join("identity");
     let before = fs::read(&identity).unwrap();
-    // The container no longer looks at what the host gives it.
-    let script = "cat /etc/lace-ssh/authorized_keys > /root/frozen && \
-        printf '#!/bin/sh\\ncat /root/frozen\\n' > /usr/local/share/lace-ssh/authorized-keys";
-    container.docker_exec(&["sh", "-c", script]).expect(0);
+    freeze(&container);
     let said = container.lace(&["keys", "rotate"]).expect(1).err;
     assert!(
         said.contains("lace-my-project was not rotated: lace-my-project refused the new key: "),
@@ -333,10 +337,8 @@ fn a_rotated_key_with_a_passphrase_is_nowhere_without_it() {
 #[ignore = "needs a container engine: tests/run.sh"]
 fn a_rotation_that_nobody_could_prove_locks_nobody_out() {
     let container = DevContainer::up_with(&config(""));
-    // The container no longer looks at what the host gives it, and the engine does not answer.
-    let script = "cat /etc/lace-ssh/authorized_keys > /root/frozen && \
-        printf '#!/bin/sh\\ncat /root/frozen\\n' > /usr/local/share/lace-ssh/authorized-keys";
-    container.docker_exec(&["sh", "-c", script]).expect(0);
+    freeze(&container);
+    // And the engine does not answer.
     let registry = container.user.store().join("registry.json");
     let told = fs::read_to_string(&registry).unwrap();
     let elsewhere = told.replace("unix:///var/run/docker.sock", "unix:///nowhere/docker.sock");

@@ -16,36 +16,6 @@ pub fn binary() -> PathBuf {
         .map_or_else(|| env!("CARGO_BIN_EXE_lace-ssh").into(), PathBuf::from)
 }
 
-/// An `ssh-agent` of the user's that ends with the value.
-pub struct Agent {
-    child: std::process::Child,
-    pub socket: String,
-}
-
-impl Agent {
-    pub fn start(user: &User) -> Self {
-        let socket = user.home().join("agent");
-        let mut command = Command::new("ssh-agent");
-        command.arg("-D").arg("-a").arg(&socket);
-        let quiet = || std::process::Stdio::null();
-        let child = command.stdout(quiet()).stderr(quiet()).spawn().unwrap();
-        while !socket.exists() {
-            std::thread::sleep(std::time::Duration::from_millis(10));
-        }
-        Self {
-            child,
-            socket: socket.to_str().unwrap().to_owned(),
-        }
-    }
-}
-
-impl Drop for Agent {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 /// A user whose project becomes a dev container; its containers and images are removed at the end.
 pub struct DevContainer {
     pub user: User,

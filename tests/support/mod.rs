@@ -8,7 +8,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
 /// A dev container ID of the right shape that belongs to no config file.
 pub const ID: &str = "0123456789abcdefghijklmnopqrstuv0123456789abcdefghij";
@@ -108,6 +108,36 @@ impl User {
         let mut found = files(&self.store());
         found.retain(|(path, ..)| !path.starts_with(&stamps));
         found
+    }
+}
+
+/// An `ssh-agent` of the user's that ends with the value.
+pub struct Agent {
+    child: Child,
+    pub socket: String,
+}
+
+impl Agent {
+    pub fn start(user: &User) -> Self {
+        let socket = user.home().join("agent");
+        let mut command = Command::new("ssh-agent");
+        command.arg("-D").arg("-a").arg(&socket);
+        let quiet = || Stdio::null();
+        let child = command.stdout(quiet()).stderr(quiet()).spawn().unwrap();
+        while !socket.exists() {
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+        Self {
+            child,
+            socket: socket.to_str().unwrap().to_owned(),
+        }
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
