@@ -18,6 +18,9 @@ use similar::{ChangeTag, InlineChange, TextDiff};
 use crate::advice::{Advise, shell};
 use crate::durable::{self, Owner};
 
+/// The most that is read of a file of a plan, in bytes: the binary in the copy of the Feature is one.
+pub const LARGEST: u64 = 256 * 1024 * 1024;
+
 /// Why some lines change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Reason {
@@ -57,7 +60,7 @@ impl Change {
     /// The path is there but no readable, regular file; its name is in the message.
     pub fn of(path: &Path) -> Result<Self> {
         let real = durable::resolve(path)?;
-        let before = durable::read(&real)?;
+        let before = durable::read(&real, LARGEST)?;
         let metadata = before.is_some().then(|| fs::metadata(&real)).transpose();
         let metadata = metadata.with_context(|| format!("cannot read {}", real.display()))?;
         Ok(Self {
@@ -79,7 +82,7 @@ impl Change {
     /// # Errors
     /// As [`Change::of`]; also where a symlink is in the place of the file.
     pub fn of_ours(path: &Path) -> Result<Self> {
-        durable::read(path)?;
+        durable::read(path, LARGEST)?;
         Ok(Self {
             ours: true,
             ..Self::of(path)?
@@ -117,7 +120,11 @@ impl Change {
         } else {
             durable::resolve(&self.path)?
         };
-        if durable::read(&real)? != self.before {
+        let now = match &self.before {
+            Some(before) => durable::holds(&real, before)?,
+            None => durable::read(&real, LARGEST)?.is_none(),
+        };
+        if !now {
             return Err(anyhow::anyhow!(
                 "{} changed after it was read; left as it is",
                 self.path.display()

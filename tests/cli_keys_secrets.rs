@@ -47,6 +47,7 @@ fn a_key_in_the_agent_is_in_no_file_and_made_anew_when_it_is_lost() {
     );
     let secret = user.store_files().into_iter().filter(|(path, _, text)| {
         !path.ends_with("ssh_host_ed25519_key")
+            && !path.starts_with(user.store().join("host_keys"))
             && String::from_utf8_lossy(text).contains("PRIVATE KEY")
     });
     assert_eq!(secret.count(), 0, "no private half is in any file");
@@ -105,6 +106,35 @@ fn a_key_with_a_passphrase_keeps_one_through_a_rotation() {
     asked(&["keys", "passphrase", KEY, "--remove"]);
     assert_eq!(keygen(&["-y", "-f", path]), rotated);
     assert_eq!(initialize(&user, &id).err, "");
+}
+
+#[test]
+fn what_a_rotation_has_replaced_gets_the_passphrase_too() {
+    let (user, _) = initialised(CONFIG);
+    let folder = user.store().join("keys").join(KEY);
+    let previous = folder.join("previous");
+    let opens = |passphrase: &str| {
+        let path = previous.to_str().unwrap();
+        let mut command = Command::new("ssh-keygen");
+        let output = command.args(["-y", "-P", passphrase, "-f", path]).output();
+        output.unwrap().status.success()
+    };
+    let with = |words: &str, args: &[&str]| {
+        let askpass = script(&user, "askpass", &format!("echo '{words}'"));
+        Said::of(user.lace(args).env("SSH_ASKPASS", askpass)).expect(0);
+    };
+    user.ok(&["keys", "rotate"]);
+    assert!(opens(""));
+    with("correct horse", &["keys", "passphrase", KEY]);
+    assert!(!opens("") && opens("correct horse"));
+    with("correct horse", &["keys", "passphrase", KEY, "--remove"]);
+    assert!(opens(""));
+    // One that has another passphrase than the key keeps it.
+    with("correct horse", &["keys", "passphrase", KEY]);
+    with("battery staple", &["keys", "rotate"]);
+    assert!(opens("correct horse"));
+    with("battery staple", &["keys", "passphrase", KEY, "--remove"]);
+    assert!(opens("correct horse") && !opens(""));
 }
 
 #[test]

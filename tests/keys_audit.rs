@@ -21,7 +21,7 @@ fn log(count: i64) -> (Vec<u8>, Vec<Head>) {
     let mut log = Vec::new();
     let mut heads = Vec::new();
     for number in 0..count {
-        let addition = next(&log, &event(number));
+        let addition = next(&log, None, &event(number));
         log.extend(addition.bytes);
         heads.push(addition.head);
     }
@@ -35,7 +35,7 @@ fn a_line_says_what_happened_in_utc() {
     event.dev_container = Some("lace-my-project".to_owned());
     event.dev_container_id = Some("0".repeat(52));
     event.detail = Some("two\nlines \u{1b}[2J and a \"quote\"".to_owned());
-    let addition = next(b"", &event);
+    let addition = next(b"", None, &event);
     let text = String::from_utf8(addition.bytes.clone()).unwrap();
     let start = r#"{"number":1,"time":"2026-01-31T10:00:00Z","event":"rotated","key":"even","#;
     assert!(text.starts_with(start), "{text}");
@@ -115,7 +115,7 @@ fn every_kind_reads_back_and_an_unknown_one_is_kept() {
     ] {
         let mut event = event(1);
         event.kind = kind.clone();
-        let log = next(b"", &event).bytes;
+        let log = next(b"", None, &event).bytes;
         assert_eq!(read(&log, &Filter::default())[0].event.kind, kind);
         assert!(!kind.as_str().is_empty());
     }
@@ -142,7 +142,7 @@ fn a_log_ahead_of_its_head_is_intact() {
 fn a_line_that_is_not_ours_is_a_fault_and_the_log_goes_on() {
     let (mut text, _) = log(2);
     text.extend(b"hello\n");
-    let addition = next(&text, &event(3));
+    let addition = next(&text, None, &event(3));
     assert_eq!(addition.head.number, 3);
     text.extend(addition.bytes);
     assert_eq!(verify(&text, None).faults, [Fault::Unreadable(3)]);
@@ -153,7 +153,7 @@ fn the_file_is_for_its_owner_and_no_symlink_is_followed() {
     let folder = folder();
     let path = folder.path().join("audit.jsonl");
     for number in 0..3 {
-        append(&path, &event(number)).unwrap();
+        append(&path, None, &event(number)).unwrap();
     }
     let mode = std::fs::metadata(&path).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
@@ -161,8 +161,8 @@ fn the_file_is_for_its_owner_and_no_symlink_is_followed() {
 
     let link = folder.path().join("link");
     std::os::unix::fs::symlink(&path, &link).unwrap();
-    assert!(append(&link, &event(0)).is_err());
-    assert!(append(std::path::Path::new("/dev/full"), &event(0)).is_err());
+    assert!(append(&link, None, &event(0)).is_err());
+    assert!(append(std::path::Path::new("/dev/full"), None, &event(0)).is_err());
     assert_eq!(std::fs::read(&path).unwrap(), log(3).0);
 }
 
@@ -173,14 +173,14 @@ fn a_long_log_is_added_to_from_its_end() {
     let (mut expected, _) = log(2000);
     std::fs::write(&path, &expected).unwrap();
     for number in 2000..2003 {
-        let addition = append(&path, &event(number)).unwrap();
-        assert_eq!(addition, next(&expected, &event(number)));
+        let addition = append(&path, None, &event(number)).unwrap();
+        assert_eq!(addition, next(&expected, None, &event(number)));
         expected.extend(addition.bytes);
     }
     // A torn line longer than what is looked at.
     let junk = vec![0; 300 * 1024];
     std::fs::write(&path, [&expected[..], &junk].concat()).unwrap();
-    let addition = append(&path, &event(2003)).unwrap();
+    let addition = append(&path, None, &event(2003)).unwrap();
     assert_eq!(addition.head.number, 2004);
     let report = verify(&std::fs::read(&path).unwrap(), Some(&addition.head));
     assert!(report.is_intact(), "{:?}", report.faults);
@@ -191,7 +191,7 @@ fn a_long_log_is_added_to_from_its_end() {
 fn values_that_are_far_too_long_are_cut() {
     let mut long = event(1);
     long.detail = Some("é".repeat(1 << 20));
-    assert!(next(b"", &long).bytes.len() < 8 * 1024);
+    assert!(next(b"", None, &long).bytes.len() < 8 * 1024);
 }
 
 /// Where the lines of a log start, and where it ends.
@@ -251,7 +251,7 @@ proptest! {
         let from = from.index(count as usize);
         let mut rewritten = original[..starts(&original)[from]].to_vec();
         for number in from as i64..count {
-            let addition = next(&rewritten, &event(number + 1000));
+            let addition = next(&rewritten, None, &event(number + 1000));
             rewritten.extend(addition.bytes);
         }
         prop_assert!(verify(&rewritten, None).is_intact());
@@ -269,13 +269,13 @@ proptest! {
         let mut torn = false;
         for cut in cuts {
             // One crash after the other, with no whole append between them.
-            let lost = next(&log, &event(100));
+            let lost = next(&log, None, &event(100));
             log.extend(&lost.bytes[..cut.index(lost.bytes.len())]);
             let left = verify(&log, head.as_ref());
             prop_assert!(left.is_intact(), "{:?}", left.faults);
             torn |= !left.torn.is_empty();
         }
-        let addition = next(&log, &event(200));
+        let addition = next(&log, None, &event(200));
         log.extend(addition.bytes);
         head = Some(addition.head);
         let report = verify(&log, head.as_ref());
@@ -286,7 +286,7 @@ proptest! {
 
     #[test]
     fn no_bytes_make_the_reader_fall_over(log in prop::collection::vec(any::<u8>(), 0..200)) {
-        let addition = next(&log, &event(1));
+        let addition = next(&log, None, &event(1));
         let all = [&log[..], &addition.bytes].concat();
         verify(&all, Some(&addition.head));
         prop_assert_eq!(read(&all, &Filter::default()).len(), 1);

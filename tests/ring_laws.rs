@@ -33,7 +33,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => key.prop_map(|key| Step::Lace(vec!["keys", "restore", key])),
         1 => prop_oneof![
             Just("registry.json"), Just("registry.copy.json"), Just("config"), Just("known_hosts"),
-            Just("keys/lace-one/identity"), Just("keys/lace-two/public"), Just("audit.jsonl"),
+            Just("keys/lace-one/identity"), Just("keys/lace-two/identity.pub"), Just("audit.jsonl"),
         ].prop_map(Step::Lose),
     ]
 }

@@ -13,8 +13,8 @@ use super::App;
 use crate::client::openssh::{self, Host, Paths};
 use crate::durable::{self, PRIVATE};
 use crate::keys::{PublicKey, authorized_keys};
-use crate::store::Store;
 use crate::store::registry::{DevContainer, Registry, Retired};
+use crate::store::{LARGEST_LIST, Store};
 
 /// A file and what it must hold; `None`: it must not be there.
 type Wanted = (PathBuf, Option<String>);
@@ -51,7 +51,11 @@ pub fn is_current(
     now: i64,
 ) -> Result<bool> {
     for (path, wanted) in trust_files(store, registry, id, devcontainer, now)? {
-        if durable::read(&path)? != wanted.map(String::into_bytes) {
+        let current = match wanted {
+            Some(text) => durable::holds(&path, text.as_bytes())?,
+            None => path.symlink_metadata().is_err(),
+        };
+        if !current {
             return Ok(false);
         }
     }
@@ -68,7 +72,7 @@ pub fn clients_are_current(
     devcontainer: &DevContainer,
 ) -> Result<bool> {
     let holds = |path: &Path, part: &str| -> Result<bool> {
-        let bytes = durable::read(path)?.unwrap_or_default();
+        let bytes = durable::read(path, LARGEST_LIST)?.unwrap_or_default();
         Ok(std::str::from_utf8(&bytes).is_ok_and(|text| text.contains(part)))
     };
     let host = host(&app.store, registry, devcontainer);
@@ -135,7 +139,7 @@ fn authorized(registry: &Registry, devcontainer: &DevContainer, now: i64) -> Res
     let retired = key
         .retired
         .iter()
-        .filter(|old| until(old) > now)
+        .filter(|old| !old.is_revoked() && until(old) > now)
         .map(|old| (&old.public, Some(until(old))));
     let lines = current.chain(retired).map(|(public, until)| {
         let public = PublicKey::parse(public)?.with_comment(&devcontainer.key)?;
@@ -213,7 +217,7 @@ fn paths(app: &App) -> Paths {
 fn converge(files: &[Wanted]) -> Result<()> {
     for (path, wanted) in files {
         match wanted {
-            Some(text) if durable::read(path)?.as_deref() != Some(text.as_bytes()) => {
+            Some(text) if !durable::holds(path, text.as_bytes())? => {
                 durable::write(path, text.as_bytes(), PRIVATE)?;
             }
             Some(_) => {}

@@ -12,14 +12,13 @@ use anyhow::{Result, anyhow};
 
 use super::ring::{self, Ring};
 use super::target::{self, Config, Target};
-use super::{App, client_config, derived, now, policy, say, warn};
-use crate::advice::{Advise, failure};
+use super::{App, client_config, derived, host_key, now, policy, say, warn};
+use crate::advice::{Advise, failure, shell};
 use crate::change::{Change, Plan};
 use crate::cli;
 use crate::devcontainer::{find, id, options, wire};
 use crate::durable;
 use crate::engine::{Engine, endpoint};
-use crate::store::Store;
 use crate::store::audit::Kind;
 use crate::store::registry::{DevContainer, Origin, Registry, Rotate};
 use crate::store::stamp::{self, Identities};
@@ -85,6 +84,7 @@ fn complete_config(app: &App, target: &Target, config: &Config) -> Result<()> {
     if edited.text == config.text {
         return Ok(());
     }
+    refuse_what_is_generated(target)?;
     refuse_to_leave(target)?;
     let change = Change::of(&target.config)?.becomes(Some(edited.text.clone().into_bytes()));
     let mut plan = Plan::default();
@@ -116,6 +116,24 @@ fn complete_config(app: &App, target: &Target, config: &Config) -> Result<()> {
         target.config.display()
     ))
     .hint(again)
+}
+
+/// What `lace up` makes from the file that a person edits is made anew each time: whatever were put into
+/// it would be gone in the next run.
+fn refuse_what_is_generated(target: &Target) -> Result<()> {
+    match target.config == find::generated_by_lace(&target.folder) {
+        true => Err(failure(
+            format!(
+                "{} lacks what lace-ssh needs, and `lace up` makes it anew each time, from a file that lacks it, too",
+                target.config.display()
+            ),
+            format!(
+                "lace-ssh setup --workspace-folder {}",
+                shell(&target.folder)
+            ),
+        )),
+        false => Ok(()),
+    }
 }
 
 /// A config file that is a link out of the workspace is not changed without being asked: it may be any
@@ -194,15 +212,17 @@ fn is_ready(app: &App, registry: &Registry, wanted: &Wanted<'_>) -> Result<bool>
     let holds = |path: PathBuf, public: &str| -> Result<bool> {
         Ok(ring::read_public(&path)?.is_some_and(|found| found.render_bare() == public))
     };
+    let half = ring::public_file(&key.public, &known.key);
     Ok(entry == *known
+        && !registry.has_expired(now())
         && key.next.is_none()
         && !policy::may_be_due(known, key, now())
         && (key.is_token() || known.agent == key.agent_only)
         && (key.is_token() || !known.agent || ring::agent_holds(app, key))
         && holds(app.store.identity(&known.key), &key.public)?
-        && durable::read(&app.store.public(&known.key))?
-            == Some(ring::public_file(key, &known.key))
-        && holds(host_key_file(&app.store, wanted.id), &known.host_key)?
+        && durable::holds(&app.store.public(&known.key), half.as_bytes())?
+        && app.store.host_key(wanted.id).exists()
+        && holds(app.store.mounted_host_key(wanted.id), &known.host_key)?
         && derived::is_current(&app.store, registry, wanted.id, known, now())?)
 }
 
@@ -215,7 +235,7 @@ fn prepare(ring: &mut Ring<'_>, wanted: &Wanted<'_>) -> Result<String> {
     store.folder(&trust)?;
     durable::sweep(&trust)?;
 
-    let host_key = host_key(store, wanted.id)?;
+    let host_key = host_key::ensure(ring, wanted.id, known.as_ref())?;
     let entry = entry(&ring.registry, wanted, host_key, known.as_ref(), ring.now);
     let (alias, key, in_agent) = (entry.alias.clone(), entry.key.clone(), entry.agent);
     let name = wanted_alias(wanted);
@@ -304,6 +324,7 @@ fn entry(
         trusts_since: known
             .filter(|known| known.key == key)
             .map_or(now, |known| known.trusts_since),
+        container: known.and_then(|known| known.container.clone()),
         key,
         alias,
     }
@@ -331,7 +352,7 @@ fn wanted_alias(wanted: &Wanted<'_>) -> String {
 }
 
 /// The alias: as configured, else `lace-<folder>`, with the config's folder where there are several;
-/// whoever comes second under the same name gets a short hash of his ID.
+/// whoever comes second under the same name gets so much of his ID that he is alone with it.
 fn alias(registry: &Registry, wanted: &Wanted<'_>) -> String {
     let name = wanted_alias(wanted);
     // A key that was taken in under that very name is not this dev container's own.
@@ -341,40 +362,27 @@ fn alias(registry: &Registry, wanted: &Wanted<'_>) -> String {
             .get(alias)
             .is_some_and(|key| key.origin != Origin::Generated)
     };
-    let other = |alias: &str| {
-        registry
-            .by_alias(alias)
-            .is_some_and(|(id, _)| id != wanted.id)
+    let of_another = |alias: &str| {
+        let mut others = registry.devcontainers.iter();
+        others.any(|(id, known)| id != wanted.id && known.alias == alias)
     };
-    let taken = |alias: &str| other(alias) || foreign(alias);
-    let mine = registry
-        .devcontainers
-        .get(wanted.id)
-        .map(|known| known.alias.clone());
-    let suffixed = format!("{name}-{}", &wanted.id[wanted.id.len() - 5..]);
+    let suffixed = (5..=wanted.id.len())
+        .step_by(5)
+        .map(|length| format!("{name}-{}", &wanted.id[wanted.id.len() - length..]));
+    let mut candidates = std::iter::once(name.clone()).chain(suffixed);
+    let known = registry.devcontainers.get(wanted.id);
+    // An alias once given stays, also when the one it clashed with is gone.
+    let mine = known.map(|known| &known.alias).filter(|mine| {
+        !of_another(mine) && candidates.clone().any(|candidate| candidate == **mine)
+    });
     match mine {
-        // An alias once given stays, also when the one it clashed with is gone.
-        Some(mine) if mine == name || mine == suffixed => mine,
-        _ if taken(&name) => suffixed,
-        _ => name,
+        Some(mine) => mine.clone(),
+        None => candidates
+            .find(|alias| !of_another(alias) && !foreign(alias))
+            .unwrap_or(name),
     }
 }
 
 fn seconds(duration: std::time::Duration) -> i64 {
     i64::try_from(duration.as_secs()).unwrap_or(i64::MAX)
-}
-
-fn host_key_file(store: &Store, id: &str) -> PathBuf {
-    store.trust(id).join("ssh_host_ed25519_key")
-}
-
-/// The public host key of a dev container; its pair is made if there is none.
-fn host_key(store: &Store, id: &str) -> Result<String> {
-    let path = host_key_file(store, id);
-    if let Some(public) = ring::read_public(&path)? {
-        return Ok(public.render_bare());
-    }
-    let pair = ring::generate("lace-ssh host key")?;
-    ring::write_private(&path, &pair)?;
-    Ok(pair.public().render_bare())
 }

@@ -10,6 +10,7 @@ use super::table::{self, Cell};
 use super::{App, now, print, say};
 use crate::cli;
 use crate::durable;
+use crate::store::LARGEST_LOG;
 use crate::store::audit::{self, Filter, Record};
 
 /// Runs `log`.
@@ -63,7 +64,7 @@ fn row(record: &Record) -> [Cell<'_>; 6] {
 }
 
 fn read(app: &App) -> Result<Vec<u8>> {
-    Ok(durable::read(&app.store.audit())?.unwrap_or_default())
+    Ok(durable::read(&app.store.audit(), LARGEST_LOG)?.unwrap_or_default())
 }
 
 fn verify(app: &App) -> Result<ExitCode> {

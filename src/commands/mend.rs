@@ -17,6 +17,7 @@ use crate::keys::{PublicKey, identity};
 use crate::store::audit::{self, Filter, Kind};
 use crate::store::registry::{Damaged, Key, Origin, Registry};
 use crate::store::stamp;
+use crate::store::{LARGEST_KEY, LARGEST_LOG};
 
 /// How long a deleted key can be brought back.
 const TRASH_DAYS: i64 = 7;
@@ -63,7 +64,7 @@ fn found(app: &App, name: &str) -> Result<Option<Key>> {
         key: Some(name),
         since: None,
     };
-    let log = durable::read(&app.store.audit())?.unwrap_or_default();
+    let log = durable::read(&app.store.audit(), LARGEST_LOG)?.unwrap_or_default();
     let came = audit::read(&log, &filter).into_iter().rev();
     let origin = came.into_iter().find_map(|record| match record.event.kind {
         Kind::Generated => Some(Origin::Generated),
@@ -75,7 +76,7 @@ fn found(app: &App, name: &str) -> Result<Option<Key>> {
     let own = options::is_alias(name).then_some(Origin::Generated);
     let origin = origin.or(own).unwrap_or(Origin::Imported);
     let mut key = ring::record(&public, origin, now());
-    let text = durable::read(&path)?
+    let text = durable::read(&path, LARGEST_KEY)?
         .map(Zeroizing::new)
         .unwrap_or_default();
     key.agent_only = std::str::from_utf8(&text).is_ok_and(|text| PublicKey::parse(text).is_ok());
@@ -116,7 +117,7 @@ impl Ring<'_> {
         let store = &self.app.store;
         durable::sweep(&store.key(name))?;
         let record = store.key(name).join(RECORD);
-        if let Some(bytes) = durable::read(&record)? {
+        if let Some(bytes) = durable::read(&record, LARGEST_KEY)? {
             // It was on its way to the trash, or back.
             if !self.registry.keys.contains_key(name)
                 && let Ok(key) = serde_json::from_slice(&bytes)
@@ -131,8 +132,15 @@ impl Ring<'_> {
             return durable::remove(&record);
         }
         match self.registry.keys.get(name) {
-            Some(key) if key.retired.is_empty() => durable::remove(&store.previous(name)),
-            Some(_) => Ok(()),
+            Some(key) => {
+                // A rotation that was cut off past the switch has not noted yet what it has retired.
+                if key.retired.is_empty() && key.next.is_none() {
+                    ring::remove_pair(&store.previous(name))?;
+                } else {
+                    ring::write_half(&store.previous(name), name)?;
+                }
+                self.write_public(name)
+            }
             // It was just being made or taken in.
             None => {
                 if let Some(key) = found(self.app, name)? {
@@ -188,7 +196,7 @@ impl Ring<'_> {
 
     /// The file knows whether it takes a passphrase; the record follows it.
     fn note_encryption(&mut self, name: &str) -> Result<()> {
-        let bytes = durable::read(&self.app.store.identity(name))?.map(Zeroizing::new);
+        let bytes = durable::read(&self.app.store.identity(name), LARGEST_KEY)?.map(Zeroizing::new);
         let text = bytes
             .as_ref()
             .and_then(|bytes| std::str::from_utf8(bytes).ok());
@@ -205,31 +213,7 @@ impl Ring<'_> {
     /// Old keys whose time is up open nothing any more.
     fn prune(&mut self) -> Result<()> {
         let names: Vec<_> = self.registry.keys.keys().cloned().collect();
-        for name in names {
-            let Some(key) = self.registry.keys.get_mut(&name) else {
-                continue;
-            };
-            let retired = std::mem::take(&mut key.retired).into_iter();
-            let (expired, kept) = retired.partition::<Vec<_>, _>(|old| old.until <= self.now);
-            key.retired = kept;
-            let (last, in_agent) = (key.retired.is_empty(), key.agent_only);
-            if expired.is_empty() {
-                continue;
-            }
-            if last {
-                durable::remove(&self.app.store.previous(&name))?;
-            }
-            for old in expired {
-                self.note_old(Kind::Expired, &name, &old.public)?;
-                if in_agent {
-                    self.forget_in_agent(&old.public);
-                }
-            }
-            self.touch(&name);
-            // A key that opens no dev container is pruned, too.
-            self.save()?;
-        }
-        Ok(())
+        names.iter().try_for_each(|name| self.settle_retired(name))
     }
 
     /// Puts a key into the trash. The caller commits.
@@ -264,8 +248,8 @@ impl Ring<'_> {
     /// Takes a key out of the trash, into the ring. The caller commits.
     pub fn take_back(&mut self, name: &str, from: &std::path::Path) -> Result<Key> {
         let record = from.join(RECORD);
-        let bytes =
-            durable::read(&record)?.with_context(|| format!("{} is missing", record.display()))?;
+        let bytes = durable::read(&record, LARGEST_KEY)?
+            .with_context(|| format!("{} is missing", record.display()))?;
         let key: Key = serde_json::from_slice(&bytes)
             .with_context(|| format!("cannot read {}", record.display()))?;
         let folder = self.app.store.key(name);

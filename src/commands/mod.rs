@@ -4,6 +4,7 @@
 mod client_config;
 mod connect;
 mod derived;
+mod host_key;
 mod initialize;
 mod keys;
 mod log;

@@ -1,9 +1,10 @@
 //! `rotate` in the options: `initialize` rotates a key whose time has come, and never stops an `up`
 //! for it.
+//!
+//! The options may come from a stranger, so they decide about the dev container's own key alone: a key
+//! that others share is rotated by hand.
 
-use std::path::Path;
-
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use super::ring::Ring;
 use super::target::Target;
@@ -12,20 +13,34 @@ use crate::devcontainer::id;
 use crate::engine::{self, Engine};
 use crate::store::registry::{DevContainer, Key, Origin, Rotate};
 
-/// Whether a policy may replace this key: only one that was made here, for others may be used elsewhere,
-/// and whoever wrote the config file need not own them; and not where nobody is there to give the new
-/// key its passphrase.
-pub fn applies(key: &Key) -> bool {
-    key.origin == Origin::Generated && !key.encrypted && !key.is_token()
+/// Whether a policy may replace this key of a dev container: only its own, and one that was made here,
+/// for others may be used elsewhere, and whoever wrote the config file need not own them; and not where
+/// nobody is there to give the new key its passphrase.
+pub fn applies(devcontainer: &DevContainer, key: &Key) -> bool {
+    devcontainer.key == devcontainer.alias
+        && key.origin == Origin::Generated
+        && !key.encrypted
+        && !key.is_token()
 }
 
 /// Whether a rotation may be due; for `on-create` only the engine can tell.
 pub fn may_be_due(devcontainer: &DevContainer, key: &Key, now: i64) -> bool {
     match devcontainer.rotate {
         Rotate::Never => false,
-        _ if !applies(key) => false,
+        _ if !applies(devcontainer, key) => false,
         Rotate::OnCreate => key.since() < now,
         Rotate::Every(seconds) => now - key.since() >= seconds,
+    }
+}
+
+/// Whether the container that is there is another one than the key was made for; where there is none,
+/// the next one is.
+fn is_new(last_seen: Option<&str>, found: Option<&str>) -> bool {
+    match (last_seen, found) {
+        (_, None) => true,
+        // It was made after the key was, and is seen for the first time.
+        (None, Some(_)) => false,
+        (Some(last_seen), Some(found)) => last_seen != found,
     }
 }
 
@@ -37,38 +52,80 @@ pub fn apply(ring: &mut Ring<'_>, id: &str, target: &Target) -> Result<()> {
     let Some(key) = ring.registry.keys.get(&devcontainer.key) else {
         return Ok(());
     };
-    let due = may_be_due(&devcontainer, key, ring.now)
-        && (devcontainer.rotate != Rotate::OnCreate
-            || has_no_container(&devcontainer, &ring.app.store.trust(id), target));
-    if !due {
+    if !may_be_due(&devcontainer, key, ring.now) {
         return Ok(());
     }
-    match keys::rotate::one(ring, &devcontainer.key, None, None) {
-        Ok(_) => {
-            let why = match devcontainer.rotate {
-                Rotate::OnCreate => "a new container is made",
-                _ => "its time had come",
-            };
-            say(format!("rotated the key of {} ({why})", devcontainer.alias));
-        }
-        // The old key still opens every door, so the `up` may go on.
-        Err(error) => say(format!(
-            "the key of {} was due, but was not rotated: {error:#}",
-            devcontainer.alias
-        )),
+    if devcontainer.rotate != Rotate::OnCreate {
+        rotate(ring, &devcontainer, "its time had come");
+        return Ok(());
+    }
+    // An engine that does not answer says nothing.
+    let Ok(found) = container(ring, id, &devcontainer, target) else {
+        return Ok(());
+    };
+    let is_new = is_new(devcontainer.container.as_deref(), found.as_deref());
+    if is_new && !rotate(ring, &devcontainer, "for a new container") {
+        return Ok(());
+    }
+    let entry = ring.registry.devcontainers.get_mut(id);
+    let entry = entry.context("the dev container is gone")?;
+    if entry.container != found {
+        entry.container = found;
+        ring.save()?;
     }
     Ok(())
 }
 
-/// The engine says that there is none; one that does not answer says nothing.
-fn has_no_container(devcontainer: &DevContainer, trust: &Path, target: &Target) -> bool {
-    let none = || -> Result<bool> {
-        let engine = Engine::at(&devcontainer.endpoint)?;
-        let labelled = engine.with_labels(&[
-            (id::LOCAL_FOLDER, &target.folder),
-            (id::CONFIG_FILE, &target.config),
-        ])?;
-        Ok(labelled.is_empty() && engine::only(engine.containers()?, trust)?.is_none())
-    };
-    none().unwrap_or(false)
+/// Whether it was done. The old key still opens every door, so the `up` may go on.
+fn rotate(ring: &mut Ring<'_>, devcontainer: &DevContainer, why: &str) -> bool {
+    let alias = &devcontainer.alias;
+    match keys::rotate::one(ring, &devcontainer.key, None, None) {
+        Ok(_) => {
+            say(format!("rotated the key of {alias} ({why})"));
+            true
+        }
+        Err(error) => {
+            say(format!(
+                "the key of {alias} was due, but was not rotated: {error:#}"
+            ));
+            false
+        }
+    }
+}
+
+/// The engine's ID of the container of this workspace, with our mount or made before it.
+fn container(
+    ring: &Ring<'_>,
+    id: &str,
+    devcontainer: &DevContainer,
+    target: &Target,
+) -> Result<Option<String>> {
+    let engine = Engine::at(&devcontainer.endpoint)?;
+    let trust = ring.app.store.trust(id);
+    if let Some(container) = engine::only(engine.containers()?, &trust)? {
+        return Ok(Some(container.id));
+    }
+    let labelled = engine.with_labels(&[
+        (id::LOCAL_FOLDER, &target.folder),
+        (id::CONFIG_FILE, &target.config),
+    ])?;
+    Ok(labelled.into_iter().next().map(|container| container.id))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_container_is_new_when_another_one_was_seen_last() {
+        for (last_seen, found, new) in [
+            (None, None, true),
+            (None, Some("a"), false),
+            (Some("a"), Some("a"), false),
+            (Some("a"), Some("b"), true),
+            (Some("a"), None, true),
+        ] {
+            assert_eq!(is_new(last_seen, found), new, "{last_seen:?} {found:?}");
+        }
+    }
 }

@@ -17,9 +17,10 @@ use crate::advice::{Advise, failure, shell};
 use crate::durable::{self, PRIVATE};
 use crate::keys::agent::{Agent, AgentError, Constraints, Destination};
 use crate::keys::{KeyPair, PublicKey, random};
+use crate::store::LARGEST_KEY;
 use crate::store::audit::{self, Event, Kind};
 use crate::store::lock::Lock;
-use crate::store::registry::{Key, Origin, Registry, Retired};
+use crate::store::registry::{Key, Origin, Registry};
 
 /// How long an agent keeps a key: a working day. After that it is made anew.
 const LIFETIME: Duration = Duration::from_secs(12 * 60 * 60);
@@ -86,26 +87,34 @@ impl<'a> Ring<'a> {
         self.app.store.save(&self.registry)
     }
 
-    /// Writes the registry and what follows from it.
+    /// Writes the registry and what follows from it. A trust folder that cannot be written keeps no other
+    /// from being written.
+    ///
+    /// # Errors
+    /// The registry or the clients' files cannot be written; or a trust folder that was touched: the first
+    /// is the error, the others are told.
     pub fn commit(&mut self) -> Result<()> {
         self.save()?;
         let touched = std::mem::take(&mut self.touched);
-        for id in &touched {
-            match derived::write_trust(self.app, &self.registry, id, self.now) {
-                Err(error) if self.mends => warn(&error),
-                written => written?,
-            }
-        }
+        let mut failed: Vec<_> = touched
+            .iter()
+            .filter_map(|id| self.write_trust(id).err())
+            .collect();
         derived::write_clients(self.app, &self.registry)?;
         if std::mem::take(&mut self.looks_at_all) {
             let all = self.registry.devcontainers.keys();
-            for id in all.filter(|id| !touched.contains(*id)) {
-                if let Err(error) = derived::write_trust(self.app, &self.registry, id, self.now) {
-                    warn(&error);
-                }
-            }
+            let others = all.filter(|id| !touched.contains(*id));
+            others
+                .filter_map(|id| self.write_trust(id).err())
+                .for_each(|error| warn(&error));
         }
-        Ok(())
+        let first = (!self.mends && !failed.is_empty()).then(|| failed.remove(0));
+        failed.iter().for_each(warn);
+        first.map_or(Ok(()), Err)
+    }
+
+    fn write_trust(&self, id: &str) -> Result<()> {
+        derived::write_trust(self.app, &self.registry, id, self.now)
     }
 
     /// Notes an event of a key in the log; [`Ring::commit`] keeps the log's head.
@@ -119,7 +128,7 @@ impl<'a> Ring<'a> {
             .map(|key| key.fingerprint.clone());
         edit(&mut event);
         let path = self.app.store.audit();
-        let addition = audit::append(&path, &event)
+        let addition = audit::append(&path, self.registry.audit_head.as_ref(), &event)
             .with_context(|| format!("cannot write {}", path.display()))?;
         self.registry.audit_head = Some(addition.head);
         Ok(())
@@ -159,17 +168,21 @@ impl<'a> Ring<'a> {
         Ok(())
     }
 
-    /// Writes the file with the public half, if it differs.
+    /// Writes the public half of a key beside its identity, if another one is there.
     pub fn write_public(&self, name: &str) -> Result<()> {
-        let Some(key) = self.registry.keys.get(name) else {
-            return Ok(());
-        };
-        let path = self.app.store.public(name);
-        let wanted = public_file(key, name);
-        if durable::read(&path)?.as_ref() != Some(&wanted) {
-            durable::write(&path, &wanted, PRIVATE)?;
+        write_half(&self.app.store.identity(name), name)
+    }
+
+    /// The same where the identity, too, is but the public half, and may have been lost.
+    fn write_halves(&self, name: &str) -> Result<()> {
+        let (identity, key) = (self.app.store.identity(name), &self.registry.keys[name]);
+        if read_public(&identity)?.is_none_or(|public| public.render_bare() != key.public) {
+            write_public_key(
+                &identity,
+                &PublicKey::parse(&key.public)?.with_comment(name)?,
+            )?;
         }
-        Ok(())
+        self.write_public(name)
     }
 
     /// Gives a private key to the agent, which keeps it for [`LIFETIME`] and, where it can, uses it for
@@ -233,7 +246,7 @@ impl<'a> Ring<'a> {
     fn ensure_in_agent(&mut self, name: &str) -> Result<bool> {
         let known = self.registry.keys.get(name).filter(|key| key.agent_only);
         if known.is_some_and(|key| agent_holds(self.app, key)) {
-            self.write_public(name)?;
+            self.write_halves(name)?;
             return Ok(false);
         }
         let in_file = known.is_none() && self.registry.keys.contains_key(name);
@@ -262,7 +275,7 @@ impl<'a> Ring<'a> {
         store.folder(&store.key(name))?;
         durable::sweep(&store.key(name))?;
         if self.registry.keys.get(name).is_some_and(Key::is_token) {
-            self.write_public(name)?;
+            self.write_halves(name)?;
             return Ok(false);
         }
         if in_agent {
@@ -295,7 +308,12 @@ impl<'a> Ring<'a> {
         }
     }
 
-    /// Puts the new key of a rotation in the old one's place. The old one stays trusted until its time.
+    /// Puts the new key of a rotation in the old one's place. The old one stays trusted until its time; if
+    /// it has none, so do those that earlier rotations had left some no longer.
+    ///
+    /// # Errors
+    /// As [`Ring::commit`]. Where only a trust folder cannot be written, the new key is in its place, and
+    /// the old one is revoked everywhere else; the next command tries again.
     pub fn switch(&mut self, name: &str) -> Result<()> {
         let Some(key) = self.registry.keys.get_mut(name) else {
             bail!("there is no key {name:?}")
@@ -309,50 +327,81 @@ impl<'a> Ring<'a> {
         key.algorithm = public.algorithm().to_owned();
         key.rotated = Some(self.now);
         key.origin = Origin::Generated;
-        let revoked = next.overlap <= 0;
-        let mut ended = Vec::new();
-        if revoked {
-            // So are those that an earlier rotation had left some time.
-            ended.extend(
-                std::mem::take(&mut key.retired)
-                    .into_iter()
-                    .map(|it| it.public),
-            );
-            ended.push(old);
-        } else {
-            key.retired.push(Retired {
-                public: old,
-                since: self.now,
-                until: self.now.saturating_add(next.overlap),
-            });
-        }
-        let in_agent = key.agent_only;
-        let store = &self.app.store;
-        let (from, identity) = (store.next(name), store.identity(name));
-        if from.exists() {
-            match revoked {
-                true => durable::remove(&store.previous(name))?,
-                false => durable::link(&identity, &store.previous(name))?,
-            }
-            durable::rename(&from, &identity)?;
-        }
-        self.write_public(name)?;
+        key.retire(old, self.now, next.overlap);
+        self.put_next_in_place(name, next.overlap <= 0)?;
         self.touch(name);
         self.note(Kind::Rotated, name, |event| {
             event.detail = Some(format!("replaced {before}"))
         })?;
-        for old in &ended {
-            self.note_old(Kind::Revoked, name, old)?;
-        }
         self.commit()?;
-        if in_agent {
-            ended.iter().for_each(|old| self.forget_in_agent(old));
+        self.settle_retired(name)?;
+        // A client that read the old identity may have written its half beside the new one just now.
+        self.write_public(name)
+    }
+
+    /// The files of a switch. ssh takes `identity.pub` for the half of what the identity holds: for an
+    /// instant there is none, but never another key's.
+    fn put_next_in_place(&self, name: &str, revoked: bool) -> Result<()> {
+        let store = &self.app.store;
+        let (next, identity, previous) =
+            (store.next(name), store.identity(name), store.previous(name));
+        if next.exists() {
+            durable::remove(&store.public(name))?;
+            remove_pair(&previous)?;
+            if !revoked {
+                durable::link(&identity, &previous)?;
+                write_half(&previous, name)?;
+            }
+            durable::rename(&next, &identity)?;
         }
-        Ok(())
+        self.write_public(name)
+    }
+
+    /// Lets old keys go whose time is up: first out of every trust folder, then out of the ring, and only
+    /// then is it said. Where a folder cannot be written, all of this is left to the next command.
+    pub fn settle_retired(&mut self, name: &str) -> Result<()> {
+        let Some(key) = self.registry.keys.get_mut(name) else {
+            return Ok(());
+        };
+        let moved = key.bound_retired(self.now);
+        if moved {
+            self.touch(name);
+        }
+        let expired = self.registry.keys[name].expired(self.now);
+        if expired.is_empty() {
+            return Ok(());
+        }
+        let opened = self.registry.opened_by(name);
+        if opened.iter().any(|id| self.write_trust(id).is_err()) {
+            // Committing tells why.
+            self.touch(name);
+            return Ok(());
+        }
+        let Some(key) = self.registry.keys.get_mut(name) else {
+            return Ok(());
+        };
+        key.retired.retain(|old| !expired.contains(old));
+        let (none_left, in_agent) = (key.retired.is_empty(), key.agent_only);
+        if none_left {
+            remove_pair(&self.app.store.previous(name))?;
+        }
+        for old in expired {
+            let kind = match old.is_revoked() {
+                true => Kind::Revoked,
+                false => Kind::Expired,
+            };
+            self.note_old(kind, name, &old.public)?;
+            if in_agent {
+                self.forget_in_agent(&old.public);
+            }
+        }
+        self.touch(name);
+        // A key that opens no dev container is settled, too.
+        self.save()
     }
 
     /// Notes what became of an old public half.
-    pub fn note_old(&mut self, kind: Kind, name: &str, old: &str) -> Result<()> {
+    fn note_old(&mut self, kind: Kind, name: &str, old: &str) -> Result<()> {
         let old = PublicKey::parse(old).ok();
         self.note(kind, name, |event| {
             event.fingerprint = old.map(|public| public.fingerprint())
@@ -393,8 +442,35 @@ pub fn record(public: &PublicKey, origin: Origin, now: i64) -> Key {
 }
 
 /// What the file with the public half holds.
-pub fn public_file(key: &Key, name: &str) -> Vec<u8> {
-    format!("{} {name}\n", key.public).into_bytes()
+pub fn public_file(public: &str, name: &str) -> String {
+    format!("{public} {name}\n")
+}
+
+/// Writes the public half of the private key at `private` beside it, as `….pub`, if it is not there.
+/// Where an agent has the private half, the file holds the public one itself.
+pub fn write_half(private: &Path, name: &str) -> Result<()> {
+    let Some(public) = read_public(private)? else {
+        return durable::remove(&half(private));
+    };
+    let wanted = public_file(&public.render_bare(), name);
+    match durable::holds(&half(private), wanted.as_bytes()) {
+        Ok(true) => Ok(()),
+        // Whatever is in its place is not ours.
+        _ => durable::write(&half(private), wanted.as_bytes(), PRIVATE),
+    }
+}
+
+/// Removes a private key file and the public half beside it.
+pub fn remove_pair(private: &Path) -> Result<()> {
+    durable::remove(&half(private))?;
+    durable::remove(private)
+}
+
+/// Where the public half of a private key file is.
+fn half(private: &Path) -> PathBuf {
+    let mut path = private.as_os_str().to_owned();
+    path.push(".pub");
+    path.into()
 }
 
 /// A new key pair.
@@ -437,7 +513,7 @@ pub fn write_private(path: &Path, pair: &KeyPair) -> Result<()> {
 
 /// The public half of a key file, whether it holds both halves or, with an agent, this one only.
 pub fn read_public(path: &Path) -> Result<Option<PublicKey>> {
-    let Some(bytes) = durable::read(path)?.map(Zeroizing::new) else {
+    let Some(bytes) = durable::read(path, LARGEST_KEY)?.map(Zeroizing::new) else {
         return Ok(None);
     };
     let text = std::str::from_utf8(&bytes)
@@ -449,4 +525,106 @@ pub fn read_public(path: &Path) -> Result<Option<PublicKey>> {
     public
         .map(Some)
         .hint_with(|| format!("mv {0} {0}.old", shell(path)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::host_key;
+    use crate::environment::Environment;
+    use crate::store::Store;
+    use crate::store::registry::{DevContainer, Next, Rotate};
+    use std::fs;
+
+    fn environment(home: &Path) -> Environment {
+        Environment {
+            home: home.into(),
+            store: None,
+            folder: home.into(),
+            docker_host: Some("unix:///nowhere/docker.sock".into()),
+            docker_context: None,
+            docker_config: home.join(".docker"),
+            agent: None,
+            askpass: None,
+            askpass_forced: false,
+            program: "/x/lace-ssh".into(),
+            interactive: false,
+        }
+    }
+
+    /// Three dev containers that share the key `user`, and a new key that is about to take its place at
+    /// once.
+    fn about_to_revoke<'a>(app: &'a App<'a>) -> Ring<'a> {
+        let mut ring = Ring::open(app, "test").unwrap();
+        for id in ["one", "two", "three"] {
+            app.store.folder(&app.store.trust(id)).unwrap();
+            let entry = DevContainer {
+                alias: format!("lace-{id}"),
+                workspace_folder: "/p".into(),
+                config_file: "/p/devcontainer.json".into(),
+                user: Some("vscode".into()),
+                user_chosen: false,
+                port: 2222,
+                key: "user".into(),
+                host_key: host_key::ensure(&mut ring, id, None).unwrap(),
+                endpoint: "unix:///nowhere/docker.sock".into(),
+                registered: ring.now,
+                trusts_since: ring.now,
+                rotate: Rotate::Never,
+                overlap: 60,
+                agent: false,
+                container: None,
+            };
+            ring.registry.devcontainers.insert(id.into(), entry);
+        }
+        ring.ensure("user", false).unwrap();
+        let next = generate("user").unwrap();
+        write_private(&app.store.next("user"), &next).unwrap();
+        ring.registry.keys.get_mut("user").unwrap().next = Some(Next {
+            public: next.public().render_bare(),
+            overlap: 0,
+        });
+        ring.commit().unwrap();
+        ring
+    }
+
+    #[test]
+    fn a_trust_folder_that_cannot_be_written_keeps_no_other_from_revoking_and_is_made_good_later() {
+        let home = tempfile::tempdir().unwrap();
+        let environment = environment(home.path());
+        let app = App {
+            store: Store::locate(&environment),
+            environment: &environment,
+        };
+        let trusted = |id: &str| {
+            fs::read_to_string(app.store.trust(id).join("authorized_keys")).unwrap_or_default()
+        };
+        let log = || fs::read_to_string(app.store.audit()).unwrap();
+        let mut ring = about_to_revoke(&app);
+        let old = ring.registry.keys["user"].public.clone();
+        // In alphabetical order this one comes first.
+        let planted = app.store.trust("one").join("authorized_keys");
+        fs::remove_file(&planted).unwrap();
+        fs::create_dir(&planted).unwrap();
+        let error = format!("{:#}", ring.switch("user").unwrap_err());
+        assert!(error.contains("/one/authorized_keys"), "{error}");
+        for id in ["two", "three"] {
+            assert!(
+                !trusted(id).contains(&old),
+                "{id} still lets the old key in"
+            );
+            assert_eq!(trusted(id).lines().count(), 1);
+        }
+        assert!(!log().contains("\"revoked\""), "not everywhere, yet");
+        drop(ring);
+        // It stays so until the folder can be written, and then is said.
+        drop(Ring::open(&app, "test").unwrap());
+        assert!(!log().contains("\"revoked\""));
+        fs::remove_dir(&planted).unwrap();
+        let ring = Ring::open(&app, "test").unwrap();
+        assert_eq!(trusted("one"), trusted("two"));
+        assert_eq!(log().matches("\"revoked\"").count(), 1);
+        assert!(ring.registry.keys["user"].retired.is_empty());
+        assert!(!app.store.previous("user").exists());
+    }
 }

@@ -12,6 +12,10 @@ use crate::devcontainer::{Document, Problem, Wiring, dialect, find, remarks};
 use crate::durable;
 use crate::store::registry::{DevContainer, Registry};
 
+/// The most that is read of a config file, in bytes: more than it may have, so that it can be said by
+/// how much one is too large.
+const LARGEST: u64 = 16 * 1024 * 1024;
+
 /// A workspace folder and the config file in use.
 #[derive(Debug, Clone)]
 pub struct Target {
@@ -84,7 +88,7 @@ pub fn read(path: &Path) -> Result<Config> {
 /// # Errors
 /// It cannot be read, or is no text.
 pub fn text(path: &Path) -> Result<String> {
-    let bytes = durable::read(&durable::resolve(path)?)?
+    let bytes = durable::read(&durable::resolve(path)?, LARGEST)?
         .with_context(|| format!("no such file: {}", path.display()))?;
     let text = dialect::decode(&bytes).map_err(|problem| located(path, problem))?;
     Ok(text.to_owned())
@@ -111,7 +115,7 @@ fn understand(text: String) -> Result<Config, Problem> {
         owned(options::remote_user(&value)),
         owned(options::feature(&value)),
     );
-    let remarks = remarks(&document, options.port);
+    let remarks = remarks(&document, &options);
     drop(document);
     Ok(Config {
         text,

@@ -61,13 +61,17 @@ pub fn find(workspace_folder: &Path, config: Option<&Path>) -> Result<PathBuf> {
 pub fn find_by_id(folders: &[PathBuf], id: &str) -> Option<(PathBuf, PathBuf)> {
     folders.iter().find_map(|folder| {
         let mut configs = candidates(folder);
-        // Where `lace up` puts the config that it generates.
-        configs.push(folder.join(".lace/devcontainer.json"));
+        configs.push(generated_by_lace(folder));
         let config = configs
             .into_iter()
             .find(|config| devcontainer_id(folder, config) == id)?;
         Some((folder.clone(), config))
     })
+}
+
+/// Where `lace up` puts the config that it generates.
+pub fn generated_by_lace(workspace_folder: &Path) -> PathBuf {
+    workspace_folder.join(".lace/devcontainer.json")
 }
 
 fn regular(path: PathBuf) -> Result<PathBuf> {

@@ -4,11 +4,13 @@ use jsonc_parser::ast::Value as Node;
 use serde_json::Value;
 
 use super::document::{Document, range_of, to_value};
+use super::options::{KeyScope, Options, Rotation};
 use super::problem::Problem;
 use super::publish::{is_open_to_all, published, publishes};
 
-/// The remarks on a document whose sshd listens on `port`; each with its place and the way out.
-pub fn remarks(document: &Document<'_>, port: u16) -> Vec<Problem> {
+/// The remarks on a document with these options; each with its place and the way out.
+pub fn remarks(document: &Document<'_>, options: &Options) -> Vec<Problem> {
+    let port = options.port;
     let mut remarks = Vec::new();
     if let Ok(Some(found)) = document.member("dockerComposeFile") {
         let message = "Compose takes no port from here, and makes the mount of the keys writable";
@@ -20,7 +22,24 @@ pub fn remarks(document: &Document<'_>, port: u16) -> Vec<Problem> {
     }
     remarks.extend(open_ports(document, port));
     remarks.extend(host_network(document));
+    remarks.extend(rotated_by_hand(document, options));
     remarks
+}
+
+/// A policy decides about the dev container's own key alone.
+fn rotated_by_hand(document: &Document<'_>, options: &Options) -> Option<Problem> {
+    let name = match &options.key {
+        KeyScope::Workspace => return None,
+        KeyScope::User => "user",
+        KeyScope::Named(name) => name,
+    };
+    if options.rotate == Rotation::Never {
+        return None;
+    }
+    let range = document.range_of(&["customizations", "lace", "ssh", "rotate"])?;
+    let message = "`rotate` is for a key of the dev container's own; one that others share is rotated by hand";
+    let problem = Problem::at(document.body(), range, message);
+    Some(problem.with_hint(format!("lace-ssh keys rotate {name}")))
 }
 
 /// `--network=host`: there is nothing to publish, and sshd listens on all interfaces of this machine.
@@ -86,7 +105,7 @@ mod tests {
 
     fn of(text: &str) -> Vec<String> {
         let document = Document::parse(text).unwrap();
-        let remarks = remarks(&document, 2222);
+        let remarks = remarks(&document, &Options::default());
         remarks.iter().map(ToString::to_string).collect()
     }
 

@@ -4,7 +4,9 @@
 //! a line that was changed, removed, added or moved is noticed at the line after it. What the chain
 //! alone cannot show is a tail that was cut off, or a log that was written anew from some line on:
 //! both are chains in order. [`append`] therefore returns a [`Head`], the number and hash of the last
-//! line, for the caller to keep elsewhere (the registry); [`verify`] finds both against it.
+//! line, for the caller to keep elsewhere (the registry); [`verify`] finds both against it. An append
+//! that does not find the kept head in the log goes on from the head, not from what it found: the chain
+//! is then broken at that place for good, and no later event hides what is gone.
 //!
 //! Somebody who can write the log *and* the place of the head can still rewrite history, and somebody
 //! with the user's account can do that: this log is for noticing accidents, half-done work and
@@ -32,6 +34,8 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
+use super::LARGEST_LOG;
+
 /// What an append reads of the end of the log: several times the longest line.
 const TAIL: u64 = 128 * 1024;
 
@@ -57,8 +61,9 @@ pub struct Addition {
 }
 
 /// What puts `event` at the end of `log`, which may also be the end of a longer log as long as there
-/// is an event in it.
-pub fn next(log: &[u8], event: &Event) -> Addition {
+/// is an event in it. Where `head` is given and the log does not lead to it, the new line follows from
+/// `head` all the same.
+pub fn next(log: &[u8], head: Option<&Head>, event: &Event) -> Addition {
     let ended = log.is_empty() || log.ends_with(b"\n");
     let mut tail = lines(log).last().unwrap_or_default().to_vec();
     // A line that lacks nothing but its ending is not torn.
@@ -69,14 +74,15 @@ pub fn next(log: &[u8], event: &Event) -> Addition {
         (false, true) => format!("{TORN}\n"),
     };
     tail.extend_from_slice(end.trim_end().as_bytes());
+    let (before, previous) = match head.filter(|head| !leads_to(log, head)) {
+        Some(head) => (head.number, head.hash.clone()),
+        None if log.is_empty() => (0, first_hash()),
+        None => (last_number(log).unwrap_or(0), hash(&tail)),
+    };
     let record = Record {
-        number: last_number(log).unwrap_or(0).saturating_add(1),
+        number: before.saturating_add(1),
         event: event.clone(),
-        previous: if log.is_empty() {
-            first_hash()
-        } else {
-            hash(&tail)
-        },
+        previous,
     };
     let line = record.render();
     Addition {
@@ -88,6 +94,15 @@ pub fn next(log: &[u8], event: &Event) -> Addition {
     }
 }
 
+/// Whether the line of `head` is in the log.
+fn leads_to(log: &[u8], head: &Head) -> bool {
+    let mut from_the_end = lines(log).rev();
+    from_the_end.any(|line| {
+        Record::parse(line).is_some_and(|record| record.number == head.number)
+            && hash(line) == head.hash
+    })
+}
+
 fn last_number(log: &[u8]) -> Option<u64> {
     lines(log)
         .rev()
@@ -96,9 +111,10 @@ fn last_number(log: &[u8]) -> Option<u64> {
 }
 
 /// Puts `event` at the end of the log at `path`, in one write that is on the disk when this returns.
-/// The file is made for its owner alone; a symlink in its place is an error.
-pub fn append(path: &Path, event: &Event) -> io::Result<Addition> {
-    let no_follow = OFlags::NOFOLLOW.bits() as i32;
+/// `head` is what the last append returned, as far as it is known. The file is made for its owner alone;
+/// a symlink in its place is an error.
+pub fn append(path: &Path, head: Option<&Head>, event: &Event) -> io::Result<Addition> {
+    let no_follow = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits() as i32;
     let mut file = OpenOptions::new()
         .read(true)
         .append(true)
@@ -116,10 +132,14 @@ pub fn append(path: &Path, event: &Event) -> io::Result<Addition> {
     let length = metadata.len();
     let start = length.saturating_sub(TAIL);
     let mut log = read_from(&mut file, start)?;
-    if start > 0 && last_number(&log).is_none() {
-        log = read_from(&mut file, 0)?;
+    let is_enough = match head {
+        Some(head) => leads_to(&log, head),
+        None => last_number(&log).is_some(),
+    };
+    if start > 0 && !is_enough {
+        log = read_from(&mut file, length.saturating_sub(LARGEST_LOG))?;
     }
-    let addition = next(&log, event);
+    let addition = next(&log, head, event);
     file.write_all(&addition.bytes)?;
     file.sync_all()?;
     if length == 0
@@ -133,7 +153,7 @@ pub fn append(path: &Path, event: &Event) -> io::Result<Addition> {
 fn read_from(file: &mut File, start: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     file.seek(SeekFrom::Start(start))?;
-    file.read_to_end(&mut bytes)?;
+    file.take(LARGEST_LOG).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 

@@ -18,6 +18,9 @@ use crate::durable::PRIVATE;
 /// How long a command waits for another one.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// The most that is read of the name of a holder, in bytes.
+const LONGEST_NAME: u64 = 256;
+
 /// The lock, held as long as this value lives.
 #[derive(Debug)]
 pub struct Lock {
@@ -52,7 +55,7 @@ impl Lock {
                 }
                 Err(TryLockError::WouldBlock) => {
                     let mut holder = String::new();
-                    let _ = file.read_to_string(&mut holder);
+                    let _ = (&file).take(LONGEST_NAME).read_to_string(&mut holder);
                     return Err(anyhow!("{} is locked by {}", path.display(), holder.trim()))
                         .hint("wait for that command to end, or stop it, and run this one again");
                 }

@@ -1,8 +1,10 @@
 //! Every path that we own on the host.
 //!
 //! The store is `~/.config/lace/ssh`, 0700; `LACE_SSH_HOME` moves it, all but `trust/`: that one must
-//! stay where the mount line of every committed `devcontainer.json` expects it. Inside the store no
-//! symlink is followed, and everything is written through [`crate::durable`].
+//! stay where the mount line of every committed `devcontainer.json` expects it. So there can be several
+//! stores, but only one may write the trust folders: [`Store::lock`] is one lock for all of them, and
+//! refuses a store that another one has come before. Inside the store no symlink is followed, nothing is
+//! read without a bound, and everything is written through [`crate::durable`].
 
 pub mod audit;
 pub mod lock;
@@ -10,21 +12,33 @@ pub mod registry;
 pub mod stamp;
 pub mod undo;
 
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow};
 
-use crate::advice::{Advise, shell};
+use crate::advice::{Advise, failure, shell};
 use crate::durable::{self, PRIVATE};
 use crate::environment::Environment;
 use registry::{Damaged, Registry};
 
+/// The most that is read of a key file, in bytes: several times the longest one.
+pub const LARGEST_KEY: u64 = 64 * 1024;
+/// The most that is read of what grows with the number of dev containers, in bytes.
+pub const LARGEST_LIST: u64 = 64 * 1024 * 1024;
+/// The most that is read of the log, in bytes: some million events.
+pub const LARGEST_LOG: u64 = 512 * 1024 * 1024;
+
 /// The store of one user.
 #[derive(Debug, Clone)]
 pub struct Store {
+    /// Where it is.
     root: PathBuf,
+    /// Where it would be without `LACE_SSH_HOME`.
+    standard: PathBuf,
     trust: PathBuf,
 }
 
@@ -34,7 +48,11 @@ impl Store {
         let standard = environment.home.join(".config/lace/ssh");
         Self {
             trust: standard.join("trust"),
-            root: environment.store.clone().unwrap_or(standard),
+            root: environment
+                .store
+                .clone()
+                .unwrap_or_else(|| standard.clone()),
+            standard,
         }
     }
 
@@ -86,10 +104,10 @@ impl Store {
         self.key(name).join("identity")
     }
 
-    /// The public half. Not `identity.pub`: ssh would read that one beside a private key that a
-    /// rotation has just replaced, and refuse the pair.
+    /// The public half, where ssh and others look for it beside the identity. libssh makes this file
+    /// where it is missing, and then it must be ours.
     pub fn public(&self, name: &str) -> PathBuf {
-        self.key(name).join("public")
+        self.key(name).join("identity.pub")
     }
 
     /// The private key that a rotation is about to put in place of the identity.
@@ -107,6 +125,21 @@ impl Store {
         self.trust.join(id)
     }
 
+    /// The private host key of the dev container `id` as sshd there reads it.
+    pub fn mounted_host_key(&self, id: &str) -> PathBuf {
+        self.trust(id).join("ssh_host_ed25519_key")
+    }
+
+    /// The folder of our own copies of private host keys.
+    pub fn host_keys(&self) -> PathBuf {
+        self.root.join("host_keys")
+    }
+
+    /// Our own copy of the private host key of the dev container `id`.
+    pub fn host_key(&self, id: &str) -> PathBuf {
+        self.host_keys().join(id)
+    }
+
     /// Makes the folder 0700, or checks that it is one of ours.
     ///
     /// # Errors
@@ -121,7 +154,7 @@ impl Store {
     /// It cannot be read, is damaged together with its copy, or was written by a newer version.
     pub fn registry(&self) -> Result<Registry> {
         let read = |path: PathBuf| -> Result<Option<Registry>> {
-            let bytes = durable::read(&path)?;
+            let bytes = durable::read(&path, LARGEST_LIST)?;
             let parsed = bytes.map(|bytes| Registry::parse(&bytes)).transpose();
             parsed.with_context(|| format!("cannot read {}", path.display()))
         };
@@ -187,12 +220,49 @@ impl Store {
         self.root.join("trash")
     }
 
-    /// Waits for the lock of the store.
+    /// Waits for the lock of the trust folders, and so of every store that this user may have.
     ///
     /// # Errors
-    /// Another command holds it for too long; its process ID and name are told.
+    /// Another command holds it for too long; its process ID and name are told. Or the trust folders are
+    /// another store's.
     pub fn lock(&self, command: &str) -> Result<lock::Lock> {
-        lock::Lock::take(&self.root.join("lock"), command)
+        let lock = lock::Lock::take(&self.standard.join("lock"), command)?;
+        self.own_trust()?;
+        Ok(lock)
+    }
+
+    /// Makes sure that this is the store whose registry says what is in the trust folders; one that is
+    /// not there any more is succeeded.
+    fn own_trust(&self) -> Result<()> {
+        let owner_file = self.trust.join(".store");
+        let named = durable::read(&owner_file, LARGEST_KEY)?;
+        let owner = named.map_or_else(
+            || self.standard.clone(),
+            |name| PathBuf::from(OsStr::from_bytes(name.trim_ascii_end())),
+        );
+        let same = |a: &Path, b: &Path| a == b || a.canonicalize().ok() == b.canonicalize().ok();
+        if same(&owner, &self.root) {
+            return Ok(());
+        }
+        if owner.join("registry.json").exists() {
+            let message = format!(
+                "the trust folders in {} are kept by the store {}, not by {}",
+                self.trust.display(),
+                owner.display(),
+                self.root.display()
+            );
+            return Err(failure(
+                message,
+                match same(&owner, &self.standard) {
+                    true => "unset LACE_SSH_HOME".to_owned(),
+                    false => format!("export LACE_SSH_HOME={}", shell(&owner)),
+                },
+            ));
+        }
+        match same(&self.root, &self.standard) {
+            true => durable::remove(&owner_file),
+            false => durable::write(&owner_file, self.root.as_os_str().as_bytes(), PRIVATE),
+        }
     }
 }
 

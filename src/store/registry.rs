@@ -76,6 +76,10 @@ pub struct DevContainer {
     /// The private key lives in ssh-agent only.
     #[serde(default)]
     pub agent: bool,
+    /// The engine's ID of the container that was there when its key was last looked at by a policy that
+    /// replaces it for every new one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container: Option<String>,
 }
 
 /// When a key is replaced without being asked to.
@@ -130,6 +134,39 @@ impl Key {
     pub fn since(&self) -> i64 {
         self.rotated.unwrap_or(self.created)
     }
+
+    /// Retires the public half `old`, which opens the door for `overlap` seconds more. Without any, those
+    /// that had some time left have none either.
+    pub fn retire(&mut self, old: String, now: i64, overlap: i64) {
+        if overlap <= 0 {
+            for earlier in &mut self.retired {
+                (earlier.since, earlier.until) = (now, now);
+            }
+        }
+        self.retired.push(Retired {
+            public: old,
+            since: now,
+            until: now.saturating_add(overlap.max(0)),
+        });
+    }
+
+    /// Where the clock was ahead when a key was retired, its overlap begins now: it lasts as long as was
+    /// asked, and no longer. Says whether that was so.
+    pub fn bound_retired(&mut self, now: i64) -> bool {
+        let mut moved = false;
+        for old in self.retired.iter_mut().filter(|old| old.since > now) {
+            old.until = now.saturating_add(old.until.saturating_sub(old.since));
+            old.since = now;
+            moved = true;
+        }
+        moved
+    }
+
+    /// The retired keys whose time is up.
+    pub fn expired(&self, now: i64) -> Vec<Retired> {
+        let all = self.retired.iter();
+        all.filter(|old| old.until <= now).cloned().collect()
+    }
 }
 
 /// A rotation under way.
@@ -163,6 +200,13 @@ pub struct Retired {
     /// From when on it opens nothing; a dev container with a shorter overlap lets it in no longer
     /// before that.
     pub until: i64,
+}
+
+impl Retired {
+    /// It was given no time.
+    pub fn is_revoked(&self) -> bool {
+        self.until <= self.since
+    }
 }
 
 /// The text of a registry that cannot be read, and will not be by waiting.
@@ -223,10 +267,11 @@ impl Registry {
         text
     }
 
-    /// Whether the time of an old key is up that is still kept.
+    /// Whether the time of an old key is up that is still kept, or has to be counted anew because the
+    /// clock was ahead.
     pub fn has_expired(&self, now: i64) -> bool {
         let mut retired = self.keys.values().flat_map(|key| &key.retired);
-        retired.any(|old| old.until <= now)
+        retired.any(|old| old.until <= now || old.since > now)
     }
 
     /// The part that is about one dev container: it and its key.

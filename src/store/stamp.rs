@@ -12,8 +12,8 @@ use std::path::PathBuf;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
-use super::Store;
 use super::registry::Registry;
+use super::{LARGEST_KEY, Store};
 use crate::durable::{self, PRIVATE};
 
 /// Size, time of change and inode of each file.
@@ -57,7 +57,7 @@ fn file(store: &Store, id: &str) -> PathBuf {
 
 /// The registry's entry of a dev container, if nothing has changed since it was stamped.
 pub fn read(store: &Store, id: &str, now: &Identities) -> Option<Registry> {
-    let bytes = durable::read(&file(store, id)).ok()??;
+    let bytes = durable::read(&file(store, id), LARGEST_KEY).ok()??;
     let stamp: Stamp = serde_json::from_slice(&bytes).ok()?;
     (stamp.identities == *now).then_some(stamp.entry)
 }

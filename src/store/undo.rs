@@ -9,7 +9,11 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::{Store, private_folder};
+use crate::change;
 use crate::durable::{self, PRIVATE};
+
+/// The most that is read of a record, in bytes: the largest file that is changed, and its first line.
+const LARGEST: u64 = change::LARGEST + 16 * 1024;
 
 /// What is kept of one change.
 #[derive(Debug, Serialize, Deserialize)]
@@ -77,7 +81,7 @@ pub fn before(store: &Store, path: &Path) -> Result<Option<Original>> {
 
 fn read(store: &Store, path: &Path) -> Result<Option<(Head, Original)>> {
     let file = record(store, path);
-    let Some(bytes) = durable::read(&file)? else {
+    let Some(bytes) = durable::read(&file, LARGEST)? else {
         return Ok(None);
     };
     let end = bytes

@@ -1,6 +1,7 @@
 //! `keys import`: a key that was made elsewhere comes into the ring.
 
-use std::fs;
+use std::fs::File;
+use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::ExitCode;
@@ -14,6 +15,7 @@ use crate::commands::ring::{self, Ring};
 use crate::commands::{App, passphrase, say};
 use crate::keys::KeyError;
 use crate::keys::import::{self, Imported};
+use crate::store::LARGEST_KEY;
 use crate::store::audit::Kind;
 use crate::store::registry::Origin;
 
@@ -58,11 +60,25 @@ pub fn run(app: &App, args: &cli::Import) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// What a file of the user's holds, which may also be a pipe, and its mode.
+fn contents(path: &Path) -> std::io::Result<(Zeroizing<Vec<u8>>, u32)> {
+    let file = File::open(path)?;
+    let mode = file.metadata()?.permissions().mode() & 0o777;
+    let mut bytes = Zeroizing::new(Vec::new());
+    file.take(LARGEST_KEY + 1).read_to_end(&mut bytes)?;
+    match bytes.len() as u64 > LARGEST_KEY {
+        true => Err(std::io::Error::new(
+            std::io::ErrorKind::FileTooLarge,
+            format!("it has more than {LARGEST_KEY} bytes, too many for a key"),
+        )),
+        false => Ok((bytes, mode)),
+    }
+}
+
 /// Reads a key file of the user's, asking for the passphrase where there is one.
 pub fn read(app: &App, path: &Path) -> Result<(Imported, Option<Zeroizing<String>>)> {
     let shown = path.display();
-    let metadata = fs::metadata(path).with_context(|| format!("cannot read {shown}"))?;
-    let bytes = Zeroizing::new(fs::read(path).with_context(|| format!("cannot read {shown}"))?);
+    let (bytes, mode) = contents(path).with_context(|| format!("cannot read {shown}"))?;
     let mut read = import::read(&bytes, None);
     let mut passphrase = None;
     if matches!(read, Err(KeyError::PassphraseNeeded)) {
@@ -78,7 +94,6 @@ pub fn read(app: &App, path: &Path) -> Result<(Imported, Option<Zeroizing<String
             None => anyhow::Error::msg(message),
         }
     })?;
-    let mode = metadata.permissions().mode() & 0o777;
     if matches!(imported, Imported::Pair(_)) && mode & 0o077 != 0 {
         return Err(failure(
             format!(

@@ -189,18 +189,15 @@ fn scope(name: &str, opened: &[Opened<'_>]) -> &'static str {
     }
 }
 
-/// The earliest time at which the policy of one of its dev containers is due.
+/// The time at which the policy of its dev container is due.
 fn next_rotation(registry: &Registry, key: &Key, opened: &[Opened<'_>]) -> Option<Time> {
-    if !policy::applies(key) {
-        return None;
-    }
-    let due =
-        opened.iter().filter_map(
-            |opened| match registry.devcontainers.get(opened.id)?.rotate {
-                Rotate::Every(seconds) => Some(key.since() + seconds),
-                Rotate::Never | Rotate::OnCreate => None,
-            },
-        );
+    let due = opened.iter().filter_map(|opened| {
+        let known = registry.devcontainers.get(opened.id)?;
+        match known.rotate {
+            Rotate::Every(seconds) if policy::applies(known, key) => Some(key.since() + seconds),
+            _ => None,
+        }
+    });
     due.min().map(Time)
 }
 

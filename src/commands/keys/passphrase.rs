@@ -11,7 +11,8 @@ use crate::commands::ring::Ring;
 use crate::commands::{App, passphrase, say};
 use crate::durable::{self, PRIVATE};
 use crate::keys::identity::DEFAULT_ROUNDS;
-use crate::keys::{KeyPair, random};
+use crate::keys::{KeyError, KeyPair, random};
+use crate::store::LARGEST_KEY;
 use crate::store::audit::Kind;
 
 /// Runs `keys passphrase`. Questions come before the lock: nobody shall wait for an answer.
@@ -32,15 +33,18 @@ pub fn run(app: &App, args: &cli::Passphrase) -> Result<ExitCode> {
     let old = old.transpose()?;
     let pair = KeyPair::parse(&text, old.as_ref().map(|old| old.as_str()))
         .with_context(|| format!("cannot read {}", identity.display()))?;
-    let wanted = match args.remove {
-        true => pair.private_openssh(),
-        false => encrypted(&pair, &passphrase::new(app, &name)?)?,
+    let new = match args.remove {
+        true => None,
+        false => Some(passphrase::new(app, &name)?),
     };
+    let new = new.as_ref().map(|new| new.as_str());
+    let wanted = under(&pair, new)?;
 
     let mut ring = Ring::open(app, "keys passphrase")?;
     if *read(app, &name)? != *text {
         bail!("{name} was changed meanwhile; left as it is");
     }
+    protect_previous(app, &name, old.as_ref().map(|old| old.as_str()), new)?;
     durable::write(&identity, wanted.as_bytes(), PRIVATE)?;
     if let Some(key) = ring.registry.keys.get_mut(&name) {
         key.encrypted = !args.remove;
@@ -60,10 +64,34 @@ pub fn run(app: &App, args: &cli::Passphrase) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// What a rotation has replaced a short while ago opens the same doors: it gets the same passphrase, or
+/// loses it. One that has another one keeps that.
+fn protect_previous(app: &App, name: &str, old: Option<&str>, new: Option<&str>) -> Result<()> {
+    let path = app.store.previous(name);
+    let Some(bytes) = durable::read(&path, LARGEST_KEY)?.map(Zeroizing::new) else {
+        return Ok(());
+    };
+    let text = std::str::from_utf8(&bytes);
+    let text = text.with_context(|| format!("{} is not a private key", path.display()))?;
+    match KeyPair::parse(text, old) {
+        Ok(pair) => durable::write(&path, under(&pair, new)?.as_bytes(), PRIVATE),
+        Err(KeyError::PassphraseNeeded | KeyError::PassphraseWrong) => Ok(()),
+        Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
+    }
+}
+
+/// The private key file with this passphrase, or with none.
+fn under(pair: &KeyPair, passphrase: Option<&str>) -> Result<Zeroizing<String>> {
+    match passphrase {
+        Some(passphrase) => encrypted(pair, passphrase),
+        None => Ok(pair.private_openssh()),
+    }
+}
+
 /// The private key file of a key.
 pub fn read(app: &App, name: &str) -> Result<Zeroizing<String>> {
     let path = app.store.identity(name);
-    let bytes = durable::read(&path)?.map(Zeroizing::new);
+    let bytes = durable::read(&path, LARGEST_KEY)?.map(Zeroizing::new);
     let bytes = bytes.with_context(|| format!("{} is missing", path.display()))?;
     let text = std::str::from_utf8(&bytes);
     let text = text.with_context(|| format!("{} is not a private key", path.display()))?;

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 use crate::advice::failure;
 use crate::cli;
@@ -60,7 +60,7 @@ pub fn run(app: &App, args: &cli::Rotate) -> Result<ExitCode> {
         }
     }
     if failed > 0 {
-        bail!("{failed} of the keys could not be rotated; they are as they were");
+        bail!("{failed} of the keys were not rotated, or not everywhere");
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -143,11 +143,12 @@ pub fn one(
         tried => tried?,
     };
     let mut lines = Vec::new();
+    let mut proven = Vec::new();
     for (id, proof) in opened.iter().zip(proofs) {
         let alias = ring.registry.devcontainers[id].alias.clone();
         match proof {
             Proof::LoggedIn => {
-                lines.push(format!("{alias}: the new key logs in"));
+                proven.push(id.clone());
                 ring.note(Kind::LoginProof, name, |event| {
                     event.dev_container = Some(alias);
                     event.dev_container_id = Some(id.clone());
@@ -170,9 +171,13 @@ pub fn one(
             }
         }
     }
-    ring.switch(name)?;
+    let not_everywhere = || format!("{name} was rotated, but not everywhere");
+    ring.switch(name).with_context(not_everywhere)?;
     // A deleted key of that name has had its time.
     ring.empty_trash(|trashed, _| trashed == name)?;
+    lines.extend(
+        prove_in_place(ring, name, &proven, &prepared.credential).with_context(not_everywhere)?,
+    );
     let fate = if overlap > 0 {
         format!(
             "the old one expires in {}",
@@ -188,6 +193,34 @@ pub fn one(
             ring.registry.keys[name].fingerprint
         ),
     );
+    Ok(lines)
+}
+
+/// The key logs in from where ssh will take it, too; what has come to lie beside it there counts.
+fn prove_in_place(
+    ring: &mut Ring<'_>,
+    name: &str,
+    proven: &[String],
+    credential: &Credential,
+) -> Result<Vec<String>> {
+    let credential = credential.in_place(ring.app.store.identity(name));
+    let proofs = proof::logins(ring, proven, &credential)?;
+    let mut lines = Vec::new();
+    for (id, proof) in proven.iter().zip(proofs) {
+        let alias = &ring.registry.devcontainers[id].alias;
+        match proof {
+            Proof::LoggedIn => lines.push(format!("{alias}: the new key logs in")),
+            Proof::NotRunning(why) => {
+                lines.push(format!("{alias}: the new key logged in; now {why}"))
+            }
+            Proof::Unknown(why) | Proof::Refused(why) => {
+                return Err(failure(
+                    format!("{alias} let the new key in, but not from its place: {why}"),
+                    format!("ssh -v {alias}"),
+                ));
+            }
+        }
+    }
     Ok(lines)
 }
 

@@ -37,11 +37,13 @@ pub enum Kind {
     Encrypted,
     /// Its file lost its passphrase.
     Decrypted,
+    /// Another host key was found in a trust folder, and ours put back.
+    HostKeyReplaced,
     /// Something that a later version of this program wrote.
     Other(String),
 }
 
-const KINDS: [(Kind, &str); 14] = [
+const KINDS: [(Kind, &str); 15] = [
     (Kind::Generated, "generated"),
     (Kind::Trusted, "trusted"),
     (Kind::Rotated, "rotated"),
@@ -56,6 +58,7 @@ const KINDS: [(Kind, &str); 14] = [
     (Kind::Migrated, "migrated"),
     (Kind::Encrypted, "encrypted"),
     (Kind::Decrypted, "decrypted"),
+    (Kind::HostKeyReplaced, "host-key-replaced"),
 ];
 
 impl Kind {
