@@ -1,238 +1,32 @@
 //! Killed at any system call, or refused by the disk at any: afterwards the old or the new state is
 //! whole, the next command mends the rest, and no private key lies about.
 //!
-//! `strace` injects the fault; the program is the one that users run. Slow, so `cargo test` lists
-//! these as ignored and `tests/run.sh` runs them.
+//! Slow, so `cargo test` lists these as ignored and `tests/run.sh` runs them.
 
+#[path = "support/faults.rs"]
+mod faults;
+#[path = "support/keys.rs"]
+mod keys;
 mod support;
 
 use std::fs;
-use std::os::unix::process::ExitStatusExt;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::Path;
+use std::time::{Duration, Instant};
 
+use faults::{KEY, Scene, initialised, new_key, the_next_command_mends, words};
+use keys::script;
 use lace_ssh::devcontainer::id::devcontainer_id;
-use lace_ssh::keys::PublicKey;
-use support::{Said, User, files};
-
-const KEY: &str = "lace-my-project";
-
-/// Every system call with which the program changes, or opens, files.
-const CALLS: [&str; 14] = [
-    "openat",
-    "mkdir",
-    "write",
-    "fsync",
-    "rename",
-    "renameat",
-    "renameat2",
-    "unlink",
-    "unlinkat",
-    "rmdir",
-    "ftruncate",
-    "fchmod",
-    "linkat",
-    "flock",
-];
-
-/// The release build, where `tests/run.sh` has made one: it starts quicker.
-fn binary() -> PathBuf {
-    std::env::var_os("LACE_SSH_TEST_BINARY")
-        .map_or_else(|| env!("CARGO_BIN_EXE_lace-ssh").into(), PathBuf::from)
-}
-
-/// Far more than any command makes of one kind: a bound, not a goal.
-const MOST: usize = 400;
-
-/// One command, from one state, over and over.
-struct Scene {
-    user: User,
-    id: String,
-    args: Vec<String>,
-    /// The home folder as it is before the command.
-    before: PathBuf,
-    /// Key files outside of the store that must not be lost before the ring has them.
-    outside: Option<PathBuf>,
-}
-
-impl Scene {
-    fn new(prepare: impl FnOnce(&User, &str) -> (Vec<String>, Option<PathBuf>)) -> Self {
-        let user = User::with("{ \"image\": \"x\", \"remoteUser\": \"vscode\" }\n");
-        user.ok(&["setup", "--yes", "--no-client-config"]);
-        let id = devcontainer_id(&user.project(), &user.config());
-        let (args, outside) = prepare(&user, &id);
-        let before = user.project().parent().unwrap().join("before");
-        copy(&user.home(), &before);
-        Self {
-            user,
-            id,
-            args,
-            before,
-            outside,
-        }
-    }
-
-    fn reset(&self) {
-        fs::remove_dir_all(self.user.home()).unwrap();
-        copy(&self.before, &self.user.home());
-    }
-
-    /// Runs the command with a fault at the `n`-th call of one kind; `None`: it made fewer calls.
-    fn run(&self, call: &str, n: usize, fault: &str) -> Option<bool> {
-        self.reset();
-        let log = self.user.project().parent().unwrap().join("strace");
-        let mut command = self.user.command("strace");
-        command.args([
-            "-f",
-            "-qq",
-            "-e",
-            &format!("trace={call}"),
-            "-e",
-            &format!("inject={call}:{fault}:when={n}"),
-            "-o",
-        ]);
-        command
-            .arg(&log)
-            .arg(binary())
-            .args(&self.args)
-            .env("DOCKER_HOST", "unix:///nowhere/docker.sock");
-        let status = command
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .status()
-            .unwrap();
-        let made = fs::read_to_string(&log).unwrap();
-        let injected = made.contains("INJECTED")
-            || made.contains("killed by SIGKILL")
-            || status.signal() == Some(9);
-        injected.then(|| status.success())
-    }
-
-    /// What must hold at once, before any other command has run.
-    fn check_at_once(&self, what: &str) {
-        for (path, mode, content) in files(&self.user.home()) {
-            if String::from_utf8_lossy(&content).contains("PRIVATE KEY") {
-                assert_eq!(mode, 0o600, "{what}: {}", path.display());
-            }
-        }
-        let identity = self.user.store().join("keys").join(KEY).join("identity");
-        let trusted = self
-            .user
-            .store()
-            .join("trust")
-            .join(&self.id)
-            .join("authorized_keys");
-        if let (Ok(identity), Ok(trusted)) =
-            (fs::read_to_string(&identity), fs::read_to_string(&trusted))
-        {
-            let public = PublicKey::of_private(&identity)
-                .unwrap_or_else(|error| panic!("{what}: {error}"))
-                .render_bare();
-            assert!(
-                trusted.contains(&public),
-                "{what}: the running container is locked out"
-            );
-        }
-        if let Some(outside) = &self.outside {
-            let taken = self.user.store().join("keys/user/identity");
-            assert!(outside.exists() || taken.exists(), "{what}: a key is lost");
-        }
-    }
-
-    /// What must hold after the next command.
-    fn check_mended(&self, what: &str) {
-        let mut command = self.user.lace(&["initialize", "--id", &self.id]);
-        let said = Said::of(command.env("DOCKER_HOST", "unix:///nowhere/docker.sock"));
-        assert_eq!(said.code, 0, "{what}: {said:?}");
-        self.check_at_once(what);
-        let store = self.user.store();
-        assert!(
-            store.join("keys").join(KEY).join("identity").exists(),
-            "{what}"
-        );
-        let list: serde_json::Value =
-            serde_json::from_str(&self.user.ok(&["keys", "list", "--json"]).out).unwrap();
-        for key in list.as_array().unwrap() {
-            let name = key["name"].as_str().unwrap();
-            let identity =
-                fs::read_to_string(store.join("keys").join(name).join("identity")).unwrap();
-            assert_eq!(
-                PublicKey::of_private(&identity).unwrap().fingerprint(),
-                key["fingerprint"].as_str().unwrap(),
-                "{what}: record and file"
-            );
-        }
-        self.user.ok(&["log", "--verify"]);
-    }
-
-    fn try_all(&self, fault: &str) -> usize {
-        let mut faults = 0;
-        for call in CALLS {
-            for n in 1..=MOST {
-                assert!(n < MOST, "{call}: it never ends");
-                let what = format!("{:?} with {fault} at {call} {n}", self.args);
-                let Some(success) = self.run(call, n, fault) else {
-                    break;
-                };
-                faults += 1;
-                self.check_at_once(&what);
-                self.check_mended(&what);
-                let _ = success;
-            }
-        }
-        // The end of the rope: the last run of each kind had no fault, and did the work.
-        assert!(
-            faults > 10,
-            "{:?}: only {faults} faults were injected",
-            self.args
-        );
-        faults
-    }
-}
-
-fn copy(from: &Path, to: &Path) {
-    assert!(
-        Command::new("cp")
-            .arg("-a")
-            .arg(from)
-            .arg(to)
-            .status()
-            .unwrap()
-            .success()
-    );
-}
-
-fn words(words: &[&str]) -> Vec<String> {
-    words.iter().map(ToString::to_string).collect()
-}
+use support::{Said, User};
 
 fn initialize() -> Scene {
-    Scene::new(|_, id| (words(&["initialize", "--id", id]), None))
-}
-
-fn initialised(user: &User, id: &str) {
-    Said::of(
-        user.lace(&["initialize", "--id", id])
-            .env("DOCKER_HOST", "unix:///nowhere/docker.sock"),
-    )
-    .expect(0);
+    Scene::new(|_, id| words(&["initialize", "--id", id]))
 }
 
 fn rotate() -> Scene {
     Scene::new(|user, id| {
         initialised(user, id);
-        (words(&["keys", "rotate", KEY]), None)
+        words(&["keys", "rotate", KEY])
     })
-}
-
-fn new_key(path: &Path) {
-    fs::create_dir_all(path.parent().unwrap()).unwrap();
-    Said::of(
-        Command::new("ssh-keygen")
-            .args(["-q", "-t", "ed25519", "-N", "", "-f"])
-            .arg(path),
-    )
-    .expect(0);
 }
 
 fn import() -> Scene {
@@ -240,32 +34,223 @@ fn import() -> Scene {
         initialised(user, id);
         let file = user.home().join("made");
         new_key(&file);
-        (
-            words(&[
-                "keys",
-                "import",
-                "team",
-                "--key-file",
-                file.to_str().unwrap(),
-            ]),
-            None,
-        )
+        words(&[
+            "keys",
+            "import",
+            "team",
+            "--key-file",
+            file.to_str().unwrap(),
+        ])
     })
 }
 
 fn migrate() -> Scene {
-    Scene::new(|user, id| {
+    let scene = Scene::new(|user, id| {
         initialised(user, id);
-        let file = user.store().join("id_ed25519");
-        new_key(&file);
-        (words(&["keys", "migrate", "--yes"]), Some(file))
+        new_key(&user.store().join("id_ed25519"));
+        words(&["keys", "migrate", "--yes"])
+    });
+    scene.at_once(|scene, what| {
+        let store = scene.user.store();
+        let is_there = |path: &str| store.join(path).exists();
+        assert!(
+            is_there("id_ed25519") || is_there("keys/user/identity"),
+            "{what}: a key is lost"
+        );
     })
 }
 
 fn delete() -> Scene {
     Scene::new(|user, id| {
         initialised(user, id);
-        (words(&["keys", "delete", KEY, "--yes"]), None)
+        words(&["keys", "delete", KEY, "--yes"])
+    })
+}
+
+/// A key that has been rotated gets a passphrase: so does the one that it replaced.
+fn passphrase() -> Scene {
+    let scene = Scene::new(|user, id| {
+        initialised(user, id);
+        user.ok(&["keys", "rotate", KEY]);
+        script(user, "askpass", "echo 'correct horse'");
+        words(&["keys", "passphrase", KEY])
+    });
+    let askpass = scene.user.home().join("askpass");
+    scene.with("SSH_ASKPASS", askpass)
+}
+
+/// A key with a passphrase is rotated: its proof needs an agent that holds it.
+fn rotate_protected() -> Scene {
+    let scene = Scene::new(|user, id| {
+        initialised(user, id);
+        let askpass = script(user, "askpass", "echo 'correct horse'");
+        Said::of(
+            user.lace(&["keys", "passphrase", KEY])
+                .env("SSH_ASKPASS", askpass),
+        )
+        .expect(0);
+        // A folder of its own, so that its agents can be told from others.
+        fs::create_dir(user.home().join("tmp")).unwrap();
+        words(&["keys", "rotate", KEY])
+    });
+    let (askpass, tmp) = (
+        scene.user.home().join("askpass"),
+        scene.user.home().join("tmp"),
+    );
+    scene
+        .with("SSH_ASKPASS", askpass)
+        .with("TMPDIR", &tmp)
+        .at_once(move |_, what| no_agent_below(&tmp, what))
+}
+
+/// No `ssh-agent` that was started with a socket below `folder` lives on.
+fn no_agent_below(folder: &Path, what: &str) {
+    let lives = || {
+        let mut processes = fs::read_dir("/proc").unwrap().flatten();
+        processes.any(|process| {
+            let line = fs::read(process.path().join("cmdline")).unwrap_or_default();
+            let line = String::from_utf8_lossy(&line).into_owned();
+            line.starts_with("ssh-agent") && line.contains(folder.to_str().unwrap())
+        })
+    };
+    let start = Instant::now();
+    while lives() {
+        assert!(
+            start.elapsed() < Duration::from_secs(5),
+            "{what}: an agent is left"
+        );
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Nothing has been done to the project yet.
+fn setup() -> Scene {
+    let user = User::with("{\n  // ours\n  \"image\": \"x\"\n}\n");
+    let scene = Scene::of(user, |user, _| {
+        fs::create_dir(user.home().join(".ssh")).unwrap();
+        fs::write(user.home().join(".ssh/config"), "Host *\n  User me\n").unwrap();
+        words(&["setup", "--yes"])
+    });
+    scene
+        .at_once(|scene, what| {
+            let text = scene.user.read(".devcontainer/devcontainer.json");
+            let original = scene.original(&scene.user.config()).unwrap();
+            let is_wired = text.contains("post-start") && text.ends_with("}\n");
+            assert!(text.as_bytes() == original || is_wired, "{what}: {text}");
+            let config = fs::read_to_string(scene.user.home().join(".ssh/config")).unwrap();
+            assert!(config.ends_with("Host *\n  User me\n"), "{what}: {config}");
+        })
+        .then(|scene, what| {
+            let said = scene.lace(&["setup", "--yes"]);
+            assert_eq!(said.code, 0, "{what}: {said:?}");
+            taken_out(scene, &["remove", "--yes"], &scene.user.config(), what);
+            taken_out(
+                scene,
+                &["client-config", "uninstall", "--yes"],
+                &scene.user.home().join(".ssh/config"),
+                what,
+            );
+            assert!(
+                !scene.user.project().join(".devcontainer/lace-ssh").exists(),
+                "{what}"
+            );
+        })
+}
+
+/// The command succeeds and leaves the file as it was before the scene, byte for byte.
+fn taken_out(scene: &Scene, args: &[&str], file: &Path, what: &str) {
+    let said = scene.lace(args);
+    assert_eq!(said.code, 0, "{what}, then {args:?}: {said:?}");
+    let text = fs::read(file).ok();
+    assert_eq!(
+        text,
+        scene.original(file),
+        "{what}, then {args:?}: {said:?}"
+    );
+}
+
+fn client_config_install() -> Scene {
+    let scene = Scene::new(|user, id| {
+        initialised(user, id);
+        fs::create_dir(user.home().join(".ssh")).unwrap();
+        fs::write(user.home().join(".ssh/config"), "Host *\n  User me\n").unwrap();
+        words(&["client-config", "install", "--yes"])
+    });
+    scene.then(|scene, what| {
+        let said = scene.lace(&["client-config", "install", "--yes"]);
+        assert_eq!(said.code, 0, "{what}: {said:?}");
+        let file = scene.user.home().join(".ssh/config");
+        taken_out(scene, &["client-config", "uninstall", "--yes"], &file, what);
+    })
+}
+
+fn client_config_uninstall() -> Scene {
+    let scene = Scene::new(|user, id| {
+        initialised(user, id);
+        user.ok(&["client-config", "install", "--yes"]);
+        words(&["client-config", "uninstall", "--yes"])
+    });
+    scene.then(|scene, what| {
+        let said = scene.lace(&["client-config", "uninstall", "--yes"]);
+        assert_eq!(said.code, 0, "{what}: {said:?}");
+        assert!(
+            !scene.user.home().join(".ssh/config").exists(),
+            "{what}: {said:?}"
+        );
+    })
+}
+
+/// What is left of a dev container is found by the next command, whichever it is.
+fn purge() -> Scene {
+    let scene = Scene::new(|user, id| {
+        initialised(user, id);
+        let config = user.write(
+            "other/.devcontainer/devcontainer.json",
+            "{ \"image\": \"x\" }\n",
+        );
+        let folder = user.project().join("other");
+        let folder = folder.to_str().unwrap();
+        user.ok(&[
+            "setup",
+            "--yes",
+            "--no-client-config",
+            "--workspace-folder",
+            folder,
+        ]);
+        assert!(config.exists());
+        words(&["remove", "--yes", "--purge"])
+    });
+    scene.then(|scene, what| {
+        let folder = scene.user.project().join("other");
+        let config = folder.join(".devcontainer/devcontainer.json");
+        let (other, folder) = (devcontainer_id(&folder, &config), folder.to_str().unwrap());
+        let said = scene.lace(&["initialize", "--id", &other, "--workspace-folder", folder]);
+        assert_eq!(said.code, 0, "{what}: {said:?}");
+        let rows = scene.lace(&["status", "--json"]).expect(0).out;
+        let is_known = rows.contains(&scene.id);
+        let trust = scene.trust(&scene.id);
+        for file in ["authorized_keys", "ssh_host_ed25519_key"] {
+            assert!(
+                is_known || !trust.join(file).exists(),
+                "{what}: nobody finds {file}"
+            );
+        }
+        let copy = scene.user.store().join("host_keys").join(&scene.id);
+        assert!(
+            is_known || !copy.exists(),
+            "{what}: nobody finds the host key"
+        );
+        // Known, it works, and can be dropped; and then it is gone.
+        if is_known {
+            the_next_command_mends(scene, what);
+            let said = scene.lace(&["remove", "--yes", "--purge", KEY]);
+            assert_eq!(said.code, 0, "{what}: {said:?}");
+            assert!(
+                !trust.join("authorized_keys").exists() && !copy.exists(),
+                "{what}"
+            );
+        }
+        scene.lace(&["log", "--verify"]).expect(0);
     })
 }
 
@@ -301,4 +286,25 @@ scenes! {
     delete_on_a_full_disk: delete, "error=ENOSPC";
     delete_on_a_broken_disk: delete, "error=EIO";
     delete_without_permission: delete, "error=EACCES";
+    passphrase_killed_anywhere: passphrase, "signal=KILL";
+    passphrase_on_a_full_disk: passphrase, "error=ENOSPC";
+    passphrase_on_a_broken_disk: passphrase, "error=EIO";
+    passphrase_without_permission: passphrase, "error=EACCES";
+    rotate_protected_killed_anywhere: rotate_protected, "signal=KILL";
+    setup_killed_anywhere: setup, "signal=KILL";
+    setup_on_a_full_disk: setup, "error=ENOSPC";
+    setup_on_a_broken_disk: setup, "error=EIO";
+    setup_without_permission: setup, "error=EACCES";
+    client_config_install_killed_anywhere: client_config_install, "signal=KILL";
+    client_config_install_on_a_full_disk: client_config_install, "error=ENOSPC";
+    client_config_install_on_a_broken_disk: client_config_install, "error=EIO";
+    client_config_install_without_permission: client_config_install, "error=EACCES";
+    client_config_uninstall_killed_anywhere: client_config_uninstall, "signal=KILL";
+    client_config_uninstall_on_a_full_disk: client_config_uninstall, "error=ENOSPC";
+    client_config_uninstall_on_a_broken_disk: client_config_uninstall, "error=EIO";
+    client_config_uninstall_without_permission: client_config_uninstall, "error=EACCES";
+    purge_killed_anywhere: purge, "signal=KILL";
+    purge_on_a_full_disk: purge, "error=ENOSPC";
+    purge_on_a_broken_disk: purge, "error=EIO";
+    purge_without_permission: purge, "error=EACCES";
 }

@@ -220,6 +220,7 @@ fn is_ready(app: &App, registry: &Registry, wanted: &Wanted<'_>) -> Result<bool>
         && (key.is_token() || known.agent == key.agent_only)
         && (key.is_token() || !known.agent || ring::agent_holds(app, key))
         && holds(app.store.identity(&known.key), &key.public)?
+        && ring::is_encrypted(&app.store.identity(&known.key))? == key.encrypted
         && durable::holds(&app.store.public(&known.key), half.as_bytes())?
         && app.store.host_key(wanted.id).exists()
         && holds(app.store.mounted_host_key(wanted.id), &known.host_key)?

@@ -13,7 +13,7 @@ use super::ring::{self, Ring};
 use super::{App, now, say, warn};
 use crate::devcontainer::options;
 use crate::durable::{self, PRIVATE};
-use crate::keys::{PublicKey, identity};
+use crate::keys::PublicKey;
 use crate::store::audit::{self, Filter, Kind};
 use crate::store::registry::{Damaged, Key, Origin, Registry};
 use crate::store::stamp;
@@ -196,11 +196,7 @@ impl Ring<'_> {
 
     /// The file knows whether it takes a passphrase; the record follows it.
     fn note_encryption(&mut self, name: &str) -> Result<()> {
-        let bytes = durable::read(&self.app.store.identity(name), LARGEST_KEY)?.map(Zeroizing::new);
-        let text = bytes
-            .as_ref()
-            .and_then(|bytes| std::str::from_utf8(bytes).ok());
-        let encrypted = text.is_some_and(|text| identity::is_encrypted(text).unwrap_or(false));
+        let encrypted = ring::is_encrypted(&self.app.store.identity(name))?;
         if let Some(key) = self.registry.keys.get_mut(name)
             && key.encrypted != encrypted
         {

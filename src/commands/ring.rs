@@ -16,7 +16,7 @@ use super::{App, derived, keys, mend, now, say, warn};
 use crate::advice::{Advise, failure, shell};
 use crate::durable::{self, PRIVATE};
 use crate::keys::agent::{Agent, AgentError, Constraints, Destination};
-use crate::keys::{KeyPair, PublicKey, random};
+use crate::keys::{KeyPair, PublicKey, identity, random};
 use crate::store::LARGEST_KEY;
 use crate::store::audit::{self, Event, Kind};
 use crate::store::lock::Lock;
@@ -509,6 +509,15 @@ fn explained(error: AgentError) -> anyhow::Error {
 /// Writes a private key, closed to others from the first instant.
 pub fn write_private(path: &Path, pair: &KeyPair) -> Result<()> {
     durable::write(path, pair.private_openssh().as_bytes(), PRIVATE)
+}
+
+/// Whether the private key in a file has a passphrase.
+pub fn is_encrypted(path: &Path) -> Result<bool> {
+    let bytes = durable::read(path, LARGEST_KEY)?.map(Zeroizing::new);
+    let text = bytes
+        .as_ref()
+        .and_then(|bytes| std::str::from_utf8(bytes).ok());
+    Ok(text.is_some_and(|text| identity::is_encrypted(text).unwrap_or(false)))
 }
 
 /// The public half of a key file, whether it holds both halves or, with an agent, this one only.
