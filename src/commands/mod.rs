@@ -6,6 +6,7 @@ mod connect;
 mod derived;
 mod initialize;
 mod keys;
+mod leftovers;
 mod log;
 mod mend;
 mod passphrase;

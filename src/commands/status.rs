@@ -10,7 +10,7 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::table::{self, Cell};
-use super::{App, now, print, say, warn};
+use super::{App, leftovers, now, print, say, warn};
 use crate::cli;
 use crate::engine::{self, Container, Engine, Found};
 use crate::store::registry::{DevContainer, Registry};
@@ -66,6 +66,12 @@ pub fn run(app: &App, args: &cli::Status) -> Result<ExitCode> {
                 row.alias
             ));
         }
+    }
+    for id in leftovers::unknown(&app.store, &registry) {
+        say(format!(
+            "{} is of no dev container that is known here; its next `devcontainer up` takes it up again, or, to drop it: lace-ssh remove --purge {id}",
+            app.store.trust(&id).display()
+        ));
     }
     Ok(ExitCode::SUCCESS)
 }
