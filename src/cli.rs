@@ -258,7 +258,7 @@ pub enum KeysAction {
         name: String,
     },
     /// Take the hand-made keys of older set-ups in: ~/.config/lace/ssh/id_ed25519,
-    /// ~/.ssh/lace_devcontainer*, ~/.ssh/weft_devcontainer*, and those that an old mount names.
+    /// ~/.ssh/lace_devcontainer*, ~/.ssh/weft_devcontainer*.
     Migrate(Migrate),
 }
 

@@ -23,6 +23,8 @@ pub struct Environment {
     pub docker_context: Option<String>,
     /// `$DOCKER_CONFIG`, or `~/.docker`.
     pub docker_config: PathBuf,
+    /// `$CONTAINER_HOST`: where Podman listens.
+    pub container_host: Option<String>,
     /// `$SSH_AUTH_SOCK`: where the user's agent listens.
     pub agent: Option<PathBuf>,
     /// `$SSH_ASKPASS`: a program that asks for a passphrase.
@@ -56,6 +58,7 @@ impl Environment {
             docker_context: text("DOCKER_CONTEXT"),
             docker_config: text("DOCKER_CONFIG")
                 .map_or_else(|| home.join(".docker"), PathBuf::from),
+            container_host: text("CONTAINER_HOST"),
             agent: text("SSH_AUTH_SOCK").map(PathBuf::from),
             askpass: text("SSH_ASKPASS"),
             askpass_forced: text("SSH_ASKPASS_REQUIRE").as_deref() == Some("force"),

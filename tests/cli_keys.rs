@@ -367,7 +367,7 @@ fn hand_made_keys_of_old_come_in_and_their_mount_is_rewritten() {
     };
     let said = migrate("unix:///nowhere/docker.sock").err;
     assert!(
-        said.contains("the old file stays, for the engine cannot be asked") && old.exists(),
+        said.contains("the old files stay, for the engine cannot be asked") && old.exists(),
         "{said}"
     );
     assert!(

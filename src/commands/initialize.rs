@@ -12,7 +12,7 @@ use anyhow::{Result, anyhow};
 
 use super::ring::{self, Ring};
 use super::target::{self, Config, Target};
-use super::{App, client_config, derived, host_key, now, policy, say, warn};
+use super::{App, client_config, derived, host_key, leftovers, now, policy, say, warn};
 use crate::advice::{Advise, failure, shell};
 use crate::change::{Change, Plan};
 use crate::cli;
@@ -173,6 +173,9 @@ fn complete_feature(app: &App, target: &Target, config: &Config) -> Result<()> {
 /// Whether there is nothing to do. What is not in order, and why, opening the ring mends or tells.
 fn was_ready(app: &App, wanted: &Wanted<'_>) -> bool {
     let store = &app.store;
+    if leftovers::is_half_purged(store, wanted.id) {
+        return false;
+    }
     let identities = Identities::now(store, app.environment.program.clone());
     if let Some(entry) = stamp::read(store, wanted.id, &identities)
         && is_ready(app, &entry, wanted).unwrap_or(false)

@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use zeroize::Zeroizing;
 
 use super::ring::{self, Ring};
-use super::{App, now, say, warn};
+use super::{App, leftovers, now, say, warn};
 use crate::devcontainer::options;
 use crate::durable::{self, PRIVATE};
 use crate::keys::PublicKey;
@@ -107,6 +107,7 @@ impl Ring<'_> {
             }
         }
         self.finish_rotations()?;
+        leftovers::finish_purges(self)?;
         self.prune()?;
         let oldest = self.now - TRASH_DAYS * 24 * 60 * 60;
         self.empty_trash(|_, when| when < oldest)

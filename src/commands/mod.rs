@@ -7,6 +7,7 @@ mod derived;
 mod host_key;
 mod initialize;
 mod keys;
+mod leftovers;
 mod log;
 mod mend;
 mod passphrase;

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 
 use super::{App, print, proxy, target};
+use crate::advice::failure;
 use crate::cli;
 use crate::engine::Engine;
 
@@ -14,7 +15,18 @@ pub fn run(app: &App, args: &cli::Port) -> Result<ExitCode> {
     let (id, devcontainer) =
         target::registered(app, &registry, args.name.as_deref(), &args.workspace)?;
     let engine = Engine::at(&devcontainer.endpoint)?;
-    let (address, _) = proxy::address(app, &engine, id, devcontainer)?;
+    let way = proxy::way(app, &engine, id, devcontainer)?;
+    // Nobody but ssh will ask what listens there for its host key.
+    if !way.is_ours(app, devcontainer)? {
+        return Err(failure(
+            format!(
+                "container {} has a mount that is only named like that of {}, and does not prove its host key",
+                way.container.name, devcontainer.alias
+            ),
+            proxy::up(&engine, devcontainer),
+        ));
+    }
+    let address = way.address;
     if args.json {
         let data = serde_json::json!({ "host": address.ip(), "port": address.port() });
         return print(format_args!("{data}\n"));

@@ -14,16 +14,19 @@ use rustix::process::{Pid, Signal, kill_process_group};
 
 use super::ring::Ring;
 use super::{App, derived};
-use crate::client::openssh;
+use crate::client::{openssh, quote};
 use crate::devcontainer::options;
 use crate::durable;
-use crate::engine::{self, Container, Engine};
+use crate::engine::{self, Container, Engine, Found};
 use crate::keys::KeyPair;
 use crate::keys::agent::{Agent, Constraints};
 use crate::store::registry::DevContainer;
 
 /// How long a login may take. Others wait for the lock meanwhile, and not much longer than this.
 const PATIENCE: Duration = Duration::from_secs(8);
+
+/// How long sshd may take to prove its host key.
+const KEY_PATIENCE: Duration = Duration::from_secs(4);
 
 /// How long `ssh-agent` may take to start.
 const START: Duration = Duration::from_secs(2);
@@ -154,10 +157,14 @@ impl Drop for OwnAgent {
 /// # Errors
 /// Only what has nothing to do with a dev container: `ssh` cannot be run, the store not written.
 pub fn logins(ring: &mut Ring<'_>, ids: &[String], credential: &Credential) -> Result<Vec<Proof>> {
-    let mut engines = HashMap::new();
+    let seen = look(ring, ids);
     let mut doors = Vec::with_capacity(ids.len());
-    for id in ids {
-        doors.push(door(ring, id, &mut engines)?);
+    for (id, seen) in ids.iter().zip(seen) {
+        doors.push(seen.and_then(|(engine, container)| door(ring, id, &engine, &container)));
+    }
+    if doors.iter().flatten().any(|door| door.learnt) {
+        // `proxy` would write the user down, and wait for the lock that we hold.
+        ring.commit()?;
     }
     let app = ring.app;
     thread::scope(|scope| {
@@ -177,62 +184,159 @@ pub fn logins(ring: &mut Ring<'_>, ids: &[String], credential: &Credential) -> R
 struct Door {
     devcontainer: DevContainer,
     user: String,
+    /// The user is another one than was known.
+    learnt: bool,
 }
 
 /// The containers of an engine, or why it does not tell.
 type Answer = std::result::Result<(Engine, Vec<Container>), String>;
 
-/// The way in to a dev container; the inner error is the proof where there is none to try.
+/// The running container of each dev container, and its engine; the inner error is the proof where
+/// there is none to log in to.
+fn look(ring: &Ring<'_>, ids: &[String]) -> Vec<std::result::Result<(Engine, Container), Proof>> {
+    let (app, registry) = (ring.app, &ring.registry);
+    let mut engines = HashMap::new();
+    thread::scope(|scope| {
+        let asked: Vec<_> = ids
+            .iter()
+            .map(|id| {
+                let Some(devcontainer) = registry.devcontainers.get(id) else {
+                    return Err(Proof::NotRunning("it is not known".into()));
+                };
+                let answer = engines
+                    .entry(devcontainer.endpoint.as_str())
+                    .or_insert_with_key(|endpoint| ask(endpoint));
+                let (engine, all) = answer.as_ref().map_err(|why| Proof::Unknown(why.clone()))?;
+                let found = engine::found(all, &app.store.trust(id));
+                let running = scope.spawn(move || running(app, devcontainer, found));
+                Ok((engine.clone(), running))
+            })
+            .collect();
+        let seen = asked.into_iter().map(|asked| {
+            let (engine, running) = asked?;
+            let fell_over = |_| Err(Proof::Unknown("its proof fell over".into()));
+            Ok((engine, running.join().unwrap_or_else(fell_over)?))
+        });
+        seen.collect()
+    })
+}
+
+fn ask(endpoint: &str) -> Answer {
+    let ask = || -> Result<_> {
+        let engine = Engine::at(endpoint)?;
+        let containers = engine.containers()?;
+        Ok((engine, containers))
+    };
+    ask().map_err(|error| format!("{error:#}"))
+}
+
+/// The container that is the dev container and runs. One that is only named like it counts for nothing
+/// before it has proven the pinned host key: anybody can make such a one, and it must stop no rotation.
+fn running(
+    app: &App,
+    devcontainer: &DevContainer,
+    found: Found,
+) -> std::result::Result<Container, Proof> {
+    match found {
+        Found::One(container) if container.runs() => Ok(container),
+        Found::One(container) => {
+            let why = format!("its container is {}", container.state);
+            Err(Proof::NotRunning(why))
+        }
+        Found::None => Err(Proof::NotRunning("it has no container".into())),
+        Found::Several(several) => Err(Proof::Refused(format!(
+            "several running containers have its trust folder mounted: {}",
+            engine::names(&several)
+        ))),
+        Found::Unproven(unproven) => proven(app, devcontainer, &unproven).ok_or_else(|| {
+            Proof::NotRunning(format!(
+                "it has no container that is certain: {} has a mount that is only named like its own, \
+                 and does not prove its host key",
+                engine::names(&unproven)
+            ))
+        }),
+    }
+}
+
+/// The way in to a dev container. Another user than was known is noted; the caller commits.
 fn door(
     ring: &mut Ring<'_>,
     id: &str,
-    engines: &mut HashMap<String, Answer>,
-) -> Result<std::result::Result<Door, Proof>> {
-    let Some(mut devcontainer) = ring.registry.devcontainers.get(id).cloned() else {
-        return Ok(Err(Proof::NotRunning("it is not known".into())));
-    };
-    let answer = engines
-        .entry(devcontainer.endpoint.clone())
-        .or_insert_with(|| {
-            let ask = || -> Result<_> {
-                let engine = Engine::at(&devcontainer.endpoint)?;
-                let containers = engine.containers()?;
-                Ok((engine, containers))
-            };
-            ask().map_err(|error| format!("{error:#}"))
-        });
-    let (engine, containers) = match answer {
-        Ok(answer) => answer,
-        Err(error) => return Ok(Err(Proof::Unknown(error.clone()))),
-    };
-    let container = match engine::only(containers.clone(), &ring.app.store.trust(id)) {
-        Ok(Some(container)) if container.runs() => container,
-        Ok(Some(container)) => {
-            let why = format!("its container is {}", container.state);
-            return Ok(Err(Proof::NotRunning(why)));
-        }
-        Ok(None) => return Ok(Err(Proof::NotRunning("it has no container".into()))),
-        Err(error) => return Ok(Err(Proof::Refused(format!("{error:#}")))),
-    };
-    // `proxy` would write a changed user down, and wait for the lock that we hold: so it is done here.
+    engine: &Engine,
+    container: &Container,
+) -> std::result::Result<Door, Proof> {
+    let known = ring.registry.devcontainers.get_mut(id);
+    let devcontainer = known.ok_or_else(|| Proof::NotRunning("it is not known".into()))?;
+    let before = devcontainer.user.clone();
     if !devcontainer.user_chosen {
-        let user = match engine.remote_user(&container) {
-            Ok(user) if options::is_user(&user) => user,
-            Ok(user) => return Ok(Err(Proof::Refused(format!("{user:?} cannot be a user")))),
-            Err(error) => return Ok(Err(Proof::Unknown(format!("{error:#}")))),
-        };
-        if devcontainer.user.as_ref() != Some(&user) {
-            devcontainer.user = Some(user);
-            ring.registry
-                .devcontainers
-                .insert(id.to_owned(), devcontainer.clone());
-            ring.commit()?;
+        match engine.remote_user(container) {
+            Ok(user) if options::is_user(&user) => devcontainer.user = Some(user),
+            Ok(user) => return Err(Proof::Refused(format!("{user:?} cannot be a user"))),
+            Err(error) => return Err(Proof::Unknown(format!("{error:#}"))),
         }
     }
-    let Some(user) = devcontainer.user.clone() else {
-        return Ok(Err(Proof::Refused("its user is not known".into())));
+    match devcontainer.user.clone() {
+        Some(user) => Ok(Door {
+            learnt: before.as_ref() != Some(&user),
+            devcontainer: devcontainer.clone(),
+            user,
+        }),
+        None => Err(Proof::Refused("its user is not known".into())),
+    }
+}
+
+/// The one of these containers that proves the pinned host key of a dev container; all are asked at once.
+pub fn proven(
+    app: &App,
+    devcontainer: &DevContainer,
+    containers: &[Container],
+) -> Option<Container> {
+    thread::scope(|scope| {
+        let asked: Vec<_> = containers
+            .iter()
+            .map(|container| scope.spawn(move || is_ours(app, devcontainer, container)))
+            .collect();
+        let proofs = asked.into_iter().zip(containers);
+        let mut ours = proofs.filter_map(|(proof, container)| {
+            let proof = proof.join().unwrap_or_else(|_| bail!("a proof fell over"));
+            proof.unwrap_or(false).then(|| container.clone())
+        });
+        ours.next()
+    })
+}
+
+/// Whether sshd of this container proves the pinned host key of a dev container. No key is shown to it.
+///
+/// # Errors
+/// `ssh` cannot be run.
+pub fn is_ours(app: &App, devcontainer: &DevContainer, container: &Container) -> Result<bool> {
+    let Some(address) = container.published(devcontainer.port) else {
+        return Ok(false);
     };
-    Ok(Ok(Door { devcontainer, user }))
+    let (host, user) = (address.ip().to_string(), "nobody");
+    let mut arguments: Vec<OsString> = ["-F", "none", "-l", user, "-p"].map(OsString::from).into();
+    arguments.push(address.port().to_string().into());
+    let known_hosts = quote::ssh_config(&app.store.known_hosts())?;
+    for option in [
+        // What it says, or an error in between, could be made to look like what follows below.
+        "LogLevel=FATAL",
+        "PreferredAuthentications=none",
+        "StrictHostKeyChecking=yes",
+        "HostKeyAlgorithms=ssh-ed25519",
+        "GlobalKnownHostsFile=/dev/null",
+        &format!("UserKnownHostsFile={known_hosts}"),
+        &format!("HostKeyAlias={}", devcontainer.alias),
+        "CheckHostIP=no",
+    ] {
+        arguments.extend(["-o".into(), option.into()]);
+    }
+    arguments.push(host.clone().into());
+    // ssh asks to be let in once the host key is proven, and not before.
+    let refused = format!("{user}@{host}: Permission denied (");
+    Ok(match ssh(&arguments, KEY_PATIENCE)? {
+        Ok(()) => true,
+        Err(said) => said.starts_with(&refused),
+    })
 }
 
 fn login(app: &App, door: &Door, credential: &Credential) -> Result<Proof> {
@@ -263,9 +367,21 @@ fn login(app: &App, door: &Door, credential: &Credential) -> Result<Proof> {
 /// # Errors
 /// `ssh` cannot be run.
 pub fn run(arguments: &[OsString]) -> Result<std::result::Result<(), String>> {
+    let mut all: Vec<OsString> = ["-o", "LogLevel=ERROR"].map(OsString::from).into();
+    all.extend_from_slice(arguments);
+    Ok(ssh(&all, PATIENCE)?.map_err(|said| {
+        let lines = said.lines();
+        let reason: Vec<_> = lines
+            .map(|line| line.trim_start_matches("lace-ssh: "))
+            .collect();
+        reason.join("; ")
+    }))
+}
+
+fn ssh(arguments: &[OsString], patience: Duration) -> Result<std::result::Result<(), String>> {
     let mut command = Command::new("ssh");
     command
-        .args(["-o", "BatchMode=yes", "-o", "LogLevel=ERROR"])
+        .args(["-o", "BatchMode=yes"])
         .args(arguments)
         .arg("true")
         .stdin(Stdio::null())
@@ -276,24 +392,19 @@ pub fn run(arguments: &[OsString]) -> Result<std::result::Result<(), String>> {
     let start = Instant::now();
     // What it says on stderr is far less than a pipe holds, so nobody need read meanwhile.
     while child.try_wait().context("cannot wait for ssh")?.is_none() {
-        if start.elapsed() > PATIENCE {
+        if start.elapsed() > patience {
             // With its `proxy`, which would go on waiting.
             let _ = kill_process_group(Pid::from_child(&child), Signal::KILL);
             let _ = child.wait();
-            return Ok(Err(format!("no login within {} s", PATIENCE.as_secs())));
+            return Ok(Err(format!("no login within {} s", patience.as_secs())));
         }
         thread::sleep(Duration::from_millis(5));
     }
     let output = child.wait_with_output().context("cannot wait for ssh")?;
-    if output.status.success() {
-        return Ok(Ok(()));
-    }
-    let said = String::from_utf8_lossy(&output.stderr);
-    let reason: Vec<_> = said
-        .lines()
-        .map(|line| line.trim_start_matches("lace-ssh: "))
-        .collect();
-    Ok(Err(reason.join("; ")))
+    Ok(match output.status.success() {
+        true => Ok(()),
+        false => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
+    })
 }
 
 /// A file that is gone with the value; a killed process leaves it to the next sweep.

@@ -12,16 +12,16 @@ use std::process::ExitCode;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 
 use super::ring::{self, Ring};
-use super::{App, say};
+use super::{App, proof, say};
 use crate::advice::{Advise, failure, shell};
 use crate::cli;
 use crate::devcontainer::{find, id, options};
 use crate::durable::{self, PRIVATE};
-use crate::engine::{self, Container, Engine};
+use crate::engine::{self, Container, Engine, Found};
 use crate::store::registry::{DevContainer, Key, Registry};
 
 /// How long a container may take to come up and sshd to answer.
@@ -50,11 +50,14 @@ pub fn refresh(app: &App, alias: &str) -> Result<ExitCode> {
     let (id, devcontainer) = find(&registry, alias)?;
     if devcontainer.user.is_none() {
         let engine = Engine::at(&devcontainer.endpoint)?;
-        let Some(container) = engine::only(engine.containers()?, &app.store.trust(id))? else {
-            // `proxy` says what is missing.
+        // Where there is no way, or not to the dev container, `proxy` and ssh say so.
+        let Ok(way) = way(app, &engine, id, devcontainer) else {
             return Ok(ExitCode::FAILURE);
         };
-        learn(app, id, &engine.remote_user(&container)?)?;
+        if !way.is_ours(app, devcontainer)? {
+            return Ok(ExitCode::FAILURE);
+        }
+        learn(app, id, &engine.remote_user(&way.container)?)?;
     }
     let lost = |key: &Key| !ring::agent_holds(app, key);
     if devcontainer.agent && registry.keys.get(&devcontainer.key).is_none_or(lost) {
@@ -92,68 +95,142 @@ fn learn(app: &App, id: &str, user: &str) -> Result<()> {
     Ok(())
 }
 
-/// The published address of sshd, from the engine.
+/// The way to sshd of a dev container, as the engine knows it.
+pub struct Way {
+    /// Where sshd is published.
+    pub address: SocketAddr,
+    /// The container.
+    pub container: Container,
+    /// It has the dev container's own trust folder mounted, not one that is only named like it.
+    certain: bool,
+}
+
+impl Way {
+    /// It leads to the dev container: for certain, or the pinned host key is proven now.
+    ///
+    /// # Errors
+    /// `ssh` cannot be run.
+    pub fn is_ours(&self, app: &App, devcontainer: &DevContainer) -> Result<bool> {
+        Ok(self.certain || proof::is_ours(app, devcontainer, &self.container)?)
+    }
+}
+
+/// The way to sshd, from the engine.
 ///
 /// # Errors
 /// The container is not there, does not run, or publishes no port; each with the next step.
-pub fn address(
-    app: &App,
-    engine: &Engine,
-    id: &str,
-    devcontainer: &DevContainer,
-) -> Result<(SocketAddr, Container)> {
+pub fn way(app: &App, engine: &Engine, id: &str, devcontainer: &DevContainer) -> Result<Way> {
     let alias = &devcontainer.alias;
-    let folder = shell(&devcontainer.workspace_folder);
-    // Where a workspace has one config file, the devcontainer CLI finds it by itself.
-    let config = match find::candidates(&devcontainer.workspace_folder).len() {
-        1 => String::new(),
-        _ => format!(" --config {}", shell(&devcontainer.config_file)),
-    };
-    let up = format!("devcontainer up --workspace-folder {folder}{config}");
-    let Some(container) = engine::only(engine.containers()?, &app.store.trust(id))? else {
-        let labels = [
-            (id::LOCAL_FOLDER, devcontainer.workspace_folder.as_path()),
-            (id::CONFIG_FILE, devcontainer.config_file.as_path()),
-        ];
-        return Err(match engine.with_labels(&labels)?.first() {
-            None => failure(format!("{alias} has no container"), up),
-            Some(old) => failure(
-                format!(
-                    "container {} was made before lace-ssh was set up and lacks its mount",
-                    old.name
-                ),
-                format!("{up} --remove-existing-container"),
-            ),
-        });
-    };
+    let (command, up) = (engine.command(), up(engine, devcontainer));
+    let (container, certain) = container(app, engine, id, devcontainer, &up)?;
     if !container.runs() {
         let message = format!(
             "{alias} does not run: container {} is {}",
             container.name, container.state
         );
         let way_out = match container.state.as_str() {
-            "paused" => format!("docker unpause {}", container.name),
+            "paused" => format!("{command} unpause {}", container.name),
             _ => up,
         };
         return Err(failure(message, way_out));
     }
-    match container.published(devcontainer.port) {
-        Some(address) => Ok((address, container)),
-        None => Err(failure(
-            format!(
-                "container {} of {alias} publishes no port for its port {}",
-                container.name, devcontainer.port
+    let Some(address) = container.published(devcontainer.port) else {
+        let message = format!(
+            "container {} of {alias} publishes no port for its port {}",
+            container.name, devcontainer.port
+        );
+        let way_out = match container.network.as_deref() {
+            Some(network @ ("host" | "none")) => {
+                format!("take --network={network} out of runArgs: it has no published ports")
+            }
+            _ => format!(
+                "lace-ssh setup {} && {up} --remove-existing-container",
+                flags(devcontainer)
             ),
-            match container.network.as_deref() {
-                Some(network @ ("host" | "none")) => {
-                    format!("take --network={network} out of runArgs: it has no published ports")
-                }
-                _ => format!(
-                    "lace-ssh setup --workspace-folder {folder}{config} && {up} --remove-existing-container"
-                ),
-            },
-        )),
+        };
+        return Err(failure(message, way_out));
+    };
+    Ok(Way {
+        address,
+        container,
+        certain,
+    })
+}
+
+/// The command that makes its container, or starts it.
+pub fn up(engine: &Engine, devcontainer: &DevContainer) -> String {
+    let flags = flags(devcontainer);
+    match engine.command() {
+        "docker" => format!("devcontainer up {flags}"),
+        command => format!("devcontainer up {flags} --docker-path {command}"),
     }
+}
+
+/// What says which dev container is meant, here and to the devcontainer CLI.
+fn flags(devcontainer: &DevContainer) -> String {
+    let folder = shell(&devcontainer.workspace_folder);
+    // Where a workspace has one config file, it is found without.
+    match find::candidates(&devcontainer.workspace_folder).len() {
+        1 => format!("--workspace-folder {folder}"),
+        _ => format!(
+            "--workspace-folder {folder} --config {}",
+            shell(&devcontainer.config_file)
+        ),
+    }
+}
+
+/// The container of a dev container, and whether that is certain.
+fn container(
+    app: &App,
+    engine: &Engine,
+    id: &str,
+    devcontainer: &DevContainer,
+    up: &str,
+) -> Result<(Container, bool)> {
+    let alias = &devcontainer.alias;
+    let trust = app.store.trust(id);
+    // Nearly always it runs, and then the others need not be asked for.
+    if let Found::One(container) = engine::found(&engine.running()?, &trust) {
+        return Ok((container, true));
+    }
+    let mut unproven = match engine::found(&engine.containers()?, &trust) {
+        Found::One(container) => return Ok((container, true)),
+        Found::Several(several) => bail!(
+            "several running containers have the trust folder of {alias} mounted: {}",
+            engine::names(&several)
+        ),
+        Found::None => return Err(no_container(engine, devcontainer, up)?),
+        Found::Unproven(unproven) => unproven,
+    };
+    if unproven.iter().filter(|it| it.runs()).count() < 2 {
+        // ssh itself will ask for the proof.
+        return Ok((unproven.swap_remove(0), false));
+    }
+    let proven = proof::proven(app, devcontainer, &unproven).with_context(|| {
+        format!(
+            "several running containers have a mount that is named like that of {alias}, and none proves its host key: {}",
+            engine::names(&unproven)
+        )
+    })?;
+    Ok((proven, false))
+}
+
+/// Why there is none, and the next step.
+fn no_container(engine: &Engine, devcontainer: &DevContainer, up: &str) -> Result<anyhow::Error> {
+    let labels = [
+        (id::LOCAL_FOLDER, devcontainer.workspace_folder.as_path()),
+        (id::CONFIG_FILE, devcontainer.config_file.as_path()),
+    ];
+    Ok(match engine.with_labels(&labels)?.first() {
+        None => failure(format!("{} has no container", devcontainer.alias), up),
+        Some(old) => failure(
+            format!(
+                "container {} was made before lace-ssh was set up and lacks its mount",
+                old.name
+            ),
+            format!("{up} --remove-existing-container"),
+        ),
+    })
 }
 
 /// A connection on which sshd has begun to speak.
@@ -164,11 +241,14 @@ fn connect(app: &App, engine: &Engine, id: &str, devcontainer: &DevContainer) ->
     let start = Instant::now();
     let mut told = false;
     loop {
-        let (address, container) = address(app, engine, id, devcontainer)?;
-        check_user(app, id, devcontainer, &container)?;
+        let way = way(app, engine, id, devcontainer)?;
+        let address = way.address;
         let left = PATIENCE.saturating_sub(start.elapsed());
         let trouble = match speaking(address, left.min(QUIET)) {
-            Ok(stream) => return Ok(stream),
+            Ok(stream) => {
+                check_user(app, id, devcontainer, &way)?;
+                return Ok(stream);
+            }
             Err(trouble) => trouble,
         };
         if start.elapsed() >= PATIENCE {
@@ -179,8 +259,9 @@ fn connect(app: &App, engine: &Engine, id: &str, devcontainer: &DevContainer) ->
                     in_words(&trouble)
                 ),
                 format!(
-                    "see why: docker exec {} cat /var/lib/lace-ssh/sshd.log",
-                    container.name
+                    "see why: {} exec {} cat /var/lib/lace-ssh/sshd.log",
+                    engine.command(),
+                    way.container.name
                 ),
             ));
         }
@@ -194,15 +275,13 @@ fn connect(app: &App, engine: &Engine, id: &str, devcontainer: &DevContainer) ->
     }
 }
 
-/// The remote user may have changed with a new container: then this connection would be refused.
-fn check_user(
-    app: &App,
-    id: &str,
-    devcontainer: &DevContainer,
-    container: &Container,
-) -> Result<()> {
-    match (&container.remote_user, &devcontainer.user) {
-        (Some(now), Some(known)) if now != known && !devcontainer.user_chosen => {
+/// The remote user may have changed with a new container: then this connection would be refused. Where
+/// it is not the dev container that says so, ssh will refuse the connection.
+fn check_user(app: &App, id: &str, devcontainer: &DevContainer, way: &Way) -> Result<()> {
+    match (&way.container.remote_user, &devcontainer.user) {
+        (Some(now), Some(known))
+            if now != known && !devcontainer.user_chosen && way.is_ours(app, devcontainer)? =>
+        {
             learn(app, id, now)?;
             let message = format!(
                 "the remote user of {} is {now} now, no longer {known}",

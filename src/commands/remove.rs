@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
+use super::leftovers::{self, Purge};
 use super::ring::Ring;
 use super::target::{self, Target};
 use super::{App, Outcome, agree, ask, say};
@@ -14,15 +15,20 @@ use crate::advice::failure;
 use crate::change::{Change, Plan, Reason, shown};
 use crate::cli;
 use crate::devcontainer::{Document, Modified, SCHEMA_FILE, find, options, unwire_with};
-use crate::durable;
-use crate::engine::{self, Engine};
+use crate::engine::{self, Engine, Found, endpoint};
 use crate::feature;
 use crate::store::registry::DevContainer;
-use crate::store::stamp;
 use crate::store::undo::{self, Original};
 
 /// Runs `remove`.
 pub fn run(app: &App, args: &cli::Remove) -> Result<ExitCode> {
+    if args.purge && !args.consent.dry_run && !args.consent.check && leftovers::any(&app.store) {
+        // The one that is asked for may be among those that were cut off.
+        Ring::open(app, "remove --purge")?;
+    }
+    if let Some(id) = unknown(app, args)? {
+        return purge_unknown(app, args, id);
+    }
     let target = match &args.name {
         Some(name) => known(app, name, &args.workspace)?,
         None => target::find(app, &args.workspace)?,
@@ -220,25 +226,13 @@ fn purge(app: &App, args: &cli::Remove, target: &Target) -> Result<ExitCode> {
     let only_shown = args.consent.dry_run || args.consent.check;
     let mut code = ExitCode::SUCCESS;
     for (id, known) in known {
-        let what = format!(
-            "drop {}: its host key, its trust folder and its host block, and its key if no other uses it",
-            known.alias
-        );
+        let what =
+            "its host key, its trust folder and its host block, and its key if no other uses it";
         if only_shown {
-            say(format!("would {what}"));
             code = ExitCode::from(u8::from(args.consent.check));
-        } else if args.consent.yes {
-            drop_one(app, id)?;
-        } else if !app.environment.interactive {
-            return Err(failure(
-                format!(
-                    "{} was not dropped: there is no terminal to ask on",
-                    known.alias
-                ),
-                "to drop it: add --yes",
-            ));
-        } else if ask(&format!("{what}?"))? {
-            drop_one(app, id)?;
+        }
+        if agreed(app, args, &known.alias, what)? {
+            drop_one(app, id, known)?;
         }
     }
     if !only_shown {
@@ -247,52 +241,104 @@ fn purge(app: &App, args: &cli::Remove, target: &Target) -> Result<ExitCode> {
     Ok(code)
 }
 
-fn drop_one(app: &App, id: &str) -> Result<()> {
+/// Whether this is to be dropped; only said where nothing is to be written.
+fn agreed(app: &App, args: &cli::Remove, alias: &str, what: &str) -> Result<bool> {
+    let what = format!("drop {alias}: {what}");
+    if args.consent.dry_run || args.consent.check {
+        say(format!("would {what}"));
+        Ok(false)
+    } else if args.consent.yes {
+        Ok(true)
+    } else if app.environment.interactive {
+        ask(&format!("{what}?"))
+    } else {
+        Err(failure(
+            format!("{alias} was not dropped: there is no terminal to ask on"),
+            "to drop it: add --yes",
+        ))
+    }
+}
+
+/// The dev container ID that is named, where there is only a trust folder of it.
+fn unknown<'a>(app: &App, args: &'a cli::Remove) -> Result<Option<&'a str>> {
+    let Some(name) = args.name.as_deref().filter(|_| args.purge) else {
+        return Ok(None);
+    };
+    let unknown = leftovers::unknown(&app.store, &app.registry()?);
+    Ok(unknown.iter().any(|id| id == name).then_some(name))
+}
+
+/// Drops the trust folder of a dev container that the registry has lost.
+fn purge_unknown(app: &App, args: &cli::Remove, id: &str) -> Result<ExitCode> {
+    if agreed(app, args, id, "its trust folder, with its host key")? {
+        let mounted = mounted(app, id, &endpoint::endpoint(app.environment)?);
+        let mut ring = Ring::open(app, "remove --purge")?;
+        let left = Purge {
+            alias: id.to_owned(),
+            key: None,
+            folder_stays: !matches!(mounted, Ok(None)),
+        };
+        if !ring.registry.devcontainers.contains_key(id) {
+            leftovers::purge(&mut ring, id, &left)?;
+            say(format!("dropped {id} and its host key"));
+            tell(mounted);
+        }
+    }
+    Ok(ExitCode::from(u8::from(args.consent.check)))
+}
+
+fn drop_one(app: &App, id: &str, known: &DevContainer) -> Result<()> {
+    // Asked before the lock is taken, for which others wait.
+    let mounted = mounted(app, id, &known.endpoint);
     let mut ring = Ring::open(app, "remove --purge")?;
-    let Some(dropped) = ring.registry.devcontainers.remove(id) else {
+    let Some(dropped) = ring.registry.devcontainers.get(id).cloned() else {
         return Ok(());
     };
-    let own = dropped.key == dropped.alias && ring.registry.opened_by(&dropped.key).is_empty();
-    if own {
-        ring.discard(&dropped.key)?;
-    }
-    ring.commit()?;
-    durable::remove(&app.store.users().join(&dropped.alias))?;
-    stamp::remove(&app.store, id)?;
-    let mounted = drop_trust(app, id, &dropped)?;
-    let alias = &dropped.alias;
-    say(match own {
-        true => format!(
-            "dropped {alias}, its host key and its key; the key can be brought back for 7 days: lace-ssh keys restore {}",
-            dropped.key
+    let opened = ring.registry.opened_by(&dropped.key);
+    let own = dropped.key == dropped.alias && opened == [id];
+    let purge = Purge {
+        alias: dropped.alias,
+        key: own.then_some(dropped.key),
+        folder_stays: !matches!(mounted, Ok(None)),
+    };
+    leftovers::purge(&mut ring, id, &purge)?;
+    let alias = &purge.alias;
+    say(match &purge.key {
+        Some(key) => format!(
+            "dropped {alias}, its host key and its key; the key can be brought back for 7 days: lace-ssh keys restore {key}"
         ),
-        false => format!("dropped {alias} and its host key, but not its key, which is shared"),
+        None => format!("dropped {alias} and its host key, but not its key, which is shared"),
     });
-    if let Some(container) = mounted {
-        say(format!(
-            "container {container} still has the mount, so its folder stays, empty; ssh into it ends here (docker rm -f {container})"
-        ));
-    }
+    tell(mounted);
     Ok(())
 }
 
-/// Empties the trust folder of a dev container, and removes it, unless a container has it mounted: that
-/// one could not start any more. Its name is told.
-fn drop_trust(app: &App, id: &str, dropped: &DevContainer) -> Result<Option<String>> {
-    let trust = app.store.trust(id);
-    let entries = fs::read_dir(&trust).into_iter().flatten().flatten();
-    for entry in entries {
-        durable::remove(&entry.path())?;
+/// Says that a container keeps the folder.
+fn tell(mounted: Result<Mounted>) {
+    if let Ok(Some((container, command))) = mounted {
+        say(format!(
+            "container {container} still has the mount, so its folder stays, empty; ssh into it ends here ({command} rm -f {container})"
+        ));
     }
-    let asked =
-        Engine::at(&dropped.endpoint).and_then(|engine| engine::only(engine.containers()?, &trust));
-    match asked {
-        Ok(None) => {
-            let _ = fs::remove_dir(&trust);
-            Ok(None)
-        }
-        Ok(Some(container)) => Ok(Some(container.name)),
-        // Whether there is one cannot be told; an empty folder costs nothing.
-        Err(_) => Ok(None),
-    }
+}
+
+/// A container that has a trust folder mounted, and the command of its engine.
+type Mounted = Option<(String, &'static str)>;
+
+/// The name of a container that has the trust folder mounted, or may have, and the command that removes
+/// it.
+///
+/// # Errors
+/// The engine cannot be asked, so that nobody can tell.
+fn mounted(app: &App, id: &str, endpoint: &str) -> Result<Mounted> {
+    let engine = Engine::at(endpoint)?;
+    let containers = match engine::found(&engine.containers()?, &app.store.trust(id)) {
+        Found::None => return Ok(None),
+        Found::One(container) => vec![container],
+        Found::Several(containers) | Found::Unproven(containers) => containers,
+    };
+    Ok(containers
+        .into_iter()
+        .next()
+        .map(|container| (container.name, engine.command())))
 }

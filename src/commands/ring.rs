@@ -467,7 +467,7 @@ pub fn remove_pair(private: &Path) -> Result<()> {
 }
 
 /// Where the public half of a private key file is.
-fn half(private: &Path) -> PathBuf {
+pub fn half(private: &Path) -> PathBuf {
     let mut path = private.as_os_str().to_owned();
     path.push(".pub");
     path.into()
@@ -552,6 +552,7 @@ mod tests {
             folder: home.into(),
             docker_host: Some("unix:///nowhere/docker.sock".into()),
             docker_context: None,
+            container_host: None,
             docker_config: home.join(".docker"),
             agent: None,
             askpass: None,

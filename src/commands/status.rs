@@ -10,9 +10,9 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::table::{self, Cell};
-use super::{App, now, print, say, warn};
+use super::{App, leftovers, now, print, say, warn};
 use crate::cli;
-use crate::engine::{self, Container, Engine};
+use crate::engine::{self, Container, Engine, Found};
 use crate::store::registry::{DevContainer, Registry};
 
 /// One row; its JSON form is part of the interface.
@@ -34,10 +34,10 @@ struct Row<'r> {
 
 /// What the engine says of one dev container.
 pub struct Seen {
-    /// `running`, `exited`, …, `none`: no container, `several`: more than one runs, `unknown`: the
-    /// engine cannot be asked.
+    /// `running`, `exited`, …, `none`: no container, `several`: more than one runs, `unproven`: there
+    /// is one whose mount is only named like its own, `unknown`: the engine cannot be asked.
     pub state: Cow<'static, str>,
-    /// The container, if there is one.
+    /// The container, if there is one for certain.
     container: Option<Container>,
 }
 
@@ -67,6 +67,12 @@ pub fn run(app: &App, args: &cli::Status) -> Result<ExitCode> {
             ));
         }
     }
+    for id in leftovers::unknown(&app.store, &registry) {
+        say(format!(
+            "{} is of no dev container that is known here; its next `devcontainer up` takes it up again, or, to drop it: lace-ssh remove --purge {id}",
+            app.store.trust(&id).display()
+        ));
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -84,16 +90,14 @@ pub fn look<'r>(app: &App, registry: &'r Registry) -> HashMap<&'r str, Seen> {
         let Some(containers) = answer else {
             return nothing("unknown");
         };
-        match engine::one_of(
-            containers.remove(id).unwrap_or_default(),
-            &app.store.trust(id),
-        ) {
-            Ok(Some(container)) => Seen {
+        match engine::found(containers, &app.store.trust(id)) {
+            Found::One(container) => Seen {
                 state: container.state.clone().into(),
                 container: Some(container),
             },
-            Ok(None) => nothing("none"),
-            Err(_) => nothing("several"),
+            Found::None => nothing("none"),
+            Found::Several(_) => nothing("several"),
+            Found::Unproven(_) => nothing("unproven"),
         }
     };
     let all = registry.devcontainers.iter();
@@ -101,10 +105,10 @@ pub fn look<'r>(app: &App, registry: &'r Registry) -> HashMap<&'r str, Seen> {
         .collect()
 }
 
-/// The containers of one engine by dev container ID; `None`: no answer, and the user is told why.
-fn ask(endpoint: &str) -> Option<HashMap<String, Vec<Container>>> {
+/// The containers of one engine; `None`: no answer, and the user is told why.
+fn ask(endpoint: &str) -> Option<Vec<Container>> {
     match Engine::at(endpoint).and_then(|engine| engine.containers()) {
-        Ok(containers) => Some(engine::by_devcontainer(containers)),
+        Ok(containers) => Some(containers),
         Err(error) => {
             warn(&error);
             None

@@ -65,16 +65,11 @@ pub(super) fn owner(element: &Value) -> Option<Owner> {
     })
 }
 
-/// The sources of the hand-made mounts in a whole `devcontainer.json`, variables as they stand there.
-pub fn legacy_sources(config: &Value) -> Vec<String> {
+/// Whether a whole `devcontainer.json` has a hand-made mount of before.
+pub fn has_legacy(config: &Value) -> bool {
     let mounts = config.get("mounts").and_then(Value::as_array);
-    let legacy = |element: &&Value| owner(element) == Some(Owner::Legacy);
-    mounts
-        .into_iter()
-        .flatten()
-        .filter(legacy)
-        .filter_map(|element| Some(read(element)?.source))
-        .collect()
+    let legacy = |element| owner(element) == Some(Owner::Legacy);
+    mounts.into_iter().flatten().any(legacy)
 }
 
 fn read(element: &Value) -> Option<Mount> {
@@ -172,7 +167,15 @@ fn is_legacy(mount: &Mount) -> bool {
         || mount.source.ends_with("/.config/lace/ssh/id_ed25519.pub")
         || ((file.starts_with("lace_devcontainer") || file.starts_with("weft_devcontainer"))
             && mount.source.ends_with(&format!("/.ssh/{file}")));
-    key && mount.target.ends_with("/.ssh/authorized_keys")
+    // Which file such a path means is not said by how it ends.
+    let direct = !mount
+        .source
+        .split('/')
+        .any(|step| matches!(step, "." | ".."))
+        && !mount
+            .source
+            .starts_with(|c: char| !matches!(c, '/' | '~' | '$'));
+    key && direct && mount.target.ends_with("/.ssh/authorized_keys")
 }
 
 #[cfg(test)]
@@ -243,6 +246,18 @@ mod tests {
             of(&format!("source=~/.ssh/id_ed25519.pub,{target}")),
             Owner::Other
         );
+        for source in [
+            "${localEnv:HOME}/.config/lace/ssh/../../../p/.config/lace/ssh/id_ed25519",
+            "~/.ssh/../p/.ssh/lace_devcontainer",
+            "p/.config/lace/ssh/id_ed25519",
+            "./.ssh/lace_devcontainer",
+        ] {
+            assert_eq!(
+                of(&format!("source={source},{target}")),
+                Owner::Other,
+                "{source}"
+            );
+        }
         let elsewhere = "source=~/.ssh/lace_devcontainer.pub,target=/tmp/key.pub,type=bind";
         assert_eq!(of(elsewhere), Owner::Other);
     }

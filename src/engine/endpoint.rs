@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, socket_with};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -13,7 +14,8 @@ use crate::environment::Environment;
 const DEFAULT: &str = "/var/run/docker.sock";
 
 /// The endpoint of this environment: `DOCKER_HOST`, else the context (`DOCKER_CONTEXT` or the
-/// current one), else the first well-known socket that exists.
+/// current one), else the socket in `CONTAINER_HOST`, which is Podman's word for it, else the first
+/// well-known socket that lets us in.
 ///
 /// # Errors
 /// A context is named whose files are missing or damaged.
@@ -27,11 +29,29 @@ pub fn endpoint(environment: &Environment) -> Result<String> {
         .or_else(|| current_context(&environment.docker_config));
     match context.filter(|name| name != "default") {
         Some(name) => context_endpoint(&environment.docker_config, &name),
-        None => Ok(format!(
-            "unix://{}",
-            well_known(&environment.home).display()
-        )),
+        None => Ok(podman_socket(environment).unwrap_or_else(|| {
+            let sockets = well_known(&environment.home);
+            format!("unix://{}", first(&sockets).display())
+        })),
     }
+}
+
+/// What runs containers at this endpoint, as a person calls it in a shell.
+pub fn command(endpoint: &str) -> &'static str {
+    let socket = Path::new(endpoint.strip_prefix("unix://").unwrap_or(endpoint));
+    // `docker.sock` may be a link to the other's.
+    let real = socket.canonicalize().unwrap_or_else(|_| socket.into());
+    match real.to_string_lossy().contains("podman") {
+        true => "podman",
+        false => "docker",
+    }
+}
+
+/// `CONTAINER_HOST`, where it is a socket. Podman also takes machines there that are out of our reach,
+/// and it says nothing of Docker, which may well run here beside them.
+fn podman_socket(environment: &Environment) -> Option<String> {
+    let host = environment.container_host.clone();
+    host.filter(|host| host.starts_with("unix://"))
 }
 
 fn current_context(docker_config: &Path) -> Option<String> {
@@ -66,24 +86,39 @@ fn context_endpoint(docker_config: &Path, name: &str) -> Result<String> {
     })
 }
 
-fn well_known(home: &Path) -> PathBuf {
+/// Connects to a socket without waiting: where the one who listens has stopped accepting, that is an
+/// error.
+fn connect(path: &Path) -> std::io::Result<()> {
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    Ok(rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)?)
+}
+
+fn well_known(home: &Path) -> [PathBuf; 7] {
     let runtime = PathBuf::from(format!("/run/user/{}", rustix::process::geteuid().as_raw()));
-    let sockets = [
+    [
         PathBuf::from(DEFAULT),
         runtime.join("docker.sock"),
         home.join(".docker/run/docker.sock"),
         home.join(".docker/desktop/docker.sock"),
         home.join(".colima/default/docker.sock"),
         runtime.join("podman/podman.sock"),
-    ];
-    sockets
-        .into_iter()
-        .find(|path| path.exists())
-        .unwrap_or_else(|| DEFAULT.into())
+        PathBuf::from("/run/podman/podman.sock"),
+    ]
+}
+
+/// The first of them that lets us in; a file that is left of an engine, or that belongs to others, is
+/// none. Where no engine runs, the first that is there.
+fn first(sockets: &[PathBuf]) -> &Path {
+    let find = |is_it: &dyn Fn(&Path) -> bool| sockets.iter().find(|socket| is_it(socket));
+    let found = find(&|socket| connect(socket).is_ok()).or_else(|| find(&|it| it.exists()));
+    found.map_or(Path::new(DEFAULT), PathBuf::as_path)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::net::UnixListener;
+
     use super::*;
 
     fn environment(home: &Path) -> Environment {
@@ -94,6 +129,7 @@ mod tests {
             docker_host: None,
             docker_context: None,
             docker_config: home.join(".docker"),
+            container_host: None,
             agent: None,
             askpass: None,
             askpass_forced: false,
@@ -129,5 +165,70 @@ mod tests {
         assert!(endpoint(&environment).unwrap().starts_with("unix:///"));
         environment.docker_host = Some("unix:///x.sock".into());
         assert_eq!(endpoint(&environment).unwrap(), "unix:///x.sock");
+    }
+
+    #[test]
+    fn podman_is_looked_for_where_docker_is_not_named() {
+        let home = tempfile::tempdir().unwrap();
+        let mut environment = environment(home.path());
+        let socket = "unix:///run/user/7/podman/podman.sock".to_owned();
+        environment.container_host = Some(socket.clone());
+        assert_eq!(endpoint(&environment).unwrap(), socket);
+        environment.container_host = Some("ssh://me@build/run/podman/podman.sock".into());
+        assert!(endpoint(&environment).unwrap().starts_with("unix:///"));
+        environment.container_host = Some(socket);
+        environment.docker_host = Some("unix:///x.sock".into());
+        assert_eq!(endpoint(&environment).unwrap(), "unix:///x.sock");
+    }
+
+    #[test]
+    fn the_first_socket_that_lets_us_in_is_the_engines() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let missing = at("missing");
+        // What a killed engine leaves: the file is there, and nobody listens.
+        drop(UnixListener::bind(at("left")).unwrap());
+        fs::write(at("file"), "").unwrap();
+        let sockets = [missing.clone(), at("file"), at("left"), at("podman.sock")];
+        assert_eq!(first(&sockets), at("file"), "none listens");
+        let _podman = UnixListener::bind(at("podman.sock")).unwrap();
+        assert_eq!(first(&sockets), at("podman.sock"));
+        assert_eq!(first(&[missing]), Path::new(DEFAULT));
+    }
+
+    #[test]
+    fn an_engine_that_accepts_nobody_any_more_is_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("hung");
+        let here = SocketAddrUnix::new(&path).unwrap();
+        let stream =
+            |flags| socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None).unwrap();
+        let socket = stream(SocketFlags::empty());
+        rustix::net::bind(&socket, &here).unwrap();
+        rustix::net::listen(&socket, 0).unwrap();
+        // Connections that nobody accepts, until there is no more room for any.
+        let waiting: Vec<_> = (0..8).map(|_| stream(SocketFlags::NONBLOCK)).collect();
+        let room = waiting
+            .iter()
+            .filter(|it| rustix::net::connect(it, &here).is_ok());
+        assert!(room.count() < 8);
+        assert!(connect(&path).is_err());
+    }
+
+    #[test]
+    fn hints_name_the_command_of_the_engine_that_answers() {
+        let folder = tempfile::tempdir().unwrap();
+        let podman = folder.path().join("podman.sock");
+        fs::write(&podman, "").unwrap();
+        let linked = folder.path().join("docker.sock");
+        std::os::unix::fs::symlink(&podman, &linked).unwrap();
+        for (endpoint, named) in [
+            ("unix:///var/run/docker-of-nobody.sock", "docker"),
+            ("unix:///run/user/7/podman/podman.sock", "podman"),
+            ("tcp://127.0.0.1:2375", "docker"),
+            (&format!("unix://{}", linked.display()), "podman"),
+        ] {
+            assert_eq!(command(endpoint), named, "{endpoint}");
+        }
     }
 }

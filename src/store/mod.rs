@@ -120,6 +120,11 @@ impl Store {
         self.key(name).join("previous")
     }
 
+    /// Where the trust folders are.
+    pub fn trust_folders(&self) -> &Path {
+        &self.trust
+    }
+
     /// The folder that is mounted into the dev container `id` at `/etc/lace-ssh`.
     pub fn trust(&self, id: &str) -> PathBuf {
         self.trust.join(id)

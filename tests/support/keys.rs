@@ -24,6 +24,23 @@ pub fn initialised(config: &str) -> (User, String) {
     (user, id)
 }
 
+/// Another dev container of the same user, in a folder of the project; its ID.
+pub fn initialise_other(user: &User, name: &str) -> String {
+    let config = user.write(&format!("{name}/.devcontainer/devcontainer.json"), CONFIG);
+    let folder = user.project().join(name);
+    let here = ["--workspace-folder", folder.to_str().unwrap()];
+    user.ok(&[&["setup", "--yes", "--no-client-config"], &here[..]].concat());
+    let id = devcontainer_id(&folder, &config);
+    let mut command = user.lace(&["initialize", "--id", &id]);
+    Said::of(
+        command
+            .args(here)
+            .env("DOCKER_HOST", "unix:///nowhere/docker.sock"),
+    )
+    .expect(0);
+    id
+}
+
 /// The hook, with a socket that does not exist: no test here may talk to an engine of this machine.
 pub fn initialize(user: &User, id: &str) -> Said {
     let mut command = user.lace(&["initialize", "--id", id]);

@@ -75,7 +75,13 @@ impl User {
             .env("HOME", self.home())
             .env("NO_COLOR", "1")
             .stdin(Stdio::null());
-        for name in ["LACE_SSH_HOME", "DOCKER_CONTEXT", "SSH_AUTH_SOCK", "PWD"] {
+        for name in [
+            "LACE_SSH_HOME",
+            "DOCKER_CONTEXT",
+            "CONTAINER_HOST",
+            "SSH_AUTH_SOCK",
+            "PWD",
+        ] {
             command.env_remove(name);
         }
         command

@@ -6,8 +6,7 @@ use anyhow::{Result, bail};
 
 use crate::advice::{failure, shell};
 use crate::commands::ring::Ring;
-use crate::commands::{App, ask, say};
-use crate::engine::{self, Engine};
+use crate::commands::{App, ask, say, status};
 
 /// Runs `keys delete`.
 pub fn run(app: &App, text: &str, yes: bool) -> Result<ExitCode> {
@@ -40,16 +39,14 @@ pub fn run(app: &App, text: &str, yes: bool) -> Result<ExitCode> {
 /// Who would be locked out.
 fn announce(app: &App, name: &str) -> Result<()> {
     let registry = app.registry()?;
+    let seen = status::look(app, &registry);
     for id in registry.opened_by(name) {
         let Some(known) = registry.devcontainers.get(&id) else {
             continue;
         };
-        let found = Engine::at(&known.endpoint)
-            .and_then(|engine| engine::only(engine.containers()?, &app.store.trust(&id)));
-        let state = match found {
-            Ok(Some(container)) => container.state,
-            Ok(None) => "no container".to_owned(),
-            Err(_) => "unknown".to_owned(),
+        let state = match seen[id.as_str()].state.as_ref() {
+            "none" => "no container",
+            state => state,
         };
         say(format!(
             "{} loses access to {} ({state}); its next `devcontainer up` makes a new key",

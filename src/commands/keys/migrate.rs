@@ -1,65 +1,44 @@
 //! `keys migrate`: the hand-made keys of older set-ups come into the ring.
 //!
+//! They are looked for in the places where older set-ups had them, and nowhere that a config file could
+//! name: a stranger's would have any key taken in.
+//!
 //! Copied first, proven by a real login to every running container that trusts them, and only then
 //! is the old private file removed. Cut off anywhere, both places work, and the next run finishes.
 //! Public halves stay where they are while a container has them mounted: it could not start again
 //! without them.
 
 use std::ffi::OsString;
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
+use std::thread;
 
 use anyhow::{Context, Result, bail};
-use zeroize::Zeroizing;
 
+use super::handmade::{self, HandMade};
 use crate::advice::{failure, shell};
 use crate::change::{Change, Plan};
 use crate::cli;
 use crate::commands::proof::{self, Credential, OwnAgent};
 use crate::commands::ring::Ring;
-use crate::commands::{App, ask, print, say, setup, target};
+use crate::commands::{App, ask, print, say, setup, target, warn};
 use crate::devcontainer::{Document, mount, options, wire};
 use crate::durable;
 use crate::engine::{Container, Engine, endpoint};
-use crate::keys::import::Imported;
-use crate::keys::{KeyPair, PublicKey};
 use crate::store::audit::Kind;
 use crate::store::registry::Origin;
 
 /// The port of sshd in the containers of older set-ups.
 const OLD_PORT: u16 = 2222;
 
-/// A key file that was made by hand, and what it will be called.
-struct Found {
-    file: PathBuf,
-    name: String,
-    pair: KeyPair,
-    /// The passphrase that the file has.
-    passphrase: Option<Zeroizing<String>>,
-}
-
-impl Found {
-    /// The file with the public half, which containers mount.
-    fn public_file(&self) -> PathBuf {
-        let mut path = self.file.clone().into_os_string();
-        path.push(".pub");
-        path.into()
-    }
-}
-
 /// Runs `keys migrate`.
 pub fn run(app: &App, args: &cli::Migrate) -> Result<ExitCode> {
     let config = config_plan(app, &args.workspace)?;
-    let mut files = well_known(app);
-    files.extend(config.sources.iter().cloned());
-    files.sort();
-    files.dedup();
     let mut found = Vec::new();
-    for file in files {
-        match look_at(app, file.clone()) {
+    for file in handmade::well_known(&app.environment.home) {
+        match handmade::read(app, file.clone()) {
             Ok(key) => found.push(key),
-            Err(error) => say(format!("left out {}: {error:#}", file.display())),
+            Err(error) => warn(&error.context(format!("left out {}", file.display()))),
         }
     }
     if found.is_empty() && config.plan.is_empty() {
@@ -92,6 +71,8 @@ pub fn run(app: &App, args: &cli::Migrate) -> Result<ExitCode> {
         }
     }
 
+    // Asked before the lock is taken, for which others wait.
+    let containers = containers(app);
     let mut ring = Ring::open(app, "keys migrate")?;
     let mut left = 0;
     let mut taken = Vec::new();
@@ -105,8 +86,12 @@ pub fn run(app: &App, args: &cli::Migrate) -> Result<ExitCode> {
         setup::keep_original(&app.store, path, before, after.as_bytes())?;
     }
     config.plan.apply()?;
-    for (name, key) in &taken {
-        prove_and_remove(&mut ring, name, key)?;
+    match containers {
+        Ok(containers) => prove_and_remove(&mut ring, &taken, &containers)?,
+        Err(_) if taken.is_empty() => {}
+        Err(error) => say(format!(
+            "the keys are in the ring; the old files stay, for the engine cannot be asked who uses them: {error:#}"
+        )),
     }
     if left > 0 {
         bail!("{left} of the keys stay where they are");
@@ -119,8 +104,6 @@ pub fn run(app: &App, args: &cli::Migrate) -> Result<ExitCode> {
 struct ConfigPlan {
     plan: Plan,
     rewrite: Option<(PathBuf, String, String)>,
-    /// Private key files that its mounts name.
-    sources: Vec<PathBuf>,
 }
 
 /// Rewrites hand-made mounts, if the workspace has a config file with some.
@@ -134,8 +117,7 @@ fn config_plan(app: &App, workspace: &cli::Workspace) -> Result<ConfigPlan> {
     let config = target::read(&target.config)?;
     let document = Document::parse(&config.text)
         .map_err(|problem| target::located(&target.config, problem))?;
-    let sources = mount::legacy_sources(&document.value());
-    if sources.is_empty() {
+    if !mount::has_legacy(&document.value()) {
         return Ok(ConfigPlan::default());
     }
     let edited = wire(&config.text, &target::wiring(&target, &config))
@@ -143,71 +125,15 @@ fn config_plan(app: &App, workspace: &cli::Workspace) -> Result<ConfigPlan> {
     let mut plan = Plan::default();
     let change = Change::of(&target.config)?.becomes(Some(edited.text.clone().into_bytes()));
     plan.add(change.because(setup::reasons(&edited)));
-    let private = |source: &String| {
-        let home = app.environment.home.to_string_lossy();
-        let path = match source.strip_prefix("~/") {
-            Some(below) => format!("{home}/{below}"),
-            None => source.replace("${localEnv:HOME}", &home),
-        };
-        let path = PathBuf::from(path.strip_suffix(".pub").unwrap_or(&path));
-        path.is_file().then_some(path)
-    };
     Ok(ConfigPlan {
         plan,
-        sources: sources.iter().filter_map(private).collect(),
         rewrite: Some((target.config, config.text, edited.text)),
     })
 }
 
-/// The private key files that older set-ups had.
-fn well_known(app: &App) -> Vec<PathBuf> {
-    let home = &app.environment.home;
-    let mut files = vec![home.join(".config/lace/ssh/id_ed25519")];
-    for entry in fs::read_dir(home.join(".ssh"))
-        .into_iter()
-        .flatten()
-        .flatten()
-    {
-        let name = entry.file_name().to_string_lossy().into_owned();
-        if (name.starts_with("lace_devcontainer") || name.starts_with("weft_devcontainer"))
-            && !name.ends_with(".pub")
-        {
-            files.push(entry.path());
-        }
-    }
-    files.retain(|file| file.is_file());
-    files
-}
-
-fn look_at(app: &App, file: PathBuf) -> Result<Found> {
-    let stem = file
-        .file_name()
-        .map(|name| name.to_string_lossy().into_owned())
-        .unwrap_or_default();
-    // The one shared key of old: the user's.
-    let name = if file.starts_with(app.environment.home.join(".config/lace/ssh")) {
-        "user".to_owned()
-    } else {
-        // `lace-` is how the own keys of dev containers begin.
-        super::name(stem.strip_prefix("lace_").unwrap_or(&stem))?
-    };
-    match super::import::read(app, &file)? {
-        (Imported::Pair(pair), passphrase) => Ok(Found {
-            file,
-            name,
-            pair,
-            passphrase,
-        }),
-        (Imported::Token(_), _) => bail!(
-            "{} is the public half of a security key; take it in with lace-ssh keys import",
-            file.display()
-        ),
-    }
-}
-
 /// Takes a key into the ring, unless it is there already; its name there, or `None` where the name is
 /// another key's.
-fn take_in(ring: &mut Ring<'_>, key: &Found) -> Result<Option<String>> {
+fn take_in(ring: &mut Ring<'_>, key: &HandMade) -> Result<Option<String>> {
     let public = key.pair.public().render_bare();
     let mut known = ring.registry.keys.iter();
     // A run that was cut off, or the user, has taken it in already.
@@ -235,34 +161,73 @@ fn take_in(ring: &mut Ring<'_>, key: &Found) -> Result<Option<String>> {
     Ok(Some(key.name.clone()))
 }
 
-/// Every running container that has the public half mounted must let the key in from its new place.
-fn prove_and_remove(ring: &mut Ring<'_>, name: &str, key: &Found) -> Result<()> {
-    let public_file = key.public_file();
-    let mounted = containers(ring.app, &public_file, &key.file);
-    let mounted = match mounted {
-        Ok(mounted) => mounted,
-        Err(error) => {
-            say(format!(
-                "{} is in the ring; the old file stays, for the engine cannot be asked who uses it: {error:#}",
-                name
-            ));
-            return Ok(());
+/// Every running container that has a public half mounted must let the key in from its new place; then
+/// the old files go. All logins are at once: others wait for the lock meanwhile.
+fn prove_and_remove(
+    ring: &mut Ring<'_>,
+    taken: &[(String, HandMade)],
+    containers: &[Container],
+) -> Result<()> {
+    let mut credentials = Vec::with_capacity(taken.len());
+    for (name, key) in taken {
+        let agent = key.passphrase.as_ref().map(|_| OwnAgent::with(&key.pair));
+        let agent = agent.transpose()?;
+        let credential = match &agent {
+            Some(agent) => agent.credential(),
+            None => Credential::File(ring.app.store.identity(name)),
+        };
+        credentials.push((credential, agent));
+    }
+    let proofs: Vec<Vec<_>> = thread::scope(|scope| {
+        let started = taken.iter().zip(&credentials).map(|((_, key), (own, _))| {
+            let running = containers.iter().filter(|it| key.is_in(it) && it.runs());
+            let logins = running.map(|it| (it, scope.spawn(move || login(it, own))));
+            logins.collect::<Vec<_>>()
+        });
+        let started: Vec<_> = started.collect();
+        let fell_over = |_| bail!("the login fell over");
+        let proofs = started.into_iter().map(|logins| {
+            let proofs = logins.into_iter();
+            let proofs = proofs.map(|(it, login)| (it, login.join().unwrap_or_else(fell_over)));
+            proofs.collect()
+        });
+        proofs.collect()
+    });
+    let mut refused = Ok(());
+    for ((name, key), proofs) in taken.iter().zip(proofs) {
+        // One that is refused does not hold the others up.
+        if let Err(error) = note_proofs(ring, name, key, proofs) {
+            refused = refused.and(Err(error));
+            continue;
         }
-    };
-    let agent = match &key.passphrase {
-        Some(_) => Some(OwnAgent::with(&key.pair)?),
-        None => None,
-    };
-    let credential = match &agent {
-        Some(agent) => agent.credential(),
-        None => Credential::File(ring.app.store.identity(name)),
-    };
-    for container in mounted.iter().filter(|container| container.runs()) {
-        login(container, &credential).with_context(|| {
+        durable::remove(&key.file)?;
+        let in_use = containers.iter().any(|container| key.is_in(container));
+        if !in_use && key.has_own_half() {
+            durable::remove(&key.public_file())?;
+        }
+        say(format!(
+            "moved {} into the ring as {name}",
+            key.file.display()
+        ));
+    }
+    refused
+}
+
+/// Notes the logins with one key.
+///
+/// # Errors
+/// One of them was refused.
+fn note_proofs(
+    ring: &mut Ring<'_>,
+    name: &str,
+    key: &HandMade,
+    proofs: Vec<(&Container, Result<()>)>,
+) -> Result<()> {
+    for (container, proof) in proofs {
+        proof.with_context(|| {
             format!(
-                "container {} refuses {} from its new place; {} stays",
+                "container {} refuses {name} from its new place; {} stays",
                 container.name,
-                name,
                 key.file.display()
             )
         })?;
@@ -271,27 +236,12 @@ fn prove_and_remove(ring: &mut Ring<'_>, name: &str, key: &Found) -> Result<()> 
         })?;
         say(format!("container {} lets {name} in", container.name));
     }
-    ring.commit()?;
-    durable::remove(&key.file)?;
-    let own_half = fs::read_to_string(&public_file)
-        .ok()
-        .and_then(|line| PublicKey::parse(line.trim()).ok());
-    if mounted.is_empty() && own_half.is_some_and(|public| public.is_same_key(&key.pair.public())) {
-        durable::remove(&public_file)?;
-    }
-    say(format!(
-        "moved {} into the ring as {}",
-        key.file.display(),
-        name
-    ));
-    Ok(())
+    ring.commit()
 }
 
-fn containers(app: &App, public_file: &Path, private_file: &Path) -> Result<Vec<Container>> {
-    let engine = Engine::at(&endpoint::endpoint(app.environment)?)?;
-    let mut found = engine.with_mount_of(public_file)?;
-    found.extend(engine.with_mount_of(private_file)?);
-    Ok(found)
+/// All containers of the engine in use.
+fn containers(app: &App) -> Result<Vec<Container>> {
+    Engine::at(&endpoint::endpoint(app.environment)?)?.containers()
 }
 
 /// A real login to an sshd of an older set-up, whose host key nobody has pinned. Proving a public key

@@ -2,6 +2,7 @@
 
 mod delete;
 mod export;
+mod handmade;
 mod import;
 mod list;
 mod migrate;

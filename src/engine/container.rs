@@ -1,0 +1,447 @@
+//! What an engine says of its containers: the parts of its answers that matter here.
+//!
+//! bollard decodes the answers of Docker. Each version of Podman has words of its own (`stopped`), and
+//! one of them makes bollard refuse a whole list: such an answer is decoded here, leniently. But one
+//! element that cannot be understood makes the whole answer none, so that nobody takes what was left out
+//! for what is not there.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use bollard::models::{ContainerInspectResponse, ContainerSummary, PortBinding};
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+
+use crate::MOUNT_TARGET;
+
+/// How Docker Desktop's virtual machine names the folders of its host. Only root of this machine could
+/// make such a path here.
+const OF_THE_HOST: &str = "/host_mnt";
+
+/// A container, as far as it matters here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Container {
+    /// The engine's ID of it.
+    pub id: String,
+    /// Its name, without the leading slash.
+    pub name: String,
+    /// The engine's word: `running`, `exited`, `paused`, …
+    pub state: String,
+    /// The remote user, as the metadata label has it: unchecked.
+    pub remote_user: Option<String>,
+    /// The name of its network; `host` and `none` publish nothing. Podman leaves it out.
+    pub network: Option<String>,
+    /// Source and target of each mount, as the engine names them.
+    mounts: Vec<(PathBuf, PathBuf)>,
+    /// Container port and the address it is published at.
+    published: Vec<(u16, SocketAddr)>,
+}
+
+impl Container {
+    /// It runs.
+    pub fn runs(&self) -> bool {
+        self.state == "running"
+    }
+
+    /// Where the container port is published on this machine, loopback first.
+    pub fn published(&self, port: u16) -> Option<SocketAddr> {
+        let of_port = || {
+            self.published
+                .iter()
+                .filter(|(private, _)| *private == port)
+                .map(|(_, address)| *address)
+        };
+        of_port()
+            .find(|address| address.ip().is_loopback())
+            .or_else(|| of_port().next())
+    }
+
+    /// This file or folder of the host is mounted into it.
+    pub fn mounts(&self, path: &Path) -> bool {
+        self.mounts.iter().any(|(source, _)| is_at(source, path))
+    }
+
+    /// This folder of the host is what it has at our target.
+    pub(super) fn has_trust(&self, trust: &Path) -> bool {
+        self.trusted().any(|source| is_at(source, trust))
+    }
+
+    /// What it has at our target is a folder that is *named* like this one, wherever it is.
+    pub(super) fn has_trust_like(&self, trust: &Path) -> bool {
+        let named = |source: &Path| {
+            let folder = source.parent()?.to_str()?;
+            let is_store = folder.ends_with("/.config/lace/ssh/trust");
+            Some(is_store && source.file_name() == trust.file_name())
+        };
+        self.trusted().any(|source| named(source).unwrap_or(false))
+    }
+
+    fn trusted(&self) -> impl Iterator<Item = &Path> {
+        let ours = |(_, target): &&(PathBuf, PathBuf)| target == Path::new(MOUNT_TARGET);
+        self.mounts
+            .iter()
+            .filter(ours)
+            .map(|(source, _)| source.as_path())
+    }
+}
+
+/// Whether an engine that names a mount's source so means this path of the host. No link on the way to
+/// `source` is followed: whoever can write to a workspace could make it lead anywhere, and elsewhere
+/// tomorrow.
+fn is_at(source: &Path, path: &Path) -> bool {
+    source == path
+        || source
+            .to_str()
+            .and_then(|source| source.strip_prefix(OF_THE_HOST))
+            .is_some_and(|source| Path::new(source) == path)
+        // Some engines resolve what they were given.
+        || (source.file_name() == path.file_name() && path.canonicalize().is_ok_and(|real| real == source))
+}
+
+/// One container of a list.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Summary {
+    id: String,
+    #[serde(default, deserialize_with = "or_default")]
+    names: Vec<String>,
+    state: String,
+    #[serde(default, deserialize_with = "or_default")]
+    labels: HashMap<String, String>,
+    #[serde(default, deserialize_with = "or_default")]
+    mounts: Vec<Mount>,
+    #[serde(default, deserialize_with = "or_default")]
+    ports: Vec<Port>,
+    #[serde(default, deserialize_with = "or_default")]
+    host_config: HostConfig,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Mount {
+    #[serde(default)]
+    source: PathBuf,
+    destination: PathBuf,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Port {
+    #[serde(rename = "IP")]
+    ip: Option<String>,
+    private_port: u16,
+    public_port: Option<u16>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct HostConfig {
+    network_mode: Option<String>,
+}
+
+/// Go writes an empty list or map as `null`.
+fn or_default<'d, D: Deserializer<'d>, T: Default + Deserialize<'d>>(
+    deserializer: D,
+) -> Result<T, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}
+
+impl From<ContainerSummary> for Summary {
+    fn from(told: ContainerSummary) -> Self {
+        let mounts = told.mounts.unwrap_or_default().into_iter();
+        let ports = told.ports.unwrap_or_default().into_iter();
+        let network_mode = told.host_config.and_then(|config| config.network_mode);
+        Self {
+            id: told.id.unwrap_or_default(),
+            names: told.names.unwrap_or_default(),
+            state: told
+                .state
+                .map(|state| state.to_string())
+                .unwrap_or_default(),
+            labels: told.labels.unwrap_or_default(),
+            mounts: mounts
+                .map(|mount| Mount {
+                    source: mount.source.unwrap_or_default().into(),
+                    destination: mount.destination.unwrap_or_default().into(),
+                })
+                .collect(),
+            ports: ports
+                .map(|port| Port {
+                    ip: port.ip,
+                    private_port: port.private_port,
+                    public_port: port.public_port,
+                })
+                .collect(),
+            host_config: HostConfig { network_mode },
+        }
+    }
+}
+
+impl From<Summary> for Container {
+    fn from(summary: Summary) -> Self {
+        let label = summary.labels.get("devcontainer.metadata");
+        let published = summary.ports.iter().filter_map(|port| {
+            let address = address(port.ip.as_deref(), port.public_port?)?;
+            Some((port.private_port, address))
+        });
+        let mounts = summary.mounts.into_iter();
+        Self {
+            name: summary
+                .names
+                .first()
+                .map(|name| name.trim_start_matches('/').to_owned())
+                .unwrap_or_default(),
+            remote_user: label.and_then(|label| remote_user(label)),
+            published: published.collect(),
+            mounts: mounts.map(|it| (it.source, it.destination)).collect(),
+            network: summary.host_config.network_mode,
+            id: summary.id,
+            state: summary.state,
+        }
+    }
+}
+
+/// One container in more detail.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Inspected {
+    config: Config,
+    network_settings: NetworkSettings,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Config {
+    user: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct NetworkSettings {
+    #[serde(default, deserialize_with = "or_default")]
+    ports: HashMap<String, Option<Vec<Binding>>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Binding {
+    host_ip: Option<String>,
+    host_port: Option<String>,
+}
+
+impl From<ContainerInspectResponse> for Inspected {
+    fn from(told: ContainerInspectResponse) -> Self {
+        let ports = told.network_settings.and_then(|settings| settings.ports);
+        let of_port = |bindings: Vec<PortBinding>| {
+            let binding = |binding: PortBinding| Binding {
+                host_ip: binding.host_ip,
+                host_port: binding.host_port,
+            };
+            bindings.into_iter().map(binding).collect()
+        };
+        let ports = ports.unwrap_or_default().into_iter();
+        Self {
+            config: Config {
+                user: told.config.and_then(|config| config.user),
+            },
+            network_settings: NetworkSettings {
+                ports: ports
+                    .map(|(port, bindings)| (port, bindings.map(of_port)))
+                    .collect(),
+            },
+        }
+    }
+}
+
+impl Inspected {
+    /// The user that the container starts as, `root` where none is named.
+    pub fn user(&self) -> &str {
+        // `user:group`
+        let user = self.config.user.as_deref().unwrap_or_default();
+        match user.split(':').next().unwrap_or_default() {
+            "" => "root",
+            user => user,
+        }
+    }
+
+    /// Where a container port is published.
+    pub fn published(&self, port: u16) -> Option<SocketAddr> {
+        let bindings = self.network_settings.ports.get(&format!("{port}/tcp"))?;
+        let address = |binding: &Binding| {
+            let port = binding.host_port.as_deref()?.parse().ok()?;
+            address(binding.host_ip.as_deref(), port)
+        };
+        bindings.iter().flatten().find_map(address)
+    }
+}
+
+/// The remote user in the metadata label, where the last entry that names one wins.
+fn remote_user(label: &str) -> Option<String> {
+    let metadata: Value = serde_json::from_str(label).ok()?;
+    let entries = match &metadata {
+        Value::Array(entries) => entries.as_slice(),
+        entry => std::slice::from_ref(entry),
+    };
+    let last = |member| {
+        entries
+            .iter()
+            .rev()
+            .find_map(|entry| entry.get(member)?.as_str())
+    };
+    last("remoteUser")
+        .or_else(|| last("containerUser"))
+        .map(str::to_owned)
+}
+
+/// An address that can be connected to; "all interfaces" is reached over loopback.
+fn address(ip: Option<&str>, port: u16) -> Option<SocketAddr> {
+    let ip = match ip.unwrap_or_default() {
+        "" => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        ip => match ip.parse().ok()? {
+            IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+            IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+            ip => ip,
+        },
+    };
+    (port != 0).then_some(SocketAddr::new(ip, port))
+}
+
+/// The containers in the text of an answer, as it is decoded where bollard does not understand it.
+#[cfg(test)]
+pub(super) fn containers(answer: &[u8]) -> serde_json::Result<Vec<Container>> {
+    let list: Vec<Summary> = serde_json::from_slice(answer)?;
+    Ok(list.into_iter().map(Container::from).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TRUST: &str =
+        "/home/me/.config/lace/ssh/trust/0000000000000000000000000000000000000000000000000001";
+
+    /// What the engines themselves said of the same containers, one in each state.
+    #[test]
+    fn every_state_of_every_engine_is_understood() {
+        for (engine, answer, states) in [
+            (
+                "Docker 20.10",
+                &include_bytes!("../../fixtures/engine/docker-20.10.json")[..],
+                "old running, created created, exited exited, paused paused, running running",
+            ),
+            (
+                "Podman 4.3",
+                include_bytes!("../../fixtures/engine/podman-4.3.json"),
+                "initialized created, old running, stopped stopped, created created, paused paused, \
+                 running running, exited exited",
+            ),
+        ] {
+            let all = containers(answer).unwrap();
+            // Where bollard understands it, that is the same.
+            match serde_json::from_slice::<Vec<ContainerSummary>>(answer) {
+                Ok(list) => {
+                    let list = list.into_iter().map(Summary::from).map(Container::from);
+                    assert_eq!(list.collect::<Vec<_>>(), all);
+                }
+                Err(_) => assert!(engine.starts_with("Podman")),
+            }
+            let said: Vec<_> = all
+                .iter()
+                .map(|it| format!("{} {}", it.name, it.state))
+                .collect();
+            assert_eq!(said.join(", "), states, "{engine}");
+            for container in &all {
+                let ours = container.name != "old";
+                assert_eq!(container.has_trust(Path::new(TRUST)), ours, "{container:?}");
+                let key = Path::new("/home/me/.config/lace/ssh/id_ed25519.pub");
+                assert_eq!(container.mounts(key), ours, "{container:?}");
+                let user = container.remote_user.as_deref();
+                assert_eq!(user, ours.then_some("vscode"));
+                if container.name == "running" {
+                    assert!(container.published(2222).is_some(), "{container:?}");
+                }
+                assert_eq!(container.published(22), None);
+            }
+        }
+    }
+
+    #[test]
+    fn a_list_with_one_container_that_is_not_understood_is_no_answer() {
+        let one = r#"{"Id": "a", "State": "dreaming"}"#;
+        assert_eq!(containers(format!("[{one}]").as_bytes()).unwrap().len(), 1);
+        for other in [r#"{"State": "running"}"#, r#"{"Id": "b"}"#, "3", "null"] {
+            assert!(
+                containers(format!("[{one}, {other}]").as_bytes()).is_err(),
+                "{other}"
+            );
+        }
+        assert!(containers(br#"{"message": "no"}"#).is_err());
+    }
+
+    #[test]
+    fn the_last_remote_user_of_the_metadata_wins() {
+        let label =
+            r#"[{"id":"x"},{"remoteUser":"node"},{"containerUser":"root","remoteUser":"vscode"}]"#;
+        assert_eq!(remote_user(label).as_deref(), Some("vscode"));
+        assert_eq!(
+            remote_user(r#"[{"containerUser":"node"}]"#).as_deref(),
+            Some("node")
+        );
+        assert_eq!(remote_user("not json"), None);
+    }
+
+    #[test]
+    fn one_container_is_told_in_detail() {
+        let inspected = |text: &str| serde_json::from_str::<Inspected>(text).unwrap();
+        let running = inspected(
+            r#"{"Config": {"User": "node:node"}, "NetworkSettings": {"Ports":
+                {"80/tcp": null, "2222/tcp": [{"HostIp": "", "HostPort": "32768"}]}}}"#,
+        );
+        assert_eq!(running.user(), "node");
+        assert_eq!(
+            running.published(2222),
+            Some("127.0.0.1:32768".parse().unwrap())
+        );
+        assert_eq!(running.published(80), None);
+        let stopped = inspected(r#"{"Config": {"User": ""}, "NetworkSettings": {"Ports": null}}"#);
+        assert_eq!((stopped.user(), stopped.published(2222)), ("root", None));
+    }
+
+    #[test]
+    fn a_source_is_a_path_of_the_host_only_if_nobody_else_could_have_made_it() {
+        let home = tempfile::tempdir().unwrap();
+        let home = home.path().canonicalize().unwrap();
+        let linked = home.join("linked");
+        let trust = |home: &Path| home.join(".config/lace/ssh/trust/0123456789");
+        std::fs::create_dir_all(trust(&home)).unwrap();
+        std::os::unix::fs::symlink(&home, &linked).unwrap();
+        let desktop = PathBuf::from(format!("/host_mnt{}", trust(&home).display()));
+        for (source, path, it_is) in [
+            (trust(&home), trust(&home), true),
+            (desktop, trust(&home), true),
+            // The engine has resolved the link in our home.
+            (trust(&home), trust(&linked), true),
+            // The link is somebody's who wants to be taken for it.
+            (trust(&linked), trust(&home), false),
+            (trust(Path::new("/project")), trust(&home), false),
+            (trust(&home).join(".."), trust(&home), false),
+        ] {
+            assert_eq!(is_at(&source, &path), it_is, "{source:?}");
+        }
+    }
+
+    #[test]
+    fn all_interfaces_are_reached_over_loopback() {
+        assert_eq!(
+            address(Some("0.0.0.0"), 5),
+            Some("127.0.0.1:5".parse().unwrap())
+        );
+        assert_eq!(address(Some("::"), 5), Some("[::1]:5".parse().unwrap()));
+        assert_eq!(
+            address(Some("192.0.2.1"), 5),
+            Some("192.0.2.1:5".parse().unwrap())
+        );
+        assert_eq!(address(Some("x"), 5), None);
+    }
+}
