@@ -2,7 +2,7 @@
 # The Feature with the mount that it is made for: containers made by `devcontainer up`, keys on the host under several
 # owners, logins over the published port, restarts.
 #
-# usage: mounted.sh DEVCONTAINER [CASE…]      needs the images base, bare and nosudo of tests/engine.sh
+# usage: mounted.sh DEVCONTAINER [CASE…]      needs the images base, bare, nosudo and busybox of tests/engine.sh
 # shellcheck disable=SC2016 # many commands here are for the far shell
 set -euo pipefail
 
@@ -104,7 +104,8 @@ sshds() { docker exec -u root "$id" sh -c 'ps -eo args | grep -c "[s]shd: .*list
 
 # The whole life of sessions, for the account $1.
 check_sessions() {
-    local user=$1 bytes="$work/bytes" home
+    local user=$1 bytes="$work/bytes" home shell
+    shell=$(docker exec "$id" getent passwd "$user" | cut -d: -f7)
     check "login as $user" until_login "$user"
     check "account" equals "$(ssh_as "$user" id -un)" "$user"
     check "exit code" equals "$(ssh_as "$user" 'exit 42' || echo $?)" 42
@@ -113,7 +114,7 @@ check_sessions() {
     check "PATH of a login shell" equals "$(echo 'echo "${PATH%%:*}"' | ssh_as "$user")" /opt/tools/bin
     check "what sshd sets stays" equals \
         "$(ssh_as "$user" 'echo "$USER $LOGNAME $SHELL ${SSH_CONNECTION:+set} ${SSH_ORIGINAL_COMMAND-none}"')" \
-        "$user $user /bin/bash set none"
+        "$user $user $shell set none"
     check "quotes and newlines" equals "$(ssh_as "$user" $'x=\'a "b"\'\nprintf "%s\\n" "$x" \\\n "$(echo "c  d")"')" \
         $'a "b"\nc  d'
     check "a terminal" equals "$(TERM=xterm-256color ssh_as "$user" -tt 'test -t 0 && echo "$TERM"' | tr -d '\r')" \
@@ -321,6 +322,20 @@ case_no_mount() {
     sed -i '/"mounts"/d' "$project/.devcontainer/devcontainer.json" && up
     check "the container runs" docker exec "$id" true
     check "the log says why there is no sshd" grep -q 'made without the mount' <(log)
+}
+
+# As on Alpine: BusyBox for the scripts and for the account.
+case_busybox() {
+    make_project busybox busybox '"remoteUser": "vscode"' && make_trust 4242 && up
+    check "this flock cannot wait" refused docker exec "$id" flock -w 1 /tmp/lock true
+    check_sessions vscode
+    check_refusals vscode
+    check_restart vscode
+    check "start as vscode, again" equals "$(start vscode; echo $?)" 0
+    docker exec -u root "$id" sh -c 'kill $(cat /run/lace-ssh/sshd.pid)'
+    sleep 0.3
+    check "two starts at once" equals "$(start vscode & start vscode; wait)" 'lace-ssh: sshd runs: port 2222, account vscode'
+    check "one sshd" equals "$(sshds)" 1
 }
 
 case_port_taken() {

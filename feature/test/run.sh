@@ -20,7 +20,7 @@ clean_up() {
 trap clean_up EXIT
 
 start_engine
-need_image base bare nosudo
+need_image base bare nosudo busybox
 note_images "$work"
 if [ $# -gt 0 ]; then
     devcontainer=$(realpath "$1")
