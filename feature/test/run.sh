@@ -62,4 +62,4 @@ as_root chroot "$work/unpacked" /lace-ssh --version
 echo "ok: the package holds the scripts and a binary that runs anywhere"
 
 say "with the mount"
-TMPDIR=$work "$test/mounted.sh" "$devcontainer"
+LACE_SSH_TEST_BINARY=$work/unpacked/lace-ssh TMPDIR=$work "$test/mounted.sh" "$devcontainer"

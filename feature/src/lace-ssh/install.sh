@@ -61,10 +61,13 @@ install_scripts() {
     install -m 0755 entrypoint start session authorized-keys "$share/"
     echo "$REMOTE_USER" >"$share/user"
 
-    # Any account may put its `environment` here. The log is made now, so that nobody else can take its name.
-    mkdir -p "$state"
-    chmod 1777 "$state"
-    : >>"$state/sshd.log"
+    # Sessions source what is here: only root may put anything there. In a container without root each account makes its
+    # own folder in `own`.
+    rm -rf "$state"
+    mkdir -p "$state/own"
+    chmod 0755 "$state"
+    chmod 1777 "$state/own"
+    : >"$state/sshd.log"
 
     # Login shells set PATH anew in /etc/profile.
     mkdir -p /etc/profile.d
