@@ -373,7 +373,7 @@ fn post_start_says_what_is_missing() {
     );
     let said = said.expect(1).err;
     assert!(
-        said.contains("/etc/lace-ssh is not there: the container was made without the mount"),
+        said.contains("start is not there: the container was made without the Feature lace-ssh"),
         "{said}"
     );
     container

@@ -12,6 +12,7 @@
 #                            base    Debian with sshd; users root and vscode (uid 1000, sudo without a password)
 #                            bare    the same without sshd
 #                            nosudo  base, but vscode may not use sudo
+#                            busybox base, but /bin/sh is BusyBox and its applets come first, all of them, as on Alpine
 #   remove_images          removes these images again; the cache stays
 #   note_images DIR        from now on, what the devcontainer CLI makes of projects below DIR is ours
 #   remove_leftovers       removes that: containers, images, steps of builds
@@ -212,6 +213,21 @@ make_image_bare() {
 
 make_image_nosudo() { derive_image nosudo 'rm /etc/sudoers.d/vscode'; }
 
+# From the source: Debian's package leaves out flock, chpasswd and others that Alpine has.
+make_image_busybox() {
+    local tools='bzip2 gcc libc6-dev make'
+    derive_image busybox "set -e; cd /tmp; sources=/etc/apt/sources.list.d/source.list; \
+        sed -n 's/^deb /deb-src /p' /etc/apt/sources.list >\$sources; \
+        apt-get -qq update; apt-get -qq install -y --no-install-recommends $tools; \
+        apt-get -qq source --download-only busybox; \
+        mkdir source; tar -xf busybox_*.orig.tar.* -C source --strip-components=1; \
+        make -s -C source defconfig; \
+        sed -i 's/.*CONFIG_STATIC[ =].*/CONFIG_STATIC=y/; s/^CONFIG_TC=y/# CONFIG_TC is not set/' source/.config; \
+        make -s -C source oldconfig </dev/null; make -s -C source; cp source/busybox /bin/busybox; \
+        apt-get -qq purge -y --auto-remove $tools; apt-get clean; rm -rf /tmp/* \$sources /var/lib/apt/lists/*_*; \
+        /bin/busybox --install -s /usr/local/bin; ln -sf busybox /bin/sh; usermod -s /bin/sh vscode"
+}
+
 derive_image() {
     local out
     engine_say "making the image lace-ssh-test:$1"
@@ -221,7 +237,7 @@ derive_image() {
     return 1
 }
 
-remove_images() { docker image rm lace-ssh-test:bare lace-ssh-test:nosudo lace-ssh-test:base >/dev/null 2>&1 || true; }
+remove_images() { docker image rm lace-ssh-test:bare lace-ssh-test:nosudo lace-ssh-test:busybox lace-ssh-test:base >/dev/null 2>&1 || true; }
 
 # A subshell, so that whatever happens the folder of root's files goes.
 make_tarball() (

@@ -2,19 +2,24 @@
 # The Feature with the mount that it is made for: containers made by `devcontainer up`, keys on the host under several
 # owners, logins over the published port, restarts.
 #
-# usage: mounted.sh DEVCONTAINER [CASE…]      needs the images base, bare and nosudo of tests/engine.sh
+# usage: mounted.sh DEVCONTAINER [CASE…]      needs the images base, bare, nosudo and busybox of tests/engine.sh
+#
+# LACE_SSH_TEST_BINARY    a static lace-ssh, for the cases of `lace-ssh post-start`
 # shellcheck disable=SC2016 # many commands here are for the far shell
 set -euo pipefail
 
 devcontainer=$(realpath "$1")
 shift
-feature=$(cd "$(dirname "$0")/../src/lace-ssh" && pwd)
+test=$(cd "$(dirname "$0")" && pwd)
+feature=$(dirname "$test")/src/lace-ssh
 work=$(mktemp -d)
-containers=()
 failures=0
 
 cleanup() {
-    [ ${#containers[@]} = 0 ] || docker rm -f "${containers[@]}" >/dev/null 2>&1 || true
+    local folder
+    for folder in "$work"/lace-ssh-mounted-*; do
+        docker ps -aq --filter "label=devcontainer.local_folder=$folder" | xargs -r docker rm -f >/dev/null 2>&1 || true
+    done
     docker image ls --format '{{ .Repository }}' "vsc-lace-ssh-mounted-*" | xargs -r docker image rm >/dev/null 2>&1 || true
     as_root rm -rf "$work"
 }
@@ -54,6 +59,12 @@ make_project() {
 EOF
 }
 
+# As `initialize` on the host does it, with the command that `setup` writes.
+with_binary() {
+    cp "${LACE_SSH_TEST_BINARY:?names the static lace-ssh that these cases need}" "$project/.devcontainer/lace-ssh/lace-ssh"
+    sed -i '$i , "postStartCommand": "lace-ssh post-start"' "$project/.devcontainer/devcontainer.json"
+}
+
 up() {
     local out
     out=$("$devcontainer" up --no-lockfile --workspace-folder "$project" 2>"$project/up.log") || {
@@ -61,7 +72,6 @@ up() {
         return 1
     }
     id=$(sed -n 's/.*"containerId":"\([^"]*\)".*/\1/p' <<<"$out")
-    containers+=("$id")
 }
 
 ssh_options() {
@@ -104,7 +114,8 @@ sshds() { docker exec -u root "$id" sh -c 'ps -eo args | grep -c "[s]shd: .*list
 
 # The whole life of sessions, for the account $1.
 check_sessions() {
-    local user=$1 bytes="$work/bytes" home
+    local user=$1 bytes="$work/bytes" home shell
+    shell=$(docker exec "$id" getent passwd "$user" | cut -d: -f7)
     check "login as $user" until_login "$user"
     check "account" equals "$(ssh_as "$user" id -un)" "$user"
     check "exit code" equals "$(ssh_as "$user" 'exit 42' || echo $?)" 42
@@ -113,7 +124,7 @@ check_sessions() {
     check "PATH of a login shell" equals "$(echo 'echo "${PATH%%:*}"' | ssh_as "$user")" /opt/tools/bin
     check "what sshd sets stays" equals \
         "$(ssh_as "$user" 'echo "$USER $LOGNAME $SHELL ${SSH_CONNECTION:+set} ${SSH_ORIGINAL_COMMAND-none}"')" \
-        "$user $user /bin/bash set none"
+        "$user $user $shell set none"
     check "quotes and newlines" equals "$(ssh_as "$user" $'x=\'a "b"\'\nprintf "%s\\n" "$x" \\\n "$(echo "c  d")"')" \
         $'a "b"\nc  d'
     check "a terminal" equals "$(TERM=xterm-256color ssh_as "$user" -tt 'test -t 0 && echo "$TERM"' | tr -d '\r')" \
@@ -172,6 +183,32 @@ check_restart() {
     check "one sshd after a restart" equals "$(sshds)" 1
 }
 
+# race RUNS HAD ACCOUNT…: each account runs `session` so often while another account puts its own files in the way. In the
+# end nothing of them must have run, and every session must have `had` the container's environment, or `lacked` it.
+race() {
+    local runs=$1 had=$2 account pids=()
+    shift 2
+    docker exec -u root "$id" sh -c 'rm -f /tmp/race-is-over && : >/tmp/caught && chmod 0666 /tmp/caught'
+    docker exec -i -u nobody "$id" perl - <"$test/intruder.pl" >"$project/intruder.log" 2>&1 &
+    intruder=$!
+    for account in "$@"; do
+        docker exec -u "$account" -e SHELL=/bin/sh -e SSH_ORIGINAL_COMMAND='[ "$GREETING" ] && echo had || echo lacked' "$id" sh -c '
+            unset GREETING
+            for _ in $(seq "$1"); do /usr/local/share/lace-ssh/session 2>/dev/null; done' sh "$runs" \
+            >"$project/raced.$account" &
+        pids+=($!)
+    done
+    wait "${pids[@]}"
+    check "the other account tried all that time" kill -0 "$intruder"
+    docker exec -u root "$id" touch /tmp/race-is-over
+    wait "$intruder"
+    check "nothing of its own was run" equals "$(docker exec "$id" sort /tmp/caught | uniq -c)" ""
+    for account in "$@"; do
+        check "$runs sessions of $account $had the environment" \
+            equals "$(uniq -c "$project/raced.$account" | tr -s ' ')" " $runs $had"
+    done
+}
+
 # Cases: the container's user, the remote user, the owner of the keys.
 
 case_root() {
@@ -199,24 +236,52 @@ case_vscode() {
 case_environment() {
     make_project environment base '"remoteUser": "vscode"' && make_trust 1000 && up
     until_login vscode
-    docker exec -u nobody "$id" sh -c 'echo "export PLANTED=1" >/var/lib/lace-ssh/environment'
-    check "another account's file is not read" equals "$(ssh_as vscode 'echo "${PLANTED-no}"')" no
-    docker exec -u root "$id" rm /var/lib/lace-ssh/environment
-    docker exec -u vscode "$id" sh -c 'echo "export PLANTED=1" >/tmp/mine'
-    docker exec -u nobody "$id" ln -s /tmp/mine /var/lib/lace-ssh/environment
-    check "nor through a link" equals "$(ssh_as vscode 'echo "${PLANTED-no}"')" no
-    docker exec -u root "$id" rm /var/lib/lace-ssh/environment
-    docker exec -i -u vscode "$id" sh -c 'cat >/var/lib/lace-ssh/environment' <<'EOF'
+    docker exec -i -u vscode "$id" sh -c 'cat >/var/lib/lace-ssh/1000/environment' <<'EOF'
 export HOME='/nowhere'
 export USER='nobody'
 export PATH='/opt/probed/bin:/usr/bin:/bin'
 export REMOTE='it'\''s
 two lines'
 EOF
-    check "the account's own file is" equals "$(ssh_as vscode 'printf "%s|" "${PATH%%:*}" "$HOME" "$USER" "$REMOTE"')" \
+    check "the account's own file is read" equals \
+        "$(ssh_as vscode 'printf "%s|" "${PATH%%:*}" "$HOME" "$USER" "$REMOTE"')" \
         $'/opt/probed/bin|/home/vscode|vscode|it\'s\ntwo lines|'
-    docker exec -u vscode "$id" sh -c 'echo "export BROKEN='"'"'" >/var/lib/lace-ssh/environment'
+    docker exec -u vscode "$id" sh -c 'echo "export BROKEN='"'"'" >/var/lib/lace-ssh/1000/environment'
     check "a damaged file locks nobody out" equals "$(ssh_as vscode 'echo "${PATH%%:*}"')" /opt/tools/bin
+    docker exec -u vscode "$id" sh -c 'rm /var/lib/lace-ssh/1000/environment && mkdir -m 700 /home/vscode/private'
+    for place in "" 0/ 1000/ own/0/ own/1000/; do
+        docker exec -u nobody "$id" sh -c 'mkdir -p "${1%/*}" && echo "export PLANTED=1" >"$1"' \
+            sh "/var/lib/lace-ssh/${place}environment" 2>/dev/null || true
+    done
+    check "another account's file is not read" equals "$(ssh_as vscode 'echo "${PLANTED-no}"')" no
+    docker exec -u root "$id" sh -c 'rm -rf /var/lib/lace-ssh/own/*'
+    race 1500 had vscode root
+}
+
+# What root's sessions source, nobody else may ever have written.
+case_user_and_back() {
+    make_project user-and-back base '"remoteUser": "vscode"' && make_trust 1000 && up
+    until_login vscode
+    docker exec -u vscode "$id" sh -c '
+        for file in $(find / -xdev -name "environment*" -user vscode 2>/dev/null); do
+            chmod u+w "$file"; echo "export PLANTED=1" >>"$file"
+        done
+        echo "export PLANTED=1" >/var/lib/lace-ssh/1000/environment'
+    check "the account's files are its own" equals "$(ssh_as vscode 'echo "${PLANTED-no}"')" 1
+    echo root | as_root tee "$trust/user" >/dev/null
+    start root >/dev/null
+    check "login as root" until_login root
+    check "root reads none of them" equals "$(ssh_as root 'echo "${PLANTED-no} $GREETING"')" "no it's \"quoted\" \$HOME"
+    check "nor can others read root's" refused docker exec -u vscode "$id" cat /var/lib/lace-ssh/environment.0
+    docker restart -t 1 "$id" >/dev/null
+    check "nor after a restart" equals "$(until_login root; ssh_as root 'echo "${PLANTED-no}"')" no
+    as_root rm "$trust/user"
+    start root >/dev/null
+    check "login as the remote user again" until_login vscode
+    check "with the environment" equals "$(ssh_as vscode 'echo "$GREETING"')" "it's \"quoted\" \$HOME"
+    check "closed to others" equals "$(docker exec -u root "$id" sh -c \
+        'cd /var/lib/lace-ssh && stat -c "%U %a %n" . environment.0 environment.1000 0 1000')" \
+        $'root 755 .\nroot 600 environment.0\nvscode 600 environment.1000\nroot 700 0\nvscode 700 1000'
 }
 
 case_user() {
@@ -272,7 +337,7 @@ case_nosudo() {
     check_refusals vscode
     check_restart vscode
     check "start, again" equals "$(start vscode; echo $?)" 0
-    docker exec -u root "$id" sh -c 'kill $(cat /var/lib/lace-ssh/1000/sshd.pid)'
+    docker exec -u root "$id" sh -c 'kill $(cat /var/lib/lace-ssh/own/1000/sshd.pid)'
     sleep 0.3
     check "start brings it back" equals "$(start vscode; echo $?)" $'lace-ssh: sshd runs: port 2222, account vscode\n0'
     check "login after that" ssh_as vscode true
@@ -281,9 +346,29 @@ case_nosudo() {
 case_nosudo_unreadable() {
     make_project nosudo-unreadable nosudo '"containerUser": "vscode"' && make_trust 4242 && up
     check "the container runs" docker exec "$id" true
-    check "start says why there is no sshd" equals "$(start vscode; echo $?)" \
-        $'lace-ssh: error: vscode may not read /etc/lace-ssh: it belongs to uid 4242, and there is no root without a password\n1'
-    check "so does the log" grep -q 'may not read' <(log /var/lib/lace-ssh/1000/sshd.log)
+    check "start says why there is no sshd" equals "$(start vscode; echo $?)" "lace-ssh: error: $unreadable"$'\n1'
+    check "so does the log" grep -qF "$unreadable" <(log /var/lib/lace-ssh/own/1000/sshd.log)
+}
+unreadable='vscode may not read /etc/lace-ssh, which belongs to uid 4242, and has no sudo without a password: let root start the container (in devcontainer.json: "containerUser": "root", "remoteUser": "vscode")'
+
+# Without root the account makes its folder itself, where others may have been first.
+case_nosudo_race() {
+    make_project nosudo-race nosudo '"containerUser": "vscode"' && make_trust 1000 && with_binary && up
+    until_login vscode
+    docker exec -u vscode "$id" mkdir -m 700 /home/vscode/private
+    race 1000 had vscode
+    docker exec -u root "$id" rm -rf /var/lib/lace-ssh/own/1000
+    race 2000 lacked vscode
+    docker exec -u root "$id" sh -c 'rm -rf /var/lib/lace-ssh/own/*'
+    docker exec -u nobody "$id" mkdir -m 777 /var/lib/lace-ssh/own/1000
+    docker stop -t 1 "$id" >/dev/null
+    check "somebody else's folder does not stop \`up\`" up
+    check "it says what mends that" says "warning: there is no ssh: /var/lib/lace-ssh/own/1000 cannot be made, or is not \
+vscode's alone: as root, remove it, and restart the container"
+    check "nothing is in it" equals "$(docker exec -u root "$id" ls -A /var/lib/lace-ssh/own/1000)" ""
+    docker exec -u root "$id" rm -r /var/lib/lace-ssh/own/1000
+    docker restart -t 1 "$id" >/dev/null
+    check "login after that" until_login vscode
 }
 
 # root starts the container, the remote user may not become root: only root's entrypoint starts sshd.
@@ -316,11 +401,75 @@ case_binary() {
     check "login without it" until_login vscode
 }
 
+# What lifecycle commands said is in the log of `up`.
+says() { grep -aqF "$1" "$project/up.log" || { tail -n 5 "$project/up.log" && false; }; }
+
+# `devcontainer up` with the real post-start: ssh may be missing, the container may not.
+
 case_no_mount() {
     make_project no-mount base '"remoteUser": "vscode"'
-    sed -i '/"mounts"/d' "$project/.devcontainer/devcontainer.json" && up
-    check "the container runs" docker exec "$id" true
-    check "the log says why there is no sshd" grep -q 'made without the mount' <(log)
+    sed -i '/"mounts"/d' "$project/.devcontainer/devcontainer.json" && with_binary
+    check "the container is made" up
+    check "post-start says why there is no ssh" says "warning: there is no ssh: /etc/lace-ssh is not there: the container \
+was made without the mount of lace-ssh; rebuild it: devcontainer up --workspace-folder . --remove-existing-container"
+    check "so does the log" grep -q 'made without the mount' <(log)
+}
+
+case_post_start() {
+    make_project post-start base '"remoteUser": "vscode", "remoteEnv": { "REMOTE": "it'"'"'s here" }' && make_trust 4242
+    with_binary && up
+    check "sessions get the environment of the lifecycle commands" \
+        equals "$(ssh_as vscode 'printf "%s|" "$REMOTE" "$GREETING"')" "it's here|it's \"quoted\" \$HOME|"
+    docker exec -u root "$id" sh -c 'cd /var/lib/lace-ssh/1000 && rm environment && mkdir -p environment/in-the-way'
+    docker stop -t 1 "$id" >/dev/null
+    check "an environment that cannot be written does not stop \`up\`" up
+    check "post-start says so" says 'warning: ssh sessions do not get the environment of this one: cannot write '
+    check "login without it" equals "$(ssh_as vscode 'printf "%s|" "$REMOTE" "$GREETING"')" "|it's \"quoted\" \$HOME|"
+    echo ghost | as_root tee "$trust/user" >/dev/null
+    docker stop -t 1 "$id" >/dev/null
+    check "an account that is nowhere stops it" refused up
+    check "and is named" says "error: sshd does not run: there is no account 'ghost' in this container"
+}
+
+# A teammate has no keys, in a folder that only root may read; root waits for them.
+case_no_keys() {
+    make_project no-keys nosudo '"remoteUser": "vscode"' && with_binary
+    mkdir -m 0700 "$project/trust"
+    as_root chown 4242 "$project/trust"
+    check "the container is made" up
+    check "post-start says what is missing" says 'the host has made no keys, so there is no ssh'
+    as_root mv "$project/trust" "$project/old"
+    make_trust 4242
+    as_root sh -c "cp -p '$trust'/* '$project/old/' && rm -rf '$trust' && ln -s old '$trust'"
+    check "login when the keys are there" until_login vscode
+}
+
+# Rootless engines without keep-id: what the host's user owns belongs to root in the container.
+case_rootless() {
+    make_project rootless nosudo '"containerUser": "vscode"' && make_trust 0 && with_binary
+    check "the container is made" up
+    check "post-start says why there is no ssh, and what mends it" \
+        says "warning: there is no ssh: ${unreadable/4242/0}"
+    docker rm -f "$id" >/dev/null
+    sed -i 's/"containerUser": "vscode"/"containerUser": "root", "remoteUser": "vscode"/' \
+        "$project/.devcontainer/devcontainer.json"
+    check "with that" up
+    check "login" until_login vscode
+}
+
+# As on Alpine: BusyBox for the scripts and for the account.
+case_busybox() {
+    make_project busybox busybox '"remoteUser": "vscode"' && make_trust 4242 && with_binary && up
+    check "this flock cannot wait" refused docker exec "$id" flock -w 1 /tmp/lock true
+    check_sessions vscode
+    check_refusals vscode
+    check_restart vscode
+    check "start as vscode, again" equals "$(start vscode; echo $?)" 0
+    docker exec -u root "$id" sh -c 'kill $(cat /run/lace-ssh/sshd.pid)'
+    sleep 0.3
+    check "two starts at once" equals "$(start vscode & start vscode; wait)" 'lace-ssh: sshd runs: port 2222, account vscode'
+    check "one sshd" equals "$(sshds)" 1
+    race 300 had vscode root
 }
 
 case_port_taken() {

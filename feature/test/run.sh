@@ -20,7 +20,7 @@ clean_up() {
 trap clean_up EXIT
 
 start_engine
-need_image base bare nosudo
+need_image base bare nosudo busybox
 note_images "$work"
 if [ $# -gt 0 ]; then
     devcontainer=$(realpath "$1")
@@ -62,4 +62,4 @@ as_root chroot "$work/unpacked" /lace-ssh --version
 echo "ok: the package holds the scripts and a binary that runs anywhere"
 
 say "with the mount"
-TMPDIR=$work "$test/mounted.sh" "$devcontainer"
+LACE_SSH_TEST_BINARY=$work/unpacked/lace-ssh TMPDIR=$work "$test/mounted.sh" "$devcontainer"

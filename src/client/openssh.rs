@@ -111,7 +111,6 @@ pub fn host_block(host: &Host<'_>, paths: &Paths) -> Result<String> {
     KexAlgorithms ^curve25519-sha256
     Ciphers ^aes128-gcm@openssh.com
     Compression no
-    GSSAPIAuthentication no
 ",
         identity = quote::ssh_config(&host.identity)?,
         known_hosts = quote::ssh_config(&paths.known_hosts)?,
@@ -212,6 +211,13 @@ mod tests {
                 "{line}\n{answer}"
             );
         }
+    }
+
+    /// Debian's OpenSSH 10.6 complains of them at each connection; the ssh of this machine may know them.
+    #[test]
+    fn no_option_is_one_that_some_ssh_has_dropped() {
+        let text = config(&[host(None)], &paths(Path::new("/store"), "/bin/true")).unwrap();
+        assert!(!text.to_lowercase().contains("gssapi"), "{text}");
     }
 
     #[test]

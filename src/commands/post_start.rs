@@ -1,22 +1,27 @@
 //! `post-start`: called by `postStartCommand`, in the container, as the remote user.
 //!
-//! Checks the mount, makes sure that sshd runs, and hands this process's environment to the ssh
-//! sessions: lifecycle commands run with `containerEnv`, `remoteEnv` and the probed `PATH`, as
-//! `devcontainer exec` does. Knows the Feature's paths; the store is on the host, out of reach.
+//! Makes sure that sshd runs, and hands this process's environment to the ssh sessions: lifecycle
+//! commands run with `containerEnv`, `remoteEnv` and the probed `PATH`, as `devcontainer exec` does.
+//! Knows the Feature's paths; the store is on the host, out of reach.
+//!
+//! A container was promised, and ssh is what is missing: what depends on this machine, its engine or
+//! its accounts is a warning. It fails, and so does the `up`, only by what the project commits and what
+//! is wrong for everybody: whoever changed that must see it first.
 
 use std::ffi::{OsStr, OsString};
+use std::fs::Metadata;
 use std::io::{ErrorKind, Read};
 use std::net::{Ipv4Addr, TcpStream};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::Path;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::Duration;
 use std::{env, fs};
 
 use anyhow::{Context, Result, bail};
 
-use super::{App, print, say};
-use crate::MOUNT_TARGET;
+use super::{App, print, say, warn};
 use crate::advice::failure;
 use crate::durable;
 use crate::engine::{Engine, endpoint};
@@ -25,78 +30,122 @@ use crate::engine::{Engine, endpoint};
 const START: &str = "/usr/local/share/lace-ssh/start";
 /// Its exit code where the host has made no keys.
 const NO_KEYS: i32 = 3;
+/// Its exit code where sshd would run on no machine.
+const FAULT: i32 = 4;
 /// The Feature's sshd configuration, for the port.
 const SSHD_CONFIG: &str = "/usr/local/share/lace-ssh/sshd_config";
-/// What sessions read; anybody may put a file there, and only its owner's sessions believe it.
-const ENVIRONMENT: &str = "/var/lib/lace-ssh/environment";
+/// The folders of accounts that `start` makes are in these, named by the user ID; without root, in the
+/// second. `session` looks there in the same order.
+const ACCOUNTS: [&str; 2] = ["/var/lib/lace-ssh", "/var/lib/lace-ssh/own"];
 
 /// The variable that tells interactive sessions where to begin.
 const FOLDER: &str = "LACE_SSH_FOLDER";
 
 /// Runs `post-start`.
 pub fn run(app: &App) -> Result<ExitCode> {
-    if !check_mount()? || !start_sshd()? {
-        say(
-            "the host has made no keys, so there is no ssh; to have it: install lace-ssh on the host",
-        );
-        return Ok(ExitCode::SUCCESS);
+    match start_sshd()? {
+        Sshd::Runs => {}
+        Sshd::NoKeys => {
+            say(
+                "the host has made no keys, so there is no ssh; to have it: install lace-ssh on the host",
+            );
+            return Ok(ExitCode::SUCCESS);
+        }
+        Sshd::Missing(why) => {
+            say(format!("warning: there is no ssh: {why}"));
+            return Ok(ExitCode::SUCCESS);
+        }
     }
+    if let Err(error) = hand_over_environment() {
+        warn(&error.context("ssh sessions do not get the environment of this one"));
+    }
+    match sshd_port().and_then(|port| check_sshd(port).map(|()| port)) {
+        Ok(port) => match published(app, port) {
+            Some(address) => print(format_args!("{address}\n")),
+            None => Ok(ExitCode::SUCCESS),
+        },
+        Err(error) => {
+            warn(&error);
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+/// What became of sshd.
+#[derive(Debug, PartialEq, Eq)]
+enum Sshd {
+    Runs,
+    /// It starts when the host has made keys; a teammate without lace-ssh on the host never has any.
+    NoKeys,
+    /// It does not run here, for this reason.
+    Missing(String),
+}
+
+/// Starts sshd if it does not run.
+///
+/// # Errors
+/// The project is at fault: see [`became`].
+fn start_sshd() -> Result<Sshd> {
+    match Command::new(START).output() {
+        Ok(output) => became(
+            output.status.code(),
+            &String::from_utf8_lossy(&output.stderr),
+        ),
+        Err(error) if error.kind() == ErrorKind::NotFound => Err(failure(
+            format!("{START} is not there: the container was made without the Feature lace-ssh"),
+            "on the host: lace-ssh setup, and rebuild the container",
+        )),
+        Err(error) => Ok(Sshd::Missing(format!("cannot run {START}: {error}"))),
+    }
+}
+
+/// What the exit code of `start` says, and the last line of its stderr.
+///
+/// # Errors
+/// It says that sshd would run on no machine.
+fn became(code: Option<i32>, stderr: &str) -> Result<Sshd> {
+    let last = stderr.lines().last().unwrap_or_default();
+    let said = last
+        .trim_start_matches("lace-ssh: ")
+        .trim_start_matches("error: ");
+    Ok(match code {
+        Some(0) => Sshd::Runs,
+        Some(NO_KEYS) => Sshd::NoKeys,
+        Some(FAULT) => bail!("sshd does not run: {said}"),
+        _ if said.is_empty() => Sshd::Missing(format!("{START} failed; run it by hand to see why")),
+        _ => Sshd::Missing(said.to_owned()),
+    })
+}
+
+/// Writes the environment of this process to where the sessions of this account read it. An account
+/// that has no folder there is not the one that logs in.
+///
+/// # Errors
+/// Names the file.
+fn hand_over_environment() -> Result<()> {
+    let Some(own) = own_folder(rustix::process::geteuid().as_raw()) else {
+        return Ok(());
+    };
     // Lifecycle commands run in the workspace folder: where people want to be when they log in.
     let folder = env::current_dir()
         .map(|folder| (FOLDER.into(), folder.into_os_string()))
         .ok();
     let bytes = |(name, value): (OsString, OsString)| (name.into_vec(), value.into_vec());
     let text = session_environment(env::vars_os().chain(folder).map(bytes));
-    durable::write(Path::new(ENVIRONMENT), &text, 0o600)?;
-    let port = sshd_port()?;
-    check_sshd(port)?;
-    if let Some(address) = published(app, port) {
-        print(format_args!("{address}\n"))?;
-    }
-    Ok(ExitCode::SUCCESS)
+    durable::write(&own.join("environment"), &text, durable::PRIVATE)
 }
 
-/// Whether the host has put keys there; a teammate without lace-ssh on the host has an empty folder,
-/// and must get his container all the same.
-fn check_mount() -> Result<bool> {
-    let rebuild =
-        "rebuild the container: devcontainer up --workspace-folder . --remove-existing-container";
-    match fs::read_dir(MOUNT_TARGET).map(Iterator::count) {
-        Ok(entries) => Ok(entries > 0),
-        // Another uid than the host's: root, who runs sshd, can read it all the same.
-        Err(error) if error.kind() == ErrorKind::PermissionDenied => Ok(true),
-        Err(error) if error.kind() == ErrorKind::NotFound => Err(failure(
-            format!("{MOUNT_TARGET} is not there: the container was made without the mount"),
-            rebuild,
-        )),
-        Err(error) => Err(error).with_context(|| format!("cannot read {MOUNT_TARGET}")),
-    }
+fn own_folder(uid: u32) -> Option<PathBuf> {
+    let folders = ACCOUNTS.map(|folder| PathBuf::from(format!("{folder}/{uid}")));
+    folders
+        .into_iter()
+        .find(|own| fs::symlink_metadata(own).is_ok_and(|found| is_own(&found, uid)))
 }
 
-/// Starts sshd if it does not run; `false`: there are no keys yet, and it starts when they come.
-fn start_sshd() -> Result<bool> {
-    let output = match Command::new(START).output() {
-        Ok(output) => output,
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            return Err(failure(
-                format!(
-                    "{START} is not there: the container was made without the Feature lace-ssh"
-                ),
-                "on the host: lace-ssh setup, and rebuild the container",
-            ));
-        }
-        Err(error) => return Err(error).with_context(|| format!("cannot run {START}")),
-    };
-    if !output.status.success() && output.status.code() != Some(NO_KEYS) {
-        let said = String::from_utf8_lossy(&output.stderr);
-        let last = said.lines().last().unwrap_or_default();
-        bail!(
-            "sshd does not run: {}",
-            last.trim_start_matches("lace-ssh: ")
-                .trim_start_matches("error: ")
-        );
-    }
-    Ok(output.status.success())
+/// Whether what was found without following a link is a folder of this account that is closed to all
+/// others, as `session` wants it: what is written into anything else may be read by others, or never.
+fn is_own(found: &Metadata, uid: u32) -> bool {
+    found.is_dir() && found.uid() == uid && found.permissions().mode() & 0o7777 == 0o700
 }
 
 fn sshd_port() -> Result<u16> {
@@ -220,6 +269,80 @@ mod tests {
     use super::*;
     use std::io::Write;
     use std::process::Stdio;
+
+    #[test]
+    fn only_what_is_wrong_for_everybody_stops_the_up() {
+        let unreadable = "lace-ssh: error: vscode may not read /etc/lace-ssh";
+        let missing = |why: &str| Some(Sshd::Missing(why.into()));
+        for (code, stderr, expected) in [
+            (Some(0), "", Some(Sshd::Runs)),
+            (
+                Some(0),
+                "lace-ssh: sshd runs: port 2222, account vscode\n",
+                Some(Sshd::Runs),
+            ),
+            (Some(3), "lace-ssh: no host key yet\n", Some(Sshd::NoKeys)),
+            (
+                Some(1),
+                unreadable,
+                missing("vscode may not read /etc/lace-ssh"),
+            ),
+            (
+                Some(1),
+                "lace-ssh: warning: x\nlace-ssh: error: y\n",
+                missing("y"),
+            ),
+            (
+                Some(2),
+                "start: 1: cannot create /run/lace-ssh/lock\n",
+                missing("start: 1: cannot create /run/lace-ssh/lock"),
+            ),
+            (
+                Some(126),
+                "",
+                missing(&format!("{START} failed; run it by hand to see why")),
+            ),
+            (
+                None,
+                "",
+                missing(&format!("{START} failed; run it by hand to see why")),
+            ),
+            (
+                Some(4),
+                "lace-ssh: error: there is no account 'x' in this container\n",
+                None,
+            ),
+        ] {
+            assert_eq!(became(code, stderr).ok(), expected, "{code:?} {stderr}");
+        }
+        let error = became(Some(4), "lace-ssh: error: there is no account 'x'\n").unwrap_err();
+        assert_eq!(
+            format!("{error:#}"),
+            "sshd does not run: there is no account 'x'"
+        );
+    }
+
+    #[test]
+    fn the_environment_goes_only_where_no_other_account_can_read_or_change_it() {
+        let uid = rustix::process::geteuid().as_raw();
+        let scratch = tempfile::tempdir().unwrap();
+        let path = scratch.path().join("own");
+        fs::create_dir(&path).unwrap();
+        let link = scratch.path().join("link");
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        let file = scratch.path().join("file");
+        fs::write(&file, "").unwrap();
+        let set = |path: &Path, mode| {
+            fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+            fs::symlink_metadata(path).unwrap()
+        };
+        assert!(!is_own(&set(&path, 0o755), uid));
+        assert!(!is_own(&set(&path, 0o1777), uid));
+        assert!(!is_own(&set(&file, 0o700), uid));
+        assert!(is_own(&set(&path, 0o700), uid));
+        assert!(!is_own(&set(&path, 0o700), uid + 1));
+        assert!(!is_own(&fs::symlink_metadata(&link).unwrap(), uid));
+    }
 
     #[test]
     fn a_shell_reads_back_every_value_and_runs_none() {

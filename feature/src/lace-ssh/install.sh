@@ -61,10 +61,13 @@ install_scripts() {
     install -m 0755 entrypoint start session authorized-keys "$share/"
     echo "$REMOTE_USER" >"$share/user"
 
-    # Any account may put its `environment` here. The log is made now, so that nobody else can take its name.
-    mkdir -p "$state"
-    chmod 1777 "$state"
-    : >>"$state/sshd.log"
+    # Sessions source what is here: only root may put anything there. In a container without root each account makes its
+    # own folder in `own`.
+    rm -rf "$state"
+    mkdir -p "$state/own"
+    chmod 0755 "$state"
+    chmod 1777 "$state/own"
+    : >"$state/sshd.log"
 
     # Login shells set PATH anew in /etc/profile.
     mkdir -p /etc/profile.d
@@ -85,10 +88,11 @@ write_config() {
                 break
             fi
         done
-        # From 9.8 on, sshd bans an address after failed logins. Behind a published port all clients have the same one.
-        if ! "$(command -v sshd)" -t -f /dev/null -o PerSourcePenalties=no 2>&1 | grep -qi 'bad configuration option'; then
-            echo "PerSourcePenalties no"
-        fi
+        # From 9.8 on, sshd bans an address after failed logins: behind a published port all clients have the same one.
+        # From 10.6 on, it notes each login whose key exchange is not post-quantum: those here do not leave the machine.
+        for option in PerSourcePenalties WarnWeakCrypto; do
+            if sshd_knows "$option"; then echo "$option no"; fi
+        done
     } >"$config"
 
     # Better that the build fails than that sshd does at every start.
@@ -97,6 +101,11 @@ write_config() {
     ssh-keygen -q -t ed25519 -N '' -f "$key/host"
     said=$("$(command -v sshd)" -t -f "$config" -h "$key/host" 2>&1) || fail "sshd does not accept $config: $said"
     rm -rf "$key"
+}
+
+# Whether this sshd has the option $1: one that it does not know would keep it from starting.
+sshd_knows() {
+    ! "$(command -v sshd)" -t -f /dev/null -o "$1=no" 2>&1 | grep -qi 'bad configuration option'
 }
 
 # The binary gives `lace-ssh post-start`. sshd works without it.

@@ -10,6 +10,11 @@ make_keys
 check "start works now" start
 check "start works again" start
 check "login" prints "$(id -un)" login 2222 "$(id -un)" id -un
+for option in PerSourcePenalties WarnWeakCrypto; do
+    check "$option is set where sshd knows it, and only there" prints \
+        "$(as_root /usr/sbin/sshd -T -f /dev/null -h "$keys/host" -o "$option=no" >/dev/null 2>&1 && echo "$option no")" \
+        sed -n "s/^$option/&/p" /usr/local/share/lace-ssh/sshd_config
+done
 check "no password is asked for" prints publickey bash -c \
     "ssh -F none -p 2222 -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o PubkeyAuthentication=no \
     -o BatchMode=yes 127.0.0.1 true 2>&1 | tr -d '\r' | sed -n 's/.*Permission denied (\(.*\))\./\1/p'"

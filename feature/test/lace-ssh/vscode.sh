@@ -9,7 +9,7 @@ check "root is refused" exits 255 login 2222 root true
 check "exit codes" exits 42 login 2222 vscode exit 42
 check "sshd is root's" prints root ps -o user= -p "$(cat /run/lace-ssh/sshd.pid)"
 
-printf '%s\n' "export TOOLS='it'\\''s here'" >/var/lib/lace-ssh/environment
+printf '%s\n' "export TOOLS='it'\\''s here'" >"/var/lib/lace-ssh/$(id -u)/environment"
 # shellcheck disable=SC2016
 check "the environment that post-start wrote" prints "it's here" login 2222 vscode 'echo "$TOOLS"'
 
