@@ -6,11 +6,8 @@ mod support;
 
 use std::fs;
 use std::os::unix::fs::{DirBuilderExt, symlink};
-use std::os::unix::process::ExitStatusExt;
-use std::path::PathBuf;
-use std::process::Stdio;
 
-use keys::{CONFIG, KEY, initialise_other, initialised, json, trusted};
+use keys::{CONFIG, KEY, initialised, json, trusted};
 use support::{ID, Said, User, files};
 
 const NOWHERE: &str = "unix:///nowhere/docker.sock";
@@ -141,113 +138,4 @@ fn what_is_of_no_known_dev_container_is_told_and_dropped_only_by_name() {
     assert!(files(&trust.join(ID)).is_empty());
     assert_eq!(names(&user), [KEY]);
     assert_eq!(trusted(&user, &id).lines().count(), 2);
-}
-
-/// What there must be after the next command: all of the dev container, or nothing.
-fn check_mended(user: &User, id: &str, what: &str) {
-    lace(user, &["keys", "rotate", "lace-other"]).expect(0);
-    let store = user.store();
-    let known = names(user).contains(&KEY.to_owned());
-    let trust = store.join("trust").join(id);
-    let held: Vec<_> = files(&trust).into_iter().map(|(path, ..)| path).collect();
-    assert_eq!(trust.join("authorized_keys").exists(), known, "{what}");
-    assert_eq!(trust.join("ssh_host_ed25519_key").exists(), known, "{what}");
-    assert_eq!(held.is_empty(), !known, "{what}: {held:?}");
-    assert_eq!(store.join("keys").join(KEY).exists(), known, "{what}");
-    if !known {
-        assert!(!store.join("stamps").join(id).exists(), "{what}");
-        assert!(!store.join("users").join(KEY).exists(), "{what}");
-        lace(user, &["keys", "restore", KEY]).expect(0);
-    }
-    assert!(files(&store.join("purges")).is_empty(), "{what}");
-    let config = fs::read_to_string(store.join("config")).unwrap();
-    assert_eq!(config.contains("Host lace-my-project\n"), known, "{what}");
-    lace(user, &["log", "--verify"]).expect(0);
-}
-
-/// The release build, where `tests/run.sh` has made one: it starts quicker.
-fn binary() -> PathBuf {
-    std::env::var_os("LACE_SSH_TEST_BINARY")
-        .map_or_else(|| env!("CARGO_BIN_EXE_lace-ssh").into(), PathBuf::from)
-}
-
-fn try_all(fault: &str) {
-    let (user, id) = initialised(CONFIG);
-    initialise_other(&user, "other");
-    // Stamped, and its user known.
-    lace(&user, &["initialize", "--id", &id]).expect(0);
-    fs::create_dir_all(user.store().join("users")).unwrap();
-    fs::write(user.store().join("users").join(KEY), "User vscode\n").unwrap();
-    fs::remove_dir_all(user.project().join(".devcontainer")).unwrap();
-    let (home, before) = (user.home(), user.home().with_extension("before"));
-    let copy = |from: &PathBuf, to: &PathBuf| {
-        Said::of(user.command("cp").arg("-a").arg(from).arg(to)).expect(0);
-    };
-    copy(&home, &before);
-    let log = home.with_extension("strace");
-    let mut faults = 0;
-    for call in [
-        "openat",
-        "mkdir",
-        "write",
-        "fsync",
-        "rename",
-        "renameat",
-        "renameat2",
-        "unlink",
-        "unlinkat",
-        "rmdir",
-        "fchmod",
-        "linkat",
-        "flock",
-    ] {
-        for n in 1..400 {
-            fs::remove_dir_all(&home).unwrap();
-            copy(&before, &home);
-            let mut command = user.command("strace");
-            let (trace, inject) = (
-                format!("trace={call}"),
-                format!("inject={call}:{fault}:when={n}"),
-            );
-            command.args(["-f", "-qq", "-e", &trace, "-e", &inject, "-o"]);
-            command.arg(&log).arg(binary());
-            command.args(["remove", "--purge", "--yes", KEY]);
-            command.stdout(Stdio::null()).stderr(Stdio::null());
-            let status = command.env("DOCKER_HOST", NOWHERE).status().unwrap();
-            let made = fs::read_to_string(&log).unwrap();
-            let killed = made.contains("killed by SIGKILL") || status.signal() == Some(9);
-            if !made.contains("INJECTED") && !killed {
-                break;
-            }
-            faults += 1;
-            let what = format!("{fault} at {call} {n}");
-            check_mended(&user, &id, &what);
-        }
-    }
-    assert!(faults > 30, "only {faults} faults were injected");
-    println!("{faults} faults");
-}
-
-#[test]
-#[ignore = "needs strace and a minute: tests/run.sh"]
-fn purge_killed_anywhere() {
-    try_all("signal=KILL");
-}
-
-#[test]
-#[ignore = "needs strace and a minute: tests/run.sh"]
-fn purge_on_a_full_disk() {
-    try_all("error=ENOSPC");
-}
-
-#[test]
-#[ignore = "needs strace and a minute: tests/run.sh"]
-fn purge_on_a_broken_disk() {
-    try_all("error=EIO");
-}
-
-#[test]
-#[ignore = "needs strace and a minute: tests/run.sh"]
-fn purge_without_permission() {
-    try_all("error=EACCES");
 }

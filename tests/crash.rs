@@ -15,8 +15,7 @@ use std::time::{Duration, Instant};
 
 use faults::{KEY, Scene, initialised, new_key, the_next_command_mends, words};
 use keys::script;
-use lace_ssh::devcontainer::id::devcontainer_id;
-use support::{Said, User};
+use support::{Said, User, files};
 
 fn initialize() -> Scene {
     Scene::new(|_, id| words(&["initialize", "--id", id]))
@@ -200,55 +199,48 @@ fn client_config_uninstall() -> Scene {
     })
 }
 
-/// What is left of a dev container is found by the next command, whichever it is.
+/// The next command, whichever it is, leaves all of the dev container, or nothing.
 fn purge() -> Scene {
     let scene = Scene::new(|user, id| {
         initialised(user, id);
-        let config = user.write(
-            "other/.devcontainer/devcontainer.json",
-            "{ \"image\": \"x\" }\n",
-        );
-        let folder = user.project().join("other");
-        let folder = folder.to_str().unwrap();
+        // Stamped, and its user known.
+        initialised(user, id);
+        fs::create_dir_all(user.store().join("users")).unwrap();
+        fs::write(user.store().join("users").join(KEY), "User vscode\n").unwrap();
+        new_key(&user.home().join("made"));
+        let made = user.home().join("made");
         user.ok(&[
-            "setup",
-            "--yes",
-            "--no-client-config",
-            "--workspace-folder",
-            folder,
+            "keys",
+            "import",
+            "other",
+            "--key-file",
+            made.to_str().unwrap(),
         ]);
-        assert!(config.exists());
-        words(&["remove", "--yes", "--purge"])
+        words(&["remove", "--yes", "--purge", KEY])
     });
-    scene.then(|scene, what| {
-        let folder = scene.user.project().join("other");
-        let config = folder.join(".devcontainer/devcontainer.json");
-        let (other, folder) = (devcontainer_id(&folder, &config), folder.to_str().unwrap());
-        let said = scene.lace(&["initialize", "--id", &other, "--workspace-folder", folder]);
+    scene.at_once(|_, _| {}).then(|scene, what| {
+        let said = scene.lace(&["keys", "rotate", "other"]);
         assert_eq!(said.code, 0, "{what}: {said:?}");
+        let store = scene.user.store();
         let rows = scene.lace(&["status", "--json"]).expect(0).out;
-        let is_known = rows.contains(&scene.id);
+        let known = rows.contains(&scene.id);
         let trust = scene.trust(&scene.id);
-        for file in ["authorized_keys", "ssh_host_ed25519_key"] {
-            assert!(
-                is_known || !trust.join(file).exists(),
-                "{what}: nobody finds {file}"
-            );
-        }
-        let copy = scene.user.store().join("host_keys").join(&scene.id);
-        assert!(
-            is_known || !copy.exists(),
-            "{what}: nobody finds the host key"
-        );
-        // Known, it works, and can be dropped; and then it is gone.
-        if is_known {
+        let there = |path: &Path| assert_eq!(path.exists(), known, "{what}: {}", path.display());
+        there(&trust.join("authorized_keys"));
+        there(&trust.join("ssh_host_ed25519_key"));
+        there(&store.join("host_keys").join(&scene.id));
+        there(&store.join("keys").join(KEY));
+        assert_eq!(files(&trust).is_empty(), !known, "{what}");
+        let config = fs::read_to_string(store.join("config")).unwrap();
+        assert_eq!(config.contains("Host lace-my-project\n"), known, "{what}");
+        assert!(files(&store.join("purges")).is_empty(), "{what}");
+        if known {
             the_next_command_mends(scene, what);
-            let said = scene.lace(&["remove", "--yes", "--purge", KEY]);
+        } else {
+            assert!(!store.join("stamps").join(&scene.id).exists(), "{what}");
+            assert!(!store.join("users").join(KEY).exists(), "{what}");
+            let said = scene.lace(&["keys", "restore", KEY]);
             assert_eq!(said.code, 0, "{what}: {said:?}");
-            assert!(
-                !trust.join("authorized_keys").exists() && !copy.exists(),
-                "{what}"
-            );
         }
         scene.lace(&["log", "--verify"]).expect(0);
     })
