@@ -237,6 +237,49 @@ fn on_create_rotates_for_a_new_container_and_never_for_a_restart() {
 
 #[test]
 #[ignore = "needs a container engine: tests/run.sh"]
+fn on_create_notices_a_container_that_up_has_replaced() {
+    let container = DevContainer::up_with(&config(r#""rotate": "on-create""#));
+    let public = || container.lace(&["keys", "public", KEY]).expect(0).out;
+    let before = public();
+    // The hook runs while the old container is still there.
+    container.up(&["--remove-existing-container"]).expect(0);
+    assert_eq!(public(), before);
+    let said = container.up(&[]).expect(0).err;
+    assert!(said.contains("(for a new container)"), "{said}");
+    let rotated = public();
+    assert_ne!(rotated, before);
+    container.up(&[]).expect(0);
+    assert_eq!(public(), rotated, "once");
+    assert_eq!(container.ssh(&[KEY, "echo in"]).expect(0).out, "in\n");
+}
+
+#[test]
+#[ignore = "needs a container engine: tests/run.sh"]
+fn a_half_that_another_client_has_left_stops_no_login_after_a_rotation() {
+    let container = DevContainer::up_with(&config(""));
+    let identity = container
+        .user
+        .store()
+        .join("keys")
+        .join(KEY)
+        .join("identity");
+    let half = identity.with_extension("pub");
+    let old = fs::read(&half).unwrap();
+    for rotate in [&["keys", "rotate", "--now"][..], &["keys", "rotate"]] {
+        // As libssh writes it from the key that it reads.
+        fs::write(&half, &old).unwrap();
+        let said = container.lace(rotate).expect(0).err;
+        assert!(said.contains("the new key logs in"), "{said}");
+        assert_eq!(container.ssh(&[KEY, "echo in"]).expect(0).out, "in\n");
+        // It was too late with the old one: the next command of any kind heals it.
+        fs::write(&half, &old).unwrap();
+        container.up(&[]).expect(0);
+        assert_eq!(container.ssh(&[KEY, "echo in"]).expect(0).out, "in\n");
+    }
+}
+
+#[test]
+#[ignore = "needs a container engine: tests/run.sh"]
 fn a_hand_made_key_moves_in_when_every_container_lets_it_in_from_there() {
     let user = User::without_config("old");
     let home = user.home().display().to_string();

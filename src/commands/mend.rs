@@ -146,6 +146,7 @@ impl Ring<'_> {
             None => {
                 if let Some(key) = found(self.app, name)? {
                     self.registry.keys.insert(name.to_owned(), key);
+                    self.write_public(name)?;
                     self.touch(name);
                     self.save()?;
                     say(format!(

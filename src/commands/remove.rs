@@ -15,6 +15,7 @@ use crate::advice::failure;
 use crate::change::{Change, Plan, Reason, shown};
 use crate::cli;
 use crate::devcontainer::{Document, Modified, SCHEMA_FILE, find, options, unwire_with};
+use crate::durable;
 use crate::engine::{self, Engine, Found, endpoint};
 use crate::feature;
 use crate::store::registry::DevContainer;
@@ -67,6 +68,10 @@ pub fn run(app: &App, args: &cli::Remove) -> Result<ExitCode> {
     }
     if outcome == Outcome::Applied {
         undo::forget(&app.store, &target.config)?;
+        if copy && let Ok(folder) = feature::checked_folder(&target.folder) {
+            // What a `setup` that was killed has left of the binary.
+            durable::sweep(&folder)?;
+        }
         for folder in [".devcontainer/lace-ssh", ".devcontainer"] {
             // Fails where files of the team are left in it, which then stay.
             let _ = fs::remove_dir(target.folder.join(folder));
