@@ -45,7 +45,7 @@ prepare() {
 }
 
 prepare_engine() {
-    start_engine && need_devcontainer && need_image base bare nosudo && note_images "$work" || return 1
+    start_engine && need_devcontainer && need_image base bare nosudo busybox && note_images "$work" || return 1
     # shellcheck disable=SC2153 # set by need_devcontainer
     docker version --format 'engine {{ .Server.Version }}' && echo "devcontainer CLI $("$DEVCONTAINER" --version)"
 }
@@ -74,17 +74,28 @@ check_scripts() {
 
 end_to_end() {
     local file tests=()
-    for file in tests/*.rs; do
-        if grep -q 'ignore = "needs a container engine' "$file"; then tests+=(--test "$(basename "$file" .rs)"); fi
-    done
+    for file in tests/e2e*.rs; do tests+=(--test "$(basename "$file" .rs)"); done
     # One at a time: the devcontainer CLI gives what it builds for any project the same image tag.
     LACE_SSH_TEST_BINARY=$BINARY LACE_SSH_TEST_DEVCONTAINER=$DEVCONTAINER \
         cargo test --locked --no-fail-fast "${tests[@]}" -- --ignored --test-threads 1
 }
 
-# Killed, and refused by the disk, at every system call.
+# Killed, and refused by the disk, at every system call; thirty at once, killed at random.
 faults() {
-    LACE_SSH_TEST_BINARY=$BINARY cargo test --locked --test crash -- --ignored
+    in_memory cargo test --locked --no-fail-fast --test crash --test chaos -- --ignored
+}
+
+faults_with_engine() {
+    in_memory cargo test --locked --test crash_containers -- --ignored
+}
+
+# Thousands of small files are made and flushed: in memory, where the machine has room for that.
+in_memory() {
+    local folder=$work code=0
+    if [ "$(stat -f -c %T /dev/shm 2>/dev/null)" = tmpfs ]; then folder=$(mktemp -d -p /dev/shm); fi
+    TMPDIR=$folder LACE_SSH_TEST_BINARY=$BINARY "$@" || code=$?
+    [ "$folder" = "$work" ] || rm -rf "$folder"
+    return "$code"
 }
 
 tests_with_engine() {
@@ -93,11 +104,13 @@ tests_with_engine() {
     if [ "$failures" != "$ready" ]; then
         note 1 "other readers of devcontainer.json" "not run"
         note 1 "Feature" "not run"
+        note 1 "faults, with containers" "not run"
         note 1 "end to end" "not run"
         return
     fi
     step "other readers of devcontainer.json" tests/differential.sh
     step "Feature" feature/test/run.sh "$DEVCONTAINER"
+    step "faults, with containers" faults_with_engine
     step "end to end" end_to_end
 }
 
