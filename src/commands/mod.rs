@@ -20,6 +20,7 @@ mod remove;
 mod ring;
 mod setup;
 mod status;
+mod switch;
 mod table;
 mod target;
 

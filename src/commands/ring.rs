@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use jiff::Timestamp;
 use zeroize::Zeroizing;
 
@@ -113,7 +113,8 @@ impl<'a> Ring<'a> {
         first.map_or(Ok(()), Err)
     }
 
-    fn write_trust(&self, id: &str) -> Result<()> {
+    /// Writes what one dev container trusts.
+    pub fn write_trust(&self, id: &str) -> Result<()> {
         derived::write_trust(self.app, &self.registry, id, self.now)
     }
 
@@ -307,122 +308,6 @@ impl<'a> Ring<'a> {
             }
         }
     }
-
-    /// Puts the new key of a rotation in the old one's place. The old one stays trusted until its time; if
-    /// it has none, so do those that earlier rotations had left some no longer.
-    ///
-    /// # Errors
-    /// As [`Ring::commit`]. Where only a trust folder cannot be written, the new key is in its place, and
-    /// the old one is revoked everywhere else; the next command tries again.
-    pub fn switch(&mut self, name: &str) -> Result<()> {
-        let Some(key) = self.registry.keys.get_mut(name) else {
-            bail!("there is no key {name:?}")
-        };
-        let Some(next) = key.next.take() else {
-            bail!("no rotation of {name:?} is under way")
-        };
-        let public = PublicKey::parse(&next.public)?;
-        let old = std::mem::replace(&mut key.public, next.public);
-        let before = std::mem::replace(&mut key.fingerprint, public.fingerprint());
-        key.algorithm = public.algorithm().to_owned();
-        key.rotated = Some(self.now);
-        key.origin = Origin::Generated;
-        key.retire(old, self.now, next.overlap);
-        self.put_next_in_place(name, next.overlap <= 0)?;
-        self.touch(name);
-        self.note(Kind::Rotated, name, |event| {
-            event.detail = Some(format!("replaced {before}"))
-        })?;
-        self.commit()?;
-        self.settle_retired(name)?;
-        // A client that read the old identity may have written its half beside the new one just now.
-        self.write_public(name)
-    }
-
-    /// The files of a switch. ssh takes `identity.pub` for the half of what the identity holds: for an
-    /// instant there is none, but never another key's.
-    fn put_next_in_place(&self, name: &str, revoked: bool) -> Result<()> {
-        let store = &self.app.store;
-        let (next, identity, previous) =
-            (store.next(name), store.identity(name), store.previous(name));
-        if next.exists() {
-            durable::remove(&store.public(name))?;
-            remove_pair(&previous)?;
-            if !revoked {
-                durable::link(&identity, &previous)?;
-                write_half(&previous, name)?;
-            }
-            durable::rename(&next, &identity)?;
-        }
-        self.write_public(name)
-    }
-
-    /// Lets old keys go whose time is up: first out of every trust folder, then out of the ring, and only
-    /// then is it said. Where a folder cannot be written, all of this is left to the next command.
-    pub fn settle_retired(&mut self, name: &str) -> Result<()> {
-        let Some(key) = self.registry.keys.get_mut(name) else {
-            return Ok(());
-        };
-        let moved = key.bound_retired(self.now);
-        if moved {
-            self.touch(name);
-        }
-        let expired = self.registry.keys[name].expired(self.now);
-        if expired.is_empty() {
-            return Ok(());
-        }
-        let opened = self.registry.opened_by(name);
-        if opened.iter().any(|id| self.write_trust(id).is_err()) {
-            // Committing tells why.
-            self.touch(name);
-            return Ok(());
-        }
-        let Some(key) = self.registry.keys.get_mut(name) else {
-            return Ok(());
-        };
-        key.retired.retain(|old| !expired.contains(old));
-        let (none_left, in_agent) = (key.retired.is_empty(), key.agent_only);
-        if none_left {
-            remove_pair(&self.app.store.previous(name))?;
-        }
-        for old in expired {
-            let kind = match old.is_revoked() {
-                true => Kind::Revoked,
-                false => Kind::Expired,
-            };
-            self.note_old(kind, name, &old.public)?;
-            if in_agent {
-                self.forget_in_agent(&old.public);
-            }
-        }
-        self.touch(name);
-        // A key that opens no dev container is settled, too.
-        self.save()
-    }
-
-    /// Notes what became of an old public half.
-    fn note_old(&mut self, kind: Kind, name: &str, old: &str) -> Result<()> {
-        let old = PublicKey::parse(old).ok();
-        self.note(kind, name, |event| {
-            event.fingerprint = old.map(|public| public.fingerprint())
-        })
-    }
-
-    /// Gives a rotation up; the key stays as it was.
-    pub fn roll_back(&mut self, name: &str, reason: &str) -> Result<()> {
-        durable::remove(&self.app.store.next(name))?;
-        if let Some(key) = self.registry.keys.get_mut(name) {
-            let next = key.next.take();
-            if let Some(next) = next.filter(|_| key.agent_only) {
-                self.forget_in_agent(&next.public);
-            }
-        }
-        self.touch(name);
-        self.note(Kind::RolledBack, name, |event| {
-            event.detail = Some(reason.to_owned())
-        })?;
-        self.commit()
-    }
 }
 
 /// The record of a key that has just come in.
@@ -534,107 +419,4 @@ pub fn read_public(path: &Path) -> Result<Option<PublicKey>> {
     public
         .map(Some)
         .hint_with(|| format!("mv {0} {0}.old", shell(path)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::commands::host_key;
-    use crate::environment::Environment;
-    use crate::store::Store;
-    use crate::store::registry::{DevContainer, Next, Rotate};
-    use std::fs;
-
-    fn environment(home: &Path) -> Environment {
-        Environment {
-            home: home.into(),
-            store: None,
-            folder: home.into(),
-            docker_host: Some("unix:///nowhere/docker.sock".into()),
-            docker_context: None,
-            container_host: None,
-            docker_config: home.join(".docker"),
-            agent: None,
-            askpass: None,
-            askpass_forced: false,
-            program: "/x/lace-ssh".into(),
-            interactive: false,
-        }
-    }
-
-    /// Three dev containers that share the key `user`, and a new key that is about to take its place at
-    /// once.
-    fn about_to_revoke<'a>(app: &'a App<'a>) -> Ring<'a> {
-        let mut ring = Ring::open(app, "test").unwrap();
-        for id in ["one", "two", "three"] {
-            app.store.folder(&app.store.trust(id)).unwrap();
-            let entry = DevContainer {
-                alias: format!("lace-{id}"),
-                workspace_folder: "/p".into(),
-                config_file: "/p/devcontainer.json".into(),
-                user: Some("vscode".into()),
-                user_chosen: false,
-                port: 2222,
-                key: "user".into(),
-                host_key: host_key::ensure(&mut ring, id, None).unwrap(),
-                endpoint: "unix:///nowhere/docker.sock".into(),
-                registered: ring.now,
-                trusts_since: ring.now,
-                rotate: Rotate::Never,
-                overlap: 60,
-                agent: false,
-                container: None,
-            };
-            ring.registry.devcontainers.insert(id.into(), entry);
-        }
-        ring.ensure("user", false).unwrap();
-        let next = generate("user").unwrap();
-        write_private(&app.store.next("user"), &next).unwrap();
-        ring.registry.keys.get_mut("user").unwrap().next = Some(Next {
-            public: next.public().render_bare(),
-            overlap: 0,
-        });
-        ring.commit().unwrap();
-        ring
-    }
-
-    #[test]
-    fn a_trust_folder_that_cannot_be_written_keeps_no_other_from_revoking_and_is_made_good_later() {
-        let home = tempfile::tempdir().unwrap();
-        let environment = environment(home.path());
-        let app = App {
-            store: Store::locate(&environment),
-            environment: &environment,
-        };
-        let trusted = |id: &str| {
-            fs::read_to_string(app.store.trust(id).join("authorized_keys")).unwrap_or_default()
-        };
-        let log = || fs::read_to_string(app.store.audit()).unwrap();
-        let mut ring = about_to_revoke(&app);
-        let old = ring.registry.keys["user"].public.clone();
-        // In alphabetical order this one comes first.
-        let planted = app.store.trust("one").join("authorized_keys");
-        fs::remove_file(&planted).unwrap();
-        fs::create_dir(&planted).unwrap();
-        let error = format!("{:#}", ring.switch("user").unwrap_err());
-        assert!(error.contains("/one/authorized_keys"), "{error}");
-        for id in ["two", "three"] {
-            assert!(
-                !trusted(id).contains(&old),
-                "{id} still lets the old key in"
-            );
-            assert_eq!(trusted(id).lines().count(), 1);
-        }
-        assert!(!log().contains("\"revoked\""), "not everywhere, yet");
-        drop(ring);
-        // It stays so until the folder can be written, and then is said.
-        drop(Ring::open(&app, "test").unwrap());
-        assert!(!log().contains("\"revoked\""));
-        fs::remove_dir(&planted).unwrap();
-        let ring = Ring::open(&app, "test").unwrap();
-        assert_eq!(trusted("one"), trusted("two"));
-        assert_eq!(log().matches("\"revoked\"").count(), 1);
-        assert!(ring.registry.keys["user"].retired.is_empty());
-        assert!(!app.store.previous("user").exists());
-    }
 }

@@ -142,35 +142,7 @@ pub fn one(
         }
         tried => tried?,
     };
-    let mut lines = Vec::new();
-    let mut proven = Vec::new();
-    for (id, proof) in opened.iter().zip(proofs) {
-        let alias = ring.registry.devcontainers[id].alias.clone();
-        match proof {
-            Proof::LoggedIn => {
-                proven.push(id.clone());
-                ring.note(Kind::LoginProof, name, |event| {
-                    event.dev_container = Some(alias);
-                    event.dev_container_id = Some(id.clone());
-                    event.fingerprint = Some(prepared.fingerprint.clone());
-                })?;
-            }
-            Proof::NotRunning(why) => lines.push(format!(
-                "{alias}: {why}; it trusts the new key once it runs"
-            )),
-            Proof::Unknown(why) if overlap > 0 => lines.push(format!(
-                "{alias}: the new key is not proven: {why}; ssh also offers the old one meanwhile"
-            )),
-            Proof::Unknown(reason) | Proof::Refused(reason) => {
-                let reason = format!("{alias} refused the new key: {reason}");
-                ring.roll_back(name, &reason)?;
-                return Err(failure(
-                    format!("{name} was not rotated: {reason}; the old key is in force"),
-                    format!("ssh {alias}"),
-                ));
-            }
-        }
-    }
+    let (mut lines, proven) = judge(ring, name, overlap, &opened, proofs, &prepared.fingerprint)?;
     let not_everywhere = || format!("{name} was rotated, but not everywhere");
     ring.switch(name).with_context(not_everywhere)?;
     // A deleted key of that name has had its time.
@@ -194,6 +166,51 @@ pub fn one(
         ),
     );
     Ok(lines)
+}
+
+/// What the proofs say of the dev containers that the key opens: lines to tell, and those that it has
+/// opened.
+///
+/// # Errors
+/// One of them refuses the key; the rotation is undone.
+fn judge(
+    ring: &mut Ring<'_>,
+    name: &str,
+    overlap: i64,
+    opened: &[String],
+    proofs: Vec<Proof>,
+    fingerprint: &str,
+) -> Result<(Vec<String>, Vec<String>)> {
+    let mut lines = Vec::new();
+    let mut proven = Vec::new();
+    for (id, proof) in opened.iter().zip(proofs) {
+        let alias = ring.registry.devcontainers[id].alias.clone();
+        match proof {
+            Proof::LoggedIn => {
+                proven.push(id.clone());
+                ring.note(Kind::LoginProof, name, |event| {
+                    event.dev_container = Some(alias);
+                    event.dev_container_id = Some(id.clone());
+                    event.fingerprint = Some(fingerprint.to_owned());
+                })?;
+            }
+            Proof::NotRunning(why) => lines.push(format!(
+                "{alias}: {why}; it trusts the new key once it runs"
+            )),
+            Proof::Unknown(why) if overlap > 0 => lines.push(format!(
+                "{alias}: the new key is not proven: {why}; ssh also offers the old one meanwhile"
+            )),
+            Proof::Unknown(reason) | Proof::Refused(reason) => {
+                let reason = format!("{alias} refused the new key: {reason}");
+                ring.roll_back(name, &reason)?;
+                return Err(failure(
+                    format!("{name} was not rotated: {reason}; the old key is in force"),
+                    format!("ssh {alias}"),
+                ));
+            }
+        }
+    }
+    Ok((lines, proven))
 }
 
 /// The key logs in from where ssh will take it, too; what has come to lie beside it there counts.
