@@ -12,6 +12,8 @@ use anyhow::{Context, Result, bail};
 use rustix::fs::OFlags;
 use zeroize::Zeroizing;
 
+use crate::advice::{failure, shell};
+
 /// What temporary files of ours are called; [`sweep`] removes what a killed process left.
 const TEMPORARY: &str = ".lace-ssh-tmp-";
 
@@ -96,6 +98,22 @@ pub fn holds(path: &Path, bytes: &[u8]) -> Result<bool> {
         Content::Bytes(found) => found == bytes,
         Content::Absent | Content::Longer => false,
     })
+}
+
+/// Makes a file of ours hold just these bytes, closed to others; what is there in its place is replaced,
+/// but for a folder.
+///
+/// # Errors
+/// Names `path`.
+pub fn ensure(path: &Path, bytes: &[u8]) -> Result<()> {
+    if holds(path, bytes).unwrap_or(false) {
+        return Ok(());
+    }
+    if fs::symlink_metadata(path).is_ok_and(|there| there.is_dir()) {
+        let message = format!("{} is a folder, and none of ours", path.display());
+        return Err(failure(message, format!("sudo rm -r {}", shell(path))));
+    }
+    write(path, bytes, PRIVATE)
 }
 
 enum Content {
@@ -226,7 +244,9 @@ fn sweep_where(folder: &Path, goes: impl Fn(&fs::DirEntry) -> bool) -> Result<()
         return Ok(());
     };
     for entry in entries.flatten() {
-        if entry.file_name().to_string_lossy().starts_with(TEMPORARY) && goes(&entry) {
+        let is_ours = entry.file_name().to_string_lossy().starts_with(TEMPORARY)
+            && entry.file_type().is_ok_and(|kind| !kind.is_dir());
+        if is_ours && goes(&entry) {
             remove(&entry.path())?;
         }
     }

@@ -6,7 +6,7 @@ mod keys;
 mod support;
 
 use std::fs::{self, File};
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{DirBuilderExt, symlink};
 use std::path::{Path, PathBuf};
 
 use keys::{CONFIG, KEY, initialised, initialize, json, keygen, trusted};
@@ -118,11 +118,51 @@ fn two_stores_do_not_write_the_same_trust_folders() {
     let hint = format!("hint: export LACE_SSH_HOME='{}'\n", other.display());
     assert!(said.ends_with(&hint), "{said}");
     assert_eq!(trusted(&user, &id), before);
-    // One that is gone is succeeded.
+    // Also while its folder is not there: it may be on another disk.
+    let away = user.home().join("away");
+    fs::rename(&other, &away).unwrap();
+    let said = lace(&user, &hook).expect(1).err;
+    let (_, hint) = said.trim_end().rsplit_once("for good: ").unwrap();
+    assert_eq!(trusted(&user, &id), before);
+    fs::rename(&away, &other).unwrap();
+    elsewhere(&hook).expect(0);
+    // One that is gone for good is succeeded.
     fs::remove_dir_all(&other).unwrap();
+    Said::of(user.command("sh").args(["-c", hint])).expect(0);
     lace(&user, &hook).expect(0);
     assert_ne!(trusted(&user, &id), before);
     lace(&user, &["keys", "rotate"]).expect(0);
+}
+
+#[test]
+fn a_store_whose_registry_is_lost_is_not_taken_for_gone() {
+    let (user, id) = initialised(CONFIG);
+    let before = trusted(&user, &id);
+    fs::remove_file(user.store().join("registry.json")).unwrap();
+    let mut command = user.lace(&["initialize", "--id", &id]);
+    command.env("LACE_SSH_HOME", user.home().join("other"));
+    Said::of(command.env("DOCKER_HOST", "unix:///nowhere/docker.sock")).expect(1);
+    assert_eq!(trusted(&user, &id), before);
+}
+
+#[test]
+fn one_damaged_key_stops_no_other_project() {
+    let (user, _) = initialised(&shared("\"key\": \"user\""));
+    let next = lace_ssh::keys::KeyPair::generate(&[7; 32], "x")
+        .unwrap()
+        .public()
+        .render_bare();
+    edit_registry(&user, |registry| {
+        registry["keys"]["user"]["next"] = serde_json::json!({ "public": next, "overlap": 60 });
+    });
+    fs::write(user.store().join("keys/user/identity"), "garbage").unwrap();
+    let (folder, id) = second(&user, "other", CONFIG);
+    let said = initialize_in(&user, &folder, &id).expect(0).err;
+    assert!(
+        said.contains("warning: ") && said.contains("keys/user/identity"),
+        "{said}"
+    );
+    assert_eq!(trusted(&user, &id).lines().count(), 1);
 }
 
 #[test]
@@ -258,6 +298,14 @@ fn a_host_key_that_a_container_has_exchanged_is_put_back_and_never_pinned() {
         assert_eq!((half(&mounted), pins()), (before.clone(), pinned.clone()));
         assert!(!fs::symlink_metadata(&mounted).unwrap().is_symlink());
     }
+    // One whose public part alone is right is none that sshd could use; nor is one of another kind.
+    fs::write(&mounted, format!("{before} x\n")).unwrap();
+    initialize(&user, &id);
+    assert_eq!((half(&mounted), pins()), (before.clone(), pinned.clone()));
+    // Our copy is damaged: what is pinned is still in its place.
+    fs::write(&own, "").unwrap();
+    assert_eq!(initialize(&user, &id).err, "");
+    assert_eq!(half(&own), before);
     // Where our copy is lost, too, a new one is made: what the container wrote is believed in no case.
     exchange();
     let theirs = half(&mounted);
@@ -267,6 +315,52 @@ fn a_host_key_that_a_container_has_exchanged_is_put_back_and_never_pinned() {
     assert_ne!(half(&mounted), theirs);
     assert!(String::from_utf8(pins()).unwrap().contains(&half(&mounted)));
     assert_eq!(initialize(&user, &id).err, "");
+}
+
+#[test]
+fn only_a_host_key_of_the_kind_that_is_pinned_is_taken_up() {
+    for kind in ["rsa", "ecdsa"] {
+        let user = User::with(CONFIG);
+        user.ok(&["setup", "--yes", "--no-client-config"]);
+        let id = devcontainer_id(&user.project(), &user.config());
+        let trust = user.store().join("trust").join(&id);
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&trust)
+            .unwrap();
+        let file = trust.join("ssh_host_ed25519_key");
+        keygen(&["-q", "-t", kind, "-N", "", "-f", file.to_str().unwrap()]);
+        initialize(&user, &id);
+        assert!(half(&file).starts_with("ssh-ed25519 "), "{kind}");
+        let pins = fs::read_to_string(user.store().join("known_hosts")).unwrap();
+        assert!(pins.contains(&half(&file)), "{pins}");
+    }
+}
+
+#[test]
+fn what_a_container_plants_in_its_trust_folder_is_replaced_or_named_with_the_way_out() {
+    let (user, id) = initialised(CONFIG);
+    let trust = user.store().join("trust").join(&id);
+    for name in ["authorized_keys", "revoked_keys", "ssh_host_ed25519_key"] {
+        fs::remove_file(trust.join(name)).unwrap();
+        symlink("/etc/passwd", trust.join(name)).unwrap();
+        initialize(&user, &id);
+        assert!(
+            !fs::symlink_metadata(trust.join(name)).unwrap().is_symlink(),
+            "{name}"
+        );
+        fs::remove_file(trust.join(name)).unwrap();
+        fs::create_dir(trust.join(name)).unwrap();
+        let said = lace(&user, &["initialize", "--id", &id]).expect(1).err;
+        let hint = format!("hint: sudo rm -r {}\n", trust.join(name).display());
+        assert!(said.ends_with(&hint), "{said}");
+        fs::remove_dir(trust.join(name)).unwrap();
+        initialize(&user, &id);
+    }
+    fs::create_dir(trust.join(".lace-ssh-tmp-x")).unwrap();
+    fs::remove_file(trust.join("revoked_keys")).unwrap();
+    initialize(&user, &id);
 }
 
 #[test]

@@ -195,3 +195,37 @@ fn slow_containers_hold_up_a_migration_no_longer_than_one_does() {
     assert!(said.err.contains("no login within 8 s"), "{said:?}");
     assert!(old.exists());
 }
+
+#[test]
+#[ignore = "needs a container engine: tests/run.sh"]
+fn a_file_goes_only_when_the_ring_has_its_private_half() {
+    let user = User::without_config("old");
+    let old = user.home().join(".ssh/lace_devcontainer");
+    fs::create_dir_all(old.parent().unwrap()).unwrap();
+    let mut keygen = Command::new("ssh-keygen");
+    let made = keygen
+        .args(["-q", "-t", "ed25519", "-N", "", "-f"])
+        .arg(&old);
+    Said::of(made).expect(0);
+    let secret = fs::read(&old).unwrap();
+    let container = DevContainer::of(user);
+    let file = old.to_str().unwrap();
+    let import = ["keys", "import", "devcontainer", "--key-file", file];
+    container.lace(&import).expect(0);
+    // The record is there, the file is not.
+    let identity = container.user.store().join("keys/devcontainer/identity");
+    fs::remove_file(&identity).unwrap();
+    container.lace(&["keys", "migrate", "--yes"]).expect(0);
+    assert!(!old.exists());
+    let half = |private: &[u8]| {
+        let file = container.user.home().join("half");
+        fs::write(&file, private).unwrap();
+        fs::set_permissions(&file, PermissionsExt::from_mode(0o600)).unwrap();
+        Said::of(Command::new("ssh-keygen").arg("-yf").arg(&file))
+            .expect(0)
+            .out
+    };
+    let taken = half(&fs::read(&identity).unwrap());
+    let words = |line: &str| line.split(' ').take(2).collect::<Vec<_>>().join(" ");
+    assert_eq!(words(taken.trim()), words(half(&secret).trim()));
+}

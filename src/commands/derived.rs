@@ -11,7 +11,7 @@ use jiff::Timestamp;
 
 use super::App;
 use crate::client::openssh::{self, Host, Paths};
-use crate::durable::{self, PRIVATE};
+use crate::durable;
 use crate::keys::{PublicKey, authorized_keys};
 use crate::store::registry::{DevContainer, Registry, Retired};
 use crate::store::{LARGEST_LIST, Store};
@@ -217,10 +217,7 @@ fn paths(app: &App) -> Paths {
 fn converge(files: &[Wanted]) -> Result<()> {
     for (path, wanted) in files {
         match wanted {
-            Some(text) if !durable::holds(path, text.as_bytes())? => {
-                durable::write(path, text.as_bytes(), PRIVATE)?;
-            }
-            Some(_) => {}
+            Some(text) => durable::ensure(path, text.as_bytes())?,
             None => durable::remove(path)?,
         }
     }

@@ -4,6 +4,8 @@
 //! there (Compose makes every mount writable) can put another one in its place. So the store keeps a
 //! copy, and what is pinned stays: the copy is put back.
 
+use std::path::Path;
+
 use anyhow::Result;
 use zeroize::Zeroizing;
 
@@ -11,37 +13,32 @@ use super::ring::{self, Ring};
 use super::say;
 use crate::durable;
 use crate::keys::KeyPair;
-use crate::store::LARGEST_KEY;
 use crate::store::audit::Kind;
 use crate::store::registry::DevContainer;
+use crate::store::{LARGEST_KEY, Store};
 
 /// The public host key of the dev container `id`, in place in its trust folder; made if there is none.
 ///
 /// # Errors
-/// The copy in the store cannot be read, or a file cannot be written.
+/// A file cannot be written.
 pub fn ensure(ring: &mut Ring<'_>, id: &str, known: Option<&DevContainer>) -> Result<String> {
     let store = &ring.app.store;
     let (copy, mounted) = (store.host_key(id), store.mounted_host_key(id));
     store.folder(&store.host_keys())?;
     durable::sweep(&store.host_keys())?;
-    // What cannot be read in a folder that others may write to is not what is pinned, and no more.
-    let there = read(&mounted).ok().flatten();
+    let there = read(&mounted);
     let public_there = there.as_ref().map(|pair| pair.public().render_bare());
     let pinned = known.map(|known| known.host_key.as_str());
-    let pair = match choose(pinned, read(&copy)?, there) {
+    let pair = match choose(pinned, read(&copy), there) {
         Some(pair) => pair,
         None => ring::generate("lace-ssh host key")?,
     };
-    let public = pair.public().render_bare();
-    if read(&copy)?.is_none_or(|pair| pair.public().render_bare() != public) {
-        ring::write_private(&copy, &pair)?;
-    }
-    if public_there.as_ref() != Some(&public) {
-        let is_replaced = mounted.symlink_metadata().is_ok();
-        ring::write_private(&mounted, &pair)?;
-        if let Some(known) = known.filter(|_| is_replaced) {
-            tell(ring, id, known, &pair)?;
-        }
+    let (public, text) = (pair.public().render_bare(), pair.private_openssh());
+    let is_replaced = public_there.as_ref() != Some(&public) && mounted.symlink_metadata().is_ok();
+    durable::ensure(&copy, text.as_bytes())?;
+    durable::ensure(&mounted, text.as_bytes())?;
+    if let Some(known) = known.filter(|_| is_replaced) {
+        tell(ring, id, known, &pair)?;
     }
     Ok(public)
 }
@@ -88,14 +85,22 @@ fn tell(ring: &mut Ring<'_>, id: &str, known: &DevContainer, pair: &KeyPair) -> 
     Ok(())
 }
 
-fn read(path: &std::path::Path) -> Result<Option<KeyPair>> {
-    let Some(bytes) = durable::read(path, LARGEST_KEY)?.map(Zeroizing::new) else {
-        return Ok(None);
-    };
-    Ok(Some(KeyPair::parse(
-        &String::from_utf8_lossy(&bytes),
-        None,
-    )?))
+/// The host key in a file, whole and of the kind that we pin; what cannot be read is none, whoever has
+/// written it.
+fn read(path: &Path) -> Option<KeyPair> {
+    let bytes = durable::read(path, LARGEST_KEY).ok()??;
+    let bytes = Zeroizing::new(bytes);
+    let pair = KeyPair::parse(std::str::from_utf8(&bytes).ok()?, None).ok()?;
+    (pair.algorithm() == "ssh-ed25519").then_some(pair)
+}
+
+/// Whether the pinned host key of the dev container `id` is where sshd reads it, as the store has it.
+pub fn is_in_place(store: &Store, id: &str, pinned: &str) -> bool {
+    read(&store.host_key(id)).is_some_and(|pair| {
+        let text = pair.private_openssh();
+        pair.public().render_bare() == pinned
+            && durable::holds(&store.mounted_host_key(id), text.as_bytes()).unwrap_or(false)
+    })
 }
 
 #[cfg(test)]

@@ -225,8 +225,7 @@ fn is_ready(app: &App, registry: &Registry, wanted: &Wanted<'_>) -> Result<bool>
         && holds(app.store.identity(&known.key), &key.public)?
         && ring::is_encrypted(&app.store.identity(&known.key))? == key.encrypted
         && durable::holds(&app.store.public(&known.key), half.as_bytes())?
-        && app.store.host_key(wanted.id).exists()
-        && holds(app.store.mounted_host_key(wanted.id), &known.host_key)?
+        && host_key::is_in_place(&app.store, wanted.id, &known.host_key)
         && derived::is_current(&app.store, registry, wanted.id, known, now())?)
 }
 
@@ -373,17 +372,28 @@ fn alias(registry: &Registry, wanted: &Wanted<'_>) -> String {
     let suffixed = (5..=wanted.id.len())
         .step_by(5)
         .map(|length| format!("{name}-{}", &wanted.id[wanted.id.len() - length..]));
-    let mut candidates = std::iter::once(name.clone()).chain(suffixed);
+    let numbered = (1..).map(|number| format!("{name}-{}-{number}", wanted.id));
+    let mut candidates = std::iter::once(name.clone())
+        .chain(suffixed)
+        .chain(numbered);
+    let is_candidate = |alias: &str| {
+        let rest = alias
+            .strip_prefix(&name)
+            .and_then(|rest| rest.strip_prefix('-'));
+        let of_id = |rest: &str| wanted.id.ends_with(rest) || rest.starts_with(wanted.id);
+        alias == name || rest.is_some_and(of_id)
+    };
     let known = registry.devcontainers.get(wanted.id);
     // An alias once given stays, also when the one it clashed with is gone.
-    let mine = known.map(|known| &known.alias).filter(|mine| {
-        !of_another(mine) && candidates.clone().any(|candidate| candidate == **mine)
-    });
+    let mine = known
+        .map(|known| &known.alias)
+        .filter(|mine| !of_another(mine) && is_candidate(mine));
     match mine {
         Some(mine) => mine.clone(),
         None => candidates
             .find(|alias| !of_another(alias) && !foreign(alias))
-            .unwrap_or(name),
+            // The numbers have no end.
+            .unwrap_or_default(),
     }
 }
 

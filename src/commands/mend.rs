@@ -106,9 +106,9 @@ impl Ring<'_> {
                 warn(&error);
             }
         }
-        self.finish_rotations()?;
+        self.finish_rotations();
         leftovers::finish_purges(self)?;
-        self.prune()?;
+        self.prune();
         let oldest = self.now - TRASH_DAYS * 24 * 60 * 60;
         self.empty_trash(|_, when| when < oldest)
     }
@@ -158,40 +158,40 @@ impl Ring<'_> {
         }
     }
 
-    /// A rotation that was cut off: past the switch it is completed, before it it is undone. A record
-    /// without its folder was on its way to the trash, and is dropped.
-    fn finish_rotations(&mut self) -> Result<()> {
+    /// Finishes what was cut off between a key's files and its record.
+    fn finish_rotations(&mut self) {
         let names: Vec<_> = self.registry.keys.keys().cloned().collect();
         for name in names {
-            let store = &self.app.store;
-            if !store.key(&name).exists()
-                && self.trash()?.iter().any(|(_, trashed, _)| *trashed == name)
-            {
-                self.registry.keys.remove(&name);
-                self.touch(&name);
-                say(format!(
-                    "finished the deletion of {name}, which was cut off"
-                ));
-                continue;
+            if let Err(error) = self.finish(&name) {
+                warn(&error);
             }
-            let left = store.next(&name).symlink_metadata().is_ok();
-            let Some(next) = self.registry.keys[&name].next.clone() else {
-                if left {
-                    durable::remove(&store.next(&name))?;
-                }
-                if let Err(error) = self.note_encryption(&name) {
-                    warn(&error);
-                }
-                continue;
-            };
-            let identity = ring::read_public(&store.identity(&name))?;
-            if identity.is_some_and(|public| public.render_bare() == next.public) {
-                self.switch(&name)?;
-                say(format!("completed a rotation of {name} that was cut off"));
-            } else {
-                self.roll_back(&name, "cut off before the switch")?;
-                say(format!("undid a rotation of {name} that was cut off"));
-            }
+        }
+    }
+
+    /// A rotation that was cut off: past the switch it is completed, before it it is undone. A record
+    /// without its folder was on its way to the trash, and is dropped.
+    fn finish(&mut self, name: &str) -> Result<()> {
+        let store = &self.app.store;
+        if !store.key(name).exists() && self.trash()?.iter().any(|(_, trashed, _)| trashed == name)
+        {
+            self.registry.keys.remove(name);
+            self.touch(name);
+            say(format!(
+                "finished the deletion of {name}, which was cut off"
+            ));
+            return Ok(());
+        }
+        let Some(next) = self.registry.keys[name].next.clone() else {
+            durable::remove(&store.next(name))?;
+            return self.note_encryption(name);
+        };
+        let identity = ring::read_public(&store.identity(name))?;
+        if identity.is_some_and(|public| public.render_bare() == next.public) {
+            self.switch(name)?;
+            say(format!("completed a rotation of {name} that was cut off"));
+        } else {
+            self.roll_back(name, "cut off before the switch")?;
+            say(format!("undid a rotation of {name} that was cut off"));
         }
         Ok(())
     }
@@ -209,9 +209,13 @@ impl Ring<'_> {
     }
 
     /// Old keys whose time is up open nothing any more.
-    fn prune(&mut self) -> Result<()> {
+    fn prune(&mut self) {
         let names: Vec<_> = self.registry.keys.keys().cloned().collect();
-        names.iter().try_for_each(|name| self.settle_retired(name))
+        for name in names {
+            if let Err(error) = self.settle_retired(&name) {
+                warn(&error);
+            }
+        }
     }
 
     /// Puts a key into the trash. The caller commits.

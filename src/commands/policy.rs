@@ -28,8 +28,9 @@ pub fn may_be_due(devcontainer: &DevContainer, key: &Key, now: i64) -> bool {
     match devcontainer.rotate {
         Rotate::Never => false,
         _ if !applies(devcontainer, key) => false,
-        Rotate::OnCreate => key.since() < now,
-        Rotate::Every(seconds) => now - key.since() >= seconds,
+        Rotate::OnCreate => key.since() != now,
+        // Made while the clock was ahead, it is of no known age.
+        Rotate::Every(seconds) => key.since() > now || now - key.since() >= seconds,
     }
 }
 
@@ -115,6 +116,8 @@ fn container(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::commands::ring;
+    use crate::keys::KeyPair;
 
     #[test]
     fn a_container_is_new_when_another_one_was_seen_last() {
@@ -126,6 +129,53 @@ mod tests {
             (Some("a"), None, true),
         ] {
             assert_eq!(is_new(last_seen, found), new, "{last_seen:?} {found:?}");
+        }
+    }
+
+    #[test]
+    fn a_policy_is_about_the_own_key_and_its_age_whatever_the_clock_did() {
+        let hour = Rotate::Every(3600);
+        for (key, rotate, since, now, due) in [
+            ("lace-x", Rotate::Never, 0, 9999, false),
+            ("lace-x", hour, 1000, 4599, false),
+            ("lace-x", hour, 1000, 4600, true),
+            ("user", hour, 1000, 4600, false),
+            ("team", Rotate::OnCreate, 1000, 4600, false),
+            ("lace-x", Rotate::OnCreate, 1000, 1001, true),
+            ("lace-x", Rotate::OnCreate, 1000, 1000, false),
+            // It was made years ahead of now.
+            ("lace-x", hour, 900_000, 1000, true),
+            ("lace-x", Rotate::OnCreate, 900_000, 1000, true),
+        ] {
+            let pair = KeyPair::generate(&[1; 32], "x").unwrap();
+            let record = ring::record(&pair.public(), Origin::Generated, since);
+            let devcontainer = DevContainer {
+                alias: "lace-x".into(),
+                workspace_folder: "/p".into(),
+                config_file: "/p/devcontainer.json".into(),
+                user: None,
+                user_chosen: false,
+                port: 2222,
+                key: key.into(),
+                host_key: String::new(),
+                endpoint: String::new(),
+                registered: 0,
+                trusts_since: 0,
+                rotate,
+                overlap: 60,
+                agent: false,
+                container: None,
+            };
+            let found = may_be_due(&devcontainer, &record, now);
+            assert_eq!(found, due, "{key} {rotate:?} {since} {now}");
+            let mut others = record.clone();
+            others.origin = Origin::Imported;
+            assert!(!may_be_due(&devcontainer, &others, now));
+            others = Key {
+                encrypted: true,
+                ..record
+            };
+            assert!(!may_be_due(&devcontainer, &others, now));
         }
     }
 }

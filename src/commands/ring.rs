@@ -16,7 +16,7 @@ use super::{App, derived, keys, mend, now, say, warn};
 use crate::advice::{Advise, failure, shell};
 use crate::durable::{self, PRIVATE};
 use crate::keys::agent::{Agent, AgentError, Constraints, Destination};
-use crate::keys::{KeyPair, PublicKey, identity, random};
+use crate::keys::{KeyError, KeyPair, PublicKey, identity, random};
 use crate::store::LARGEST_KEY;
 use crate::store::audit::{self, Event, Kind};
 use crate::store::lock::Lock;
@@ -338,11 +338,7 @@ pub fn write_half(private: &Path, name: &str) -> Result<()> {
         return durable::remove(&half(private));
     };
     let wanted = public_file(&public.render_bare(), name);
-    match durable::holds(&half(private), wanted.as_bytes()) {
-        Ok(true) => Ok(()),
-        // Whatever is in its place is not ours.
-        _ => durable::write(&half(private), wanted.as_bytes(), PRIVATE),
-    }
+    durable::ensure(&half(private), wanted.as_bytes())
 }
 
 /// Removes a private key file and the public half beside it.
@@ -394,6 +390,21 @@ fn explained(error: AgentError) -> anyhow::Error {
 /// Writes a private key, closed to others from the first instant.
 pub fn write_private(path: &Path, pair: &KeyPair) -> Result<()> {
     durable::write(path, pair.private_openssh().as_bytes(), PRIVATE)
+}
+
+/// Whether a file holds the private half of `public`, under a passphrase or not.
+pub fn has_private_half(path: &Path, public: &str) -> bool {
+    let Ok(Some(bytes)) = durable::read(path, LARGEST_KEY).map(|bytes| bytes.map(Zeroizing::new))
+    else {
+        return false;
+    };
+    let text = std::str::from_utf8(&bytes).unwrap_or_default();
+    let found = match KeyPair::parse(text, None) {
+        Ok(pair) => Ok(pair.public()),
+        Err(KeyError::PassphraseNeeded) => PublicKey::of_private(text),
+        Err(error) => Err(error),
+    };
+    found.is_ok_and(|found| found.render_bare() == public)
 }
 
 /// Whether the private key in a file has a passphrase.

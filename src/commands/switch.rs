@@ -3,13 +3,18 @@
 //! Each step is whole by itself: a command that is killed between two is completed, or undone, by the
 //! next one (`mend`).
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 use super::ring::{Ring, remove_pair, write_half};
 use crate::durable;
 use crate::keys::PublicKey;
 use crate::store::audit::Kind;
 use crate::store::registry::Origin;
+
+/// What is said where the new key is in its place, and something that follows from it is not.
+pub fn not_everywhere(name: &str) -> String {
+    format!("{name} was rotated, but not everywhere")
+}
 
 impl Ring<'_> {
     /// Puts the new key of a rotation in the old one's place. The old one stays trusted until its time; if
@@ -32,12 +37,16 @@ impl Ring<'_> {
         key.rotated = Some(self.now);
         key.origin = Origin::Generated;
         key.retire(old, self.now, next.overlap);
-        self.put_next_in_place(name, next.overlap <= 0)?;
+        if let Err(error) = self.put_next_in_place(name, next.overlap <= 0) {
+            // As far as it can be; the next command undoes the rest.
+            let _ = self.write_public(name);
+            return Err(error.context(format!("{name} was not rotated")));
+        }
         self.touch(name);
         self.note(Kind::Rotated, name, |event| {
             event.detail = Some(format!("replaced {before}"))
         })?;
-        self.commit()?;
+        self.commit().with_context(|| not_everywhere(name))?;
         self.settle_retired(name)?;
         // A client that read the old identity may have written its half beside the new one just now.
         self.write_public(name)
@@ -76,7 +85,8 @@ impl Ring<'_> {
             return Ok(());
         }
         let opened = self.registry.opened_by(name);
-        if opened.iter().any(|id| self.write_trust(id).is_err()) {
+        let failed = opened.iter().filter(|id| self.write_trust(id).is_err());
+        if failed.count() > 0 {
             // Committing tells why.
             self.touch(name);
             return Ok(());

@@ -249,7 +249,17 @@ impl Store {
         if same(&owner, &self.root) {
             return Ok(());
         }
-        if owner.join("registry.json").exists() {
+        if !owner.is_dir() {
+            // It may be on a disk that is not mounted just now.
+            let message = format!(
+                "the trust folders in {} are kept by the store {}, which is not there",
+                self.trust.display(),
+                owner.display()
+            );
+            let hint = format!("if it is gone for good: rm {}", shell(&owner_file));
+            return Err(failure(message, hint));
+        }
+        if is_in_use(&owner) {
             let message = format!(
                 "the trust folders in {} are kept by the store {}, not by {}",
                 self.trust.display(),
@@ -269,6 +279,17 @@ impl Store {
             false => durable::write(&owner_file, self.root.as_os_str().as_bytes(), PRIVATE),
         }
     }
+}
+
+/// Whether a store has a registry, or what is left of one, or keys.
+fn is_in_use(root: &Path) -> bool {
+    let registries = [
+        "registry.json",
+        "registry.copy.json",
+        "registry.damaged.json",
+    ];
+    let mut keys = fs::read_dir(root.join("keys")).into_iter().flatten();
+    registries.iter().any(|name| root.join(name).exists()) || keys.next().is_some()
 }
 
 /// Makes `path` a folder of this user's that is closed to all others.

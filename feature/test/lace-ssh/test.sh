@@ -12,7 +12,7 @@ check "start works again" start
 check "login" prints "$(id -un)" login 2222 "$(id -un)" id -un
 for option in PerSourcePenalties WarnWeakCrypto; do
     check "$option is set where sshd knows it, and only there" prints \
-        "$(as_root /usr/sbin/sshd -T -f /dev/null -h "$keys/host" -o "$option=no" >/dev/null 2>&1 && echo "$option no")" \
+        "$(as_root /usr/sbin/sshd -T -f /dev/null -h "${keys:?}/host" -o "$option=no" >/dev/null 2>&1 && echo "$option no")" \
         sed -n "s/^$option/&/p" /usr/local/share/lace-ssh/sshd_config
 done
 check "no password is asked for" prints publickey bash -c \

@@ -20,7 +20,7 @@ use crate::advice::{failure, shell};
 use crate::change::{Change, Plan};
 use crate::cli;
 use crate::commands::proof::{self, Credential, OwnAgent};
-use crate::commands::ring::Ring;
+use crate::commands::ring::{self, Ring};
 use crate::commands::{App, ask, print, say, setup, target, warn};
 use crate::devcontainer::{Document, mount, options, wire};
 use crate::durable;
@@ -138,7 +138,14 @@ fn take_in(ring: &mut Ring<'_>, key: &HandMade) -> Result<Option<String>> {
     let mut known = ring.registry.keys.iter();
     // A run that was cut off, or the user, has taken it in already.
     if let Some((name, _)) = known.find(|(_, known)| known.public == public) {
-        return Ok(Some(name.clone()));
+        let name = name.clone();
+        if !ring::has_private_half(&ring.app.store.identity(&name), &public) {
+            // The ring knows it, and has lost it.
+            let passphrase = key.passphrase.as_ref().map(|it| it.as_str());
+            ring.put(&name, &key.pair, passphrase, Origin::Migrated)?;
+            ring.commit()?;
+        }
+        return Ok(Some(name));
     }
     if ring.registry.keys.contains_key(&key.name) {
         say(format!(
@@ -199,6 +206,14 @@ fn prove_and_remove(
         if let Err(error) = note_proofs(ring, name, key, proofs) {
             refused = refused.and(Err(error));
             continue;
+        }
+        let identity = ring.app.store.identity(name);
+        if !ring::has_private_half(&identity, &key.pair.public().render_bare()) {
+            bail!(
+                "{} is not what it was; {} stays",
+                identity.display(),
+                key.file.display()
+            );
         }
         durable::remove(&key.file)?;
         let in_use = containers.iter().any(|container| key.is_in(container));

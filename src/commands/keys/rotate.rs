@@ -14,6 +14,7 @@ use crate::advice::failure;
 use crate::cli;
 use crate::commands::proof::{self, Credential, OwnAgent, Proof};
 use crate::commands::ring::{self, Ring};
+use crate::commands::switch::not_everywhere;
 use crate::commands::{App, passphrase, say, target};
 use crate::durable::{self, PRIVATE};
 use crate::store::audit::Kind;
@@ -143,13 +144,11 @@ pub fn one(
         tried => tried?,
     };
     let (mut lines, proven) = judge(ring, name, overlap, &opened, proofs, &prepared.fingerprint)?;
-    let not_everywhere = || format!("{name} was rotated, but not everywhere");
-    ring.switch(name).with_context(not_everywhere)?;
+    ring.switch(name)?;
     // A deleted key of that name has had its time.
     ring.empty_trash(|trashed, _| trashed == name)?;
-    lines.extend(
-        prove_in_place(ring, name, &proven, &prepared.credential).with_context(not_everywhere)?,
-    );
+    let in_place = prove_in_place(ring, name, &proven, &prepared.credential);
+    lines.extend(in_place.with_context(|| not_everywhere(name))?);
     let fate = if overlap > 0 {
         format!(
             "the old one expires in {}",
