@@ -3,60 +3,14 @@
 
 use std::fs::{self, File};
 use std::os::unix::fs::{DirBuilderExt, symlink};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use crate::support::ring::{CONFIG, KEY, initialised, initialize, json, keygen, trusted};
+use crate::support::openssh::{keygen, new_key, public_of};
+use crate::support::ring::{
+    CONFIG, KEY, Workspace, edit_registry, initialised, initialize, json, trusted, with_options,
+};
 use crate::support::{Said, User};
 use lace_ssh::devcontainer::id::devcontainer_id;
-
-/// The same user in a second workspace: its folder and dev container ID.
-fn second(user: &User, name: &str, config: &str) -> (PathBuf, String) {
-    let file = user.write(&format!("{name}/.devcontainer/devcontainer.json"), config);
-    let folder = user.project().join(name);
-    let at = ["--workspace-folder", folder.to_str().unwrap()];
-    lace(
-        user,
-        &[&["setup", "--yes", "--no-client-config"][..], &at].concat(),
-    )
-    .expect(0);
-    let id = devcontainer_id(&folder, &file);
-    (folder, id)
-}
-
-fn initialize_in(user: &User, folder: &Path, id: &str) -> Said {
-    let folder = folder.to_str().unwrap();
-    lace(
-        user,
-        &["initialize", "--id", id, "--workspace-folder", folder],
-    )
-}
-
-/// The binary on a machine without an engine.
-fn lace(user: &User, args: &[&str]) -> Said {
-    Said::of(
-        user.lace(args)
-            .env("DOCKER_HOST", "unix:///nowhere/docker.sock"),
-    )
-}
-
-fn edit_registry(user: &User, edit: impl FnOnce(&mut serde_json::Value)) {
-    let path = user.store().join("registry.json");
-    let mut value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
-    edit(&mut value);
-    fs::write(&path, value.to_string()).unwrap();
-}
-
-fn shared(ssh: &str) -> String {
-    format!(
-        "{{ \"image\": \"x\", \"customizations\": {{ \"lace\": {{ \"ssh\": {{ {ssh} }} }} }} }}\n"
-    )
-}
-
-/// As `ssh-keygen` reads it from the private key.
-fn half(private: &Path) -> String {
-    let line = keygen(&["-y", "-f", private.to_str().unwrap()]);
-    line.split(' ').take(2).collect::<Vec<_>>().join(" ")
-}
 
 #[test]
 fn the_half_beside_a_private_key_is_always_its_own_whoever_wrote_another_there() {
@@ -66,7 +20,7 @@ fn the_half_beside_a_private_key_is_always_its_own_whoever_wrote_another_there()
         for name in names {
             let file = fs::read_to_string(folder.join(format!("{name}.pub"))).unwrap();
             assert!(
-                file.starts_with(&half(&folder.join(name))),
+                file.starts_with(&public_of(&folder.join(name), "")),
                 "{name}: {file}"
             );
         }
@@ -74,7 +28,7 @@ fn the_half_beside_a_private_key_is_always_its_own_whoever_wrote_another_there()
     pairs(&["identity"]);
     // As libssh leaves it where there is none, before a rotation.
     let stale = fs::read(folder.join("identity.pub")).unwrap();
-    lace(&user, &["keys", "rotate", KEY]).expect(0);
+    user.ok(&["keys", "rotate", KEY]);
     pairs(&["identity", "previous"]);
     // After one: by any command that opens the ring, and by the hook.
     for (name, next) in [
@@ -83,10 +37,10 @@ fn the_half_beside_a_private_key_is_always_its_own_whoever_wrote_another_there()
         ("previous.pub", &["keys", "rotate", KEY]),
     ] {
         fs::write(folder.join(name), &stale).unwrap();
-        lace(&user, next).expect(0);
+        user.ok(next);
         pairs(&["identity", "previous"]);
         fs::remove_file(folder.join(name)).unwrap();
-        lace(&user, next).expect(0);
+        user.ok(next);
         pairs(&["identity", "previous"][..if next[0] == "keys" { 2 } else { 1 }]);
     }
 }
@@ -97,7 +51,6 @@ fn two_stores_do_not_write_the_same_trust_folders() {
     let other = user.home().join("other store");
     let elsewhere = |args: &[&str]| {
         let mut command = user.lace(args);
-        command.env("DOCKER_HOST", "unix:///nowhere/docker.sock");
         Said::of(command.env("LACE_SSH_HOME", &other))
     };
     let before = trusted(&user, &id);
@@ -110,14 +63,14 @@ fn two_stores_do_not_write_the_same_trust_folders() {
     fs::remove_dir_all(user.store()).unwrap();
     elsewhere(&hook).expect(0);
     let before = trusted(&user, &id);
-    let said = lace(&user, &hook).expect(1).err;
+    let said = user.fails(1, &hook).err;
     let hint = format!("hint: export LACE_SSH_HOME='{}'\n", other.display());
     assert!(said.ends_with(&hint), "{said}");
     assert_eq!(trusted(&user, &id), before);
     // Also while its folder is not there: it may be on another disk.
     let away = user.home().join("away");
     fs::rename(&other, &away).unwrap();
-    let said = lace(&user, &hook).expect(1).err;
+    let said = user.fails(1, &hook).err;
     let (_, hint) = said.trim_end().rsplit_once("for good: ").unwrap();
     assert_eq!(trusted(&user, &id), before);
     fs::rename(&away, &other).unwrap();
@@ -125,9 +78,9 @@ fn two_stores_do_not_write_the_same_trust_folders() {
     // One that is gone for good is succeeded.
     fs::remove_dir_all(&other).unwrap();
     Said::of(user.command("sh").args(["-c", hint])).expect(0);
-    lace(&user, &hook).expect(0);
+    user.ok(&hook);
     assert_ne!(trusted(&user, &id), before);
-    lace(&user, &["keys", "rotate"]).expect(0);
+    user.ok(&["keys", "rotate"]);
 }
 
 #[test]
@@ -136,14 +89,13 @@ fn a_store_whose_registry_is_lost_is_not_taken_for_gone() {
     let before = trusted(&user, &id);
     fs::remove_file(user.store().join("registry.json")).unwrap();
     let mut command = user.lace(&["initialize", "--id", &id]);
-    command.env("LACE_SSH_HOME", user.home().join("other"));
-    Said::of(command.env("DOCKER_HOST", "unix:///nowhere/docker.sock")).expect(1);
+    Said::of(command.env("LACE_SSH_HOME", user.home().join("other"))).expect(1);
     assert_eq!(trusted(&user, &id), before);
 }
 
 #[test]
 fn one_damaged_key_stops_no_other_project() {
-    let (user, _) = initialised(&shared("\"key\": \"user\""));
+    let (user, _) = initialised(&with_options("\"key\": \"user\""));
     let next = lace_ssh::keys::KeyPair::generate(&[7; 32], "x")
         .unwrap()
         .public()
@@ -152,59 +104,47 @@ fn one_damaged_key_stops_no_other_project() {
         registry["keys"]["user"]["next"] = serde_json::json!({ "public": next, "overlap": 60 });
     });
     fs::write(user.store().join("keys/user/identity"), "garbage").unwrap();
-    let (folder, id) = second(&user, "other", CONFIG);
-    let said = initialize_in(&user, &folder, &id).expect(0).err;
+    let other = Workspace::wired(&user, "other", CONFIG);
+    let said = user.ok(&other.hook()).err;
     assert!(
         said.contains("warning: ") && said.contains("keys/user/identity"),
         "{said}"
     );
-    assert_eq!(trusted(&user, &id).lines().count(), 1);
+    assert_eq!(trusted(&user, &other.id).lines().count(), 1);
 }
 
 #[test]
 fn no_two_dev_containers_have_one_alias_whatever_a_file_asks_for() {
     let (user, _) = initialised(CONFIG);
     // The alias of the first is taken, so the victim will get the end of its ID.
-    let victim = user.write(
-        "victim/.devcontainer/devcontainer.json",
-        &shared("\"host\": \"lace-my-project\""),
-    );
-    let folder = user.project().join("victim");
-    let id = devcontainer_id(&folder, &victim);
+    let config = with_options("\"host\": \"lace-my-project\"");
+    let victim = Workspace::wired(&user, "victim", &config);
+    let id = &victim.id;
     let computed = format!("lace-my-project-{}", &id[id.len() - 5..]);
-    let (attacker, attackers) = second(
-        &user,
-        "attacker",
-        &shared(&format!("\"host\": \"{computed}\"")),
-    );
-    initialize_in(&user, &attacker, &attackers).expect(0);
-    let at = ["--workspace-folder", folder.to_str().unwrap()];
-    lace(
-        &user,
-        &[&["setup", "--yes", "--no-client-config"][..], &at].concat(),
-    )
-    .expect(0);
+    let config = with_options(&format!("\"host\": \"{computed}\""));
+    let attacker = Workspace::wired(&user, "attacker", &config);
+    user.ok(&attacker.hook());
     for _ in 0..2 {
-        initialize_in(&user, &folder, &id).expect(0);
-        initialize_in(&user, &attacker, &attackers).expect(0);
+        user.ok(&victim.hook());
+        user.ok(&attacker.hook());
     }
-    let list = json(&lace(&user, &["status", "--json"]));
+    let list = json(&user.ok(&["status", "--json"]));
     let of = |id: &str| {
         let mut rows = list.as_array().unwrap().iter();
         rows.find(|row| row["id"] == id).unwrap().clone()
     };
-    assert_eq!(of(&attackers)["alias"], computed);
+    assert_eq!(of(&attacker.id)["alias"], computed);
     assert_eq!(
-        of(&id)["alias"],
+        of(id)["alias"],
         format!("lace-my-project-{}", &id[id.len() - 10..])
     );
-    assert_ne!(of(&id)["key"], of(&attackers)["key"]);
-    assert_ne!(trusted(&user, &id), trusted(&user, &attackers));
+    assert_ne!(of(id)["key"], of(&attacker.id)["key"]);
+    assert_ne!(trusted(&user, id), trusted(&user, &attacker.id));
     // Two that have got one all the same are told apart.
     edit_registry(&user, |registry| {
-        registry["devcontainers"][&id]["alias"] = computed.into()
+        registry["devcontainers"][id]["alias"] = computed.into()
     });
-    initialize_in(&user, &folder, &id).expect(0);
+    user.ok(&victim.hook());
     let known_hosts = fs::read_to_string(user.store().join("known_hosts")).unwrap();
     let aliases: Vec<_> = known_hosts
         .lines()
@@ -221,30 +161,20 @@ fn no_two_dev_containers_have_one_alias_whatever_a_file_asks_for() {
 #[test]
 fn a_config_file_does_not_rotate_a_key_that_others_share() {
     for name in ["user", "team"] {
-        let (user, id) = initialised(&shared(&format!("\"key\": \"{name}\"")));
+        let (user, id) = initialised(&with_options(&format!("\"key\": \"{name}\"")));
         edit_registry(&user, |registry| {
             registry["keys"][name]["created"] = 1_000_000.into()
         });
         let before = user.ok(&["keys", "public", name]).out;
-        let (folder, others) = second(
-            &user,
-            "stranger",
-            &shared(&format!("\"key\": \"{name}\", \"rotate\": \"1h\"")),
-        );
-        initialize_in(&user, &folder, &others).expect(0);
-        initialize_in(&user, &folder, &others).expect(0);
+        let config = with_options(&format!("\"key\": \"{name}\", \"rotate\": \"1h\""));
+        let stranger = Workspace::wired(&user, "stranger", &config);
+        user.ok(&stranger.hook());
+        user.ok(&stranger.hook());
         initialize(&user, &id);
         assert_eq!(user.ok(&["keys", "public", name]).out, before);
-        assert!(json(&lace(&user, &["keys", "show", name, "--json"]))["next_rotation"].is_null());
-        let said = lace(
-            &user,
-            &[
-                "setup",
-                "--dry-run",
-                "--workspace-folder",
-                folder.to_str().unwrap(),
-            ],
-        );
+        assert!(json(&user.ok(&["keys", "show", name, "--json"]))["next_rotation"].is_null());
+        let setup = ["setup", "--dry-run", "--workspace-folder", &stranger.folder];
+        let said = user.ok(&setup);
         assert!(
             said.err.contains("rotated by hand")
                 && said.err.contains(&format!("keys rotate {name}")),
@@ -263,23 +193,18 @@ fn a_host_key_that_a_container_has_exchanged_is_put_back_and_never_pinned() {
         .join("ssh_host_ed25519_key");
     let own = user.store().join("host_keys").join(&id);
     let pins = || fs::read(user.store().join("known_hosts")).unwrap();
-    let (before, pinned) = (half(&mounted), pins());
+    let (before, pinned) = (public_of(&mounted, ""), pins());
     let exchange = || {
         fs::remove_file(&mounted).unwrap();
-        keygen(&[
-            "-q",
-            "-t",
-            "ed25519",
-            "-N",
-            "",
-            "-f",
-            mounted.to_str().unwrap(),
-        ]);
+        new_key(&mounted);
     };
     exchange();
     let said = initialize(&user, &id).err;
     assert!(said.contains("the pinned one is back"), "{said}");
-    assert_eq!((half(&mounted), pins()), (before.clone(), pinned.clone()));
+    assert_eq!(
+        (public_of(&mounted, ""), pins()),
+        (before.clone(), pinned.clone())
+    );
     assert!(user.ok(&["log"]).out.contains("host-key-replaced"));
     // Nor is what is no key at all, a link, or a file that never ends.
     for plant in [
@@ -291,25 +216,35 @@ fn a_host_key_that_a_container_has_exchanged_is_put_back_and_never_pinned() {
         fs::remove_file(&mounted).unwrap();
         plant(&mounted);
         initialize(&user, &id);
-        assert_eq!((half(&mounted), pins()), (before.clone(), pinned.clone()));
+        assert_eq!(
+            (public_of(&mounted, ""), pins()),
+            (before.clone(), pinned.clone())
+        );
         assert!(!fs::symlink_metadata(&mounted).unwrap().is_symlink());
     }
     // One whose public part alone is right is none that sshd could use; nor is one of another kind.
     fs::write(&mounted, format!("{before} x\n")).unwrap();
     initialize(&user, &id);
-    assert_eq!((half(&mounted), pins()), (before.clone(), pinned.clone()));
+    assert_eq!(
+        (public_of(&mounted, ""), pins()),
+        (before.clone(), pinned.clone())
+    );
     // Our copy is damaged: what is pinned is still in its place.
     fs::write(&own, "").unwrap();
     assert_eq!(initialize(&user, &id).err, "");
-    assert_eq!(half(&own), before);
+    assert_eq!(public_of(&own, ""), before);
     // Where our copy is lost, too, a new one is made: what the container wrote is believed in no case.
     exchange();
-    let theirs = half(&mounted);
+    let theirs = public_of(&mounted, "");
     fs::remove_file(&own).unwrap();
     let said = initialize(&user, &id).err;
     assert!(said.contains("a new one is pinned"), "{said}");
-    assert_ne!(half(&mounted), theirs);
-    assert!(String::from_utf8(pins()).unwrap().contains(&half(&mounted)));
+    assert_ne!(public_of(&mounted, ""), theirs);
+    assert!(
+        String::from_utf8(pins())
+            .unwrap()
+            .contains(&public_of(&mounted, ""))
+    );
     assert_eq!(initialize(&user, &id).err, "");
 }
 
@@ -326,11 +261,11 @@ fn only_a_host_key_of_the_kind_that_is_pinned_is_taken_up() {
             .create(&trust)
             .unwrap();
         let file = trust.join("ssh_host_ed25519_key");
-        keygen(&["-q", "-t", kind, "-N", "", "-f", file.to_str().unwrap()]);
+        keygen(&trust, "ssh_host_ed25519_key", "", &["-t", kind]);
         initialize(&user, &id);
-        assert!(half(&file).starts_with("ssh-ed25519 "), "{kind}");
+        assert!(public_of(&file, "").starts_with("ssh-ed25519 "), "{kind}");
         let pins = fs::read_to_string(user.store().join("known_hosts")).unwrap();
-        assert!(pins.contains(&half(&file)), "{pins}");
+        assert!(pins.contains(&public_of(&file, "")), "{pins}");
     }
 }
 
@@ -348,7 +283,7 @@ fn what_a_container_plants_in_its_trust_folder_is_replaced_or_named_with_the_way
         );
         fs::remove_file(trust.join(name)).unwrap();
         fs::create_dir(trust.join(name)).unwrap();
-        let said = lace(&user, &["initialize", "--id", &id]).expect(1).err;
+        let said = user.fails(1, &["initialize", "--id", &id]).err;
         let hint = format!("hint: sudo rm -r {}\n", trust.join(name).display());
         assert!(said.ends_with(&hint), "{said}");
         fs::remove_dir(trust.join(name)).unwrap();
@@ -371,7 +306,7 @@ fn a_file_without_end_costs_neither_time_nor_memory() {
     fs::remove_file(user.config()).unwrap();
     for endless in ["/proc/self/pagemap", "/dev/zero"] {
         symlink(endless, user.config()).unwrap();
-        let said = lace(&user, &["initialize", "--id", &id]).expect(1).err;
+        let said = user.fails(1, &["initialize", "--id", &id]).err;
         assert!(said.starts_with("lace-ssh: error: "), "{said}");
         fs::remove_file(user.config()).unwrap();
     }
@@ -381,7 +316,7 @@ fn a_file_without_end_costs_neither_time_nor_memory() {
 #[test]
 fn an_overlap_lasts_as_long_as_was_asked_though_the_clock_was_years_ahead() {
     let (user, id) = initialised(CONFIG);
-    lace(&user, &["keys", "rotate"]).expect(0);
+    user.ok(&["keys", "rotate"]);
     let years = 10 * 365 * 86_400;
     for next in [&["initialize", "--id", &id][..], &["status"]] {
         edit_registry(&user, |registry| {
@@ -390,8 +325,8 @@ fn an_overlap_lasts_as_long_as_was_asked_though_the_clock_was_years_ahead() {
                 old[member] = (old[member].as_i64().unwrap() + years).into();
             }
         });
-        lace(&user, next).expect(0);
-        let key = json(&lace(&user, &["keys", "show", KEY, "--json"]));
+        user.ok(next);
+        let key = json(&user.ok(&["keys", "show", KEY, "--json"]));
         let until: jiff::Timestamp = key["retired"][0]["until"]
             .as_str()
             .unwrap()
@@ -409,16 +344,16 @@ fn an_overlap_lasts_as_long_as_was_asked_though_the_clock_was_years_ahead() {
 fn a_log_that_was_cut_off_or_deleted_stays_noticed() {
     for cut in [0, 2] {
         let (user, _) = initialised(CONFIG);
-        lace(&user, &["keys", "rotate"]).expect(0);
+        user.ok(&["keys", "rotate"]);
         let path = user.store().join("audit.jsonl");
         let text = fs::read_to_string(&path).unwrap();
         let kept: Vec<_> = text.split_inclusive('\n').take(cut).collect();
         fs::write(&path, kept.concat()).unwrap();
-        lace(&user, &["log", "--verify"]).expect(1);
+        user.fails(1, &["log", "--verify"]);
         // What happens later does not hide it.
         for _ in 0..2 {
-            lace(&user, &["keys", "rotate"]).expect(0);
-            let said = lace(&user, &["log", "--verify"]).expect(1);
+            user.ok(&["keys", "rotate"]);
+            let said = user.fails(1, &["log", "--verify"]);
             assert!(said.err.contains("but event"), "{said:?}");
         }
     }
@@ -431,11 +366,11 @@ fn what_lace_up_generates_is_not_repaired_but_the_file_that_it_comes_from() {
     let id = devcontainer_id(&user.project(), &generated);
     let hook = ["initialize", "--id", &id];
     for _ in 0..2 {
-        let said = lace(&user, &hook).expect(1).err;
+        let said = user.fails(1, &hook).err;
         assert!(said.contains("lace up"), "{said}");
         assert_eq!(fs::read_to_string(&generated).unwrap(), CONFIG);
     }
-    let said = lace(&user, &hook).expect(1).err;
+    let said = user.fails(1, &hook).err;
     let hint = said
         .lines()
         .last()
@@ -445,11 +380,11 @@ fn what_lace_up_generates_is_not_repaired_but_the_file_that_it_comes_from() {
         .1;
     let mut args: Vec<_> = hint.split(' ').collect();
     args.extend(["--yes", "--no-client-config"]);
-    lace(&user, &args).expect(0);
+    user.ok(&args);
     fs::copy(user.config(), &generated).unwrap();
     let text = fs::read_to_string(&generated)
         .unwrap()
         .replace("./lace-ssh", "./../.devcontainer/lace-ssh");
     fs::write(&generated, text).unwrap();
-    lace(&user, &hook).expect(0);
+    user.ok(&hook);
 }

@@ -2,9 +2,10 @@
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::process::Command;
 
-use crate::support::{ID, User};
+use crate::support::openssh::{public_of, run};
+use crate::support::ring::trusted;
+use crate::support::{ID, User, binary};
 use lace_ssh::devcontainer::id::devcontainer_id;
 
 const CONFIG: &str = r#"{
@@ -67,35 +68,16 @@ fn it_makes_everything_once_says_so_and_then_nothing() {
 fn ssh_keygen_reads_both_keys_and_the_pin_is_the_host_key() {
     let (user, id) = wired(CONFIG);
     user.ok(&["initialize", "--id", &id]);
-    let keygen = |args: &[&str]| {
-        let output = Command::new("ssh-keygen").args(args).output().unwrap();
-        assert!(output.status.success(), "{output:?}");
-        String::from_utf8(output.stdout).unwrap()
-    };
     let store = user.store();
     let identity = store.join("keys/lace-my-project/identity");
     let public = fs::read_to_string(store.join("keys/lace-my-project/identity.pub")).unwrap();
-    assert_eq!(
-        keygen(&["-y", "-f", identity.to_str().unwrap()])
-            .split(' ')
-            .nth(1),
-        public.split(' ').nth(1)
-    );
-    let trusted =
-        fs::read_to_string(store.join("trust").join(&id).join("authorized_keys")).unwrap();
-    assert_eq!(trusted, public);
+    assert!(public.starts_with(&public_of(&identity, "")), "{public}");
+    assert_eq!(trusted(&user, &id), public);
     let host_key = store.join("trust").join(&id).join("ssh_host_ed25519_key");
-    let pinned = keygen(&[
-        "-F",
-        "lace-my-project",
-        "-f",
-        store.join("known_hosts").to_str().unwrap(),
-    ]);
-    let host_public = keygen(&["-y", "-f", host_key.to_str().unwrap()]);
-    assert!(
-        pinned.contains(host_public.split(' ').nth(1).unwrap().trim()),
-        "{pinned}"
-    );
+    let known_hosts = store.join("known_hosts");
+    let known_hosts = known_hosts.to_str().unwrap();
+    let pinned = run("ssh-keygen", &["-F", "lace-my-project", "-f", known_hosts]);
+    assert!(pinned.contains(&public_of(&host_key, "")), "{pinned}");
 }
 
 #[test]
@@ -125,20 +107,14 @@ fn a_config_without_our_edits_is_completed_and_the_up_stopped() {
 #[test]
 fn the_binary_is_put_back_beside_the_feature() {
     let (user, id) = wired(CONFIG);
-    let binary = user.project().join(".devcontainer/lace-ssh/lace-ssh");
-    assert!(fs::metadata(&binary).unwrap().permissions().mode() & 0o111 != 0);
-    fs::remove_file(&binary).unwrap();
+    let copy = user.project().join(".devcontainer/lace-ssh/lace-ssh");
+    assert!(fs::metadata(&copy).unwrap().permissions().mode() & 0o111 != 0);
+    fs::remove_file(&copy).unwrap();
     user.ok(&["initialize", "--id", &id]);
-    assert_eq!(
-        fs::read(&binary).unwrap(),
-        fs::read(env!("CARGO_BIN_EXE_lace-ssh")).unwrap()
-    );
-    fs::write(&binary, "another version").unwrap();
+    assert_eq!(fs::read(&copy).unwrap(), fs::read(binary()).unwrap());
+    fs::write(&copy, "another version").unwrap();
     user.ok(&["initialize", "--id", &id]);
-    assert_eq!(
-        fs::read(&binary).unwrap(),
-        fs::read(env!("CARGO_BIN_EXE_lace-ssh")).unwrap()
-    );
+    assert_eq!(fs::read(&copy).unwrap(), fs::read(binary()).unwrap());
     assert_eq!(
         user.read(".devcontainer/lace-ssh/.gitignore"),
         "/lace-ssh\n/.lace-ssh-tmp-*\n"

@@ -2,11 +2,12 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
-use std::process::Command;
 
-use crate::support::ring::{CONFIG, KEY, initialised, initialize, json, keygen, script, trusted};
-use crate::support::{Said, User, files};
+use crate::support::openssh::{fingerprint, keygen, new_key, opens, public_of};
+use crate::support::ring::{
+    CONFIG, KEY, Workspace, edit_registry, initialised, initialize, json, trusted, with_options,
+};
+use crate::support::{Said, User, files, script};
 use lace_ssh::devcontainer::id::devcontainer_id;
 
 #[test]
@@ -23,11 +24,7 @@ fn list_show_and_public_tell_the_same_key() {
     let public = user.ok(&["keys", "public", KEY]).out;
     let file = user.home().join("pasted.pub");
     fs::write(&file, &public).unwrap();
-    let fingerprint = keygen(&["-l", "-f", file.to_str().unwrap()]);
-    assert!(
-        fingerprint.contains(key["fingerprint"].as_str().unwrap()),
-        "{fingerprint}"
-    );
+    assert_eq!(key["fingerprint"], fingerprint(&file));
     let table = user.ok(&["keys", "list"]).out;
     assert!(
         table.starts_with("NAME ") && table.contains("lace-my-project (unknown)"),
@@ -64,14 +61,7 @@ fn a_rotation_trusts_both_keys_and_revokes_nothing_unproven() {
         "{after}"
     );
     let identity = user.store().join("keys").join(KEY).join("identity");
-    let own = keygen(&["-y", "-f", identity.to_str().unwrap()]);
-    assert!(
-        lines[0].starts_with(
-            own.trim()
-                .rsplit_once(' ')
-                .map_or(own.trim(), |(key, _)| key)
-        )
-    );
+    assert!(lines[0].starts_with(&public_of(&identity, "")), "{after}");
     // Nothing is revoked at once where nobody can say who is locked out by that.
     let said = user.fails(1, &["keys", "rotate", "--now"]).err;
     assert!(
@@ -84,9 +74,7 @@ fn a_rotation_trusts_both_keys_and_revokes_nothing_unproven() {
 
 #[test]
 fn an_expired_key_is_pruned_by_whatever_comes_next() {
-    let (user, id) = initialised(
-        "{ \"image\": \"x\", \"customizations\": { \"lace\": { \"ssh\": { \"overlap\": \"1s\" } } } }\n",
-    );
+    let (user, id) = initialised(&with_options("\"overlap\": \"1s\""));
     for next in [&["initialize", "--id", &id][..], &["status"]] {
         user.ok(&["keys", "rotate"]);
         assert_eq!(trusted(&user, &id).lines().count(), 2);
@@ -117,17 +105,13 @@ fn an_expired_key_is_pruned_by_whatever_comes_next() {
 
 #[test]
 fn a_policy_rotates_when_the_time_has_come() {
-    let (user, id) = initialised(
-        "{ \"image\": \"x\", \"customizations\": { \"lace\": { \"ssh\": { \"rotate\": \"30d\" } } } }\n",
-    );
+    let (user, id) = initialised(&with_options("\"rotate\": \"30d\""));
     let before = trusted(&user, &id);
     assert_eq!(initialize(&user, &id).err, "");
-    let registry = user.store().join("registry.json");
-    let mut value: serde_json::Value =
-        serde_json::from_slice(&fs::read(&registry).unwrap()).unwrap();
-    let created = value["keys"][KEY]["created"].as_i64().unwrap();
-    value["keys"][KEY]["created"] = (created - 31 * 86_400).into();
-    fs::write(&registry, value.to_string()).unwrap();
+    edit_registry(&user, |registry| {
+        let created = &mut registry["keys"][KEY]["created"];
+        *created = (created.as_i64().unwrap() - 31 * 86_400).into();
+    });
     let said = initialize(&user, &id).err;
     assert!(
         said.contains("rotated the key of lace-my-project (its time had come)"),
@@ -179,19 +163,11 @@ fn an_exported_key_is_private_never_overwrites_and_can_be_encrypted() {
     let said = Said::of(command.env("SSH_ASKPASS", &askpass)).expect(0);
     assert!(said.err.contains("24 rounds of bcrypt"), "{said:?}");
     assert!(!said.err.contains("correct horse") && !said.out.contains("correct horse"));
-    let path = encrypted.to_str().unwrap();
     assert_eq!(
-        keygen(&["-y", "-P", "correct horse", "-f", path]),
-        keygen(&["-y", "-f", output.to_str().unwrap()])
+        public_of(&encrypted, "correct horse"),
+        public_of(&output, "")
     );
-    assert!(
-        !Command::new("ssh-keygen")
-            .args(["-y", "-P", "wrong", "-f", path])
-            .output()
-            .unwrap()
-            .status
-            .success()
-    );
+    assert!(!opens(&encrypted, "wrong"));
     let said = user
         .fails(
             1,
@@ -203,15 +179,11 @@ fn an_exported_key_is_private_never_overwrites_and_can_be_encrypted() {
 
 #[test]
 fn keys_of_other_tools_come_in_and_open_doors() {
-    let (user, id) = initialised(
-        "{ \"image\": \"x\", \"customizations\": { \"lace\": { \"ssh\": { \"key\": \"team\" } } } }\n",
-    );
+    let (user, id) = initialised(&with_options("\"key\": \"team\""));
     user.ok(&["keys", "delete", "team", "--yes"]);
-    let file = user.home().join("team.pem");
+    let kind = ["-t", "rsa", "-b", "2048", "-m", "PEM"];
+    let file = keygen(&user.home(), "team.pem", "secret", &kind);
     let path = file.to_str().unwrap();
-    keygen(&[
-        "-q", "-t", "rsa", "-b", "2048", "-m", "PEM", "-N", "secret", "-f", path,
-    ]);
     let askpass = script(&user, "askpass", "echo secret");
     let import = |name: &str| {
         let mut command = user.lace(&["keys", "import", name, "--key-file", path]);
@@ -220,15 +192,12 @@ fn keys_of_other_tools_come_in_and_open_doors() {
     let said = import("Team").expect(0).err;
     assert!(said.contains("imported team: ssh-rsa SHA256:"), "{said}");
     let identity = user.store().join("keys/team/identity");
-    let opened = |passphrase: &str| {
-        let mut keygen = Command::new("ssh-keygen");
-        keygen.args(["-y", "-P", passphrase, "-f"]).arg(&identity);
-        keygen.output().unwrap().status.success()
-    };
-    assert!(opened("secret") && !opened(""), "it keeps its passphrase");
-    let public = fs::read_to_string(format!("{path}.pub")).unwrap();
     assert!(
-        trusted(&user, &id).starts_with(public.rsplit_once(' ').unwrap().0),
+        opens(&identity, "secret") && !opens(&identity, ""),
+        "it keeps its passphrase"
+    );
+    assert!(
+        trusted(&user, &id).starts_with(&public_of(&file, "secret")),
         "the dev container trusts it at once"
     );
     assert_eq!(initialize(&user, &id).err, "", "and keeps it");
@@ -282,38 +251,20 @@ fn a_deleted_key_opens_nothing_and_can_be_brought_back() {
 
 #[test]
 fn a_named_key_opens_all_that_name_it_and_no_key_of_another_can_be_named() {
-    let shared = |key: &str| {
-        format!(
-            "{{ \"image\": \"x\", \"customizations\": {{ \"lace\": {{ \"ssh\": {{ \"key\": \"{key}\" }} }} }} }}\n"
-        )
-    };
+    let shared = |key: &str| with_options(&format!("\"key\": \"{key}\""));
     let (user, first) = initialised(&shared("team"));
-    let other = user.project().join("other");
-    fs::create_dir_all(other.join(".devcontainer")).unwrap();
-    let config = other.join(".devcontainer/devcontainer.json");
-    fs::write(&config, shared("team")).unwrap();
-    let folder = other.to_str().unwrap();
-    let second = devcontainer_id(&other, &config);
-    user.ok(&[
-        "setup",
-        "--yes",
-        "--no-client-config",
-        "--workspace-folder",
-        folder,
-    ]);
-    user.ok(&["initialize", "--id", &second, "--workspace-folder", folder]);
-    assert_eq!(trusted(&user, &first), trusted(&user, &second));
+    let second = Workspace::wired(&user, "other", &shared("team"));
+    user.ok(&second.hook());
+    assert_eq!(trusted(&user, &first), trusted(&user, &second.id));
     user.ok(&["keys", "rotate", "team"]);
-    assert_eq!(trusted(&user, &first), trusted(&user, &second));
+    assert_eq!(trusted(&user, &first), trusted(&user, &second.id));
     assert_eq!(trusted(&user, &first).lines().count(), 2);
 
+    user.write(
+        "stranger/.devcontainer/devcontainer.json",
+        &shared("lace-other"),
+    );
     let stranger = user.project().join("stranger");
-    fs::create_dir_all(stranger.join(".devcontainer")).unwrap();
-    fs::write(
-        stranger.join(".devcontainer/devcontainer.json"),
-        shared("lace-other"),
-    )
-    .unwrap();
     let folder = stranger.to_str().unwrap();
     let said = user.fails(1, &["setup", "--workspace-folder", folder]).err;
     assert!(said.contains("\"lace-other\" cannot be a key"), "{said}");
@@ -327,19 +278,9 @@ fn hand_made_keys_of_old_come_in_and_their_mount_is_rewritten() {
     fs::create_dir_all(user.store()).unwrap();
     fs::set_permissions(user.store(), fs::Permissions::from_mode(0o700)).unwrap();
     let old = user.store().join("id_ed25519");
-    keygen(&["-q", "-t", "ed25519", "-N", "", "-f", old.to_str().unwrap()]);
-    fs::create_dir(user.home().join(".ssh")).unwrap();
+    new_key(&old);
     let weft = user.home().join(".ssh/weft_devcontainer");
-    keygen(&[
-        "-q",
-        "-t",
-        "ed25519",
-        "-N",
-        "",
-        "-f",
-        weft.to_str().unwrap(),
-    ]);
-    let public = fs::read_to_string(old.with_extension("pub")).unwrap();
+    new_key(&weft);
     let before = files(&user.home());
     let said = user.ok(&["keys", "migrate", "--dry-run"]).out;
     assert!(
@@ -354,14 +295,7 @@ fn hand_made_keys_of_old_come_in_and_their_mount_is_rewritten() {
     assert_eq!(files(&user.home()), before);
 
     // Without an engine nobody can say who uses the old files: they stay.
-    let migrate = |endpoint: &str| {
-        Said::of(
-            user.lace(&["keys", "migrate", "--yes"])
-                .env("DOCKER_HOST", endpoint),
-        )
-        .expect(0)
-    };
-    let said = migrate("unix:///nowhere/docker.sock").err;
+    let said = user.ok(&["keys", "migrate", "--yes"]).err;
     assert!(
         said.contains("the old files stay, for the engine cannot be asked") && old.exists(),
         "{said}"
@@ -369,7 +303,7 @@ fn hand_made_keys_of_old_come_in_and_their_mount_is_rewritten() {
     assert!(
         user.ok(&["keys", "public", "user"])
             .out
-            .starts_with(public.rsplit_once(' ').unwrap().0)
+            .starts_with(&public_of(&old, ""))
     );
     assert!(
         user.read(".devcontainer/devcontainer.json")
@@ -419,14 +353,12 @@ fn a_config_file_cannot_replace_a_key_that_was_not_made_here() {
     let (user, _) = initialised(CONFIG);
     let file = user.home().join("github");
     let path = file.to_str().unwrap();
-    keygen(&["-q", "-t", "ed25519", "-N", "", "-f", path]);
+    new_key(&file);
     user.ok(&["keys", "import", "github", "--key-file", path]);
     let before = user.ok(&["keys", "public", "github"]).out;
-    let registry = user.store().join("registry.json");
-    let mut value: serde_json::Value =
-        serde_json::from_slice(&fs::read(&registry).unwrap()).unwrap();
-    value["keys"]["github"]["created"] = 1_000_000.into();
-    fs::write(&registry, value.to_string()).unwrap();
+    edit_registry(&user, |registry| {
+        registry["keys"]["github"]["created"] = 1_000_000.into()
+    });
     let text = user.read(".devcontainer/devcontainer.json").replacen(
         '{',
         "{ \"customizations\": { \"lace\": { \"ssh\": { \"key\": \"github\", \"rotate\": \"1h\" } } },",
@@ -441,18 +373,11 @@ fn a_config_file_cannot_replace_a_key_that_was_not_made_here() {
 
 #[test]
 fn each_dev_container_has_its_own_overlap_and_ssh_still_has_the_old_key() {
-    let shared = |overlap: &str| {
-        format!(
-            "{{ \"image\": \"x\", \"customizations\": {{ \"lace\": {{ \"ssh\": {{ \"key\": \"team\", \"overlap\": \"{overlap}\" }} }} }} }}\n"
-        )
-    };
+    let shared =
+        |overlap: &str| with_options(&format!("\"key\": \"team\", \"overlap\": \"{overlap}\""));
     let (user, id) = initialised(&shared("1s"));
-    user.write("other/.devcontainer/devcontainer.json", &shared("3600d"));
-    let folder = user.project().join("other");
-    let at = ["--workspace-folder", folder.to_str().unwrap()];
-    user.ok(&[&["setup", "--yes", "--no-client-config"][..], &at].concat());
-    let other = devcontainer_id(&folder, &folder.join(".devcontainer/devcontainer.json"));
-    user.ok(&[&["initialize", "--id", &other][..], &at].concat());
+    let other = Workspace::wired(&user, "other", &shared("3600d"));
+    user.ok(&other.hook());
     let old = user.store().join("keys/team/identity");
     let before = fs::read(&old).unwrap();
     user.ok(&["keys", "rotate", "team"]);
@@ -468,31 +393,14 @@ fn each_dev_container_has_its_own_overlap_and_ssh_still_has_the_old_key() {
         1,
         "its overlap is over"
     );
-    assert_eq!(trusted(&user, &other).lines().count(), 2);
+    assert_eq!(trusted(&user, &other.id).lines().count(), 2);
 }
 
 #[test]
 fn names_that_differ_by_an_underscore_are_two_keys() {
     let user = User::without_config("x");
     for name in ["a_b", "a-b"] {
-        let config = user.write(&format!("{name}/.devcontainer/devcontainer.json"), CONFIG);
-        let folder = user.project().join(name);
-        let text = folder.to_str().unwrap();
-        user.ok(&[
-            "setup",
-            "--yes",
-            "--no-client-config",
-            "--workspace-folder",
-            text,
-        ]);
-        let mut command = user.lace(&[
-            "initialize",
-            "--id",
-            &devcontainer_id(&folder, &config),
-            "--workspace-folder",
-            text,
-        ]);
-        Said::of(command.env("DOCKER_HOST", "unix:///nowhere/docker.sock")).expect(0);
+        user.ok(&Workspace::wired(&user, name, CONFIG).hook());
     }
     let other = user.ok(&["keys", "public", "lace-a-b"]).out;
     user.ok(&["keys", "rotate", "lace-a_b"]);
@@ -505,9 +413,8 @@ fn names_that_differ_by_an_underscore_are_two_keys() {
 fn all_keys_are_rotated_but_those_that_cannot_be_and_the_log_knows_aliases() {
     let (user, id) = initialised(CONFIG);
     let askpass = script(&user, "askpass", "echo secret");
-    let file = user.home().join("made");
+    let file = keygen(&user.home(), "made", "secret", &["-t", "ed25519"]);
     let path = file.to_str().unwrap();
-    keygen(&["-q", "-t", "ed25519", "-N", "secret", "-f", path]);
     let mut import = user.lace(&["keys", "import", "team", "--key-file", path]);
     Said::of(import.env("SSH_ASKPASS", &askpass)).expect(0);
     let (before, team) = (
@@ -534,23 +441,11 @@ fn all_keys_are_rotated_but_those_that_cannot_be_and_the_log_knows_aliases() {
 #[test]
 fn a_name_that_is_taken_stops_no_other_key_from_migrating() {
     let (user, _) = initialised(CONFIG);
-    let made = |path: &Path| {
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        keygen(&[
-            "-q",
-            "-t",
-            "ed25519",
-            "-N",
-            "",
-            "-f",
-            path.to_str().unwrap(),
-        ]);
-    };
     let (other, shared) = (user.home().join("other"), user.store().join("id_ed25519"));
     let old = user.home().join(".ssh/lace_devcontainer");
-    [&other, &shared, &old]
-        .into_iter()
-        .for_each(|path| made(path));
+    for key in [&other, &shared, &old] {
+        new_key(key);
+    }
     user.ok(&[
         "keys",
         "import",

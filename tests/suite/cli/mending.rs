@@ -3,8 +3,8 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use crate::support::ring::{CONFIG, KEY, initialised, initialize, json, keygen, trusted};
-use lace_ssh::devcontainer::id::devcontainer_id;
+use crate::support::openssh::new_key;
+use crate::support::ring::{CONFIG, KEY, Workspace, initialised, initialize, json, trusted};
 
 #[test]
 fn a_lost_or_damaged_registry_costs_no_key() {
@@ -23,15 +23,7 @@ fn a_lost_or_damaged_registry_costs_no_key() {
     assert_eq!(user.ok(&["keys", "public", KEY]).out, before);
     // Lost: the same, also for a key that no config file names, and by any command.
     let file = user.home().join("made");
-    keygen(&[
-        "-q",
-        "-t",
-        "ed25519",
-        "-N",
-        "",
-        "-f",
-        file.to_str().unwrap(),
-    ]);
+    new_key(&file);
     user.ok(&[
         "keys",
         "import",
@@ -68,16 +60,7 @@ fn an_import_that_was_cut_off_is_completed() {
     let folder = user.store().join("keys/team");
     fs::create_dir(&folder).unwrap();
     fs::set_permissions(&folder, fs::Permissions::from_mode(0o700)).unwrap();
-    let identity = folder.join("identity");
-    keygen(&[
-        "-q",
-        "-t",
-        "ed25519",
-        "-N",
-        "",
-        "-f",
-        identity.to_str().unwrap(),
-    ]);
+    new_key(&folder.join("identity"));
     let before = trusted(&user, &id);
     let said = user.ok(&["keys", "rotate", KEY]).err;
     assert!(
@@ -94,31 +77,21 @@ fn an_import_that_was_cut_off_is_completed() {
 #[test]
 fn one_folder_that_is_not_in_order_stops_nobody_else() {
     let (user, id) = initialised(CONFIG);
-    user.write("other/.devcontainer/devcontainer.json", CONFIG);
-    let folder = user.project().join("other");
-    let at = ["--workspace-folder", folder.to_str().unwrap()];
-    user.ok(&[&["setup", "--yes", "--no-client-config"][..], &at].concat());
+    let other = Workspace::wired(&user, "other", CONFIG);
     let trust = user.store().join("trust").join(&id);
     fs::set_permissions(&trust, fs::Permissions::from_mode(0o755)).unwrap();
-    let other = devcontainer_id(&folder, &folder.join(".devcontainer/devcontainer.json"));
-    let said = user
-        .ok(&[&["initialize", "--id", &other][..], &at].concat())
-        .err;
+    let said = user.ok(&other.hook()).err;
     assert!(
         said.contains("warning: ") && said.contains("is open to others"),
         "{said}"
     );
-    assert!(trusted(&user, &other).contains("ssh-ed25519"));
+    assert!(trusted(&user, &other.id).contains("ssh-ed25519"));
     // Nor does a rotation that it stopped.
     user.fails(1, &["keys", "rotate", KEY]);
     let config = CONFIG.replacen('{', "{ \"name\": \"third\",", 1);
-    user.write("third/.devcontainer/devcontainer.json", &config);
-    let folder = user.project().join("third");
-    let at = ["--workspace-folder", folder.to_str().unwrap()];
-    user.ok(&[&["setup", "--yes", "--no-client-config"][..], &at].concat());
-    let third = devcontainer_id(&folder, &folder.join(".devcontainer/devcontainer.json"));
-    user.ok(&[&["initialize", "--id", &third][..], &at].concat());
-    assert!(trusted(&user, &third).contains("ssh-ed25519"));
+    let third = Workspace::wired(&user, "third", &config);
+    user.ok(&third.hook());
+    assert!(trusted(&user, &third.id).contains("ssh-ed25519"));
 }
 
 #[test]

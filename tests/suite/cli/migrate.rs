@@ -2,22 +2,13 @@
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::Path;
 
-use crate::support::ring::keygen;
+use crate::support::openssh::new_key;
 use crate::support::{Said, User, files};
-
-const NOWHERE: &str = "unix:///nowhere/docker.sock";
-
-fn made(path: &Path) {
-    fs::create_dir_all(path.parent().unwrap()).unwrap();
-    let path = path.to_str().unwrap();
-    keygen(&["-q", "-t", "ed25519", "-N", "", "-f", path]);
-}
 
 fn migrate(user: &User, args: &[&str]) -> Said {
     let mut command = user.lace(&["keys", "migrate", "--yes"]);
-    Said::of(command.args(args).env("DOCKER_HOST", NOWHERE))
+    Said::of(command.args(args))
 }
 
 /// A user with a personal key, and a store that is his alone.
@@ -25,7 +16,7 @@ fn user() -> User {
     let user = User::without_config("shop");
     fs::create_dir_all(user.store()).unwrap();
     fs::set_permissions(user.store(), fs::Permissions::from_mode(0o700)).unwrap();
-    made(&user.home().join(".ssh/id_ed25519"));
+    new_key(&user.home().join(".ssh/id_ed25519"));
     user
 }
 
@@ -34,7 +25,7 @@ fn a_mount_in_a_config_file_has_no_key_taken_in() {
     let user = user();
     let personal = user.home().join(".ssh/id_ed25519");
     let inside = ".config/lace/ssh/id_ed25519";
-    made(&user.project().join(inside));
+    new_key(&user.project().join(inside));
     let linked = user.project().join("linked/.ssh");
     fs::create_dir_all(&linked).unwrap();
     symlink(&personal, linked.join("lace_devcontainer")).unwrap();
@@ -82,7 +73,7 @@ fn a_link_in_a_well_known_place_is_left_out_and_the_way_by_hand_told() {
     let user = user();
     let ssh = user.home().join(".ssh");
     symlink(ssh.join("id_ed25519"), ssh.join("lace_devcontainer")).unwrap();
-    made(&ssh.join("weft_devcontainer"));
+    new_key(&ssh.join("weft_devcontainer"));
     let said = migrate(&user, &[]).expect(0);
     let hint = format!(
         "hint: lace-ssh keys import NAME --key-file {}",

@@ -6,16 +6,14 @@ use std::os::unix::fs::symlink;
 
 use lace_ssh::devcontainer::id::devcontainer_id;
 
-use crate::support::{Said, User};
+use crate::support::{Said, User, binary};
 
 #[test]
 fn a_dev_container_is_found_from_within_by_way_of_links_and_from_nowhere_by_name() {
     let user = User::with("{ \"image\": \"x\", \"remoteUser\": \"root\" }\n");
     user.ok(&["setup", "--yes", "--no-client-config"]);
     let id = devcontainer_id(&user.project(), &user.config());
-    let nowhere = "unix:///nowhere/docker.sock";
-    let mut initialize = user.lace(&["initialize", "--id", &id]);
-    Said::of(initialize.env("DOCKER_HOST", nowhere)).expect(0);
+    user.ok(&["initialize", "--id", &id]);
     let below = user.project().join("src");
     let link = user.home().join("link");
     let gone = user.home().join("gone");
@@ -29,10 +27,8 @@ fn a_dev_container_is_found_from_within_by_way_of_links_and_from_nowhere_by_name
             .err;
         assert!(said.contains("no engine at unix:///nowhere"), "{said}");
     }
-    let script = format!(
-        "rmdir \"$PWD\" && {} port lace-my-project",
-        env!("CARGO_BIN_EXE_lace-ssh")
-    );
+    let lace = binary();
+    let script = format!("rmdir \"$PWD\" && {} port lace-my-project", lace.display());
     let said = Said::of(user.command("sh").args(["-c", &script]).current_dir(&gone)).expect(1);
     assert!(
         said.err.contains("no engine at unix:///nowhere"),

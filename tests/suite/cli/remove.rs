@@ -6,14 +6,8 @@ use std::os::unix::fs::{DirBuilderExt, symlink};
 use crate::support::ring::{CONFIG, KEY, initialised, json, trusted};
 use crate::support::{ID, Said, User, files};
 
-const NOWHERE: &str = "unix:///nowhere/docker.sock";
-
-fn lace(user: &User, args: &[&str]) -> Said {
-    Said::of(user.lace(args).env("DOCKER_HOST", NOWHERE))
-}
-
 fn names(user: &User) -> Vec<String> {
-    let rows = json(&lace(user, &["status", "--json"]).expect(0));
+    let rows = json(&user.ok(&["status", "--json"]));
     let rows = rows.as_array().unwrap().iter();
     rows.map(|row| row["alias"].as_str().unwrap().to_owned())
         .collect()
@@ -26,7 +20,7 @@ fn a_folder_that_cannot_be_emptied_is_named_and_nothing_is_dropped() {
     let planted = trust.join("revoked_keys.d");
     fs::create_dir(&planted).unwrap();
     let before = files(&user.store().join("trust"));
-    let said = lace(&user, &["remove", "--purge", "--yes"]).expect(1).err;
+    let said = user.fails(1, &["remove", "--purge", "--yes"]).err;
     for part in [
         "lace-my-project was not dropped: ",
         &format!("{} is a folder, and none of ours", planted.display()),
@@ -43,13 +37,13 @@ fn a_folder_that_cannot_be_emptied_is_named_and_nothing_is_dropped() {
     let elsewhere = user.home().join("elsewhere");
     fs::rename(&trust, &elsewhere).unwrap();
     symlink(&elsewhere, &trust).unwrap();
-    let said = lace(&user, &["remove", "--purge", "--yes"]).expect(1).err;
+    let said = user.fails(1, &["remove", "--purge", "--yes"]).err;
     assert!(said.contains("is not a folder"), "{said}");
     assert!(elsewhere.join("authorized_keys").exists());
 
     fs::remove_file(&trust).unwrap();
     fs::rename(&elsewhere, &trust).unwrap();
-    let said = lace(&user, &["remove", "--purge", "--yes"]).expect(0).err;
+    let said = user.ok(&["remove", "--purge", "--yes"]).err;
     assert!(said.contains("dropped lace-my-project"), "{said}");
     assert!(names(&user).is_empty());
     assert!(files(&user.store().join("trust")).is_empty());
@@ -74,7 +68,7 @@ fn a_purge_that_was_cut_off_is_finished_by_the_next_command() {
     let before = fs::read(&host_key).unwrap();
     cut_off(&user, &id);
     // Everything else is in order still; but nobody shall be told that it is.
-    let said = lace(&user, &["initialize", "--id", &id]).expect(0).err;
+    let said = user.ok(&["initialize", "--id", &id]).err;
     assert!(
         said.contains("finished the removal of lace-my-project, which was cut off")
             && said.contains("lace-my-project is ready"),
@@ -82,7 +76,7 @@ fn a_purge_that_was_cut_off_is_finished_by_the_next_command() {
     );
     assert_ne!(fs::read(&host_key).unwrap(), before, "a new dev container");
     assert_eq!(trusted(&user, &id).lines().count(), 1);
-    lace(&user, &["keys", "restore", KEY]).expect(1);
+    user.fails(1, &["keys", "restore", KEY]);
     assert!(files(&user.store().join("purges")).is_empty());
 
     // The registry has forgotten it, and the folder is still there.
@@ -93,11 +87,11 @@ fn a_purge_that_was_cut_off_is_finished_by_the_next_command() {
     fs::write(&registry, text.to_string()).unwrap();
     fs::remove_dir(user.store().join("purges")).unwrap();
     cut_off(&user, &id);
-    let said = lace(&user, &["remove", "--purge", "--yes", KEY]).err;
+    let said = Said::of(&mut user.lace(&["remove", "--purge", "--yes", KEY])).err;
     assert!(said.contains("finished the removal"), "{said}");
     assert!(!user.store().join("trust").join(&id).exists());
     assert!(!user.store().join("keys").join(KEY).exists());
-    lace(&user, &["log", "--verify"]).expect(0);
+    user.ok(&["log", "--verify"]);
 }
 
 #[test]
@@ -106,7 +100,7 @@ fn what_is_of_no_known_dev_container_is_told_and_dropped_only_by_name() {
     let trust = user.store().join("trust");
     // The committed hook makes an empty one where lace-ssh is not installed.
     fs::create_dir(trust.join(ID)).unwrap();
-    let said = lace(&user, &["status"]).expect(0).err;
+    let said = user.ok(&["status"]).err;
     assert!(!said.contains(ID), "{said}");
     fs::write(
         trust.join(ID).join("authorized_keys"),
@@ -114,7 +108,7 @@ fn what_is_of_no_known_dev_container_is_told_and_dropped_only_by_name() {
     )
     .unwrap();
     fs::write(trust.join(ID).join("ssh_host_ed25519_key"), "a key\n").unwrap();
-    let said = lace(&user, &["status"]).expect(0).err;
+    let said = user.ok(&["status"]).err;
     let hint = format!("lace-ssh remove --purge {ID}");
     assert!(
         said.contains("no dev container that is known") && said.contains(&hint),
@@ -122,14 +116,12 @@ fn what_is_of_no_known_dev_container_is_told_and_dropped_only_by_name() {
     );
 
     // Its next `initialize` would take the host key up: no other command touches it.
-    lace(&user, &["keys", "rotate"]).expect(0);
+    user.ok(&["keys", "rotate"]);
     assert_eq!(files(&trust.join(ID)).len(), 2);
-    lace(&user, &["remove", "--purge", ID]).expect(1);
-    lace(&user, &["remove", "--purge", "--dry-run", ID]).expect(0);
+    user.fails(1, &["remove", "--purge", ID]);
+    user.ok(&["remove", "--purge", "--dry-run", ID]);
     assert_eq!(files(&trust.join(ID)).len(), 2);
-    let said = lace(&user, &["remove", "--purge", "--yes", ID])
-        .expect(0)
-        .err;
+    let said = user.ok(&["remove", "--purge", "--yes", ID]).err;
     assert!(said.contains(&format!("dropped {ID}")), "{said}");
     assert!(files(&trust.join(ID)).is_empty());
     assert_eq!(names(&user), [KEY]);

@@ -1,16 +1,14 @@
 //! Keys that live in an agent, and keys that have a passphrase.
 
-use std::process::Command;
-
-use crate::support::ring::{CONFIG, KEY, initialised, initialize, keygen, script, trusted};
-use crate::support::{Agent, Said, User, files};
+use crate::support::openssh::{opens, public_of};
+use crate::support::ring::{CONFIG, KEY, initialised, initialize, trusted, with_options};
+use crate::support::{Agent, Said, User, binary, files, script};
 use lace_ssh::devcontainer::id::devcontainer_id;
 
 #[test]
 fn a_key_in_the_agent_is_in_no_file_and_made_anew_when_it_is_lost() {
-    let user = User::with(
-        "{ \"image\": \"x\", \"remoteUser\": \"root\", \"customizations\": { \"lace\": { \"ssh\": { \"agent\": true } } } }\n",
-    );
+    let config = with_options("\"agent\": true");
+    let user = User::with(&config.replacen('{', "{ \"remoteUser\": \"root\",", 1));
     user.ok(&["setup", "--yes", "--no-client-config"]);
     let id = devcontainer_id(&user.project(), &user.config());
     // The `up` goes on; the key is made at the first `ssh`.
@@ -30,7 +28,8 @@ fn a_key_in_the_agent_is_in_no_file_and_made_anew_when_it_is_lost() {
                 .env("SSH_AUTH_SOCK", &agent.socket),
         )
     };
-    let lace = env!("CARGO_BIN_EXE_lace-ssh");
+    let lace = binary();
+    let lace = lace.to_str().unwrap();
     with_agent(lace, &["initialize", "--id", &id]).expect(0);
     assert_eq!(
         with_agent(lace, &["initialize", "--id", &id]).expect(0).err,
@@ -74,12 +73,11 @@ fn a_key_in_the_agent_is_in_no_file_and_made_anew_when_it_is_lost() {
 fn a_key_with_a_passphrase_keeps_one_through_a_rotation() {
     let (user, id) = initialised(CONFIG);
     let identity = user.store().join("keys").join(KEY).join("identity");
-    let path = identity.to_str().unwrap();
     let askpass = script(&user, "askpass", "echo 'correct horse'");
     let asked = |args: &[&str]| Said::of(user.lace(args).env("SSH_ASKPASS", &askpass)).expect(0);
-    let public = keygen(&["-y", "-f", path]);
+    let public = public_of(&identity, "");
     asked(&["keys", "passphrase", KEY]);
-    assert_eq!(keygen(&["-y", "-P", "correct horse", "-f", path]), public);
+    assert_eq!(public_of(&identity, "correct horse"), public);
     assert!(
         user.ok(&["client-config"])
             .out
@@ -87,20 +85,13 @@ fn a_key_with_a_passphrase_keeps_one_through_a_rotation() {
     );
     assert_eq!(initialize(&user, &id).err, "");
     asked(&["keys", "rotate"]);
-    let rotated = keygen(&["-y", "-P", "correct horse", "-f", path]);
+    let rotated = public_of(&identity, "correct horse");
     assert_ne!(rotated, public);
-    assert!(
-        !Command::new("ssh-keygen")
-            .args(["-y", "-P", "", "-f", path])
-            .output()
-            .unwrap()
-            .status
-            .success()
-    );
+    assert!(!opens(&identity, ""));
     let said = user.fails(1, &["keys", "rotate"]).err;
     assert!(said.contains("a passphrase is needed"), "{said}");
     asked(&["keys", "passphrase", KEY, "--remove"]);
-    assert_eq!(keygen(&["-y", "-f", path]), rotated);
+    assert_eq!(public_of(&identity, ""), rotated);
     assert_eq!(initialize(&user, &id).err, "");
 }
 
@@ -109,12 +100,7 @@ fn what_a_rotation_has_replaced_gets_the_passphrase_too() {
     let (user, _) = initialised(CONFIG);
     let folder = user.store().join("keys").join(KEY);
     let previous = folder.join("previous");
-    let opens = |passphrase: &str| {
-        let path = previous.to_str().unwrap();
-        let mut command = Command::new("ssh-keygen");
-        let output = command.args(["-y", "-P", passphrase, "-f", path]).output();
-        output.unwrap().status.success()
-    };
+    let opens = |passphrase: &str| opens(&previous, passphrase);
     let with = |words: &str, args: &[&str]| {
         let askpass = script(&user, "askpass", &format!("echo '{words}'"));
         Said::of(user.lace(args).env("SSH_ASKPASS", askpass)).expect(0);
@@ -146,12 +132,7 @@ fn a_key_in_a_file_goes_to_the_trash_when_the_agent_gets_a_new_one() {
     );
     user.write(".devcontainer/devcontainer.json", &text);
     let mut command = user.lace(&["initialize", "--id", &id]);
-    Said::of(
-        command
-            .env("SSH_AUTH_SOCK", &agent.socket)
-            .env("DOCKER_HOST", "unix:///nowhere/docker.sock"),
-    )
-    .expect(0);
+    Said::of(command.env("SSH_AUTH_SOCK", &agent.socket)).expect(0);
     assert_ne!(user.ok(&["keys", "public", KEY]).out, before);
     let kept = files(&user.store().join("trash"));
     assert!(

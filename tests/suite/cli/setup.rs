@@ -409,11 +409,7 @@ fn what_is_left_of_a_workspace_that_is_gone_can_be_dropped() {
     let user = User::with("{ \"image\": \"x\", \"remoteUser\": \"root\" }\n");
     user.ok(&["setup", "--yes", "--no-client-config"]);
     let id = lace_ssh::devcontainer::id::devcontainer_id(&user.project(), &user.config());
-    Said::of(
-        user.lace(&["initialize", "--id", &id])
-            .env("DOCKER_HOST", "unix:///nowhere/docker.sock"),
-    )
-    .expect(0);
+    user.ok(&["initialize", "--id", &id]);
     fs::remove_dir_all(user.project().join(".devcontainer")).unwrap();
     let said = user.ok(&["status"]).err;
     let hint = "lace-ssh remove --purge lace-my-project";

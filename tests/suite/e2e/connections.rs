@@ -7,8 +7,9 @@ use std::io::{Read, Write};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use crate::support::engine::{DevContainer, IMAGE, binary};
-use crate::support::{Agent, Said, User};
+use crate::support::engine::{DevContainer, IMAGE};
+use crate::support::openssh::new_key;
+use crate::support::{Agent, Said, User, binary};
 
 fn config(rest: &str) -> String {
     format!("{{\n    // made by hand\n    \"image\": \"{IMAGE}\"{rest}\n}}\n")
@@ -84,13 +85,7 @@ fn an_agent_is_forwarded_and_arguments_stay_apart() {
     container.lace(&["setup", "--yes"]).expect(0);
     container.up(&[]).expect(0);
     let key = container.user.home().join("other");
-    let mut keygen = Command::new("ssh-keygen");
-    Said::of(
-        keygen
-            .args(["-q", "-N", "", "-t", "ed25519", "-f"])
-            .arg(&key),
-    )
-    .expect(0);
+    new_key(&key);
     Said::of(container.command("ssh-add").arg(&key)).expect(0);
     let script = "[ -S \"$SSH_AUTH_SOCK\" ] && echo forwarded";
     let said = container.ssh(&["-A", "lace-my-project", script]).expect(0);

@@ -6,13 +6,13 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use crate::support::engine::{DevContainer, IMAGE};
+use crate::support::engine::{DevContainer, IMAGE, wait_for_sshd};
+use crate::support::openssh::{new_key, public_of};
+use crate::support::ring::{KEY, json};
 use crate::support::{Said, User};
 use lace_ssh::devcontainer::id::devcontainer_id;
-
-const KEY: &str = "lace-my-project";
 
 /// A container that was made by hand in a folder of the user's project, so that it goes with the others.
 fn run(user: &User, mount: &str, metadata: &str, sshd: &str) -> String {
@@ -28,35 +28,19 @@ fn run(user: &User, mount: &str, metadata: &str, sshd: &str) -> String {
     said.out.trim().to_owned()
 }
 
-/// `sshd` of the container has begun to speak.
-fn wait_for_sshd(id: &str) {
-    let start = Instant::now();
-    loop {
-        let asked = Said::of(Command::new("docker").args(["port", id, "2222/tcp"])).expect(0);
-        let mut ssh = Command::new("ssh-keyscan");
-        let address = asked.out.trim().rsplit_once(':').unwrap().1.to_owned();
-        if !Said::of(ssh.args(["-p", &address, "127.0.0.1"]))
-            .out
-            .is_empty()
-        {
-            return;
-        }
-        assert!(start.elapsed() < Duration::from_secs(20), "no sshd in {id}");
-    }
-}
-
 /// A user whose dev container is prepared, but has no container; its ID.
 fn prepared() -> (DevContainer, String) {
     let user = User::with(&format!("{{ \"image\": \"{IMAGE}\" }}"));
     user.ok(&["setup", "--yes"]);
     let id = devcontainer_id(&user.project(), &user.config());
-    user.ok(&["initialize", "--id", &id]);
-    (DevContainer::of(user), id)
+    let container = DevContainer::of(user);
+    container.lace(&["initialize", "--id", &id]).expect(0);
+    (container, id)
 }
 
 fn only_row(container: &DevContainer) -> serde_json::Value {
     let said = container.lace(&["status", "--json"]).expect(0);
-    serde_json::from_str::<serde_json::Value>(&said.out).unwrap()[0].clone()
+    json(&said)[0].clone()
 }
 
 #[test]
@@ -160,13 +144,7 @@ fn slow_containers_hold_up_a_migration_no_longer_than_one_does() {
     let old = user.store().join("id_ed25519");
     fs::create_dir_all(user.store()).unwrap();
     fs::set_permissions(user.store(), PermissionsExt::from_mode(0o700)).unwrap();
-    let mut keygen = Command::new("ssh-keygen");
-    Said::of(
-        keygen
-            .args(["-q", "-t", "ed25519", "-N", "", "-f"])
-            .arg(&old),
-    )
-    .expect(0);
+    new_key(&old);
     let public: &Path = &old.with_extension("pub");
     let mount = format!("{}:/root/.ssh/authorized_keys:ro", public.display());
     let container = DevContainer::of(user);
@@ -197,13 +175,8 @@ fn slow_containers_hold_up_a_migration_no_longer_than_one_does() {
 fn a_file_goes_only_when_the_ring_has_its_private_half() {
     let user = User::without_config("old");
     let old = user.home().join(".ssh/lace_devcontainer");
-    fs::create_dir_all(old.parent().unwrap()).unwrap();
-    let mut keygen = Command::new("ssh-keygen");
-    let made = keygen
-        .args(["-q", "-t", "ed25519", "-N", "", "-f"])
-        .arg(&old);
-    Said::of(made).expect(0);
-    let secret = fs::read(&old).unwrap();
+    new_key(&old);
+    let half = public_of(&old, "");
     let container = DevContainer::of(user);
     let file = old.to_str().unwrap();
     let import = ["keys", "import", "devcontainer", "--key-file", file];
@@ -213,15 +186,5 @@ fn a_file_goes_only_when_the_ring_has_its_private_half() {
     fs::remove_file(&identity).unwrap();
     container.lace(&["keys", "migrate", "--yes"]).expect(0);
     assert!(!old.exists());
-    let half = |private: &[u8]| {
-        let file = container.user.home().join("half");
-        fs::write(&file, private).unwrap();
-        fs::set_permissions(&file, PermissionsExt::from_mode(0o600)).unwrap();
-        Said::of(Command::new("ssh-keygen").arg("-yf").arg(&file))
-            .expect(0)
-            .out
-    };
-    let taken = half(&fs::read(&identity).unwrap());
-    let words = |line: &str| line.split(' ').take(2).collect::<Vec<_>>().join(" ");
-    assert_eq!(words(taken.trim()), words(half(&secret).trim()));
+    assert_eq!(public_of(&identity, ""), half);
 }

@@ -9,9 +9,9 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use crate::support::engine::{DevContainer, IMAGE};
-use crate::support::{Agent, Said, User};
-
-const KEY: &str = "lace-my-project";
+use crate::support::openssh::{new_key, opens};
+use crate::support::ring::KEY;
+use crate::support::{Agent, Said, User, script};
 
 fn config(ssh: &str) -> String {
     format!(
@@ -181,14 +181,8 @@ fn three_containers_of_which_one_is_stopped_are_rotated_together() {
         first
             .lace(&["setup", "--yes", "--workspace-folder", folder])
             .expect(0);
-        let cli =
-            std::env::var("LACE_SSH_TEST_DEVCONTAINER").unwrap_or_else(|_| "devcontainer".into());
-        Said::of(
-            first
-                .command(&cli)
-                .args(["up", "--workspace-folder", folder]),
-        )
-        .expect(0);
+        let up = ["up", "--workspace-folder", folder];
+        first.devcontainer(&up).expect(0);
     }
     let label = format!(
         "label=devcontainer.local_folder={}",
@@ -282,12 +276,7 @@ fn a_hand_made_key_moves_in_when_every_container_lets_it_in_from_there() {
     fs::create_dir_all(user.store()).unwrap();
     fs::set_permissions(user.store(), PermissionsExt::from_mode(0o700)).unwrap();
     let old = user.store().join("id_ed25519");
-    Said::of(
-        Command::new("ssh-keygen")
-            .args(["-q", "-t", "ed25519", "-N", "", "-f"])
-            .arg(&old),
-    )
-    .expect(0);
+    new_key(&old);
     // As people had it: the public half mounted over authorized_keys, sshd started by hand.
     let text = format!(
         r#"{{ "image": "{IMAGE}", "runArgs": ["-p", "127.0.0.1::2222"],
@@ -346,9 +335,7 @@ fn a_key_in_the_agent_opens_its_own_host_only() {
 fn a_rotated_key_with_a_passphrase_is_nowhere_without_it() {
     let user = User::with(&config(""));
     let agent = Agent::start(&user);
-    let askpass = user.home().join("askpass");
-    fs::write(&askpass, "#!/bin/sh\necho secret\n").unwrap();
-    fs::set_permissions(&askpass, PermissionsExt::from_mode(0o755)).unwrap();
+    let askpass = script(&user, "askpass", "echo secret");
     let container = DevContainer::of(user)
         .with("SSH_AUTH_SOCK", &agent.socket)
         .with("SSH_ASKPASS", askpass.to_str().unwrap());
@@ -364,12 +351,7 @@ fn a_rotated_key_with_a_passphrase_is_nowhere_without_it() {
         .join("keys")
         .join(KEY)
         .join("identity");
-    let opened = |passphrase: &str| {
-        let mut keygen = Command::new("ssh-keygen");
-        Said::of(keygen.args(["-y", "-P", passphrase, "-f"]).arg(&identity))
-    };
-    opened("secret").expect(0);
-    assert_ne!(opened("").code, 0);
+    assert!(opens(&identity, "secret") && !opens(&identity, ""));
 }
 
 #[test]

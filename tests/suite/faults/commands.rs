@@ -7,24 +7,25 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::scene::{KEY, Scene, initialised, new_key, the_next_command_mends, words};
-use crate::support::ring::script;
-use crate::support::{Said, User, files};
+use super::scene::{Scene, the_next_command_mends, words};
+use crate::support::openssh::new_key;
+use crate::support::ring::{KEY, initialize};
+use crate::support::{Said, User, files, script};
 
-fn initialize() -> Scene {
+fn hook() -> Scene {
     Scene::new(|_, id| words(&["initialize", "--id", id]))
 }
 
 fn rotate() -> Scene {
     Scene::new(|user, id| {
-        initialised(user, id);
+        initialize(user, id);
         words(&["keys", "rotate", KEY])
     })
 }
 
 fn import() -> Scene {
     Scene::new(|user, id| {
-        initialised(user, id);
+        initialize(user, id);
         let file = user.home().join("made");
         new_key(&file);
         words(&[
@@ -39,7 +40,7 @@ fn import() -> Scene {
 
 fn migrate() -> Scene {
     let scene = Scene::new(|user, id| {
-        initialised(user, id);
+        initialize(user, id);
         new_key(&user.store().join("id_ed25519"));
         words(&["keys", "migrate", "--yes"])
     });
@@ -55,7 +56,7 @@ fn migrate() -> Scene {
 
 fn delete() -> Scene {
     Scene::new(|user, id| {
-        initialised(user, id);
+        initialize(user, id);
         words(&["keys", "delete", KEY, "--yes"])
     })
 }
@@ -63,7 +64,7 @@ fn delete() -> Scene {
 /// A key that has been rotated gets a passphrase: so does the one that it replaced.
 fn passphrase() -> Scene {
     let scene = Scene::new(|user, id| {
-        initialised(user, id);
+        initialize(user, id);
         user.ok(&["keys", "rotate", KEY]);
         script(user, "askpass", "echo 'correct horse'");
         words(&["keys", "passphrase", KEY])
@@ -75,7 +76,7 @@ fn passphrase() -> Scene {
 /// A key with a passphrase is rotated: its proof needs an agent that holds it.
 fn rotate_protected() -> Scene {
     let scene = Scene::new(|user, id| {
-        initialised(user, id);
+        initialize(user, id);
         let askpass = script(user, "askpass", "echo 'correct horse'");
         Said::of(
             user.lace(&["keys", "passphrase", KEY])
@@ -164,7 +165,7 @@ fn taken_out(scene: &Scene, args: &[&str], file: &Path, what: &str) {
 
 fn client_config_install() -> Scene {
     let scene = Scene::new(|user, id| {
-        initialised(user, id);
+        initialize(user, id);
         fs::create_dir(user.home().join(".ssh")).unwrap();
         fs::write(user.home().join(".ssh/config"), "Host *\n  User me\n").unwrap();
         words(&["client-config", "install", "--yes"])
@@ -179,7 +180,7 @@ fn client_config_install() -> Scene {
 
 fn client_config_uninstall() -> Scene {
     let scene = Scene::new(|user, id| {
-        initialised(user, id);
+        initialize(user, id);
         user.ok(&["client-config", "install", "--yes"]);
         words(&["client-config", "uninstall", "--yes"])
     });
@@ -196,9 +197,9 @@ fn client_config_uninstall() -> Scene {
 /// The next command, whichever it is, leaves all of the dev container, or nothing.
 fn purge() -> Scene {
     let scene = Scene::new(|user, id| {
-        initialised(user, id);
+        initialize(user, id);
         // Stamped, and its user known.
-        initialised(user, id);
+        initialize(user, id);
         fs::create_dir_all(user.store().join("users")).unwrap();
         fs::write(user.store().join("users").join(KEY), "User vscode\n").unwrap();
         new_key(&user.home().join("made"));
@@ -255,10 +256,10 @@ macro_rules! scenes {
 }
 
 scenes! {
-    initialize_killed_anywhere: initialize, "signal=KILL";
-    initialize_on_a_full_disk: initialize, "error=ENOSPC";
-    initialize_on_a_broken_disk: initialize, "error=EIO";
-    initialize_without_permission: initialize, "error=EACCES";
+    initialize_killed_anywhere: hook, "signal=KILL";
+    initialize_on_a_full_disk: hook, "error=ENOSPC";
+    initialize_on_a_broken_disk: hook, "error=EIO";
+    initialize_without_permission: hook, "error=EACCES";
     rotate_killed_anywhere: rotate, "signal=KILL";
     rotate_on_a_full_disk: rotate, "error=ENOSPC";
     rotate_on_a_broken_disk: rotate, "error=EIO";

@@ -5,15 +5,15 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
-use std::time::{Duration, Instant};
 
-use super::scene::{KEY, Scene, new_key, the_next_command_mends, words};
+use super::scene::{Scene, the_next_command_mends, words};
+use crate::support::engine::{IMAGE, wait_for_sshd};
+use crate::support::openssh::new_key;
+use crate::support::ring::{KEY, Workspace, with_options};
 use crate::support::{Said, User, files};
-use lace_ssh::devcontainer::id::devcontainer_id;
 use lace_ssh::keys::PublicKey;
 
 const ENGINE: &str = "unix:///var/run/docker.sock";
-const IMAGE: &str = "lace-ssh-test:base";
 
 /// Containers made by hand, which go with the value.
 struct Containers(Vec<String>);
@@ -86,54 +86,14 @@ fn migrate(containers: &mut Containers) -> Scene {
         })
 }
 
-fn wait_for_sshd(container: &str) {
-    let start = Instant::now();
-    loop {
-        let asked = Said::of(Command::new("docker").args(["port", container, "2222/tcp"]));
-        let port = asked
-            .out
-            .trim()
-            .rsplit(':')
-            .next()
-            .unwrap_or_default()
-            .to_owned();
-        let mut scan = Command::new("ssh-keyscan");
-        if !Said::of(scan.args(["-p", &port, "127.0.0.1"]))
-            .out
-            .is_empty()
-        {
-            return;
-        }
-        assert!(
-            start.elapsed() < Duration::from_secs(20),
-            "no sshd in {container}"
-        );
-    }
-}
-
-/// The same user's second and third workspace share its key with the first one.
-const SHARED: &str =
-    "{ \"image\": \"x\", \"customizations\": { \"lace\": { \"ssh\": { \"key\": \"team\" } } } }\n";
-
 /// Three dev containers, none of which has a container, trust one key, and it is revoked.
 fn revoke(_: &mut Containers) -> Scene {
-    let scene = Scene::of(User::with(SHARED), |user, _| {
-        for name in [".", "second", "third"] {
-            let config = user.write(&format!("{name}/.devcontainer/devcontainer.json"), SHARED);
-            let folder = match name {
-                "." => user.project(),
-                name => user.project().join(name),
-            };
-            let at = ["--workspace-folder", folder.to_str().unwrap()];
-            lace(
-                user,
-                &[&["setup", "--yes", "--no-client-config"][..], &at].concat(),
-            );
-            let id = match name {
-                "." => devcontainer_id(&folder, &user.config()),
-                _ => devcontainer_id(&folder, &config),
-            };
-            lace(user, &[&["initialize", "--id", &id][..], &at].concat());
+    let config = with_options("\"key\": \"team\"");
+    let scene = Scene::of(User::with(&config), |user, id| {
+        user.ok(&["setup", "--yes", "--no-client-config"]);
+        lace(user, &["initialize", "--id", id]);
+        for name in ["second", "third"] {
+            lace(user, &Workspace::wired(user, name, &config).hook());
         }
         words(&["keys", "rotate", "--now", "team"])
     });

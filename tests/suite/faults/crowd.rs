@@ -5,56 +5,23 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::support::ring::{json, keygen};
-use crate::support::{Said, User, files};
-use lace_ssh::devcontainer::id::devcontainer_id;
+use crate::support::openssh::new_key;
+use crate::support::ring::{Workspace, json, with_options};
+use crate::support::{User, files};
 use lace_ssh::keys::PublicKey;
 
 const WORKERS: u64 = 30;
 const NAMES: [&str; 4] = ["one", "two", "three", "four"];
 
-/// The release build, where `tests/run.sh` has made one: it starts quicker.
-fn binary() -> PathBuf {
-    std::env::var_os("LACE_SSH_TEST_BINARY")
-        .map_or_else(|| env!("CARGO_BIN_EXE_lace-ssh").into(), PathBuf::from)
-}
-
-struct Workspace {
-    folder: String,
-    id: String,
-    key: String,
-}
-
-fn lace(user: &User, args: &[&str]) -> Command {
-    let mut command = user.command(binary());
-    command.args(args);
-    command.env("DOCKER_HOST", "unix:///nowhere/docker.sock");
-    command
-}
-
-fn workspaces(user: &User) -> Vec<Workspace> {
-    let wired = NAMES.iter().map(|name| {
-        let config = "{ \"image\": \"x\", \"customizations\": { \"lace\": { \"ssh\": { \"overlap\": \"2s\" } } } }\n";
-        let file = user.write(&format!("{name}/.devcontainer/devcontainer.json"), config);
-        let folder = user.project().join(name);
-        let id = devcontainer_id(&folder, &file);
-        let folder = folder.to_str().unwrap().to_owned();
-        let setup = ["setup", "--yes", "--no-client-config", "--workspace-folder", &folder];
-        Said::of(&mut lace(user, &setup)).expect(0);
-        Workspace { folder, id, key: format!("lace-{name}") }
-    });
-    wired.collect()
-}
-
 /// What one of them does next.
 fn step<'a>(workspace: &'a Workspace, made: &'a str, new: &'a str, dice: u64) -> Vec<&'a str> {
-    let Workspace { folder, id, key } = workspace;
+    let key = &workspace.alias;
     match dice % 16 {
-        0..=4 => vec!["initialize", "--id", id, "--workspace-folder", folder],
+        0..=4 => workspace.hook().to_vec(),
         5 | 6 => vec!["keys", "rotate", key],
         7 => vec!["keys", "list"],
         8 => vec!["status", "--json"],
@@ -89,7 +56,7 @@ fn work(
         let dice = next(&mut state);
         let workspace = &workspaces[(dice >> 8) as usize % workspaces.len()];
         let new = format!("made-{}", (dice >> 16) % 8);
-        let mut command = lace(user, &step(workspace, made, &new, dice));
+        let mut command = user.lace(&step(workspace, made, &new, dice));
         command.stdout(Stdio::null()).stderr(Stdio::null());
         let mut child = command.spawn().unwrap();
         commands += 1;
@@ -104,20 +71,12 @@ fn work(
 }
 
 fn check(user: &User, workspaces: &[Workspace]) {
-    for Workspace { folder, id, .. } in workspaces {
+    for workspace in workspaces {
         // A purge has taken our lines out of the config file, or was killed while it did.
-        let setup = [
-            "setup",
-            "--yes",
-            "--no-client-config",
-            "--workspace-folder",
-            folder,
-        ];
-        Said::of(&mut lace(user, &setup)).expect(0);
-        let hook = ["initialize", "--id", id, "--workspace-folder", folder];
-        Said::of(&mut lace(user, &hook)).expect(0);
+        workspace.wire(user);
+        user.ok(&workspace.hook());
     }
-    let list = json(&Said::of(&mut lace(user, &["keys", "list", "--json"])).expect(0));
+    let list = json(&user.ok(&["keys", "list", "--json"]));
     for key in list.as_array().unwrap() {
         let name = key["name"].as_str().unwrap();
         let identity = fs::read_to_string(user.store().join("keys").join(name).join("identity"));
@@ -133,7 +92,7 @@ fn check(user: &User, workspaces: &[Workspace]) {
         text(user.store().join("config")),
         text(user.store().join("known_hosts")),
     );
-    for Workspace { id, key, .. } in workspaces {
+    for Workspace { id, alias: key, .. } in workspaces {
         let folder = user.store().join("keys").join(key);
         let public = PublicKey::of_private(&text(folder.join("identity")))
             .unwrap()
@@ -154,7 +113,7 @@ fn check(user: &User, workspaces: &[Workspace]) {
             "{key}"
         );
     }
-    Said::of(&mut lace(user, &["log", "--verify"])).expect(0);
+    user.ok(&["log", "--verify"]);
     for (path, mode, content) in files(&user.store()) {
         let name = path.file_name().unwrap().to_str().unwrap();
         assert!(!name.starts_with(".lace-ssh-tmp-"), "{}", path.display());
@@ -170,16 +129,9 @@ fn thirty_at_once_killed_at_random_lose_nothing() {
     let seconds = seconds.map_or(30, |seconds| seconds.parse().unwrap());
     let user = User::without_config("projects");
     let made = user.home().join("made");
-    keygen(&[
-        "-q",
-        "-t",
-        "ed25519",
-        "-N",
-        "",
-        "-f",
-        made.to_str().unwrap(),
-    ]);
-    let workspaces = workspaces(&user);
+    new_key(&made);
+    let config = with_options("\"overlap\": \"2s\"");
+    let workspaces = NAMES.map(|name| Workspace::wired(&user, name, &config));
     let seed = SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)
         .unwrap()

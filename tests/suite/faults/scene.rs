@@ -9,13 +9,8 @@ use std::process::{Command, Stdio};
 use lace_ssh::devcontainer::id::devcontainer_id;
 use lace_ssh::keys::PublicKey;
 
-use crate::support::{Said, User, files};
-
-/// The key of the project's dev container: its alias.
-pub const KEY: &str = "lace-my-project";
-
-/// A socket that does not exist: no engine answers.
-pub const NO_ENGINE: &str = "unix:///nowhere/docker.sock";
+use crate::support::ring::KEY;
+use crate::support::{Said, User, binary, files};
 
 /// Every system call with which the program changes, or opens, files.
 const CALLS: [&str; 14] = [
@@ -79,7 +74,7 @@ impl Scene {
             user,
             id,
             args,
-            variables: vec![("DOCKER_HOST".into(), NO_ENGINE.into())],
+            variables: Vec::new(),
             before,
             at_once: Box::new(|_, _| {}),
             mended: Box::new(the_next_command_mends),
@@ -106,8 +101,7 @@ impl Scene {
 
     /// The binary in the environment of the scene.
     pub fn lace(&self, args: &[&str]) -> Said {
-        let mut command = self.user.command(binary());
-        command.args(args);
+        let mut command = self.user.lace(args);
         Said::of(command.envs(self.variables.iter().cloned()))
     }
 
@@ -179,12 +173,6 @@ impl Scene {
     }
 }
 
-/// The release build, where `tests/run.sh` has made one: it starts quicker.
-fn binary() -> PathBuf {
-    std::env::var_os("LACE_SSH_TEST_BINARY")
-        .map_or_else(|| env!("CARGO_BIN_EXE_lace-ssh").into(), PathBuf::from)
-}
-
 fn copy(from: &Path, to: &Path) {
     let copied = Command::new("cp").arg("-a").arg(from).arg(to).status();
     assert!(copied.unwrap().success());
@@ -245,19 +233,6 @@ pub fn the_next_command_mends(scene: &Scene, what: &str) {
         assert_eq!(key["passphrase"], is_encrypted, "{what}");
     }
     scene.lace(&["log", "--verify"]).expect(0);
-}
-
-/// A key file as `ssh-keygen` makes it.
-pub fn new_key(path: &Path) {
-    fs::create_dir_all(path.parent().unwrap()).unwrap();
-    let mut command = Command::new("ssh-keygen");
-    command.args(["-q", "-t", "ed25519", "-N", "", "-f"]);
-    Said::of(command.arg(path)).expect(0);
-}
-
-pub fn initialised(user: &User, id: &str) {
-    let mut command = user.lace(&["initialize", "--id", id]);
-    Said::of(command.env("DOCKER_HOST", NO_ENGINE)).expect(0);
 }
 
 pub fn words(words: &[&str]) -> Vec<String> {

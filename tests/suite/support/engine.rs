@@ -2,17 +2,12 @@
 
 use std::path::PathBuf;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
-use super::{Said, User};
+use super::{Said, User, binary};
 
 /// The base image that `tests/engine.sh` makes.
 pub const IMAGE: &str = "lace-ssh-test:base";
-
-/// The binary to test: the release build, where `tests/run.sh` has made one.
-pub fn binary() -> PathBuf {
-    std::env::var_os("LACE_SSH_TEST_BINARY")
-        .map_or_else(|| env!("CARGO_BIN_EXE_lace-ssh").into(), PathBuf::from)
-}
 
 /// A user whose project becomes a dev container; its containers and images are removed at the end.
 pub struct DevContainer {
@@ -63,6 +58,10 @@ impl DevContainer {
         let own = self.installed.then(|| folder.to_str().unwrap().to_owned());
         let path: Vec<_> = own.into_iter().chain(others.map(str::to_owned)).collect();
         command.env("PATH", path.join(":"));
+        match std::env::var_os("DOCKER_HOST") {
+            Some(host) => command.env("DOCKER_HOST", host),
+            None => command.env_remove("DOCKER_HOST"),
+        };
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         command
     }
@@ -73,24 +72,19 @@ impl DevContainer {
 
     /// `devcontainer up`
     pub fn up(&self, args: &[&str]) -> Said {
-        let cli =
-            std::env::var("LACE_SSH_TEST_DEVCONTAINER").unwrap_or_else(|_| "devcontainer".into());
-        Said::of(
-            self.command(&cli)
-                .args(["up", "--workspace-folder", "."])
-                .args(args),
-        )
+        self.devcontainer(&[&["up", "--workspace-folder", "."], args].concat())
     }
 
     /// `devcontainer exec`
     pub fn exec(&self, args: &[&str]) -> Said {
-        let cli =
-            std::env::var("LACE_SSH_TEST_DEVCONTAINER").unwrap_or_else(|_| "devcontainer".into());
-        Said::of(
-            self.command(&cli)
-                .args(["exec", "--workspace-folder", "."])
-                .args(args),
-        )
+        self.devcontainer(&[&["exec", "--workspace-folder", "."], args].concat())
+    }
+
+    /// The devcontainer CLI.
+    pub fn devcontainer(&self, args: &[&str]) -> Said {
+        let cli = std::env::var("LACE_SSH_TEST_DEVCONTAINER");
+        let cli = cli.unwrap_or_else(|_| "devcontainer".into());
+        Said::of(self.command(&cli).args(args))
     }
 
     /// `ssh` with the user's own configuration, as `ssh <alias> …` reads it.
@@ -168,5 +162,20 @@ impl Drop for DevContainer {
                 Said::of(Command::new("docker").args(["rmi", "-f", image.trim(), &first]));
             }
         }
+    }
+}
+
+/// Waits until the `sshd` of a container that publishes port 2222 has begun to speak.
+pub fn wait_for_sshd(id: &str) {
+    let start = Instant::now();
+    loop {
+        let asked = Said::of(Command::new("docker").args(["port", id, "2222/tcp"])).expect(0);
+        let port = asked.out.trim().rsplit_once(':').unwrap().1.to_owned();
+        let mut scan = Command::new("ssh-keyscan");
+        let said = Said::of(scan.args(["-p", &port, "127.0.0.1"]));
+        if !said.out.is_empty() {
+            return;
+        }
+        assert!(start.elapsed() < Duration::from_secs(20), "no sshd in {id}");
     }
 }

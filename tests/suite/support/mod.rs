@@ -13,6 +13,15 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
+/// A socket that does not exist.
+pub const NO_ENGINE: &str = "unix:///nowhere/docker.sock";
+
+/// The binary under test: the release build, where `tests/run.sh` has made one.
+pub fn binary() -> PathBuf {
+    std::env::var_os("LACE_SSH_TEST_BINARY")
+        .map_or_else(|| env!("CARGO_BIN_EXE_lace-ssh").into(), PathBuf::from)
+}
+
 /// A dev container ID of the right shape that belongs to no config file.
 pub const ID: &str = "0123456789abcdefghijklmnopqrstuv0123456789abcdefghij";
 
@@ -70,13 +79,15 @@ impl User {
         fs::read_to_string(self.project().join(path)).unwrap()
     }
 
-    /// A command as this user runs it, in the project's folder.
+    /// A command as this user runs it, in the project's folder, on a machine without an engine: none may be
+    /// talked to unasked.
     pub fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let mut command = Command::new(program);
         command
             .current_dir(self.project())
             .env("HOME", self.home())
             .env("NO_COLOR", "1")
+            .env("DOCKER_HOST", NO_ENGINE)
             .stdin(Stdio::null());
         for name in [
             "LACE_SSH_HOME",
@@ -92,7 +103,7 @@ impl User {
 
     /// The binary under test.
     pub fn lace(&self, args: &[&str]) -> Command {
-        let mut command = self.command(env!("CARGO_BIN_EXE_lace-ssh"));
+        let mut command = self.command(binary());
         command.args(args);
         command
     }
@@ -168,6 +179,15 @@ pub fn files(folder: &Path) -> Vec<(PathBuf, u32, Vec<u8>)> {
     }
     found.sort();
     found
+}
+
+/// A shell script of the user's. Another program writes it: a descriptor of ours could have been inherited by a
+/// command that another test is just starting, and then nobody could run the script ("text file busy").
+pub fn script(user: &User, name: &str, body: &str) -> PathBuf {
+    let path = user.home().join(name);
+    let write = "printf '#!/bin/sh\\n%s\\n' \"$1\" >\"$0\" && chmod 755 \"$0\"";
+    Said::of(Command::new("sh").args(["-c", write]).arg(&path).arg(body)).expect(0);
+    path
 }
 
 /// What a command said, and its exit code.

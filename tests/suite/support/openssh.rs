@@ -59,6 +59,21 @@ pub fn keygen(folder: &Path, name: &str, passphrase: &str, more: &[&str]) -> Pat
     path
 }
 
+/// A new key without a passphrase, wherever it is to be.
+pub fn new_key(path: &Path) {
+    let folder = path.parent().unwrap();
+    std::fs::create_dir_all(folder).unwrap();
+    let name = path.file_name().unwrap().to_str().unwrap();
+    keygen(folder, name, "", &["-t", "ed25519"]);
+}
+
+/// Whether the passphrase opens a private key.
+pub fn opens(path: &Path, passphrase: &str) -> bool {
+    let file = path.to_str().unwrap();
+    let output = attempt("ssh-keygen", &["-y", "-P", passphrase, "-f", file]);
+    output.status.success()
+}
+
 /// The SHA256 fingerprint as `ssh-keygen -l` prints it for a file.
 pub fn fingerprint(path: &Path) -> String {
     let line = run("ssh-keygen", &["-l", "-f", path.to_str().unwrap()]);
