@@ -88,7 +88,7 @@ fn complete_config(app: &App, target: &Target, config: &Config) -> Result<()> {
     refuse_to_leave(target)?;
     let change = Change::of(&target.config)?.becomes(Some(edited.text.clone().into_bytes()));
     let mut plan = Plan::default();
-    plan.add(change.because(super::setup::reasons(&edited)));
+    plan.add(change.because(edited.edits));
     app.store.prepare()?;
     super::setup::keep_original(
         &app.store,

@@ -14,7 +14,7 @@ use super::{App, Outcome, agree, ask, say};
 use crate::advice::failure;
 use crate::change::{Change, Plan, Reason, shown};
 use crate::cli;
-use crate::devcontainer::{Document, Modified, SCHEMA_FILE, find, options, unwire_with};
+use crate::devcontainer::{Document, Modified, SCHEMA_FILE, find, options, unwire};
 use crate::durable;
 use crate::engine::{self, Engine, Found, endpoint};
 use crate::feature;
@@ -162,7 +162,7 @@ fn take_out(app: &App, args: &cli::Remove, target: &Target, text: &str) -> Resul
     let mut left = 0;
     let original = super::setup::original_text(&app.store, &target.config)?;
     let without = |drop: &dyn Fn(&Modified) -> bool| {
-        unwire_with(text, original.as_deref(), drop).map_err(at_fault)
+        unwire(text, original.as_deref(), drop).map_err(at_fault)
     };
     for piece in without(&|_| false)?.modified {
         let place = format!(
@@ -196,7 +196,7 @@ fn take_out(app: &App, args: &cli::Remove, target: &Target, text: &str) -> Resul
     }
     let edited = without(&|piece| gone.contains(piece))?;
     Ok(TakenOut {
-        reasons: super::setup::reasons(&edited),
+        reasons: edited.edits,
         after: edited.text.into_bytes(),
         left,
     })

@@ -8,9 +8,9 @@ use anyhow::Result;
 use super::target::{self, Target};
 use super::{App, Outcome, agree, client_config, print, say};
 use crate::advice::failure;
-use crate::change::{Change, Plan, Reason};
+use crate::change::{Change, Plan};
 use crate::cli;
-use crate::devcontainer::{Edited, Explanation, Problem, SCHEMA_FILE, options, unwire_with, wire};
+use crate::devcontainer::{Problem, SCHEMA_FILE, options, unwire, wire};
 use crate::feature;
 use crate::store::{Store, undo};
 
@@ -42,7 +42,7 @@ pub fn run(app: &App, args: &cli::Setup) -> Result<ExitCode> {
     plan.add(
         Change::of(&target.config)?
             .becomes(Some(written.to_vec()))
-            .because(reasons(&edited)),
+            .because(edited.edits),
     );
     let local = target::is_copy(&wanted.feature, &target);
     if local {
@@ -91,23 +91,6 @@ pub fn run(app: &App, args: &cli::Setup) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The reasons of an edit, as the preview shows them.
-pub fn reasons(edited: &Edited) -> Vec<Reason> {
-    let pointer = |path: &[String]| {
-        path.iter()
-            .map(|name| format!("/{}", name.replace('~', "~0").replace('/', "~1")))
-            .collect()
-    };
-    let reason = |edit: &Explanation| Reason {
-        path: pointer(&edit.path),
-        reason: edit.reason.to_owned(),
-        before: edit.before.clone(),
-        after: edit.after.clone(),
-        lines: edit.lines.clone(),
-    };
-    edited.edits.iter().map(reason).collect()
-}
-
 /// Remembers what a config file was like without us. Where an earlier `setup` left something of
 /// ours in it, that is the text with it taken out.
 pub fn keep_original(store: &Store, path: &Path, text: &str, written: &[u8]) -> Result<()> {
@@ -118,7 +101,7 @@ pub fn keep_original(store: &Store, path: &Path, text: &str, written: &[u8]) -> 
         return undo::keep(store, path, Some(&bytes), written);
     }
     let before = original_text(store, path)?;
-    match unwire_with(text, before.as_deref(), |_| false) {
+    match unwire(text, before.as_deref(), |_| false) {
         Ok(edited) if edited.modified.is_empty() => {
             undo::keep(store, path, Some(edited.text.as_bytes()), written)
         }
