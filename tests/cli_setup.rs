@@ -288,23 +288,59 @@ fn a_piece_that_was_changed_by_hand_is_never_dropped_unasked() {
 fn a_reader_that_has_seen_enough_is_no_error() {
     let user = User::without_config("x");
     for args in [&["completions", "bash"][..], &["schema"], &["man"]] {
-        // Nobody reads: the first byte that is written finds that out.
-        let (reader, writer) = std::io::pipe().unwrap();
-        drop(reader);
-        let output = user
-            .lace(args)
-            .stdout(writer)
-            .stderr(std::process::Stdio::piped())
-            .spawn()
-            .unwrap()
-            .wait_with_output()
-            .unwrap();
+        let output = unread(&user, args);
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(
             output.status.success() && said.is_empty(),
             "{args:?}: {said}"
         );
     }
+}
+
+/// Nobody reads: the first byte that is written finds that out.
+fn unread(user: &User, args: &[&str]) -> std::process::Output {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut command = user.lace(args);
+    command.stdout(writer).stderr(std::process::Stdio::piped());
+    command.spawn().unwrap().wait_with_output().unwrap()
+}
+
+#[test]
+fn what_is_to_be_checked_or_written_is_so_even_if_nobody_reads_the_diff() {
+    let user = User::with(CONFIG);
+    let code = |args: &[&str]| {
+        let output = unread(&user, args);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        (output.status.code(), said)
+    };
+    for (args, expected) in [
+        (&["setup", "--dry-run"][..], 0),
+        (&["setup", "--check"], 1),
+        (&["setup", "--json", "--check"], 1),
+        (&["setup"], 1),
+    ] {
+        assert_eq!(code(args).0, Some(expected), "{args:?}");
+        assert_eq!(user.read(PATH), CONFIG, "{args:?}");
+    }
+    let ssh = user.home().join(".ssh/config");
+    assert_eq!(code(&["setup", "--yes"]).0, Some(0));
+    assert!(user.read(PATH).contains("/etc/lace-ssh") && ssh.exists());
+    for args in [&["setup", "--check"][..], &["setup", "--json", "--check"]] {
+        assert_eq!(code(args).0, Some(0), "{args:?}");
+    }
+    for (check, write) in [
+        (
+            &["client-config", "uninstall", "--check"][..],
+            &["client-config", "uninstall", "--yes"][..],
+        ),
+        (&["remove", "--check"], &["remove", "--yes"]),
+    ] {
+        assert_eq!(code(check).0, Some(1), "{check:?}");
+        assert_eq!(code(write).0, Some(0), "{write:?}");
+        assert_eq!(code(check).0, Some(0), "{check:?}, afterwards");
+    }
+    assert!(user.read(PATH) == CONFIG && !ssh.exists());
 }
 
 #[test]
