@@ -344,6 +344,30 @@ fn what_is_to_be_checked_or_written_is_so_even_if_nobody_reads_the_diff() {
 }
 
 #[test]
+fn an_include_below_a_host_is_moved_up_and_is_gone_after_uninstall() {
+    let user = User::with(CONFIG);
+    let file = user.home().join(".ssh/config");
+    let store = user.store().join("config");
+    let include = format!("Include {}\n", store.display());
+    fs::create_dir(file.parent().unwrap()).unwrap();
+    // One that the user wrote, and one of ours that a Host was put above.
+    fs::write(&file, format!("Host work\n  User me\n{include}\nHost b\n")).unwrap();
+    user.ok(&["client-config", "install", "--yes"]);
+    let installed = fs::read_to_string(&file).unwrap();
+    assert_eq!(installed.matches(&include).count(), 1, "{installed}");
+    fs::write(&file, format!("Host first\n{installed}")).unwrap();
+    user.ok(&["client-config", "install", "--yes"]);
+    let moved = fs::read_to_string(&file).unwrap();
+    assert!(moved.starts_with("# Dev containers") && moved.matches(&include).count() == 1);
+    let left = "Host first\nHost work\n  User me\n\nHost b\n";
+    user.ok(&["client-config", "uninstall", "--yes"]);
+    assert_eq!(fs::read_to_string(&file).unwrap(), left);
+    user.ok(&["client-config", "install", "--yes"]);
+    user.ok(&["client-config", "uninstall", "--yes"]);
+    assert_eq!(fs::read_to_string(&file).unwrap(), left);
+}
+
+#[test]
 fn a_dev_container_is_found_from_within_by_way_of_links_and_from_nowhere_by_name() {
     let user = User::with("{ \"image\": \"x\", \"remoteUser\": \"root\" }\n");
     user.ok(&["setup", "--yes", "--no-client-config"]);

@@ -89,12 +89,10 @@ fn uninstall(app: &App, consent: Consent) -> Result<ExitCode> {
     let now = change.before.clone().unwrap_or_default();
     let after = match undo::original(&app.store, &path, &now)? {
         Some(Original::Absent) => None,
-        Some(Original::Bytes(bytes)) => Some(bytes),
-        None => change
-            .before
-            .as_ref()
-            .map(|_| argument(app).map(|argument| include::uninstall(&now, &argument)))
-            .transpose()?,
+        // There may have been one below a Host, which the installation moved.
+        Some(Original::Bytes(bytes)) => Some(include::uninstall(&bytes, &argument(app)?)),
+        None if change.before.is_none() => None,
+        None => Some(include::uninstall(&now, &argument(app)?)),
     };
     let mut plan = Plan::default();
     plan.add(change.becomes(after));
