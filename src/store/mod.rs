@@ -8,10 +8,13 @@
 
 pub mod audit;
 pub mod learnt;
+mod limits;
 pub mod lock;
 pub mod registry;
 pub mod stamp;
 pub mod undo;
+
+pub use limits::{LARGEST_KEY, LARGEST_LIST, LARGEST_LOG};
 
 use std::ffi::OsStr;
 use std::fs;
@@ -25,13 +28,6 @@ use crate::advice::{Advise, failure, shell};
 use crate::durable::{self, PRIVATE};
 use crate::environment::Environment;
 use registry::{Damaged, Registry};
-
-/// The most that is read of a key file, in bytes: several times the longest one.
-pub const LARGEST_KEY: u64 = 64 * 1024;
-/// The most that is read of what grows with the number of dev containers, in bytes.
-pub const LARGEST_LIST: u64 = 64 * 1024 * 1024;
-/// The most that is read of the log, in bytes: some million events.
-pub const LARGEST_LOG: u64 = 512 * 1024 * 1024;
 
 /// The store of one user.
 #[derive(Debug, Clone)]
