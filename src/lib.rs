@@ -2,10 +2,6 @@
 //!
 //! A library with a thin `main.rs`, so that tests, benches and fuzz targets reach every part.
 
-/// Where the trust folder is mounted in every dev container: written by `setup`, looked for in the
-/// engine's answers, read by the Feature.
-pub const MOUNT_TARGET: &str = "/etc/lace-ssh";
-
 pub mod advice;
 pub mod change;
 pub mod cli;
@@ -18,3 +14,4 @@ pub mod environment;
 pub mod feature;
 pub mod keys;
 pub mod store;
+pub mod trust;
