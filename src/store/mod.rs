@@ -27,6 +27,7 @@ use anyhow::{Context, Result, anyhow};
 use crate::advice::{Advise, failure, shell};
 use crate::durable::{self, PRIVATE};
 use crate::environment::Environment;
+use crate::trust;
 use registry::{Damaged, Registry};
 
 /// The store of one user.
@@ -122,14 +123,14 @@ impl Store {
         &self.trust
     }
 
-    /// The folder that is mounted into the dev container `id` at `/etc/lace-ssh`.
+    /// The folder that is mounted into the dev container `id`; [`trust`] has the names in it.
     pub fn trust(&self, id: &str) -> PathBuf {
         self.trust.join(id)
     }
 
     /// The private host key of the dev container `id` as sshd there reads it.
     pub fn mounted_host_key(&self, id: &str) -> PathBuf {
-        self.trust(id).join("ssh_host_ed25519_key")
+        self.trust(id).join(trust::HOST_KEY)
     }
 
     /// The folder of our own copies of private host keys.

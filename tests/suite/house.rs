@@ -10,15 +10,7 @@ use std::path::Path;
 /// What lies in which tier, by the first step below `src/`.
 const TIERS: [&[&str]; 3] = [
     &["main", "cli", "commands", "doctor"],
-    &[
-        "ca",
-        "feature",
-        "inventory",
-        "ring",
-        "route",
-        "trust",
-        "workspace",
-    ],
+    &["ca", "inventory", "ring", "route", "workspace"],
     &[
         "advice",
         "app",
@@ -34,6 +26,7 @@ const TIERS: [&[&str]; 3] = [
         "settings",
         "store",
         "talk",
+        "trust",
     ],
 ];
 
