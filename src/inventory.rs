@@ -10,7 +10,7 @@ use anyhow::Result;
 use crate::app::App;
 use crate::client::openssh::{self, Host, Paths};
 use crate::store::Store;
-use crate::store::registry::{DevContainer, Registry};
+use crate::store::registry::{DevContainer, Key, Registry};
 
 /// The text that every ssh client of this machine shall read.
 ///
@@ -50,9 +50,9 @@ fn host<'r>(store: &Store, registry: &Registry, devcontainer: &'r DevContainer) 
         previous: key
             .is_some_and(|key| !key.retired.is_empty())
             .then(|| store.previous(&devcontainer.key)),
-        host_key: &devcontainer.host_key,
+        host_keys: devcontainer.host_key.all().collect(),
         renewed: devcontainer.agent,
-        encrypted: key.is_some_and(|key| key.encrypted),
+        encrypted: key.is_some_and(Key::is_encrypted),
     }
 }
 
@@ -77,16 +77,18 @@ pub fn host_block_for(
         user: Some(user),
         identity,
         previous: None,
-        host_key: &devcontainer.host_key,
+        host_keys: devcontainer.host_key.all().collect(),
         renewed: false,
         encrypted: false,
     };
     openssh::host_block(&host, &paths)
 }
 
-/// The pinned host key of one dev container.
+/// The pinned host keys of one dev container.
 pub fn known_host(devcontainer: &DevContainer) -> String {
-    openssh::known_host(&devcontainer.alias, &devcontainer.host_key)
+    let pins = devcontainer.host_key.all();
+    pins.map(|host_key| openssh::known_host(&devcontainer.alias, host_key))
+        .collect()
 }
 
 fn paths(app: &App) -> Paths {
@@ -95,5 +97,89 @@ fn paths(app: &App) -> Paths {
         store: app.environment.store.clone(),
         learnt: app.store.learnt(),
         known_hosts: app.store.known_hosts(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::environment::Environment;
+    use crate::keys::KeyPair;
+    use crate::ring::record;
+    use crate::store::registry::{Custody, HostKey, Origin, Retired};
+
+    #[test]
+    fn a_host_is_what_the_registry_says_of_its_dev_container_and_its_key() {
+        let environment = Environment::example("/home/me".as_ref());
+        let store = Store::locate(&environment);
+        let public = KeyPair::generate(&[1; 32], "x").unwrap().public();
+        let at = |name: &str, file: &str| {
+            PathBuf::from(format!("/home/me/.config/lace/ssh/keys/{name}/{file}"))
+        };
+        // A name, and whether the old key is offered, the agent asked, the passphrase kept.
+        for (custody, retired, agent, expected) in [
+            (Some(Custody::File), false, false, (false, false, false)),
+            (Some(Custody::File), true, false, (true, false, false)),
+            (
+                Some(Custody::EncryptedFile),
+                false,
+                false,
+                (false, false, true),
+            ),
+            (Some(Custody::Agent), false, true, (false, true, false)),
+            (
+                Some(Custody::SecurityKey),
+                true,
+                false,
+                (true, false, false),
+            ),
+            // Its key is not there.
+            (None, false, true, (false, true, false)),
+        ] {
+            let mut registry = Registry::default();
+            if let Some(custody) = custody {
+                let mut key = record::new(&public, custody, Origin::Generated, 0);
+                key.retired.extend(retired.then(|| Retired {
+                    public: "p".into(),
+                    since: 1,
+                    until: 2,
+                }));
+                registry.keys.insert("k".into(), key);
+            }
+            let devcontainer = DevContainer {
+                agent,
+                host_key: HostKey {
+                    current: "a".into(),
+                    next: Some("b".into()),
+                },
+                ..DevContainer::example("lace-x", "k")
+            };
+            let (previous, renewed, encrypted) = expected;
+            let wanted = Host {
+                alias: "lace-x",
+                user: Some("vscode"),
+                identity: at("k", "identity"),
+                previous: previous.then(|| at("k", "previous")),
+                host_keys: vec!["a", "b"],
+                renewed,
+                encrypted,
+            };
+            assert_eq!(host(&store, &registry, &devcontainer), wanted);
+        }
+    }
+
+    #[test]
+    fn both_host_keys_are_pinned_while_one_replaces_the_other() {
+        let devcontainer = DevContainer {
+            host_key: HostKey {
+                current: "ssh-ed25519 A".into(),
+                next: Some("ssh-ed25519 B".into()),
+            },
+            ..DevContainer::example("lace-x", "k")
+        };
+        assert_eq!(
+            known_host(&devcontainer),
+            "lace-x ssh-ed25519 A\nlace-x ssh-ed25519 B\n"
+        );
     }
 }

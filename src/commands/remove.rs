@@ -5,7 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use crate::advice::failure;
 use crate::app::App;
@@ -133,9 +133,11 @@ fn uses_copy(target: &Target, text: &str) -> bool {
 fn known(app: &App, name: &str, workspace: &cli::Workspace) -> Result<Target> {
     let registry = ring::look(app)?;
     let (_, known) = registered::registered(app, &registry, Some(name), &workspace.place())?;
+    let workspace = known.workspace.clone();
+    let workspace = workspace.with_context(|| format!("{name} has no workspace"))?;
     Ok(Target {
-        folder: known.workspace_folder.clone(),
-        config: known.config_file.clone(),
+        folder: workspace.folder,
+        config: workspace.config_file,
     })
 }
 
@@ -209,7 +211,7 @@ fn is_used_elsewhere(app: &App, target: &Target) -> Result<bool> {
     others.extend(
         known
             .into_iter()
-            .map(|(_, known)| known.config_file.clone()),
+            .filter_map(|(_, known)| Some(known.workspace.as_ref()?.config_file.clone())),
     );
     others.retain(|config| *config != target.config);
     Ok(others.into_iter().any(|config| {
@@ -226,7 +228,7 @@ fn purge(app: &App, args: &cli::Remove, target: &Target) -> Result<ExitCode> {
     let known = registry
         .devcontainers
         .iter()
-        .filter(|(_, known)| known.config_file == target.config);
+        .filter(|(_, known)| known.is_of(&target.config));
     let only_shown = args.consent.looks_only();
     let mut code = ExitCode::SUCCESS;
     for (id, known) in known {

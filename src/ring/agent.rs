@@ -33,7 +33,11 @@ impl Ring<'_> {
                 Some(Destination {
                     host: devcontainer.alias.clone(),
                     user: None,
-                    host_keys: vec![PublicKey::parse(&devcontainer.host_key)?],
+                    host_keys: devcontainer
+                        .host_key
+                        .all()
+                        .map(PublicKey::parse)
+                        .collect::<Result<_, _>>()?,
                 })
             }
             _ => None,

@@ -80,7 +80,11 @@ impl<'a> Ring<'a> {
         };
         ring.mend()?;
         ring.take_in_learnt();
-        if rebuilt || !ring.learnt.is_empty() || !ring.touched.is_empty() {
+        if rebuilt
+            || ring.registry.is_upgraded
+            || !ring.learnt.is_empty()
+            || !ring.touched.is_empty()
+        {
             ring.commit()?;
         }
         ring.mends = false;

@@ -57,7 +57,11 @@ pub fn text(path: &Path) -> Result<String> {
     Ok(text.to_owned())
 }
 
-fn understand(text: String) -> Result<Config, Problem> {
+/// What a text says.
+///
+/// # Errors
+/// As [`read`], without the path.
+pub fn understand(text: String) -> Result<Config, Problem> {
     let document = Document::parse(&text)?;
     let value = document.value();
     let options = options::options(&value).map_err(|fault| {

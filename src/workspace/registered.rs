@@ -1,6 +1,6 @@
 //! Which registered dev container is meant: by alias, else by where the user stands.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Result, anyhow};
 
@@ -41,7 +41,10 @@ pub fn registered<'r>(
     }
     let mut found = around(registry, &folder);
     if let Some(config) = &config {
-        found.retain(|(_, known)| is_same(config, &known.config_file));
+        found.retain(|(_, known)| {
+            let workspace = known.workspace.as_ref();
+            workspace.is_some_and(|workspace| is_same(config, &workspace.config_file))
+        });
     }
     match found[..] {
         [(id, devcontainer)] => Ok((id, devcontainer)),
@@ -72,17 +75,12 @@ fn around<'r>(registry: &'r Registry, folder: &Path) -> Vec<(&'r String, &'r Dev
         return Vec::new();
     };
     let all = registry.devcontainers.values();
-    let nearest = all
-        .filter(|known| {
-            known
-                .workspace_folder
-                .canonicalize()
-                .is_ok_and(|it| real.starts_with(it))
-        })
-        .max_by_key(|known| known.workspace_folder.components().count());
-    nearest.map_or_else(Vec::new, |known| {
-        registry.in_folder(&known.workspace_folder)
-    })
+    let folders = all.filter_map(|known| Some(&known.workspace.as_ref()?.folder));
+    let is_above = |folder: &&PathBuf| folder.canonicalize().is_ok_and(|it| real.starts_with(it));
+    let nearest = folders
+        .filter(is_above)
+        .max_by_key(|folder| folder.components().count());
+    nearest.map_or_else(Vec::new, |folder| registry.in_folder(folder))
 }
 
 /// Both name the same file, if by way of a symlink.
