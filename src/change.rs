@@ -3,7 +3,6 @@
 //! A [`Plan`] holds the bytes before and after; what they should be is decided by whoever builds it.
 //! Nothing to change means nothing written, and a file that moved on since it was read is refused.
 
-use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::fs;
 use std::ops::Range;
@@ -17,6 +16,7 @@ use similar::{ChangeTag, InlineChange, TextDiff};
 
 use crate::advice::{Advise, shell};
 use crate::durable::{self, Owner};
+use crate::escape::shown;
 
 /// The most that is read of a file of a plan, in bytes: the binary in the copy of the Feature is one.
 pub const LARGEST: u64 = 256 * 1024 * 1024;
@@ -345,29 +345,6 @@ fn span(range: &Range<usize>) -> String {
         1 => (range.start + 1).to_string(),
         length => format!("{},{length}", range.start + 1),
     }
-}
-
-/// The text with its control characters made visible: a file must not drive the user's terminal.
-pub fn shown(text: &str) -> Cow<'_, str> {
-    if text
-        .bytes()
-        .all(|byte| (b' '..=b'~').contains(&byte) || byte == b'\t')
-    {
-        return Cow::Borrowed(text);
-    }
-    // Bidirectional overrides can make a line read as something else than it is.
-    let hidden = |c: char| {
-        (c.is_control() && c != '\t')
-            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match hidden(c) {
-            true => out.extend(c.escape_default()),
-            false => out.push(c),
-        }
-    }
-    Cow::Owned(out)
 }
 
 #[cfg(test)]

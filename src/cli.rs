@@ -4,6 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::environment::Environment;
+use crate::talk::agree;
+
 /// SSH into every dev container by name: keys, ports and host keys are taken care of.
 #[derive(Debug, Parser)]
 #[command(name = "lace-ssh", version, max_term_width = 100, after_help = START)]
@@ -53,6 +56,24 @@ pub struct Consent {
     /// Write without asking.
     #[arg(long, short)]
     pub yes: bool,
+}
+
+impl Consent {
+    /// Nothing may be written.
+    pub fn looks_only(self) -> bool {
+        self.dry_run || self.check
+    }
+
+    /// What that means where somebody can be asked, or cannot.
+    pub fn given(self, environment: &Environment) -> agree::Consent {
+        match self {
+            _ if self.looks_only() => agree::Consent::Look,
+            Self { yes: true, .. } => agree::Consent::Given,
+            _ => agree::Consent::Ask {
+                interactive: environment.interactive,
+            },
+        }
+    }
 }
 
 /// The commands.

@@ -7,6 +7,7 @@
 pub const MOUNT_TARGET: &str = "/etc/lace-ssh";
 
 pub mod advice;
+pub mod app;
 pub mod change;
 pub mod cli;
 pub mod client;
@@ -15,6 +16,8 @@ pub mod devcontainer;
 pub mod durable;
 pub mod engine;
 pub mod environment;
+pub mod escape;
 pub mod feature;
 pub mod keys;
 pub mod store;
+pub mod talk;

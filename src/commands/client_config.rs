@@ -7,17 +7,21 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 
+use super::derived;
 use super::ring::Ring;
-use super::{App, Outcome, agree, derived, print, say};
+use crate::app::App;
 use crate::change::{Change, Plan};
 use crate::cli::{self, ClientConfigAction, Consent};
 use crate::client::{include, quote};
+use crate::commands::mend;
 use crate::store::undo::{self, Original};
+use crate::talk::agree::{Outcome, agree};
+use crate::talk::{print_as_is, say};
 
 /// Runs `client-config`.
 pub fn run(app: &App, args: &cli::ClientConfig) -> Result<ExitCode> {
     match args.action {
-        None => print(derived::client_config(app, &app.registry()?)?),
+        None => print_as_is(derived::client_config(app, &mend::look(app)?)?),
         Some(ClientConfigAction::Install(consent)) => install(app, consent),
         Some(ClientConfigAction::Uninstall(consent)) => uninstall(app, consent),
     }
@@ -25,7 +29,7 @@ pub fn run(app: &App, args: &cli::ClientConfig) -> Result<ExitCode> {
 
 /// The user has been asked before.
 pub fn was_offered(app: &App) -> Result<bool> {
-    Ok(app.registry()?.client_config_offered)
+    Ok(mend::look(app)?.client_config_offered)
 }
 
 /// Offers the `Include`, and remembers that it did.
@@ -55,9 +59,8 @@ fn install(app: &App, consent: Consent) -> Result<ExitCode> {
     let mut plan = Plan::default();
     plan.add(change.becomes(Some(after.clone())));
     let outcome = agree(
-        app,
         &plan,
-        consent,
+        consent.given(app.environment),
         &format!("write this to {}?", path.display()),
         || {
             if let Some(folder) = path.parent().filter(|folder| !folder.exists()) {
@@ -96,9 +99,8 @@ fn uninstall(app: &App, consent: Consent) -> Result<ExitCode> {
     let mut plan = Plan::default();
     plan.add(change.becomes(after));
     let outcome = agree(
-        app,
         &plan,
-        consent,
+        consent.given(app.environment),
         &format!("write this to {}?", path.display()),
         || Ok(()),
     )?;

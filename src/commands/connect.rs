@@ -7,14 +7,16 @@ use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result};
 
-use super::{App, target};
+use super::target;
 use crate::advice::{Advise, shell};
+use crate::app::App;
 use crate::cli;
 use crate::client::openssh;
+use crate::commands::mend;
 
 /// Runs `connect`: becomes `ssh`, so that its exit code is ours.
 pub fn run(app: &App, args: &cli::Connect) -> Result<ExitCode> {
-    let registry = app.registry()?;
+    let registry = mend::look(app)?;
     let (_, devcontainer) =
         target::registered(app, &registry, args.name.as_deref(), &args.workspace)?;
     let mut ssh = Command::new("ssh");

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use jiff::Timestamp;
 
-use super::App;
+use crate::app::App;
 use crate::client::openssh::{self, Host, Paths};
 use crate::durable;
 use crate::keys::{PublicKey, authorized_keys};

@@ -10,12 +10,12 @@ use anyhow::Result;
 use zeroize::Zeroizing;
 
 use super::ring::{self, Ring};
-use super::say;
 use crate::durable;
 use crate::keys::KeyPair;
 use crate::store::audit::Kind;
 use crate::store::registry::DevContainer;
 use crate::store::{LARGEST_KEY, Store};
+use crate::talk::say;
 
 /// The public host key of the dev container `id`, in place in its trust folder; made if there is none.
 ///

@@ -12,8 +12,9 @@ use anyhow::{Result, anyhow};
 
 use super::ring::{self, Ring};
 use super::target::{self, Config, Target};
-use super::{App, client_config, derived, host_key, leftovers, now, policy, say, warn};
+use super::{client_config, derived, host_key, leftovers, policy};
 use crate::advice::{Advise, failure, shell};
+use crate::app::{App, now};
 use crate::change::{Change, Plan};
 use crate::cli;
 use crate::devcontainer::{find, id, options, wire};
@@ -22,6 +23,7 @@ use crate::engine::{Engine, endpoint};
 use crate::store::audit::Kind;
 use crate::store::registry::{DevContainer, Origin, Registry, Rotate};
 use crate::store::stamp::{self, Identities};
+use crate::talk::{self, say, warn};
 use crate::{client, feature};
 
 /// Runs `initialize`.
@@ -96,7 +98,7 @@ fn complete_config(app: &App, target: &Target, config: &Config) -> Result<()> {
         &config.text,
         edited.text.as_bytes(),
     )?;
-    anstream::eprint!("{}", plan.preview());
+    talk::show(&plan.preview());
     plan.apply()?;
     let exists = Engine::at(&endpoint::endpoint(app.environment)?).and_then(|engine| {
         engine.with_labels(&[

@@ -12,12 +12,12 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 use super::ring::Ring;
-use super::{say, warn};
 use crate::advice::{Advise, failure, shell};
 use crate::durable::{self, PRIVATE};
 use crate::store::registry::Registry;
 use crate::store::stamp;
 use crate::store::{LARGEST_KEY, Store};
+use crate::talk::{say, warn};
 
 /// What a purge is about to drop: all that the registry will no longer tell.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -6,19 +6,21 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use jiff::Timestamp;
 
-use super::table::{self, Cell};
-use super::{App, now, print, say};
+use crate::app::{App, now};
 use crate::cli;
+use crate::commands::mend;
 use crate::durable;
 use crate::store::LARGEST_LOG;
 use crate::store::audit::{self, Filter, Record};
+use crate::talk::table::{self, Cell};
+use crate::talk::{print, print_as_is, say};
 
 /// Runs `log`.
 pub fn run(app: &App, args: &cli::Log) -> Result<ExitCode> {
     if args.verify {
         return verify(app);
     }
-    let registry = app.registry()?;
+    let registry = mend::look(app)?;
     let log = read(app)?;
     // A key that is gone is in the log only.
     let key = args.key.as_deref().map(|text| {
@@ -38,7 +40,7 @@ pub fn run(app: &App, args: &cli::Log) -> Result<ExitCode> {
             .iter()
             .map(|record| serde_json::from_str(&record.render()));
         let events = serde_json::Value::Array(events.collect::<Result<_, _>>()?);
-        return print(format_args!("{events:#}\n"));
+        return print_as_is(format_args!("{events:#}\n"));
     }
     if records.is_empty() {
         say("nothing has happened to any such key");

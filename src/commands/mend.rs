@@ -9,8 +9,9 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use zeroize::Zeroizing;
 
+use super::leftovers;
 use super::ring::{self, Ring};
-use super::{App, leftovers, now, say, warn};
+use crate::app::{App, now};
 use crate::devcontainer::options;
 use crate::durable::{self, PRIVATE};
 use crate::keys::PublicKey;
@@ -18,6 +19,7 @@ use crate::store::audit::{self, Filter, Kind};
 use crate::store::registry::{Damaged, Key, Origin, Registry};
 use crate::store::stamp;
 use crate::store::{LARGEST_KEY, LARGEST_LOG};
+use crate::talk::{say, warn};
 
 /// How long a deleted key can be brought back.
 const TRASH_DAYS: i64 = 7;
@@ -34,14 +36,39 @@ pub fn registry(app: &App) -> Result<(Registry, bool)> {
     }
 }
 
-/// A registry from the key files alone; dev containers come back with their next `up`.
-fn rebuild(app: &App, error: &anyhow::Error) -> Result<Registry> {
+/// The registry for a command that only looks: neither locked nor mended, without the old keys whose
+/// time is up.
+///
+/// # Errors
+/// It cannot be read, or was written by a newer version.
+pub fn look(app: &App) -> Result<Registry> {
+    let mut registry = match app.store.registry() {
+        Err(error) if error.is::<Damaged>() => {
+            say(format!(
+                "{error:#}; this is what the key files tell; the next `devcontainer up` rebuilds it"
+            ));
+            from_key_files(app)?
+        }
+        registry => registry?,
+    };
+    registry.settle(now());
+    Ok(registry)
+}
+
+/// A registry from the key files alone.
+fn from_key_files(app: &App) -> Result<Registry> {
     let mut registry = Registry::default();
     for name in names(app) {
         if let Some(key) = found(app, &name)? {
             registry.keys.insert(name, key);
         }
     }
+    Ok(registry)
+}
+
+/// Puts the damaged registry aside; dev containers come back with their next `up`.
+fn rebuild(app: &App, error: &anyhow::Error) -> Result<Registry> {
+    let registry = from_key_files(app)?;
     let kept = app.store.set_aside()?;
     say(format!(
         "{error:#}; rebuilt from {} key files{}; dev containers come back with their next `devcontainer up`",

@@ -6,12 +6,13 @@
 
 use anyhow::{Context, Result};
 
+use super::keys;
 use super::ring::Ring;
 use super::target::Target;
-use super::{keys, say};
 use crate::devcontainer::id;
 use crate::engine::{self, Engine};
 use crate::store::registry::{DevContainer, Key, Origin, Rotate};
+use crate::talk::say;
 
 /// Whether a policy may replace this key of a dev container: only its own, and one that was made here,
 /// for others may be used elsewhere, and whoever wrote the config file need not own them; and not where

@@ -4,14 +4,17 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
-use super::{App, print, proxy, target};
+use super::{proxy, target};
 use crate::advice::failure;
+use crate::app::App;
 use crate::cli;
+use crate::commands::mend;
 use crate::engine::Engine;
+use crate::talk::{print, print_as_is};
 
 /// Runs `port`.
 pub fn run(app: &App, args: &cli::Port) -> Result<ExitCode> {
-    let registry = app.registry()?;
+    let registry = mend::look(app)?;
     let (id, devcontainer) =
         target::registered(app, &registry, args.name.as_deref(), &args.workspace)?;
     let engine = Engine::at(&devcontainer.endpoint)?;
@@ -29,7 +32,7 @@ pub fn run(app: &App, args: &cli::Port) -> Result<ExitCode> {
     let address = way.address;
     if args.json {
         let data = serde_json::json!({ "host": address.ip(), "port": address.port() });
-        return print(format_args!("{data}\n"));
+        return print_as_is(format_args!("{data}\n"));
     }
     print(format_args!("{address}\n"))
 }

@@ -21,10 +21,11 @@ use std::{env, fs};
 
 use anyhow::{Context, Result, bail};
 
-use super::{App, print, say, warn};
 use crate::advice::failure;
+use crate::app::App;
 use crate::durable;
 use crate::engine::{Engine, endpoint};
+use crate::talk::{print, say, warn};
 
 /// Starts sshd if it does not run; its exit codes are described in it.
 const START: &str = "/usr/local/share/lace-ssh/start";

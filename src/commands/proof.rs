@@ -12,8 +12,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process_group};
 
+use super::derived;
 use super::ring::Ring;
-use super::{App, derived};
+use crate::app::App;
 use crate::client::{openssh, quote};
 use crate::devcontainer::options;
 use crate::durable;

@@ -15,14 +15,16 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow, bail};
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 
+use super::proof;
 use super::ring::{self, Ring};
-use super::{App, proof, say};
 use crate::advice::{Advise, failure, shell};
+use crate::app::App;
 use crate::cli;
 use crate::devcontainer::{find, id, options};
 use crate::durable::{self, PRIVATE};
 use crate::engine::{self, Container, Engine, Found};
 use crate::store::registry::{DevContainer, Key, Registry};
+use crate::talk::say;
 
 /// How long a container may take to come up and sshd to answer.
 const PATIENCE: Duration = Duration::from_secs(15);

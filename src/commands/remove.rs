@@ -10,20 +10,23 @@ use anyhow::Result;
 use super::leftovers::{self, Purge};
 use super::ring::Ring;
 use super::target::{self, Target};
-use super::{App, Outcome, agree, ask, say};
 use crate::advice::failure;
-use crate::change::{Change, Plan, Reason, shown};
+use crate::app::App;
+use crate::change::{Change, Plan, Reason};
 use crate::cli;
+use crate::commands::mend;
 use crate::devcontainer::{Document, Modified, SCHEMA_FILE, find, options, unwire_with};
 use crate::durable;
 use crate::engine::{self, Engine, Found, endpoint};
 use crate::feature;
 use crate::store::registry::DevContainer;
 use crate::store::undo::{self, Original};
+use crate::talk::agree::{Outcome, agree};
+use crate::talk::{ask, say};
 
 /// Runs `remove`.
 pub fn run(app: &App, args: &cli::Remove) -> Result<ExitCode> {
-    if args.purge && !args.consent.dry_run && !args.consent.check && leftovers::any(&app.store) {
+    if args.purge && !args.consent.looks_only() && leftovers::any(&app.store) {
         // The one that is asked for may be among those that were cut off.
         Ring::open(app, "remove --purge")?;
     }
@@ -59,9 +62,14 @@ pub fn run(app: &App, args: &cli::Remove) -> Result<ExitCode> {
         false => Vec::new(),
     };
 
-    let outcome = agree(app, &plan, args.consent, "write this?", || Ok(()))?;
+    let outcome = agree(
+        &plan,
+        args.consent.given(app.environment),
+        "write this?",
+        || Ok(()),
+    )?;
     if outcome == Outcome::Shown {
-        if args.purge && (args.consent.dry_run || args.consent.check) {
+        if args.purge && (args.consent.looks_only()) {
             purge(app, args, &target)?;
         }
         return Ok(ExitCode::from(u8::from(!args.consent.dry_run)));
@@ -124,7 +132,7 @@ fn uses_copy(target: &Target, text: &str) -> bool {
 
 /// A dev container that is registered, whose workspace may be gone.
 fn known(app: &App, name: &str, workspace: &cli::Workspace) -> Result<Target> {
-    let registry = app.registry()?;
+    let registry = mend::look(app)?;
     let (_, known) = target::registered(app, &registry, Some(name), workspace)?;
     Ok(Target {
         folder: known.workspace_folder.clone(),
@@ -171,18 +179,10 @@ fn take_out(app: &App, args: &cli::Remove, target: &Target, text: &str) -> Resul
             piece.lines.start,
             piece.reason
         );
-        let asked = || {
-            app.environment.interactive
-                && !args.consent.dry_run
-                && !args.consent.check
-                && !args.consent.yes
-        };
+        let asked =
+            || app.environment.interactive && !args.consent.looks_only() && !args.consent.yes;
         if args.modified
-            || (asked()
-                && ask(&format!(
-                    "{place}\n{}\ntake it out, too?",
-                    shown(&piece.text)
-                ))?)
+            || (asked() && ask(&format!("{place}\n{}\ntake it out, too?", piece.text))?)
         {
             gone.push(piece);
         } else {
@@ -204,7 +204,7 @@ fn take_out(app: &App, args: &cli::Remove, target: &Target, text: &str) -> Resul
 
 /// Whether another config file of the workspace uses the copy of the Feature.
 fn is_used_elsewhere(app: &App, target: &Target) -> Result<bool> {
-    let registry = app.registry()?;
+    let registry = mend::look(app)?;
     let known = registry.in_folder(&target.folder);
     let mut others = find::candidates(&target.folder);
     others.extend(
@@ -223,12 +223,12 @@ fn is_used_elsewhere(app: &App, target: &Target) -> Result<bool> {
 /// Drops what the store has of this dev container: registry entry, host block, pin and trust folder.
 /// Its key goes to the trash, if nothing else uses it.
 fn purge(app: &App, args: &cli::Remove, target: &Target) -> Result<ExitCode> {
-    let registry = app.registry()?;
+    let registry = mend::look(app)?;
     let known = registry
         .devcontainers
         .iter()
         .filter(|(_, known)| known.config_file == target.config);
-    let only_shown = args.consent.dry_run || args.consent.check;
+    let only_shown = args.consent.looks_only();
     let mut code = ExitCode::SUCCESS;
     for (id, known) in known {
         let what =
@@ -249,7 +249,7 @@ fn purge(app: &App, args: &cli::Remove, target: &Target) -> Result<ExitCode> {
 /// Whether this is to be dropped; only said where nothing is to be written.
 fn agreed(app: &App, args: &cli::Remove, alias: &str, what: &str) -> Result<bool> {
     let what = format!("drop {alias}: {what}");
-    if args.consent.dry_run || args.consent.check {
+    if args.consent.looks_only() {
         say(format!("would {what}"));
         Ok(false)
     } else if args.consent.yes {
@@ -269,7 +269,7 @@ fn unknown<'a>(app: &App, args: &'a cli::Remove) -> Result<Option<&'a str>> {
     let Some(name) = args.name.as_deref().filter(|_| args.purge) else {
         return Ok(None);
     };
-    let unknown = leftovers::unknown(&app.store, &app.registry()?);
+    let unknown = leftovers::unknown(&app.store, &mend::look(app)?);
     Ok(unknown.iter().any(|id| id == name).then_some(name))
 }
 

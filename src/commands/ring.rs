@@ -12,8 +12,9 @@ use anyhow::{Context, Result};
 use jiff::Timestamp;
 use zeroize::Zeroizing;
 
-use super::{App, derived, keys, mend, now, say, warn};
+use super::{derived, keys, mend};
 use crate::advice::{Advise, failure, shell};
+use crate::app::{App, now};
 use crate::durable::{self, PRIVATE};
 use crate::keys::agent::{Agent, AgentError, Constraints, Destination};
 use crate::keys::{KeyError, KeyPair, PublicKey, identity, random};
@@ -21,6 +22,7 @@ use crate::store::LARGEST_KEY;
 use crate::store::audit::{self, Event, Kind};
 use crate::store::lock::Lock;
 use crate::store::registry::{Key, Origin, Registry};
+use crate::talk::{say, warn};
 
 /// How long an agent keeps a key: a working day. After that it is made anew.
 const LIFETIME: Duration = Duration::from_secs(12 * 60 * 60);

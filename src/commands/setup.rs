@@ -5,14 +5,17 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
+use super::client_config;
 use super::target::{self, Target};
-use super::{App, Outcome, agree, client_config, print, say};
 use crate::advice::failure;
+use crate::app::App;
 use crate::change::{Change, Plan, Reason};
 use crate::cli;
 use crate::devcontainer::{Edited, Explanation, Problem, SCHEMA_FILE, options, unwire_with, wire};
 use crate::feature;
 use crate::store::{Store, undo};
+use crate::talk::agree::{Outcome, agree};
+use crate::talk::{print_as_is, say};
 
 /// Runs `setup`.
 pub fn run(app: &App, args: &cli::Setup) -> Result<ExitCode> {
@@ -55,7 +58,7 @@ pub fn run(app: &App, args: &cli::Setup) -> Result<ExitCode> {
     }
     let offer = !args.no_client_config && !client_config::was_offered(app)?;
     if args.json {
-        print(format_args!("{:#}\n", plan.json()?))?;
+        print_as_is(format_args!("{:#}\n", plan.json()?))?;
         return Ok(ExitCode::from(u8::from(
             args.consent.check && !plan.is_empty(),
         )));
@@ -64,21 +67,26 @@ pub fn run(app: &App, args: &cli::Setup) -> Result<ExitCode> {
     for remark in config.remarks {
         tell(&target.config, remark);
     }
-    let outcome = agree(app, &plan, args.consent, "write this?", || {
-        app.store.prepare()?;
-        keep_original(&app.store, &target.config, &config.text, written)
-    })?;
+    let outcome = agree(
+        &plan,
+        args.consent.given(app.environment),
+        "write this?",
+        || {
+            app.store.prepare()?;
+            keep_original(&app.store, &target.config, &config.text, written)
+        },
+    )?;
     if outcome == Outcome::Shown {
         return Ok(ExitCode::from(u8::from(!args.consent.dry_run)));
     }
-    if local && !args.consent.dry_run && !args.consent.check {
+    if local && !args.consent.looks_only() {
         put_binary(app, &target)?;
     }
     match outcome {
         Outcome::Nothing => say(format!("{} is wired already", target.config.display())),
         _ => say(format!("wired {}", target.config.display())),
     }
-    if offer && !args.consent.dry_run && !args.consent.check {
+    if offer && !args.consent.looks_only() {
         client_config::offer(app, args.consent)?;
     } else if !args.no_client_config && !client_config::is_installed(app)? {
         say("plain ssh does not know its name yet: lace-ssh client-config install");

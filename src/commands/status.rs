@@ -9,11 +9,14 @@ use std::process::ExitCode;
 use anyhow::Result;
 use serde::Serialize;
 
-use super::table::{self, Cell};
-use super::{App, leftovers, now, print, say, warn};
+use super::leftovers;
+use crate::app::{App, now};
 use crate::cli;
+use crate::commands::mend;
 use crate::engine::{self, Container, Engine, Found};
 use crate::store::registry::{DevContainer, Registry};
+use crate::talk::table::{self, Cell};
+use crate::talk::{print, print_as_is, say, warn};
 
 /// One row; its JSON form is part of the interface.
 #[derive(Debug, Serialize)]
@@ -43,7 +46,7 @@ pub struct Seen {
 
 /// Runs `status`.
 pub fn run(app: &App, args: &cli::Status) -> Result<ExitCode> {
-    let registry = app.registry()?;
+    let registry = mend::look(app)?;
     let now = now();
     let seen = look(app, &registry);
     let mut rows: Vec<_> = registry
@@ -53,7 +56,7 @@ pub fn run(app: &App, args: &cli::Status) -> Result<ExitCode> {
         .collect();
     rows.sort_by_key(|row| row.alias);
     if args.json {
-        return print(format_args!("{:#}\n", serde_json::to_value(&rows)?));
+        return print_as_is(format_args!("{:#}\n", serde_json::to_value(&rows)?));
     }
     if rows.is_empty() {
         say("no dev container is known yet; in a project: lace-ssh setup");

@@ -142,8 +142,9 @@ impl Ring<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::app::App;
+    use crate::commands::host_key;
     use crate::commands::ring::{generate, write_private};
-    use crate::commands::{App, host_key};
     use crate::environment::Environment;
     use crate::store::Store;
     use crate::store::registry::{DevContainer, Next, Rotate};

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow};
 
-use super::App;
 use crate::advice::{Advise, failure};
+use crate::app::App;
 use crate::cli::Workspace;
 use crate::devcontainer::options::{self, Options};
 use crate::devcontainer::{Document, Problem, Wiring, dialect, find, remarks};

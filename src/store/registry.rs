@@ -274,6 +274,14 @@ impl Registry {
         retired.any(|old| old.until <= now || old.since > now)
     }
 
+    /// As a command that changes something will leave it: without the old keys whose time is up.
+    pub fn settle(&mut self, now: i64) {
+        for key in self.keys.values_mut() {
+            key.bound_retired(now);
+            key.retired.retain(|old| old.until > now);
+        }
+    }
+
     /// The part that is about one dev container: it and its key.
     pub fn only(&self, id: &str) -> Self {
         let devcontainer = self.devcontainers.get_key_value(id);

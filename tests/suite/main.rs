@@ -17,6 +17,7 @@ mod cli {
     mod remove;
     mod secrets;
     mod setup;
+    mod talk;
 }
 
 /// The editor of `devcontainer.json`, as a library.

@@ -5,12 +5,15 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 
 use crate::advice::{failure, shell};
+use crate::app::App;
+use crate::commands::mend;
 use crate::commands::ring::Ring;
-use crate::commands::{App, ask, say, status};
+use crate::commands::status;
+use crate::talk::{ask, say};
 
 /// Runs `keys delete`.
 pub fn run(app: &App, text: &str, yes: bool) -> Result<ExitCode> {
-    let (name, _) = super::find(&app.registry()?, text)?;
+    let (name, _) = super::find(&mend::look(app)?, text)?;
     announce(app, &name)?;
     if !yes {
         if !app.environment.interactive {
@@ -38,7 +41,7 @@ pub fn run(app: &App, text: &str, yes: bool) -> Result<ExitCode> {
 
 /// Who would be locked out.
 fn announce(app: &App, name: &str) -> Result<()> {
-    let registry = app.registry()?;
+    let registry = mend::look(app)?;
     let seen = status::look(app, &registry);
     for id in registry.opened_by(name) {
         let Some(known) = registry.devcontainers.get(&id) else {

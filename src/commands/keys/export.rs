@@ -9,18 +9,20 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, anyhow};
 
 use crate::advice::{Advise, failure};
+use crate::app::App;
 use crate::cli;
+use crate::commands::mend;
 use crate::commands::ring::Ring;
-use crate::commands::{App, passphrase, say};
 use crate::durable::PRIVATE;
 use crate::keys::KeyPair;
 use crate::keys::identity::DEFAULT_ROUNDS;
 use crate::store::audit::Kind;
+use crate::talk::{passphrase, say};
 
 /// Runs `keys export`.
 pub fn run(app: &App, args: &cli::Export) -> Result<ExitCode> {
     // The question comes before the lock: nobody shall wait for an answer.
-    let registry = app.registry()?;
+    let registry = mend::look(app)?;
     let (name, key) = super::find(&registry, &args.name)?;
     if key.agent_only {
         return Err(failure(
@@ -30,7 +32,7 @@ pub fn run(app: &App, args: &cli::Export) -> Result<ExitCode> {
     }
     let protected = key.encrypted;
     let new = (args.encrypt && !protected)
-        .then(|| passphrase::new(app, &args.output.display().to_string()))
+        .then(|| passphrase::new(app.environment, &args.output.display().to_string()))
         .transpose()?;
     let mut ring = Ring::open(app, "keys export")?;
     let text = super::passphrase::read(app, &name)?;

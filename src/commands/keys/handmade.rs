@@ -8,7 +8,8 @@ use anyhow::{Context, Result, bail};
 use zeroize::Zeroizing;
 
 use crate::advice::{failure, shell};
-use crate::commands::{App, ring};
+use crate::app::App;
+use crate::commands::ring;
 use crate::durable;
 use crate::engine::Container;
 use crate::keys::import::Imported;

@@ -10,14 +10,15 @@ use anyhow::{Context, Result};
 use zeroize::Zeroizing;
 
 use crate::advice::{failure, shell};
+use crate::app::App;
 use crate::cli;
 use crate::commands::ring::{self, Ring};
-use crate::commands::{App, passphrase, say};
 use crate::keys::KeyError;
 use crate::keys::import::{self, Imported};
 use crate::store::LARGEST_KEY;
 use crate::store::audit::Kind;
 use crate::store::registry::Origin;
+use crate::talk::{passphrase, say};
 
 /// Runs `keys import`.
 pub fn run(app: &App, args: &cli::Import) -> Result<ExitCode> {
@@ -82,7 +83,7 @@ pub fn read(app: &App, path: &Path) -> Result<(Imported, Option<Zeroizing<String
     let mut read = import::read(&bytes, None);
     let mut passphrase = None;
     if matches!(read, Err(KeyError::PassphraseNeeded)) {
-        let asked = passphrase::of(app, &format!("passphrase of {shown}: "))?;
+        let asked = passphrase::of(app.environment, &format!("passphrase of {shown}: "))?;
         read = import::read(&bytes, Some(&asked));
         passphrase = Some(asked);
     }

@@ -9,9 +9,12 @@ use anyhow::{Context, Result};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::commands::table::{self, Cell};
-use crate::commands::{App, now, policy, print, say, status};
+use crate::app::{App, now};
+use crate::commands::mend;
+use crate::commands::{policy, status};
 use crate::store::registry::{Key, Origin, Registry, Rotate};
+use crate::talk::table::{self, Cell};
+use crate::talk::{print, print_as_is, say};
 
 /// One key; its JSON form is part of the interface.
 #[derive(Debug, Serialize)]
@@ -72,10 +75,10 @@ impl Serialize for Time {
 
 /// Runs `keys list`.
 pub fn run(app: &App, json: bool) -> Result<ExitCode> {
-    let registry = app.registry()?;
+    let registry = mend::look(app)?;
     let rows = rows(&registry, &status::look(app, &registry));
     if json {
-        return print(format_args!("{:#}\n", serde_json::to_value(&rows)?));
+        return print_as_is(format_args!("{:#}\n", serde_json::to_value(&rows)?));
     }
     if rows.is_empty() {
         say("there is no key yet; `lace-ssh setup` and `devcontainer up` make one");
@@ -86,13 +89,13 @@ pub fn run(app: &App, json: bool) -> Result<ExitCode> {
 
 /// Runs `keys show`.
 pub fn show(app: &App, text: &str, json: bool) -> Result<ExitCode> {
-    let registry = app.registry()?;
+    let registry = mend::look(app)?;
     let (name, _) = super::find(&registry, text)?;
     let rows = rows(&registry, &status::look(app, &registry));
     let row = rows.iter().find(|row| row.name == name);
     let row = row.context("the key is gone")?;
     if json {
-        return print(format_args!("{:#}\n", serde_json::to_value(row)?));
+        return print_as_is(format_args!("{:#}\n", serde_json::to_value(row)?));
     }
     let identity = app.store.identity(&name);
     let mut lines: Vec<[Cell<'_>; 2]> = vec![
@@ -134,7 +137,7 @@ fn or(time: Option<Time>, without: &'static str) -> Cell<'static> {
 
 /// Runs `keys public`.
 pub fn public(app: &App, text: &str) -> Result<ExitCode> {
-    let registry = app.registry()?;
+    let registry = mend::look(app)?;
     let (name, key) = super::find(&registry, text)?;
     print(format_args!("{} {name}\n", key.public))
 }

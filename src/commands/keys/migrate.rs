@@ -17,16 +17,18 @@ use anyhow::{Context, Result, bail};
 
 use super::handmade::{self, HandMade};
 use crate::advice::{failure, shell};
+use crate::app::App;
 use crate::change::{Change, Plan};
 use crate::cli;
 use crate::commands::proof::{self, Credential, OwnAgent};
 use crate::commands::ring::{self, Ring};
-use crate::commands::{App, ask, print, say, setup, target, warn};
+use crate::commands::{setup, target};
 use crate::devcontainer::{Document, mount, options, wire};
 use crate::durable;
 use crate::engine::{Container, Engine, endpoint};
 use crate::store::audit::Kind;
 use crate::store::registry::Origin;
+use crate::talk::{ask, print, print_as_is, say, warn};
 
 /// The port of sshd in the containers of older set-ups.
 const OLD_PORT: u16 = 2222;
@@ -54,7 +56,8 @@ pub fn run(app: &App, args: &cli::Migrate) -> Result<ExitCode> {
             key.pair.fingerprint()
         )
     });
-    print(moves.collect::<String>() + &config.plan.preview())?;
+    print(moves.collect::<String>())?;
+    print_as_is(config.plan.preview())?;
     if args.dry_run {
         return Ok(ExitCode::SUCCESS);
     }

@@ -13,8 +13,8 @@ use std::process::ExitCode;
 
 use anyhow::{Result, anyhow};
 
-use super::App;
 use crate::advice::{Advise, failure};
+use crate::app::App;
 use crate::cli::KeysAction;
 use crate::keys::name::KeyName;
 use crate::store::registry::{Key, Registry};

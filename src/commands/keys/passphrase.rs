@@ -6,18 +6,20 @@ use anyhow::{Context, Result, bail};
 use zeroize::Zeroizing;
 
 use crate::advice::failure;
+use crate::app::App;
 use crate::cli;
+use crate::commands::mend;
 use crate::commands::ring::Ring;
-use crate::commands::{App, passphrase, say};
 use crate::durable::{self, PRIVATE};
 use crate::keys::identity::DEFAULT_ROUNDS;
 use crate::keys::{KeyError, KeyPair, random};
 use crate::store::LARGEST_KEY;
 use crate::store::audit::Kind;
+use crate::talk::{passphrase, say};
 
 /// Runs `keys passphrase`. Questions come before the lock: nobody shall wait for an answer.
 pub fn run(app: &App, args: &cli::Passphrase) -> Result<ExitCode> {
-    let registry = app.registry()?;
+    let registry = mend::look(app)?;
     let (name, key) = super::find(&registry, &args.name)?;
     if key.agent_only {
         return Err(failure(
@@ -29,13 +31,13 @@ pub fn run(app: &App, args: &cli::Passphrase) -> Result<ExitCode> {
     let text = read(app, &name)?;
     let old = key
         .encrypted
-        .then(|| passphrase::of(app, &format!("passphrase of {name}: ")));
+        .then(|| passphrase::of(app.environment, &format!("passphrase of {name}: ")));
     let old = old.transpose()?;
     let pair = KeyPair::parse(&text, old.as_ref().map(|old| old.as_str()))
         .with_context(|| format!("cannot read {}", identity.display()))?;
     let new = match args.remove {
         true => None,
-        false => Some(passphrase::new(app, &name)?),
+        false => Some(passphrase::new(app.environment, &name)?),
     };
     let new = new.as_ref().map(|new| new.as_str());
     let wanted = under(&pair, new)?;

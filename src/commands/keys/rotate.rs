@@ -11,14 +11,17 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 
 use crate::advice::failure;
+use crate::app::App;
 use crate::cli;
+use crate::commands::mend;
 use crate::commands::proof::{self, Credential, OwnAgent, Proof};
 use crate::commands::ring::{self, Ring};
 use crate::commands::switch::not_everywhere;
-use crate::commands::{App, passphrase, say, target};
+use crate::commands::target;
 use crate::durable::{self, PRIVATE};
 use crate::store::audit::Kind;
 use crate::store::registry::{Next, Registry};
+use crate::talk::{passphrase, say};
 
 /// The overlap of a key that opens no dev container: a day, the default of the option.
 const OVERLAP: i64 = 24 * 60 * 60;
@@ -28,7 +31,7 @@ const TURN: Duration = Duration::from_millis(10);
 
 /// Runs `keys rotate`.
 pub fn run(app: &App, args: &cli::Rotate) -> Result<ExitCode> {
-    let registry = app.registry()?;
+    let registry = mend::look(app)?;
     let mut names = names(app, &registry, args)?;
     if args.all {
         names.retain(|name| can_be_rotated(app, &registry, name));
@@ -41,7 +44,7 @@ pub fn run(app: &App, args: &cli::Rotate) -> Result<ExitCode> {
         .collect();
     let new = match &protected[..] {
         [] => None,
-        asked => Some(passphrase::new(app, &asked.join(", "))?),
+        asked => Some(passphrase::new(app.environment, &asked.join(", "))?),
     };
     let new = new.as_ref().map(|new| new.as_str());
     let mut failed = 0;
@@ -75,7 +78,7 @@ fn can_be_rotated(app: &App, registry: &Registry, name: &str) -> bool {
         ));
         return false;
     }
-    if key.encrypted && !passphrase::can_ask(app) {
+    if key.encrypted && !passphrase::can_ask(app.environment) {
         say(format!(
             "left out {name}: its new key needs a passphrase, and there is no terminal to ask on"
         ));

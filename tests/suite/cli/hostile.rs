@@ -318,7 +318,8 @@ fn an_overlap_lasts_as_long_as_was_asked_though_the_clock_was_years_ahead() {
     let (user, id) = initialised(CONFIG);
     user.ok(&["keys", "rotate"]);
     let years = 10 * 365 * 86_400;
-    for next in [&["initialize", "--id", &id][..], &["status"]] {
+    // Whatever looks says what is left of it; whatever changes something writes that down.
+    for next in [&["status"][..], &["initialize", "--id", &id]] {
         edit_registry(&user, |registry| {
             let old = &mut registry["keys"][KEY]["retired"][0];
             for member in ["since", "until"] {
@@ -334,6 +335,9 @@ fn an_overlap_lasts_as_long_as_was_asked_though_the_clock_was_years_ahead() {
             .unwrap();
         let left = until.as_second() - jiff::Timestamp::now().as_second();
         assert!((86_000..=86_400).contains(&left), "{next:?}: {left} s");
+        if next == ["status"] {
+            continue;
+        }
         let line = trusted(&user, &id).lines().nth(1).unwrap().to_owned();
         let day = until.strftime("expiry-time=\"%Y%m%d").to_string();
         assert!(line.starts_with(&day), "{line}");

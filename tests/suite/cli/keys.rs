@@ -73,12 +73,23 @@ fn a_rotation_trusts_both_keys_and_revokes_nothing_unproven() {
 }
 
 #[test]
-fn an_expired_key_is_pruned_by_whatever_comes_next() {
+fn an_expired_key_is_shown_no_more_and_pruned_by_whatever_changes_something_next() {
     let (user, id) = initialised(&with_options("\"overlap\": \"1s\""));
-    for next in [&["initialize", "--id", &id][..], &["status"]] {
+    let export = user.project().join("exported");
+    let export = export.to_str().unwrap();
+    for next in [
+        &["initialize", "--id", &id][..],
+        &["keys", "export", KEY, "--output", export],
+    ] {
         user.ok(&["keys", "rotate"]);
         assert_eq!(trusted(&user, &id).lines().count(), 2);
         std::thread::sleep(std::time::Duration::from_millis(2100));
+        let registry = std::fs::read(user.store().join("registry.json")).unwrap();
+        let key = json(&user.ok(&["keys", "show", KEY, "--json"]));
+        assert_eq!(key["retired"], serde_json::json!([]));
+        user.ok(&["status"]);
+        let after = std::fs::read(user.store().join("registry.json")).unwrap();
+        assert_eq!(registry, after, "looking writes nothing");
         user.ok(next);
         assert_eq!(trusted(&user, &id).lines().count(), 1, "{next:?}");
     }
@@ -98,7 +109,8 @@ fn an_expired_key_is_pruned_by_whatever_comes_next() {
             "expired",
             "generated",
             "rotated",
-            "expired"
+            "expired",
+            "exported"
         ]
     );
 }

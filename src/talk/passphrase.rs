@@ -5,16 +5,18 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 use zeroize::Zeroizing;
 
-use super::App;
 use crate::advice::failure;
+use crate::environment::Environment;
+use crate::escape::shown;
 
 /// Asks for the passphrase of something that is there.
-pub fn of(app: &App, prompt: &str) -> Result<Zeroizing<String>> {
-    match &app.environment.askpass {
-        Some(program) if app.environment.askpass_forced || !app.environment.interactive => {
+pub fn of(environment: &Environment, prompt: &str) -> Result<Zeroizing<String>> {
+    let prompt = &*shown(prompt);
+    match &environment.askpass {
+        Some(program) if environment.askpass_forced || !environment.interactive => {
             ask_program(program, prompt)
         }
-        _ if app.environment.interactive => Ok(Zeroizing::new(
+        _ if environment.interactive => Ok(Zeroizing::new(
             rpassword::prompt_password(prompt).context("cannot read the passphrase")?,
         )),
         _ => Err(failure(
@@ -25,17 +27,17 @@ pub fn of(app: &App, prompt: &str) -> Result<Zeroizing<String>> {
 }
 
 /// Somebody or something can be asked.
-pub fn can_ask(app: &App) -> bool {
-    app.environment.interactive || app.environment.askpass.is_some()
+pub fn can_ask(environment: &Environment) -> bool {
+    environment.interactive || environment.askpass.is_some()
 }
 
 /// Asks for a new passphrase for what is called `name`, twice.
-pub fn new(app: &App, name: &str) -> Result<Zeroizing<String>> {
-    let first = of(app, &format!("new passphrase for {name}: "))?;
+pub fn new(environment: &Environment, name: &str) -> Result<Zeroizing<String>> {
+    let first = of(environment, &format!("new passphrase for {name}: "))?;
     if first.is_empty() {
         bail!("an empty passphrase encrypts nothing");
     }
-    if *first != *of(app, "the same again: ")? {
+    if *first != *of(environment, "the same again: ")? {
         bail!("the two are not the same");
     }
     Ok(first)

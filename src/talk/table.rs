@@ -2,7 +2,9 @@
 
 use std::borrow::Cow;
 
-use crate::change::shown;
+use unicode_width::UnicodeWidthStr;
+
+use crate::escape::shown;
 
 /// One cell.
 pub type Cell<'c> = Cow<'c, str>;
@@ -16,7 +18,7 @@ pub fn render<const N: usize>(rows: &[[Cell<'_>; N]]) -> String {
     let mut widths = [0; N];
     for row in &rows {
         for (width, cell) in widths.iter_mut().zip(row) {
-            *width = cell.chars().count().max(*width);
+            *width = cell.width().max(*width);
         }
     }
     let mut text = String::new();
@@ -24,7 +26,7 @@ pub fn render<const N: usize>(rows: &[[Cell<'_>; N]]) -> String {
         let start = text.len();
         for (cell, width) in row.iter().zip(widths) {
             text.push_str(cell);
-            let padding = width - cell.chars().count() + 2;
+            let padding = width - cell.width() + 2;
             text.extend(std::iter::repeat_n(' ', padding));
         }
         let end = start + text[start..].trim_end().len();
