@@ -24,7 +24,6 @@
 # LACE_SSH_TEST_MIRROR   where Debian comes from; default: where this machine's apt has it from, else Debian's own
 
 LACE_SSH_TEST_CACHE=${LACE_SSH_TEST_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/lace-ssh-tests}
-DEBIAN_RELEASE=bookworm
 DEVCONTAINER_VERSION=0.89.0
 JSONC_PARSER_VERSION=3.3.1
 NODE_MODULES=
@@ -245,12 +244,12 @@ make_tarball() (
     mkdir -p "$LACE_SSH_TEST_CACHE" || exit 1
     root=$(as_root mktemp -d /var/tmp/lace-ssh-test.XXXXXX) || exit 1
     trap 'as_root rm -rf --one-file-system "$root"; rm -f "$1.new"' EXIT
-    mirror=${LACE_SSH_TEST_MIRROR:-$(debian_mirror)}
+    mirror=${LACE_SSH_TEST_MIRROR:-$(debian_mirror bookworm)}
     engine_say "making a Debian root folder with debootstrap from $mirror (about a minute)"
     proxy=$(apt_proxy)
     as_root env ${proxy:+http_proxy="$proxy"} debootstrap --variant=minbase \
         --include=ca-certificates,openssh-server,passwd,procps,sudo \
-        "$DEBIAN_RELEASE" "$root" "$mirror" 2>&1 </dev/null | progress || exit 1
+        bookworm "$root" "$mirror" 2>&1 </dev/null | progress || exit 1
     # shellcheck disable=SC2016 # $1 is for the inner shell
     as_root chroot "$root" sh -euc '
         useradd --create-home --shell /bin/bash --uid 1000 vscode
@@ -261,12 +260,12 @@ make_tarball() (
     as_root tar -C "$root" -c . | gzip -1 >"$1.new" && mv "$1.new" "$1"
 )
 
-# The first source of this machine's apt that is Debian's and has the release; the images keep it as theirs.
+# debian_mirror SUITE: the first source of this machine's apt that is Debian's and has it; the images keep it as theirs.
 debian_mirror() {
     local mirror folder found=http://deb.debian.org/debian
     folder=$(mktemp -d) || return 1
     while read -r mirror; do
-        if /usr/lib/apt/apt-helper download-file "$mirror/dists/$DEBIAN_RELEASE/InRelease" "$folder/InRelease" \
+        if /usr/lib/apt/apt-helper download-file "$mirror/dists/$1/InRelease" "$folder/InRelease" \
             >/dev/null 2>&1 </dev/null && grep -qx 'Origin: Debian' "$folder/InRelease"; then
             found=$mirror
             break
