@@ -7,13 +7,12 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 
-use super::derived;
-use super::ring::Ring;
 use crate::app::App;
 use crate::change::{Change, Plan};
 use crate::cli::{self, ClientConfigAction, Consent};
 use crate::client::{include, quote};
-use crate::commands::mend;
+use crate::inventory;
+use crate::ring::{self, Ring};
 use crate::store::undo::{self, Original};
 use crate::talk::agree::{Outcome, agree};
 use crate::talk::{print_as_is, say};
@@ -21,7 +20,7 @@ use crate::talk::{print_as_is, say};
 /// Runs `client-config`.
 pub fn run(app: &App, args: &cli::ClientConfig) -> Result<ExitCode> {
     match args.action {
-        None => print_as_is(derived::client_config(app, &mend::look(app)?)?),
+        None => print_as_is(inventory::client_config(app, &ring::look(app)?)?),
         Some(ClientConfigAction::Install(consent)) => install(app, consent),
         Some(ClientConfigAction::Uninstall(consent)) => uninstall(app, consent),
     }
@@ -29,7 +28,7 @@ pub fn run(app: &App, args: &cli::ClientConfig) -> Result<ExitCode> {
 
 /// The user has been asked before.
 pub fn was_offered(app: &App) -> Result<bool> {
-    Ok(mend::look(app)?.client_config_offered)
+    Ok(ring::look(app)?.client_config_offered)
 }
 
 /// Offers the `Include`, and remembers that it did.

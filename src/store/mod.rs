@@ -7,6 +7,7 @@
 //! read without a bound, and everything is written through [`crate::durable`].
 
 pub mod audit;
+pub mod learnt;
 pub mod lock;
 pub mod registry;
 pub mod stamp;
@@ -79,9 +80,9 @@ impl Store {
         self.root.join("config")
     }
 
-    /// The folder of what ssh includes where it has just been told a user.
-    pub fn users(&self) -> PathBuf {
-        self.root.join("users")
+    /// The folder of what [`learnt`] writes.
+    pub fn learnt(&self) -> PathBuf {
+        self.root.join("learnt")
     }
 
     /// The pinned host keys.

@@ -9,7 +9,7 @@ use std::path::Path;
 use anyhow::Result;
 use zeroize::Zeroizing;
 
-use super::ring::{self, Ring};
+use super::{Ring, identity};
 use crate::durable;
 use crate::keys::KeyPair;
 use crate::store::audit::Kind;
@@ -31,7 +31,7 @@ pub fn ensure(ring: &mut Ring<'_>, id: &str, known: Option<&DevContainer>) -> Re
     let pinned = known.map(|known| known.host_key.as_str());
     let pair = match choose(pinned, read(&copy), there) {
         Some(pair) => pair,
-        None => ring::generate("lace-ssh host key")?,
+        None => identity::generate("lace-ssh host key")?,
     };
     let (public, text) = (pair.public().render_bare(), pair.private_openssh());
     let is_replaced = public_there.as_ref() != Some(&public) && mounted.symlink_metadata().is_ok();

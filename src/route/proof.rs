@@ -5,35 +5,26 @@ use std::ffi::OsString;
 use std::io::Write;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process_group};
 
-use super::derived;
-use super::ring::Ring;
+use super::user;
 use crate::app::App;
 use crate::client::{openssh, quote};
-use crate::devcontainer::options;
 use crate::durable;
 use crate::engine::{self, Container, Engine, Found};
-use crate::keys::KeyPair;
-use crate::keys::agent::{Agent, Constraints};
-use crate::store::registry::DevContainer;
+use crate::inventory;
+use crate::store::registry::{DevContainer, Registry};
 
 /// How long a login may take. Others wait for the lock meanwhile, and not much longer than this.
 const PATIENCE: Duration = Duration::from_secs(8);
 
 /// How long sshd may take to prove its host key.
 const KEY_PATIENCE: Duration = Duration::from_secs(4);
-
-/// How long `ssh-agent` may take to start.
-const START: Duration = Duration::from_secs(2);
-
-/// How long an agent of our own keeps the key: for two rounds of logins.
-const LIFETIME: Duration = Duration::from_secs(30);
 
 /// What came of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,94 +75,26 @@ impl Credential {
     }
 }
 
-/// An agent of our own, for a private key that must not be in a file without its passphrase. It ends with
-/// the value, and also where this process is killed.
-pub struct OwnAgent {
-    /// What the agent was started for: it waits until we are gone, and takes the agent with it.
-    watch: Child,
-    folder: tempfile::TempDir,
-}
-
-impl OwnAgent {
-    /// Starts one that holds `pair`.
-    ///
-    /// # Errors
-    /// `ssh-agent` cannot be run.
-    pub fn with(pair: &KeyPair) -> Result<Self> {
-        let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
-        let socket = folder.path().join("agent");
-        let mut command = Command::new("ssh-agent");
-        command.arg("-a").arg(&socket);
-        // Its input ends when nobody holds the other end any more: however that came about.
-        command.args(["sh", "-c", "cat >/dev/null; kill \"$SSH_AGENT_PID\""]);
-        command.stdin(Stdio::piped()).stdout(Stdio::null());
-        // Ctrl-C is for us; it ends when we do.
-        command.process_group(0);
-        let watch = command.spawn().context("cannot run ssh-agent")?;
-        let own = Self { watch, folder };
-        let mut agent = listening(&socket)?;
-        let constraints = Constraints {
-            lifetime: Some(LIFETIME),
-            destination: None,
-        };
-        agent.add(pair, &constraints)?;
-        let public = format!("{}\n", pair.public().render());
-        durable::write(
-            &own.folder.path().join("public"),
-            public.as_bytes(),
-            durable::PRIVATE,
-        )?;
-        Ok(own)
-    }
-
-    /// What ssh needs to use it.
-    pub fn credential(&self) -> Credential {
-        Credential::Agent {
-            socket: self.folder.path().join("agent"),
-            public: self.folder.path().join("public"),
-        }
-    }
-}
-
-/// A connection to the agent that is just being started.
-fn listening(socket: &Path) -> Result<Agent> {
-    let start = Instant::now();
-    loop {
-        match Agent::connect(socket, START) {
-            Ok(agent) => return Ok(agent),
-            // There is a socket before anybody listens at it.
-            Err(_) if start.elapsed() < START => thread::sleep(Duration::from_millis(2)),
-            Err(error) => return Err(error).context("ssh-agent did not start"),
-        }
-    }
-}
-
-impl Drop for OwnAgent {
-    fn drop(&mut self) {
-        drop(self.watch.stdin.take());
-        let _ = self.watch.wait();
-    }
-}
-
 /// Logs in to all these dev containers at once, with `credential` and no other key.
 ///
 /// # Errors
 /// Only what has nothing to do with a dev container: `ssh` cannot be run, the store not written.
-pub fn logins(ring: &mut Ring<'_>, ids: &[String], credential: &Credential) -> Result<Vec<Proof>> {
-    let seen = look(ring, ids);
-    let mut doors = Vec::with_capacity(ids.len());
-    for (id, seen) in ids.iter().zip(seen) {
-        doors.push(seen.and_then(|(engine, container)| door(ring, id, &engine, &container)));
-    }
-    if doors.iter().flatten().any(|door| door.learnt) {
-        // `proxy` would write the user down, and wait for the lock that we hold.
-        ring.commit()?;
-    }
-    let app = ring.app;
+pub fn logins(
+    app: &App,
+    registry: &Registry,
+    ids: &[String],
+    credential: &Credential,
+) -> Result<Vec<Proof>> {
+    let seen = look(app, registry, ids);
     thread::scope(|scope| {
-        let running: Vec<_> = doors
+        let running: Vec<_> = seen
             .into_iter()
-            .map(|door| door.map(|door| scope.spawn(move || login(app, &door, credential))))
+            .map(|seen| {
+                let door = seen.and_then(|(devcontainer, engine, container)| {
+                    door(app, devcontainer, &engine, &container)
+                });
+                door.map(|door| scope.spawn(move || login(app, &door, credential)))
+            })
             .collect();
         let proofs = running.into_iter().map(|login| match login {
             Ok(login) => login.join().unwrap_or_else(|_| bail!("a login fell over")),
@@ -182,20 +105,20 @@ pub fn logins(ring: &mut Ring<'_>, ids: &[String], credential: &Credential) -> R
 }
 
 /// A dev container that can be logged in to, and as whom.
-struct Door {
-    devcontainer: DevContainer,
+struct Door<'r> {
+    devcontainer: &'r DevContainer,
     user: String,
-    /// The user is another one than was known.
-    learnt: bool,
 }
+
+/// A dev container, its engine and its running container; or the proof where there is none.
+type Seen<'r> = std::result::Result<(&'r DevContainer, Engine, Container), Proof>;
 
 /// The containers of an engine, or why it does not tell.
 type Answer = std::result::Result<(Engine, Vec<Container>), String>;
 
 /// The running container of each dev container, and its engine; the inner error is the proof where
 /// there is none to log in to.
-fn look(ring: &Ring<'_>, ids: &[String]) -> Vec<std::result::Result<(Engine, Container), Proof>> {
-    let (app, registry) = (ring.app, &ring.registry);
+fn look<'r>(app: &App, registry: &'r Registry, ids: &[String]) -> Vec<Seen<'r>> {
     let mut engines = HashMap::new();
     thread::scope(|scope| {
         let asked: Vec<_> = ids
@@ -210,13 +133,17 @@ fn look(ring: &Ring<'_>, ids: &[String]) -> Vec<std::result::Result<(Engine, Con
                 let (engine, all) = answer.as_ref().map_err(|why| Proof::Unknown(why.clone()))?;
                 let found = engine::found(all, &app.store.trust(id));
                 let running = scope.spawn(move || running(app, devcontainer, found));
-                Ok((engine.clone(), running))
+                Ok((devcontainer, engine.clone(), running))
             })
             .collect();
         let seen = asked.into_iter().map(|asked| {
-            let (engine, running) = asked?;
+            let (devcontainer, engine, running) = asked?;
             let fell_over = |_| Err(Proof::Unknown("its proof fell over".into()));
-            Ok((engine, running.join().unwrap_or_else(fell_over)?))
+            Ok((
+                devcontainer,
+                engine,
+                running.join().unwrap_or_else(fell_over)?,
+            ))
         });
         seen.collect()
     })
@@ -259,31 +186,25 @@ fn running(
     }
 }
 
-/// The way in to a dev container. Another user than was known is noted; the caller commits.
-fn door(
-    ring: &mut Ring<'_>,
-    id: &str,
+/// The way in to a dev container. Another user than was known is written down, or `proxy` would refuse.
+fn door<'r>(
+    app: &App,
+    devcontainer: &'r DevContainer,
     engine: &Engine,
     container: &Container,
-) -> std::result::Result<Door, Proof> {
-    let known = ring.registry.devcontainers.get_mut(id);
-    let devcontainer = known.ok_or_else(|| Proof::NotRunning("it is not known".into()))?;
-    let before = devcontainer.user.clone();
-    if !devcontainer.user_chosen {
-        match engine.remote_user(container) {
-            Ok(user) if options::is_user(&user) => devcontainer.user = Some(user),
-            Ok(user) => return Err(Proof::Refused(format!("{user:?} cannot be a user"))),
-            Err(error) => return Err(Proof::Unknown(format!("{error:#}"))),
-        }
+) -> std::result::Result<Door<'r>, Proof> {
+    let known = user::known(app, devcontainer);
+    if devcontainer.user_chosen {
+        let user = known.ok_or_else(|| Proof::Refused("its user is not known".into()))?;
+        return Ok(Door { devcontainer, user });
     }
-    match devcontainer.user.clone() {
-        Some(user) => Ok(Door {
-            learnt: before.as_ref() != Some(&user),
-            devcontainer: devcontainer.clone(),
-            user,
-        }),
-        None => Err(Proof::Refused("its user is not known".into())),
+    let user = engine.remote_user(container);
+    let user = user.map_err(|error| Proof::Unknown(format!("{error:#}")))?;
+    if known.as_ref() != Some(&user) {
+        let learnt = user::learn(app, devcontainer, &user);
+        learnt.map_err(|error| Proof::Refused(format!("{error:#}")))?;
     }
+    Ok(Door { devcontainer, user })
 }
 
 /// The one of these containers that proves the pinned host key of a dev container; all are asked at once.
@@ -340,13 +261,13 @@ pub fn is_ours(app: &App, devcontainer: &DevContainer, container: &Container) ->
     })
 }
 
-fn login(app: &App, door: &Door, credential: &Credential) -> Result<Proof> {
+fn login(app: &App, door: &Door<'_>, credential: &Credential) -> Result<Proof> {
     let folder = app.store.root();
-    let known_hosts = scratch(folder, &derived::known_host(&door.devcontainer))?;
+    let known_hosts = scratch(folder, &inventory::known_host(door.devcontainer))?;
     let (identity, agent) = credential.arguments();
-    let text = derived::host_block_for(
+    let text = inventory::host_block_for(
         app,
-        &door.devcontainer,
+        door.devcontainer,
         &door.user,
         identity.to_path_buf(),
         known_hosts.path(),
@@ -416,33 +337,4 @@ fn scratch(folder: &Path, text: &str) -> Result<tempfile::NamedTempFile> {
         Ok(file)
     };
     attempt().with_context(|| format!("cannot write into {}", folder.display()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_agent_of_our_own_ends_with_the_value_and_with_whoever_holds_it() {
-        let pair = KeyPair::generate(&[7; 32], "x").unwrap();
-        let ends = |socket: &Path| {
-            let start = Instant::now();
-            while Agent::connect(socket, START).is_ok() {
-                assert!(start.elapsed() < Duration::from_secs(5), "it lives on");
-                thread::sleep(Duration::from_millis(5));
-            }
-        };
-        let own = OwnAgent::with(&pair).unwrap();
-        let socket = own.folder.path().join("agent");
-        let mut agent = Agent::connect(&socket, START).unwrap();
-        assert!(agent.holds(&pair.public()).unwrap());
-        drop(own);
-        ends(&socket);
-        // A killed process runs nothing, but its end of the pipe is closed.
-        let mut own = OwnAgent::with(&pair).unwrap();
-        let socket = own.folder.path().join("agent");
-        drop(own.watch.stdin.take());
-        ends(&socket);
-        assert!(own.watch.wait().is_ok());
-    }
 }

@@ -11,9 +11,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-use super::ring::Ring;
+use super::Ring;
 use crate::advice::{Advise, failure, shell};
 use crate::durable::{self, PRIVATE};
+use crate::store::learnt;
 use crate::store::registry::Registry;
 use crate::store::stamp;
 use crate::store::{LARGEST_KEY, Store};
@@ -71,7 +72,7 @@ fn drop_rest(ring: &mut Ring<'_>, id: &str, purge: &Purge) -> Result<()> {
     ring.registry.devcontainers.remove(id);
     ring.commit()?;
     let store = &ring.app.store;
-    durable::remove(&store.users().join(&purge.alias))?;
+    learnt::forget(store, &purge.alias)?;
     stamp::remove(store, id)?;
     durable::remove(&store.host_key(id))?;
     if !purge.folder_stays {

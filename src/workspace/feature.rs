@@ -15,30 +15,36 @@ use crate::durable;
 pub const FILES: [(&str, &str); 9] = [
     (
         "devcontainer-feature.json",
-        include_str!("../feature/src/lace-ssh/devcontainer-feature.json"),
+        include_str!("../../feature/src/lace-ssh/devcontainer-feature.json"),
     ),
     (
         "install.sh",
-        include_str!("../feature/src/lace-ssh/install.sh"),
+        include_str!("../../feature/src/lace-ssh/install.sh"),
     ),
     (
         "entrypoint",
-        include_str!("../feature/src/lace-ssh/entrypoint"),
+        include_str!("../../feature/src/lace-ssh/entrypoint"),
     ),
-    ("start", include_str!("../feature/src/lace-ssh/start")),
+    ("start", include_str!("../../feature/src/lace-ssh/start")),
     (
         "sshd_config",
-        include_str!("../feature/src/lace-ssh/sshd_config"),
+        include_str!("../../feature/src/lace-ssh/sshd_config"),
     ),
     (
         "authorized-keys",
-        include_str!("../feature/src/lace-ssh/authorized-keys"),
+        include_str!("../../feature/src/lace-ssh/authorized-keys"),
     ),
-    ("session", include_str!("../feature/src/lace-ssh/session")),
-    ("NOTES.md", include_str!("../feature/src/lace-ssh/NOTES.md")),
+    (
+        "session",
+        include_str!("../../feature/src/lace-ssh/session"),
+    ),
+    (
+        "NOTES.md",
+        include_str!("../../feature/src/lace-ssh/NOTES.md"),
+    ),
     (
         ".gitignore",
-        include_str!("../feature/src/lace-ssh/.gitignore"),
+        include_str!("../../feature/src/lace-ssh/.gitignore"),
     ),
 ];
 

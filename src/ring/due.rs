@@ -1,18 +1,9 @@
-//! `rotate` in the options: `initialize` rotates a key whose time has come, and never stops an `up`
-//! for it.
+//! When a key is due for rotation by the options of its dev container: pure.
 //!
 //! The options may come from a stranger, so they decide about the dev container's own key alone: a key
 //! that others share is rotated by hand.
 
-use anyhow::{Context, Result};
-
-use super::keys;
-use super::ring::Ring;
-use super::target::Target;
-use crate::devcontainer::id;
-use crate::engine::{self, Engine};
 use crate::store::registry::{DevContainer, Key, Origin, Rotate};
-use crate::talk::say;
 
 /// Whether a policy may replace this key of a dev container: only its own, and one that was made here,
 /// for others may be used elsewhere, and whoever wrote the config file need not own them; and not where
@@ -37,7 +28,7 @@ pub fn may_be_due(devcontainer: &DevContainer, key: &Key, now: i64) -> bool {
 
 /// Whether the container that is there is another one than the key was made for; where there is none,
 /// the next one is.
-fn is_new(last_seen: Option<&str>, found: Option<&str>) -> bool {
+pub fn is_new(last_seen: Option<&str>, found: Option<&str>) -> bool {
     match (last_seen, found) {
         (_, None) => true,
         // It was made after the key was, and is seen for the first time.
@@ -46,79 +37,11 @@ fn is_new(last_seen: Option<&str>, found: Option<&str>) -> bool {
     }
 }
 
-/// Rotates the key of a dev container if its policy says so.
-pub fn apply(ring: &mut Ring<'_>, id: &str, target: &Target) -> Result<()> {
-    let Some(devcontainer) = ring.registry.devcontainers.get(id).cloned() else {
-        return Ok(());
-    };
-    let Some(key) = ring.registry.keys.get(&devcontainer.key) else {
-        return Ok(());
-    };
-    if !may_be_due(&devcontainer, key, ring.now) {
-        return Ok(());
-    }
-    if devcontainer.rotate != Rotate::OnCreate {
-        rotate(ring, &devcontainer, "its time had come");
-        return Ok(());
-    }
-    // An engine that does not answer says nothing.
-    let Ok(found) = container(ring, id, &devcontainer, target) else {
-        return Ok(());
-    };
-    let is_new = is_new(devcontainer.container.as_deref(), found.as_deref());
-    if is_new && !rotate(ring, &devcontainer, "for a new container") {
-        return Ok(());
-    }
-    let entry = ring.registry.devcontainers.get_mut(id);
-    let entry = entry.context("the dev container is gone")?;
-    if entry.container != found {
-        entry.container = found;
-        ring.save()?;
-    }
-    Ok(())
-}
-
-/// Whether it was done. The old key still opens every door, so the `up` may go on.
-fn rotate(ring: &mut Ring<'_>, devcontainer: &DevContainer, why: &str) -> bool {
-    let alias = &devcontainer.alias;
-    match keys::rotate::one(ring, &devcontainer.key, None, None) {
-        Ok(_) => {
-            say(format!("rotated the key of {alias} ({why})"));
-            true
-        }
-        Err(error) => {
-            say(format!(
-                "the key of {alias} was due, but was not rotated: {error:#}"
-            ));
-            false
-        }
-    }
-}
-
-/// The engine's ID of the container of this workspace, with our mount or made before it.
-fn container(
-    ring: &Ring<'_>,
-    id: &str,
-    devcontainer: &DevContainer,
-    target: &Target,
-) -> Result<Option<String>> {
-    let engine = Engine::at(&devcontainer.endpoint)?;
-    let trust = ring.app.store.trust(id);
-    if let Some(container) = engine::only(engine.containers()?, &trust)? {
-        return Ok(Some(container.id));
-    }
-    let labelled = engine.with_labels(&[
-        (id::LOCAL_FOLDER, &target.folder),
-        (id::CONFIG_FILE, &target.config),
-    ])?;
-    Ok(labelled.into_iter().next().map(|container| container.id))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::commands::ring;
     use crate::keys::KeyPair;
+    use crate::ring::record;
 
     #[test]
     fn a_container_is_new_when_another_one_was_seen_last() {
@@ -149,7 +72,7 @@ mod tests {
             ("lace-x", Rotate::OnCreate, 900_000, 1000, true),
         ] {
             let pair = KeyPair::generate(&[1; 32], "x").unwrap();
-            let record = ring::record(&pair.public(), Origin::Generated, since);
+            let record = record::new(&pair.public(), Origin::Generated, since);
             let devcontainer = DevContainer {
                 alias: "lace-x".into(),
                 workspace_folder: "/p".into(),

@@ -5,11 +5,10 @@
 
 use anyhow::{Context, Result, bail};
 
-use super::ring::{Ring, remove_pair, write_half};
+use super::{Ring, identity, record};
 use crate::durable;
 use crate::keys::PublicKey;
 use crate::store::audit::Kind;
-use crate::store::registry::Origin;
 
 /// What is said where the new key is in its place, and something that follows from it is not.
 pub fn not_everywhere(name: &str) -> String {
@@ -30,14 +29,10 @@ impl Ring<'_> {
         let Some(next) = key.next.take() else {
             bail!("no rotation of {name:?} is under way")
         };
-        let public = PublicKey::parse(&next.public)?;
-        let old = std::mem::replace(&mut key.public, next.public);
-        let before = std::mem::replace(&mut key.fingerprint, public.fingerprint());
-        key.algorithm = public.algorithm().to_owned();
-        key.rotated = Some(self.now);
-        key.origin = Origin::Generated;
-        key.retire(old, self.now, next.overlap);
-        if let Err(error) = self.put_next_in_place(name, next.overlap <= 0) {
+        let before = key.fingerprint.clone();
+        let overlap = next.overlap;
+        record::switch(key, next, self.now)?;
+        if let Err(error) = self.put_next_in_place(name, overlap <= 0) {
             // As far as it can be; the next command undoes the rest.
             let _ = self.write_public(name);
             return Err(error.context(format!("{name} was not rotated")));
@@ -60,10 +55,10 @@ impl Ring<'_> {
             (store.next(name), store.identity(name), store.previous(name));
         if next.exists() {
             durable::remove(&store.public(name))?;
-            remove_pair(&previous)?;
+            identity::remove_pair(&previous)?;
             if !revoked {
                 durable::link(&identity, &previous)?;
-                write_half(&previous, name)?;
+                identity::write_half(&previous, name)?;
             }
             durable::rename(&next, &identity)?;
         }
@@ -97,7 +92,7 @@ impl Ring<'_> {
         key.retired.retain(|old| !expired.contains(old));
         let (none_left, in_agent) = (key.retired.is_empty(), key.agent_only);
         if none_left {
-            remove_pair(&self.app.store.previous(name))?;
+            identity::remove_pair(&self.app.store.previous(name))?;
         }
         for old in expired {
             let kind = match old.is_revoked() {
@@ -143,11 +138,10 @@ impl Ring<'_> {
 mod tests {
     use super::*;
     use crate::app::App;
-    use crate::commands::host_key;
-    use crate::commands::ring::{generate, write_private};
     use crate::environment::Environment;
+    use crate::ring::host_key;
     use crate::store::Store;
-    use crate::store::registry::{DevContainer, Next, Rotate};
+    use crate::store::registry::{DevContainer, Next};
     use std::fs;
     use std::path::Path;
 
@@ -175,27 +169,16 @@ mod tests {
         for id in ["one", "two", "three"] {
             app.store.folder(&app.store.trust(id)).unwrap();
             let entry = DevContainer {
-                alias: format!("lace-{id}"),
-                workspace_folder: "/p".into(),
-                config_file: "/p/devcontainer.json".into(),
-                user: Some("vscode".into()),
-                user_chosen: false,
-                port: 2222,
-                key: "user".into(),
                 host_key: host_key::ensure(&mut ring, id, None).unwrap(),
-                endpoint: "unix:///nowhere/docker.sock".into(),
                 registered: ring.now,
                 trusts_since: ring.now,
-                rotate: Rotate::Never,
-                overlap: 60,
-                agent: false,
-                container: None,
+                ..DevContainer::example(&format!("lace-{id}"), "user")
             };
             ring.registry.devcontainers.insert(id.into(), entry);
         }
         ring.ensure("user", false).unwrap();
-        let next = generate("user").unwrap();
-        write_private(&app.store.next("user"), &next).unwrap();
+        let next = identity::generate("user").unwrap();
+        identity::write_private(&app.store.next("user"), &next).unwrap();
         ring.registry.keys.get_mut("user").unwrap().next = Some(Next {
             public: next.public().render_bare(),
             overlap: 0,

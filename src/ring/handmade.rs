@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use zeroize::Zeroizing;
 
+use super::{identity, key_file, named};
 use crate::advice::{failure, shell};
 use crate::app::App;
-use crate::commands::ring;
 use crate::durable;
 use crate::engine::Container;
 use crate::keys::import::Imported;
@@ -31,7 +31,7 @@ pub struct HandMade {
 impl HandMade {
     /// The file with the public half, which containers mount.
     pub fn public_file(&self) -> PathBuf {
-        ring::half(&self.file)
+        identity::half(&self.file)
     }
 
     /// One of its files is mounted into the container.
@@ -112,9 +112,9 @@ pub fn read(app: &App, file: PathBuf) -> Result<HandMade> {
         "user".to_owned()
     } else {
         // `lace-` is how the own keys of dev containers begin.
-        super::name(stem.strip_prefix("lace_").unwrap_or(&stem))?
+        named::name(stem.strip_prefix("lace_").unwrap_or(&stem))?
     };
-    match super::import::read(app, &file)? {
+    match key_file::read(app, &file)? {
         (Imported::Pair(pair), passphrase) => Ok(HandMade {
             file,
             name,

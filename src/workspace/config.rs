@@ -1,29 +1,18 @@
-//! Which dev container a command is about, and what its config file says.
+//! What a config file says, and what `setup` puts into it.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result, anyhow};
 
-use crate::advice::{Advise, failure};
-use crate::app::App;
-use crate::cli::Workspace;
+use crate::advice::failure;
 use crate::devcontainer::options::{self, Options};
 use crate::devcontainer::{Document, Problem, Wiring, dialect, find, remarks};
 use crate::durable;
-use crate::store::registry::{DevContainer, Registry};
+use crate::workspace::target::Target;
 
 /// The most that is read of a config file, in bytes: more than it may have, so that it can be said by
 /// how much one is too large.
 const LARGEST: u64 = 16 * 1024 * 1024;
-
-/// A workspace folder and the config file in use.
-#[derive(Debug, Clone)]
-pub struct Target {
-    /// The workspace folder, absolute.
-    pub folder: PathBuf,
-    /// The `devcontainer.json`, absolute.
-    pub config: PathBuf,
-}
 
 /// What a config file says that matters here.
 #[derive(Debug, Clone)]
@@ -46,32 +35,6 @@ impl Config {
     pub fn uses_copy(&self, target: &Target) -> bool {
         is_copy(self.feature.as_deref().unwrap_or_default(), target)
     }
-}
-
-/// The workspace folder that is meant.
-pub fn folder(app: &App, workspace: &Workspace) -> PathBuf {
-    let folder = workspace
-        .workspace_folder
-        .as_deref()
-        .unwrap_or(Path::new(""));
-    find::normalized(&app.environment.folder.join(folder))
-}
-
-/// The workspace folder and config file that are meant.
-///
-/// # Errors
-/// There is no config file, or there are several.
-pub fn find(app: &App, workspace: &Workspace) -> Result<Target> {
-    let folder = folder(app, workspace);
-    // As in the devcontainer CLI, --config is relative to where the user stands.
-    let config = workspace
-        .config
-        .as_ref()
-        .map(|config| app.environment.folder.join(config));
-    Ok(Target {
-        config: find::find(&folder, config.as_deref())?,
-        folder,
-    })
 }
 
 /// Reads and understands a config file.
@@ -181,103 +144,6 @@ pub fn is_copy(feature: &str, target: &Target) -> bool {
     let folder = target.config.parent().unwrap_or(&target.folder);
     feature.starts_with('.')
         && find::normalized(&folder.join(feature)) == target.folder.join(".devcontainer/lace-ssh")
-}
-
-/// The registered dev container that is meant: by alias, else by workspace folder.
-///
-/// # Errors
-/// There is none, or the workspace has several.
-pub fn registered<'r>(
-    app: &App,
-    registry: &'r Registry,
-    name: Option<&str>,
-    workspace: &Workspace,
-) -> Result<(&'r str, &'r DevContainer)> {
-    if let Some(name) = name {
-        let found = registry
-            .by_alias(name)
-            .or_else(|| registry.by_alias(&format!("lace-{name}")));
-        let (id, devcontainer) = found
-            .ok_or_else(|| anyhow!("no dev container is called {name:?}"))
-            .hint_with(|| known(registry, name))?;
-        return Ok((id, devcontainer));
-    }
-    let folder = folder(app, workspace);
-    let config = workspace
-        .config
-        .as_ref()
-        .map(|config| app.environment.folder.join(config));
-    for named in std::iter::once(&folder).chain(&config) {
-        if !named.exists() {
-            return Err(anyhow!("no such file or folder: {}", named.display()));
-        }
-    }
-    let mut found = around(registry, &folder);
-    if let Some(config) = &config {
-        found.retain(|(_, known)| is_same(config, &known.config_file));
-    }
-    match found[..] {
-        [(id, devcontainer)] => Ok((id, devcontainer)),
-        [] => Err(anyhow!(
-            "no dev container is known for {}",
-            config.unwrap_or(folder).display()
-        ))
-        .hint("lace-ssh setup && devcontainer up --workspace-folder ."),
-        _ => {
-            let mut names: Vec<_> = found
-                .iter()
-                .map(|(_, devcontainer)| devcontainer.alias.as_str())
-                .collect();
-            names.sort_unstable();
-            Err(anyhow!("{} has several dev containers", folder.display()))
-                .hint(format!("name one of {}", names.join(", ")))
-        }
-    }
-}
-
-/// The dev containers of the workspace that `folder` is in, also by way of symlinks.
-fn around<'r>(registry: &'r Registry, folder: &Path) -> Vec<(&'r String, &'r DevContainer)> {
-    let mut above = folder.ancestors().map(|folder| registry.in_folder(folder));
-    if let Some(found) = above.find(|found| !found.is_empty()) {
-        return found;
-    }
-    let Ok(real) = folder.canonicalize() else {
-        return Vec::new();
-    };
-    let all = registry.devcontainers.values();
-    let nearest = all
-        .filter(|known| {
-            known
-                .workspace_folder
-                .canonicalize()
-                .is_ok_and(|it| real.starts_with(it))
-        })
-        .max_by_key(|known| known.workspace_folder.components().count());
-    nearest.map_or_else(Vec::new, |known| {
-        registry.in_folder(&known.workspace_folder)
-    })
-}
-
-/// Both name the same file, if by way of a symlink.
-fn is_same(a: &Path, b: &Path) -> bool {
-    find::normalized(a) == b
-        || a.canonicalize()
-            .is_ok_and(|a| b.canonicalize().is_ok_and(|b| a == b))
-}
-
-fn known(registry: &Registry, name: &str) -> String {
-    let aliases = || {
-        registry
-            .devcontainers
-            .values()
-            .map(|devcontainer| devcontainer.alias.as_str())
-    };
-    let nearest = aliases().max_by(|a, b| strsim::jaro(name, a).total_cmp(&strsim::jaro(name, b)));
-    match nearest {
-        Some(alias) if strsim::jaro(name, alias) > 0.7 => format!("did you mean {alias}?"),
-        Some(_) => "lace-ssh status lists them".to_owned(),
-        None => "none is set up yet; in a project: lace-ssh setup".to_owned(),
-    }
 }
 
 #[cfg(test)]
