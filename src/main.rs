@@ -16,7 +16,6 @@ fn main() -> ExitCode {
     }
     match Environment::read().and_then(|environment| commands::run(cli.command, &environment)) {
         Ok(code) => code,
-        Err(error) if error.is::<talk::ReaderGone>() => ExitCode::SUCCESS,
         Err(error) => {
             talk::fail(&error);
             ExitCode::FAILURE

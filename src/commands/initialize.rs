@@ -10,7 +10,6 @@ use std::process::ExitCode;
 
 use anyhow::{Result, anyhow};
 
-use super::client_config;
 use crate::advice::{Advise, failure, shell};
 use crate::app::{App, now};
 use crate::change::{Change, Plan};
@@ -26,7 +25,7 @@ use crate::talk::{self, say, warn};
 use crate::workspace::config::Config;
 use crate::workspace::entry::Wanted;
 use crate::workspace::target::Target;
-use crate::workspace::{config, entry, feature, original, target};
+use crate::workspace::{config, entry, feature, original, target, user_config};
 
 /// Runs `initialize`.
 pub fn run(app: &App, args: &cli::Initialize) -> Result<ExitCode> {
@@ -84,7 +83,7 @@ fn complete_config(app: &App, target: &Target, config: &Config) -> Result<()> {
     refuse_to_leave(target)?;
     let change = Change::of(&target.config)?.becomes(Some(edited.text.clone().into_bytes()));
     let mut plan = Plan::default();
-    plan.add(change.because(original::reasons(&edited)));
+    plan.add(change.because(edited.edits));
     app.store.prepare()?;
     original::keep(
         &app.store,
@@ -268,7 +267,7 @@ fn prepare(ring: &mut Ring<'_>, wanted: &Wanted<'_>) -> Result<String> {
     let user = |known: &DevContainer| known.user_chosen.then(|| known.user.clone()).flatten();
     let entry = &ring.registry.devcontainers[wanted.id];
     Ok(match &known {
-        None if client_config::is_installed(ring.app)? => {
+        None if user_config::is_installed(ring.app)? => {
             format!("{alias} is ready: once the container is up, `ssh {alias}`")
         }
         None => format!(

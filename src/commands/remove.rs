@@ -11,7 +11,7 @@ use crate::advice::failure;
 use crate::app::App;
 use crate::change::{Change, Plan, Reason};
 use crate::cli;
-use crate::devcontainer::{Document, Modified, SCHEMA_FILE, find, options, unwire_with};
+use crate::devcontainer::{Document, Modified, SCHEMA_FILE, find, options, unwire};
 use crate::durable;
 use crate::engine::{self, Engine, Found, endpoint};
 use crate::ring::purge::Purge;
@@ -169,7 +169,7 @@ fn take_out(app: &App, args: &cli::Remove, target: &Target, text: &str) -> Resul
     let mut left = 0;
     let original = original::text_before(&app.store, &target.config)?;
     let without = |drop: &dyn Fn(&Modified) -> bool| {
-        unwire_with(text, original.as_deref(), drop).map_err(at_fault)
+        unwire(text, original.as_deref(), drop).map_err(at_fault)
     };
     for piece in without(&|_| false)?.modified {
         let place = format!(
@@ -195,7 +195,7 @@ fn take_out(app: &App, args: &cli::Remove, target: &Target, text: &str) -> Resul
     }
     let edited = without(&|piece| gone.contains(piece))?;
     Ok(TakenOut {
-        reasons: original::reasons(&edited),
+        reasons: edited.edits,
         after: edited.text.into_bytes(),
         left,
     })

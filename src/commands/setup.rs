@@ -5,7 +5,6 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
-use super::client_config;
 use crate::advice::failure;
 use crate::app::App;
 use crate::change::{Change, Plan};
@@ -14,7 +13,7 @@ use crate::devcontainer::{Problem, SCHEMA_FILE, options, wire};
 use crate::talk::agree::{Outcome, agree};
 use crate::talk::{print_as_is, say};
 use crate::workspace::target::Target;
-use crate::workspace::{config, feature, original, target};
+use crate::workspace::{config, feature, original, target, user_config};
 
 /// Runs `setup`.
 pub fn run(app: &App, args: &cli::Setup) -> Result<ExitCode> {
@@ -44,7 +43,7 @@ pub fn run(app: &App, args: &cli::Setup) -> Result<ExitCode> {
     plan.add(
         Change::of(&target.config)?
             .becomes(Some(written.to_vec()))
-            .because(original::reasons(&edited)),
+            .because(edited.edits),
     );
     let local = config::is_copy(&wanted.feature, &target);
     if local {
@@ -55,7 +54,7 @@ pub fn run(app: &App, args: &cli::Setup) -> Result<ExitCode> {
         let schema = options::document_schema()?.into_bytes();
         plan.add(Change::of_ours(&file)?.becomes(Some(schema)));
     }
-    let offer = !args.no_client_config && !client_config::was_offered(app)?;
+    let offer = !args.no_client_config && !user_config::was_offered(app)?;
     if args.json {
         print_as_is(format_args!("{:#}\n", plan.json()?))?;
         return Ok(ExitCode::from(u8::from(
@@ -86,8 +85,8 @@ pub fn run(app: &App, args: &cli::Setup) -> Result<ExitCode> {
         _ => say(format!("wired {}", target.config.display())),
     }
     if offer && !args.consent.looks_only() {
-        client_config::offer(app, args.consent)?;
-    } else if !args.no_client_config && !client_config::is_installed(app)? {
+        user_config::offer(app, args.consent.given(app.environment))?;
+    } else if !args.no_client_config && !user_config::is_installed(app)? {
         say("plain ssh does not know its name yet: lace-ssh client-config install");
     }
     if outcome == Outcome::Applied {

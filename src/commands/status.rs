@@ -26,6 +26,8 @@ struct Row<'r> {
     /// Where sshd is published now.
     address: Option<SocketAddr>,
     user: Option<&'r str>,
+    /// The contract that its Feature follows; none where it is older than that, or there is no container.
+    contract: Option<u32>,
     key: &'r str,
     /// Seconds since the key was made, or last rotated.
     key_age: Option<i64>,
@@ -77,12 +79,14 @@ fn row<'r>(
     now: i64,
 ) -> Row<'r> {
     let seen = &seen[id];
-    let running = seen.container.as_ref().filter(|container| container.runs());
+    let container = seen.container.as_ref();
+    let running = container.filter(|container| container.runs());
     Row {
         alias: &known.alias,
         state: seen.state.clone(),
         address: running.and_then(|container| container.published(known.port)),
         user: known.user.as_deref(),
+        contract: container.and_then(|container| container.contract),
         key: &known.key,
         key_age: registry.keys.get(&known.key).map(|key| now - key.since()),
         id,

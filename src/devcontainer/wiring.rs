@@ -10,20 +10,19 @@ use serde_json::{Map, Value, json};
 
 use super::Problem;
 use super::command::{INITIALIZE_COMMAND, POST_START_COMMAND};
-use super::document::{Document, kind_of, member, name_range, range_of, to_value};
+use super::document::{Document, kind_of, member, name_range, range_of, to_value, wrong_type};
 use super::edited::Edited;
-use super::insertion::Piece;
+use super::insertion::{Absent, Piece};
 use super::lifecycle::lifecycle;
-use super::member::{carry_comments, wrong_type};
+use super::lines::{heads_line, line_of};
 use super::mount::{self, MOUNT, Owner};
 use super::options::{DEFAULT_PORT, feature_name, is_our_feature};
 use super::plan::{Plan, Step};
-use super::problem::line_of;
 use super::publish::{publish, published, publishes};
 use super::schema_link::{self, link_schema};
-use super::sequence::{Sequence, Splice, head};
-use super::style::{Shape, Style, heads_line, quoted};
-use crate::MOUNT_TARGET;
+use super::sequence::Sequence;
+use super::style::{Shape, Style, quoted};
+use crate::trust::MOUNT_TARGET;
 
 /// What varies from project to project.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,14 +60,6 @@ pub fn wire(text: &str, wiring: &Wiring) -> Result<Edited, Problem> {
     }
     add_members(&mut plan, absent);
     plan.finish()
-}
-
-/// A member that the root lacks.
-pub(super) struct Absent {
-    pub(super) name: &'static str,
-    pub(super) value: Value,
-    pub(super) shape: Shape,
-    pub(super) reason: &'static str,
 }
 
 const WHY_FEATURE: &str = "installs sshd in the container and starts it";
@@ -197,9 +188,7 @@ fn feature_port(
     let step = Step::new(&["features", key, "port"], WHY_PORT);
     match given {
         Some(given) => {
-            let range = range_of(&given.value);
-            let text = carry_comments(document, &range, quoted(&port.to_string()));
-            plan.step(step, [Splice { range, text }]);
+            plan.replace(step, range_of(&given.value), quoted(&port.to_string()));
         }
         None => {
             let sequence = Sequence::of_object(document, plan.style, object);
@@ -253,10 +242,8 @@ fn mounts(plan: &mut Plan<'_, '_>, absent: &mut Vec<Absent>) -> Result<(), Probl
         return Ok(());
     }
     if outdated {
-        let range = range_of(&array.elements[kept]);
-        let text = carry_comments(document, &range, quoted(MOUNT));
         let step = Step::new(&["mounts", &kept.to_string()], WHY_MOUNT_AGAIN);
-        plan.step(step, [Splice { range, text }]);
+        plan.replace(step, range_of(&array.elements[kept]), quoted(MOUNT));
     }
     let gone = ours.iter().copied().filter(|i| *i != kept).collect();
     plan.take_out(&["mounts"], WHY_ONE_MOUNT, &sequence, &gone);
@@ -367,14 +354,12 @@ fn ports(
             value.retain(|argument| argument.as_str() != Some(&outdated));
         }
         Some(old) => {
-            let range = range_of(&array.elements[*old]);
-            let text = quoted(&wanted);
             let step = Step::new(&["runArgs", &old.to_string()], WHY_PUBLISH_AGAIN);
-            plan.step(step, [Splice { range, text }]);
+            plan.replace(step, range_of(&array.elements[*old]), quoted(&wanted));
             value[*old] = json!(wanted);
         }
         None => {
-            let listed = heads_line(document.body(), head(document, found.range.start));
+            let listed = heads_line(document.body(), document.head(found.range.start));
             let fill = if listed { Shape::Lines } else { Shape::Inline };
             let end = value.len();
             let wanted = json!(wanted);

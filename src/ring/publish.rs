@@ -14,6 +14,7 @@ use crate::durable;
 use crate::inventory;
 use crate::store::registry::{DevContainer, Registry};
 use crate::store::{LARGEST_LIST, Store};
+use crate::trust;
 
 /// A file and what it must hold; `None`: it must not be there.
 type Wanted = (PathBuf, Option<String>);
@@ -107,10 +108,13 @@ fn trust_files(
         .filter(|_| devcontainer.user_chosen);
     Ok(vec![
         // sshd refuses everybody where the file of revoked keys is missing.
-        (folder.join("revoked_keys"), Some(String::new())),
-        (folder.join("user"), user.map(|user| format!("{user}\n"))),
+        (folder.join(trust::REVOKED_KEYS), Some(String::new())),
         (
-            folder.join("authorized_keys"),
+            folder.join(trust::USER),
+            user.map(|user| format!("{user}\n")),
+        ),
+        (
+            folder.join(trust::AUTHORIZED_KEYS),
             Some(authorized::keys(registry, devcontainer, now)?),
         ),
     ])

@@ -19,6 +19,7 @@ use crate::store::registry::Registry;
 use crate::store::stamp;
 use crate::store::{LARGEST_KEY, Store};
 use crate::talk::{say, warn};
+use crate::trust;
 
 /// What a purge is about to drop: all that the registry will no longer tell.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -163,8 +164,8 @@ fn contents(trust: &Path) -> Result<Vec<PathBuf>> {
         .hint_with(|| format!("sudo chown -R \"$(id -u)\" {}", shell(trust)))?;
     contents.sort_by_key(
         |path| match path.file_name().and_then(|name| name.to_str()) {
-            Some("authorized_keys") => 0,
-            Some("ssh_host_ed25519_key") => 2,
+            Some(trust::AUTHORIZED_KEYS) => 0,
+            Some(trust::HOST_KEY) => 2,
             _ => 1,
         },
     );

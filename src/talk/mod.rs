@@ -9,7 +9,7 @@ pub mod passphrase;
 pub mod table;
 
 use std::fmt::Display;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
@@ -20,19 +20,11 @@ use crate::escape::shown_lines;
 const ERROR: anstyle::Style = anstyle::AnsiColor::Red.on_default().bold();
 const HINT: anstyle::Style = anstyle::AnsiColor::Cyan.on_default();
 
-/// Whoever reads our output has seen enough: no error.
-#[derive(Debug)]
-pub struct ReaderGone;
-
-impl Display for ReaderGone {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("nobody reads the output any more")
-    }
-}
-
-impl std::error::Error for ReaderGone {}
-
-/// Prints lines for people; it is a command's last act, so the result is its exit code.
+/// Prints lines for people; mostly a command's last act, so the result is its exit code. Whoever has
+/// stopped reading has seen enough: no error, and no reason to leave undone what is still to be done.
+///
+/// # Errors
+/// It cannot be written, for another reason.
 pub fn print(text: impl Display) -> Result<ExitCode> {
     let text = text.to_string();
     let lines = text.lines().map(crate::escape::shown);
@@ -40,14 +32,16 @@ pub fn print(text: impl Display) -> Result<ExitCode> {
 }
 
 /// Prints what programs read, or what has been made fit to be read already.
+///
+/// # Errors
+/// As [`print`].
 pub fn print_as_is(text: impl Display) -> Result<ExitCode> {
     let mut out = anstream::stdout();
     match write!(out, "{text}").and_then(|()| out.flush()) {
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Err(ReaderGone.into()),
-        written => {
-            written.context("cannot write to stdout")?;
-            Ok(ExitCode::SUCCESS)
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(error).context("cannot write to stdout")
         }
+        _ => Ok(ExitCode::SUCCESS),
     }
 }
 

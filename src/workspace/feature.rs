@@ -31,8 +31,8 @@ pub const FILES: [(&str, &str); 9] = [
         include_str!("../../feature/src/lace-ssh/sshd_config"),
     ),
     (
-        "authorized-keys",
-        include_str!("../../feature/src/lace-ssh/authorized-keys"),
+        "authorized",
+        include_str!("../../feature/src/lace-ssh/authorized"),
     ),
     (
         "session",

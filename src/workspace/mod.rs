@@ -6,3 +6,4 @@ pub mod feature;
 pub mod original;
 pub mod registered;
 pub mod target;
+pub mod user_config;

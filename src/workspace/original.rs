@@ -4,26 +4,8 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use crate::change::Reason;
-use crate::devcontainer::{Edited, Explanation, unwire_with};
+use crate::devcontainer::unwire;
 use crate::store::{Store, undo};
-
-/// The reasons of an edit, as the preview shows them.
-pub fn reasons(edited: &Edited) -> Vec<Reason> {
-    let pointer = |path: &[String]| {
-        path.iter()
-            .map(|name| format!("/{}", name.replace('~', "~0").replace('/', "~1")))
-            .collect()
-    };
-    let reason = |edit: &Explanation| Reason {
-        path: pointer(&edit.path),
-        reason: edit.reason.to_owned(),
-        before: edit.before.clone(),
-        after: edit.after.clone(),
-        lines: edit.lines.clone(),
-    };
-    edited.edits.iter().map(reason).collect()
-}
 
 /// Remembers what a config file was like without us. Where an earlier `setup` left something of
 /// ours in it, that is the text with it taken out.
@@ -35,7 +17,7 @@ pub fn keep(store: &Store, path: &Path, text: &str, written: &[u8]) -> Result<()
         return undo::keep(store, path, Some(&bytes), written);
     }
     let before = text_before(store, path)?;
-    match unwire_with(text, before.as_deref(), |_| false) {
+    match unwire(text, before.as_deref(), |_| false) {
         Ok(edited) if edited.modified.is_empty() => {
             undo::keep(store, path, Some(edited.text.as_bytes()), written)
         }

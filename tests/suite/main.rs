@@ -3,6 +3,7 @@
 //! What is ignored needs minutes, `strace` or an engine: `tests/run.sh` prepares the machine and runs
 //! it. Each of them is in `faults` or `e2e`.
 
+mod house;
 mod support;
 
 /// The commands on a machine without an engine: what they say, what they write, what they leave alone.

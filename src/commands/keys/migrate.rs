@@ -129,7 +129,7 @@ fn config_plan(app: &App, workspace: &cli::Workspace) -> Result<ConfigPlan> {
         .map_err(|problem| config::located(&target.config, problem))?;
     let mut plan = Plan::default();
     let change = Change::of(&target.config)?.becomes(Some(edited.text.clone().into_bytes()));
-    plan.add(change.because(original::reasons(&edited)));
+    plan.add(change.because(edited.edits));
     Ok(ConfigPlan {
         plan,
         rewrite: Some((target.config, config.text, edited.text)),

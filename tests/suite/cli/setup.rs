@@ -286,23 +286,83 @@ fn a_piece_that_was_changed_by_hand_is_never_dropped_unasked() {
 fn a_reader_that_has_seen_enough_is_no_error() {
     let user = User::without_config("x");
     for args in [&["completions", "bash"][..], &["schema"], &["man"]] {
-        // Nobody reads: the first byte that is written finds that out.
-        let (reader, writer) = std::io::pipe().unwrap();
-        drop(reader);
-        let output = user
-            .lace(args)
-            .stdout(writer)
-            .stderr(std::process::Stdio::piped())
-            .spawn()
-            .unwrap()
-            .wait_with_output()
-            .unwrap();
+        let output = unread(&user, args);
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(
             output.status.success() && said.is_empty(),
             "{args:?}: {said}"
         );
     }
+}
+
+/// Nobody reads: the first byte that is written finds that out.
+fn unread(user: &User, args: &[&str]) -> std::process::Output {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut command = user.lace(args);
+    command.stdout(writer).stderr(std::process::Stdio::piped());
+    command.spawn().unwrap().wait_with_output().unwrap()
+}
+
+#[test]
+fn what_is_to_be_checked_or_written_is_so_even_if_nobody_reads_the_diff() {
+    let user = User::with(CONFIG);
+    let code = |args: &[&str]| {
+        let output = unread(&user, args);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        (output.status.code(), said)
+    };
+    for (args, expected) in [
+        (&["setup", "--dry-run"][..], 0),
+        (&["setup", "--check"], 1),
+        (&["setup", "--json", "--check"], 1),
+        (&["setup"], 1),
+    ] {
+        assert_eq!(code(args).0, Some(expected), "{args:?}");
+        assert_eq!(user.read(PATH), CONFIG, "{args:?}");
+    }
+    let ssh = user.home().join(".ssh/config");
+    assert_eq!(code(&["setup", "--yes"]).0, Some(0));
+    assert!(user.read(PATH).contains("/etc/lace-ssh") && ssh.exists());
+    for args in [&["setup", "--check"][..], &["setup", "--json", "--check"]] {
+        assert_eq!(code(args).0, Some(0), "{args:?}");
+    }
+    for (check, write) in [
+        (
+            &["client-config", "uninstall", "--check"][..],
+            &["client-config", "uninstall", "--yes"][..],
+        ),
+        (&["remove", "--check"], &["remove", "--yes"]),
+    ] {
+        assert_eq!(code(check).0, Some(1), "{check:?}");
+        assert_eq!(code(write).0, Some(0), "{write:?}");
+        assert_eq!(code(check).0, Some(0), "{check:?}, afterwards");
+    }
+    assert!(user.read(PATH) == CONFIG && !ssh.exists());
+}
+
+#[test]
+fn an_include_below_a_host_is_moved_up_and_is_gone_after_uninstall() {
+    let user = User::with(CONFIG);
+    let file = user.home().join(".ssh/config");
+    let store = user.store().join("config");
+    let include = format!("Include {}\n", store.display());
+    fs::create_dir(file.parent().unwrap()).unwrap();
+    // One that the user wrote, and one of ours that a Host was put above.
+    fs::write(&file, format!("Host work\n  User me\n{include}\nHost b\n")).unwrap();
+    user.ok(&["client-config", "install", "--yes"]);
+    let installed = fs::read_to_string(&file).unwrap();
+    assert_eq!(installed.matches(&include).count(), 1, "{installed}");
+    fs::write(&file, format!("Host first\n{installed}")).unwrap();
+    user.ok(&["client-config", "install", "--yes"]);
+    let moved = fs::read_to_string(&file).unwrap();
+    assert!(moved.starts_with("# Dev containers") && moved.matches(&include).count() == 1);
+    let left = "Host first\nHost work\n  User me\n\nHost b\n";
+    user.ok(&["client-config", "uninstall", "--yes"]);
+    assert_eq!(fs::read_to_string(&file).unwrap(), left);
+    user.ok(&["client-config", "install", "--yes"]);
+    user.ok(&["client-config", "uninstall", "--yes"]);
+    assert_eq!(fs::read_to_string(&file).unwrap(), left);
 }
 
 #[test]

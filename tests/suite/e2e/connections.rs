@@ -66,6 +66,7 @@ fn from_an_untouched_project_to_ssh_and_back() {
         (Some("lace-web-shop"), Some("running"))
     );
     assert_eq!(status[0]["user"], "vscode");
+    assert_eq!(status[0]["contract"], lace_ssh::trust::CONTRACT);
 
     let said = shop.lace(&["remove", "--yes", "--purge"]).expect(0).err;
     assert!(said.contains("still has the mount"), "{said}");

@@ -55,7 +55,7 @@ fn with_key(container: &DevContainer, key: &std::path::Path) -> Said {
 /// The container no longer looks at what the host gives it.
 fn freeze(container: &DevContainer) {
     let script = "cat /etc/lace-ssh/authorized_keys > /root/frozen && \
-        printf '#!/bin/sh\\ncat /root/frozen\\n' > /usr/local/share/lace-ssh/authorized-keys";
+        printf '#!/bin/sh\\ncat /root/frozen\\n' > /usr/local/share/lace-ssh/authorized";
     container.docker_exec(&["sh", "-c", script]).expect(0);
 }
 

@@ -1,10 +1,8 @@
-//! What an edit tells about itself, what is asked about, and the operations by path.
+//! What an edit tells about itself, and what is asked about.
 
 use lace_ssh::devcontainer::mount::MOUNT;
-use lace_ssh::devcontainer::{
-    Document, Edited, INITIALIZE, Wiring, member, unwire, unwire_with, wire,
-};
-use serde_json::json;
+use lace_ssh::devcontainer::{Document, Edited, Problem, Wiring, unwire, wire};
+use serde_json::{Value, json};
 
 fn wiring() -> Wiring {
     Wiring {
@@ -16,6 +14,17 @@ fn wiring() -> Wiring {
 
 fn wired(text: &str) -> Edited {
     wire(text, &wiring()).unwrap()
+}
+
+/// The text without what is ours, where nobody knows what it was before.
+fn taken_out(text: &str) -> Result<Edited, Problem> {
+    unwire(text, None, |_| false)
+}
+
+/// The lifecycle command of that name that setup writes.
+fn command(name: &str) -> Value {
+    let text = wired("{}").text;
+    Document::parse(&text).unwrap().value_at(&[name]).unwrap()
 }
 
 const IMAGE: &str = "{\n  \"image\": \"debian\", // base\n  \"initializeCommand\": \"npm ci\"\n}\n";
@@ -30,43 +39,42 @@ fn every_edit_says_where_and_why() {
         let shown = lines[edit.lines.start - 1..edit.lines.end - 1].join("\n");
         assert!(shown.contains(after), "{:?}: {shown}", edit.path);
     }
-    let paths: Vec<String> = edited
-        .edits
-        .iter()
-        .map(|edit| edit.path.join("/"))
-        .collect();
+    let paths: Vec<String> = edited.edits.iter().map(|edit| edit.path.clone()).collect();
     assert_eq!(
         paths,
         [
-            "initializeCommand",
-            "features",
-            "mounts",
-            "runArgs",
-            "postStartCommand"
+            "/initializeCommand",
+            "/features",
+            "/mounts",
+            "/runArgs",
+            "/postStartCommand"
         ]
     );
     let command = &edited.edits[0];
     assert_eq!(command.before.as_deref(), Some("\"npm ci\""));
-    assert_eq!(command.old_lines, 3..4);
+    assert_eq!(command.lines, 10..14);
     let mount = &edited.edits[2];
     assert_eq!((mount.before.as_deref(), mount.lines.clone()), (None, 6..9));
-    assert!(mount.old_lines.is_empty());
+}
+
+#[test]
+fn a_path_is_a_json_pointer() {
+    let edited = wired("{ \"features\": { \"a\": {} } }");
+    let mut paths = edited.edits.iter().map(|edit| edit.path.as_str());
+    assert!(paths.any(|path| path == "/features/.~1lace-ssh"));
 }
 
 #[test]
 fn what_is_taken_out_is_told() {
-    let unwired = unwire(&wired(IMAGE).text).unwrap();
+    let unwired = taken_out(&wired(IMAGE).text).unwrap();
     assert_eq!(unwired.text, IMAGE);
     let mount = unwired
         .edits
         .iter()
-        .find(|edit| edit.path == ["mounts"])
+        .find(|edit| edit.path == "/mounts")
         .unwrap();
     assert!(mount.before.as_deref().unwrap().contains(MOUNT));
-    assert_eq!(
-        (mount.after.as_deref(), mount.old_lines.clone()),
-        (None, 6..9)
-    );
+    assert_eq!(mount.after, None);
     assert!(mount.lines.is_empty());
 }
 
@@ -77,7 +85,7 @@ fn pieces_changed_by_hand_are_asked_about_and_never_dropped() {
         .replace("readonly\"", "readonly,consistency=cached\"")
         .replace("\"./lace-ssh\": {}", "\"./lace-ssh\": { \"motd\": true }")
         .replace("lace-ssh post-start; fi", "lace-ssh post-start --quiet; fi");
-    let unwired = unwire(&changed).unwrap();
+    let unwired = taken_out(&changed).unwrap();
     let asked: Vec<String> = unwired
         .modified
         .iter()
@@ -96,10 +104,10 @@ fn pieces_changed_by_hand_are_asked_about_and_never_dropped() {
     assert!(mount.reason.contains("initializeCommand"));
     assert_eq!(mount.text, format!("\"{MOUNT},consistency=cached\""));
     assert_eq!(mount.lines, 7..8);
-    let all = unwire_with(&changed, None, |_| true).unwrap();
+    let all = unwire(&changed, None, |_| true).unwrap();
     assert_eq!(all.text, IMAGE);
     assert!(all.modified.is_empty());
-    let only = unwire_with(&changed, None, |piece| piece.path[0] == "mounts").unwrap();
+    let only = unwire(&changed, None, |piece| piece.path[0] == "mounts").unwrap();
     assert_eq!(only.modified.len(), 2);
     assert!(!only.text.contains("consistency"));
     assert!(!only.text.contains("initialize --id"));
@@ -111,45 +119,12 @@ fn a_wrapped_command_that_was_commented_stays_an_object() {
         "    \"project\"",
         "    // the project's own\n    \"project\"",
     );
-    let unwired = unwire(&text).unwrap().text;
+    let unwired = taken_out(&text).unwrap().text;
     assert!(
         unwired.contains("// the project's own\n    \"project\": \"npm ci\"\n  }"),
         "{unwired}"
     );
-    assert!(!unwired.contains(INITIALIZE));
-}
-
-#[test]
-fn options_are_set_by_path_with_a_comment() {
-    let path = ["customizations", "lace", "ssh"];
-    let value = json!({ "rotate": "30d" });
-    let set =
-        member::set_with_comment(IMAGE, &path, &value, "keys are new each month", "asked for")
-            .unwrap();
-    assert_eq!(
-        set.text,
-        "{\n  \"image\": \"debian\", // base\n  \"initializeCommand\": \"npm ci\",\n  \
-         // keys are new each month\n  \"customizations\": {\n    \"lace\": { \"ssh\": { \"rotate\": \"30d\" } }\n  }\n}\n"
-    );
-    let again = member::set(&set.text, &path, &value, "asked for").unwrap();
-    assert!(again.edits.is_empty());
-    let other = member::set(
-        &set.text,
-        &["customizations", "lace", "ssh", "rotate"],
-        &json!("7d"),
-        "asked for",
-    )
-    .unwrap();
-    assert_eq!(other.text, set.text.replace("30d", "7d"));
-    assert_eq!(
-        member::remove(&set.text, &["customizations"], "asked for")
-            .unwrap()
-            .text,
-        IMAGE
-    );
-    assert!(member::set(IMAGE, &["image", "x"], &value, "asked for").is_err());
-    assert!(member::set(IMAGE, &[], &value, "asked for").is_err());
-    assert!(member::set_with_comment(IMAGE, &path, &value, "two\nlines", "asked for").is_err());
+    assert!(!unwired.contains(command("initializeCommand").as_str().unwrap()));
 }
 
 #[test]
@@ -170,11 +145,11 @@ fn a_schema_is_linked_first_and_goes_with_the_rest() {
     assert!(wire(&first.text, &wiring()).unwrap().edits.is_empty());
     let moved = linked(&first.text, "../lace-ssh.schema.json").unwrap();
     assert_eq!(moved.edits.len(), 1);
-    assert_eq!(unwire(&moved.text).unwrap().text, IMAGE);
+    assert_eq!(taken_out(&moved.text).unwrap().text, IMAGE);
     // The place is that in the text that is there, not in one that is wired.
     let theirs = "{\n  \"image\": \"x\",\n  \"$schema\": \"https://example.com/x.json\"\n}";
     assert_eq!(linked(theirs, "./x").unwrap_err().position(), Some((3, 14)));
-    assert_eq!(unwire(theirs).unwrap().text, theirs);
+    assert_eq!(taken_out(theirs).unwrap().text, theirs);
 }
 
 #[test]
@@ -193,16 +168,16 @@ fn names_and_values_have_their_places() {
 #[test]
 fn a_published_port_alone_is_not_ours() {
     let text = "{ \"image\": \"debian\", \"runArgs\": [\"--publish=127.0.0.1::2222\"] }";
-    assert_eq!(unwire(text).unwrap().text, text);
+    assert_eq!(taken_out(text).unwrap().text, text);
 }
 
 #[test]
 fn a_name_given_twice_is_not_taken_out() {
-    let post_start = lace_ssh::devcontainer::POST_START;
+    let post_start = command("postStartCommand");
     let text = format!(
-        "{{\n  \"postStartCommand\": {{\n    \"a\": \"make\",\n    \"a\": \"{post_start}\"\n  }}\n}}\n"
+        "{{\n  \"postStartCommand\": {{\n    \"a\": \"make\",\n    \"a\": {post_start}\n  }}\n}}\n"
     );
-    let problem = unwire(&text).unwrap_err();
+    let problem = taken_out(&text).unwrap_err();
     assert_eq!(problem.position(), Some((4, 5)));
     assert!(problem.to_string().contains("first on line 3"), "{problem}");
 }
@@ -218,7 +193,7 @@ fn who_knows_the_original_knows_which_empty_containers_were_there() {
     let original = "{ \"image\": \"debian\", \"features\": {}, \"runArgs\": [] }";
     let text = rewritten(&wired(original).text);
     let unwired = |original| {
-        let text = unwire_with(&text, original, |_| false).unwrap().text;
+        let text = unwire(&text, original, |_| false).unwrap().text;
         Document::parse(&text).unwrap().value().to_string()
     };
     let wanted = Document::parse(original).unwrap().value().to_string();
@@ -232,25 +207,25 @@ fn a_comment_keeps_a_container_that_setup_made() {
     let text = wired(IMAGE)
         .text
         .replace("  \"mounts\"", "  // see the wiki\n  \"mounts\"");
-    let unwired = unwire_with(&text, Some(IMAGE), |_| false).unwrap().text;
+    let unwired = unwire(&text, Some(IMAGE), |_| false).unwrap().text;
     let kept = "// base\n  // see the wiki\n  \"mounts\": [],\n";
     assert_eq!(unwired, IMAGE.replace("// base\n", kept));
 }
 
 #[test]
 fn who_knows_the_original_unwraps_a_command_in_any_order() {
-    let initialize = json!(INITIALIZE);
+    let initialize = command("initializeCommand");
     let sorted = format!(
         "{{\n  \"initializeCommand\": {{\n    \"lace-ssh\": {initialize},\n    \"project\": \"make\"\n  }}\n}}\n"
     );
-    let unwired = |original| unwire_with(&sorted, original, |_| false).unwrap().text;
+    let unwired = |original| unwire(&sorted, original, |_| false).unwrap().text;
     let alone = "{\n  \"initializeCommand\": \"make\"\n}\n";
     let member = "{\n  \"initializeCommand\": {\n    \"project\": \"make\"\n  }\n}\n";
     assert_eq!(unwired(Some(alone)), alone);
     assert_eq!(unwired(Some(member)), member);
     assert_eq!(unwired(None), member);
     let behind = wired(alone).text;
-    let theirs = unwire_with(&behind, Some(member), |_| false).unwrap().text;
+    let theirs = unwire(&behind, Some(member), |_| false).unwrap().text;
     assert!(
         theirs.contains("{\n    \"project\": \"make\"\n  }"),
         "{theirs}"
@@ -259,7 +234,7 @@ fn who_knows_the_original_unwraps_a_command_in_any_order() {
 
 /// What is asked about, and the text that is left where nothing of it goes.
 fn left_of(text: &str) -> (Vec<String>, String) {
-    let unwired = unwire(text).unwrap();
+    let unwired = taken_out(text).unwrap();
     let paths = unwired.modified.iter().map(|piece| piece.path.join("/"));
     (paths.collect(), unwired.text)
 }
@@ -272,7 +247,7 @@ fn a_feature_with_a_port_that_setup_did_not_set_is_asked_about() {
     let (asked, left) = left_of(&changed);
     assert_eq!(asked, ["features/./lace-ssh"]);
     assert!(left.contains("9999"), "{left}");
-    let all = unwire_with(&changed, None, |_| true).unwrap();
+    let all = unwire(&changed, None, |_| true).unwrap();
     assert_eq!(all.text, IMAGE);
 }
 
@@ -322,11 +297,11 @@ fn a_feature_by_another_name_would_not_be_found_again() {
 
 #[test]
 fn a_name_given_twice_beside_ours_is_refused_both_ways() {
-    let initialize = json!(INITIALIZE);
+    let initialize = command("initializeCommand");
     let text = format!(
         "{{\"initializeCommand\": {{\"lace-ssh\": {initialize}, \"lace-ssh\": \"other\"}}}}"
     );
-    let problem = unwire(&text).unwrap_err();
+    let problem = taken_out(&text).unwrap_err();
     assert_eq!(wire(&text, &wiring()).unwrap_err(), problem);
     assert!(problem.to_string().contains("given twice"), "{problem}");
 }
@@ -340,7 +315,7 @@ fn who_knows_the_original_knows_its_comments_wherever_a_formatter_puts_them() {
         .replace("{ // c", "{\n    // c")
         .replace(" /* many\n  lines */", "")
         .replace(&mount, &format!("{mount} /* many\n      lines */"));
-    let unwired = unwire_with(&moved, Some(original), |_| false).unwrap().text;
+    let unwired = unwire(&moved, Some(original), |_| false).unwrap().text;
     assert!(unwired.contains("/* many\n      lines */"), "{unwired}");
     assert!(unwired.contains("// c\n    \"project\""), "{unwired}");
     let before = Document::parse(original).unwrap().value();
@@ -350,7 +325,7 @@ fn who_knows_the_original_knows_its_comments_wherever_a_formatter_puts_them() {
 #[test]
 fn what_is_wrong_beside_ours_does_not_bar_the_way_back() {
     let compose = "{\n  \"dockerComposeFile\": \"compose.yml\",\n  \"runArgs\": [3],\n  \"$schema\": \"a\",\n  \"$schema\": \"b\"\n}\n";
-    assert_eq!(unwire(&wired(compose).text).unwrap().text, compose);
+    assert_eq!(taken_out(&wired(compose).text).unwrap().text, compose);
     let twice = compose.replace("[3]", "[],\n  \"runArgs\": []");
     let problem = wire(&twice, &wiring()).unwrap_err().to_string();
     assert!(problem.contains("given twice"), "{problem}");

@@ -1,6 +1,7 @@
 //! One command, from one state, over and over: killed, or refused by the disk, at each of its system
 //! calls in turn. `strace` injects the fault; the program is the one that users run.
 
+use std::cell::RefCell;
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
@@ -45,6 +46,7 @@ pub struct Scene {
     variables: Vec<(String, String)>,
     /// The home and the project as they are before the command.
     before: PathBuf,
+    said: RefCell<Option<Said>>,
     at_once: Check,
     mended: Check,
 }
@@ -76,6 +78,7 @@ impl Scene {
             args,
             variables: Vec::new(),
             before,
+            said: RefCell::default(),
             at_once: Box::new(|_, _| {}),
             mended: Box::new(the_next_command_mends),
         }
@@ -111,6 +114,13 @@ impl Scene {
         fs::read(self.before.join(path.strip_prefix(above).unwrap())).ok()
     }
 
+    /// Whether the command with the fault succeeded, and its talk.
+    pub fn said(&self) -> (bool, String) {
+        let said = self.said.borrow();
+        let said = said.as_ref().unwrap();
+        (said.code == 0, said.err.clone())
+    }
+
     fn reset(&self) {
         for folder in [self.user.home(), self.user.project()] {
             fs::remove_dir_all(&folder).unwrap();
@@ -118,8 +128,13 @@ impl Scene {
         }
     }
 
-    /// Runs the command with a fault at the `n`-th call of one kind; `None`: it made fewer calls.
-    fn run(&self, call: &str, n: usize, fault: &str) -> Option<bool> {
+    /// Runs the command with a fault at the `n`-th call of one kind, with a `+` also at all that follow.
+    /// Says whether it made so many calls.
+    fn run(&self, call: &str, n: usize, fault: &str) -> bool {
+        let (fault, on) = match fault.strip_suffix('+') {
+            Some(fault) => (fault, "+"),
+            None => (fault, ""),
+        };
         self.reset();
         let log = self.before.with_file_name("strace");
         let mut command = self.user.command("strace");
@@ -128,29 +143,34 @@ impl Scene {
             command.arg("--seccomp-bpf");
         }
         command.args(["-f", "-qq", "-e", &format!("trace={call}"), "-e"]);
-        command.arg(format!("inject={call}:{fault}:when={n}"));
+        command.arg(format!("inject={call}:{fault}:when={n}{on}"));
         command.arg("-o").arg(&log).arg(binary()).args(&self.args);
         command.envs(self.variables.iter().cloned());
-        let status = command
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .status()
-            .unwrap();
+        let output = command.stdout(Stdio::null()).output().unwrap();
+        self.said.replace(Some(Said {
+            code: output.status.code().unwrap_or(-1),
+            out: String::new(),
+            err: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }));
         let made = fs::read_to_string(&log).unwrap();
-        let injected = made.contains("INJECTED")
+        made.contains("INJECTED")
             || made.contains("killed by SIGKILL")
-            || status.signal() == Some(9);
-        injected.then(|| status.success())
+            || output.status.signal() == Some(9)
     }
 
     /// A fault at every call of every kind; how many there were.
     pub fn try_all(&self, fault: &str) -> usize {
+        self.try_calls(&CALLS, fault)
+    }
+
+    /// The same for calls of these kinds.
+    pub fn try_calls(&self, calls: &[&str], fault: &str) -> usize {
         let mut faults = 0;
-        for call in CALLS {
+        for call in calls {
             for n in 1..=MOST {
                 assert!(n < MOST, "{call}: it never ends");
                 let what = format!("{:?} with {fault} at {call} {n}", self.args);
-                if self.run(call, n, fault).is_none() {
+                if !self.run(call, n, fault) {
                     break;
                 }
                 faults += 1;
