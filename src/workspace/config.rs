@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result};
 
-use crate::advice::failure;
+use crate::advice::advised;
 use crate::devcontainer::options::{self, Options};
 use crate::devcontainer::{Document, Problem, Wiring, dialect, find, remarks};
 use crate::durable;
@@ -105,10 +105,7 @@ pub fn located(path: &Path, problem: Problem) -> anyhow::Error {
         .map(|snippet| format!("\n{snippet}"))
         .unwrap_or_default();
     let message = format!("{}{separator}{problem}{drawn}", path.display());
-    match problem.hint() {
-        Some(hint) => failure(message, hint),
-        None => anyhow!(message),
-    }
+    advised(message, problem.hint())
 }
 
 /// What `setup` shall put into this config file.
