@@ -32,6 +32,7 @@ use jiff::Timestamp;
 
 use crate::app::{App, now};
 use crate::devcontainer::options;
+use crate::durable;
 use crate::store::audit::{self, Event, Kind};
 use crate::store::learnt;
 use crate::store::lock::Lock;
@@ -79,7 +80,7 @@ impl<'a> Ring<'a> {
             _lock: lock,
         };
         ring.mend()?;
-        ring.take_in_learnt();
+        ring.take_in_learnt()?;
         if rebuilt
             || ring.registry.is_upgraded
             || !ring.learnt.is_empty()
@@ -93,7 +94,9 @@ impl<'a> Ring<'a> {
     }
 
     /// Takes in what was learnt without the lock.
-    fn take_in_learnt(&mut self) {
+    fn take_in_learnt(&mut self) -> Result<()> {
+        // Whoever learns just now holds no lock.
+        durable::sweep_old(&self.app.store.learnt())?;
         for (alias, user) in learnt::all(&self.app.store) {
             let mut known = self.registry.devcontainers.values_mut();
             if let Some(known) = known.find(|known| known.alias == alias && !known.user_chosen)
@@ -103,6 +106,7 @@ impl<'a> Ring<'a> {
             }
             self.learnt.push(alias);
         }
+        Ok(())
     }
 
     /// Marks the dev containers that the key `name` opens as to be written.

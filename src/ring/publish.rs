@@ -28,6 +28,7 @@ pub fn write_trust(app: &App, registry: &Registry, id: &str, now: i64) -> Result
         return Ok(());
     };
     app.store.folder(&app.store.trust(id))?;
+    durable::sweep(&app.store.trust(id))?;
     converge(&trust_files(&app.store, registry, id, devcontainer, now)?)
 }
 
