@@ -8,7 +8,7 @@ use crate::advice::{Advise, failure};
 use crate::app::App;
 use crate::cli::Workspace;
 use crate::devcontainer::options::{self, Options};
-use crate::devcontainer::{Document, Problem, Wiring, dialect, find, remarks};
+use crate::devcontainer::{Document, Problem, Wiring, dialect, features, find, remarks};
 use crate::durable;
 use crate::store::registry::{DevContainer, Registry};
 
@@ -113,7 +113,7 @@ fn understand(text: String) -> Result<Config, Problem> {
     let owned = |text: Option<&str>| text.map(str::to_owned);
     let (remote_user, feature) = (
         owned(options::remote_user(&value)),
-        owned(options::feature(&value)),
+        owned(features::ours(&value)),
     );
     let remarks = remarks(&document, &options);
     drop(document);
