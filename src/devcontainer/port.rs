@@ -24,7 +24,7 @@ pub(super) fn usual_port(config: &Value) -> u16 {
     }
     let ours = features.iter().find(|(key, _)| is_ours(key));
     let set = ours.and_then(|(_, options)| port_of(options));
-    if let Some(port) = set.filter(|port| *port != DEFAULT_PORT) {
+    if let Some(port) = set.filter(|port| ![0, DEFAULT_PORT].contains(port)) {
         return port;
     }
     let mut used = Vec::new();
@@ -98,6 +98,7 @@ mod tests {
             (json!({ "port": 2224 }), 2224),
             (json!({ "port": "2222" }), 2223),
             (json!({ "port": "many" }), 2223),
+            (json!({ "port": 0 }), 2223),
             (json!("latest"), 2223),
         ] {
             let features = json!({ SSHD: {}, "./lace-ssh": ours });
