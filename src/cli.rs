@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::environment::Environment;
 use crate::talk::agree;
+use crate::workspace::target::Place;
 
 /// SSH into every dev container by name: keys, ports and host keys are taken care of.
 #[derive(Debug, Parser)]
@@ -42,6 +43,16 @@ pub struct Workspace {
     /// The devcontainer.json, where the workspace has several.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+}
+
+impl Workspace {
+    /// The same as a value.
+    pub fn place(&self) -> Place {
+        Place {
+            folder: self.workspace_folder.clone(),
+            config: self.config.clone(),
+        }
+    }
 }
 
 /// How a change of the user's files is agreed on.

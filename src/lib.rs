@@ -2,10 +2,6 @@
 //!
 //! A library with a thin `main.rs`, so that tests, benches and fuzz targets reach every part.
 
-/// Where the trust folder is mounted in every dev container: written by `setup`, looked for in the
-/// engine's answers, read by the Feature.
-pub const MOUNT_TARGET: &str = "/etc/lace-ssh";
-
 pub mod advice;
 pub mod app;
 pub mod change;
@@ -17,7 +13,11 @@ pub mod durable;
 pub mod engine;
 pub mod environment;
 pub mod escape;
-pub mod feature;
+pub mod inventory;
 pub mod keys;
+pub mod ring;
+pub mod route;
 pub mod store;
 pub mod talk;
+pub mod trust;
+pub mod workspace;

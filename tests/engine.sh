@@ -13,6 +13,8 @@
 #                            bare    the same without sshd
 #                            nosudo  base, but vscode may not use sudo
 #                            busybox base, but /bin/sh is BusyBox and its applets come first, all of them, as on Alpine
+#                            bullseye, trixie
+#                                    base of another Debian, with its OpenSSH (8.4, 10.0)
 #   remove_images          removes these images again; the cache stays
 #   note_images DIR        from now on, what the devcontainer CLI makes of projects below DIR is ours
 #   remove_leftovers       removes that: containers, images, steps of builds
@@ -21,10 +23,10 @@
 #   as_root CMD…           runs a command as root, through sudo where that is needed
 #
 # LACE_SSH_TEST_CACHE    the cache; default: lace-ssh-tests in the user's cache folder
-# LACE_SSH_TEST_MIRROR   where Debian comes from; default: http://deb.debian.org/debian
+# LACE_SSH_TEST_MIRROR   where Debian comes from; default: where this machine's apt has it from, else Debian's own
 
 LACE_SSH_TEST_CACHE=${LACE_SSH_TEST_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/lace-ssh-tests}
-LACE_SSH_TEST_MIRROR=${LACE_SSH_TEST_MIRROR:-http://deb.debian.org/debian}
+DEBIAN_RELEASE=bookworm
 DEVCONTAINER_VERSION=0.89.0
 JSONC_PARSER_VERSION=3.3.1
 NODE_MODULES=
@@ -199,12 +201,16 @@ image_is_there() {
     [ "$recipe" = "$IMAGE_RECIPE" ]
 }
 
-make_image_base() {
-    local tarball=$LACE_SSH_TEST_CACHE/debian-$IMAGE_RECIPE.tar.gz
-    [ -s "$tarball" ] || make_tarball "$tarball" || return 1
-    engine_say "importing the image lace-ssh-test:base"
+make_image_base() { import_image base bookworm "$LACE_SSH_TEST_CACHE/debian-$IMAGE_RECIPE.tar.gz"; }
+make_image_bullseye() { import_image bullseye bullseye "$LACE_SSH_TEST_CACHE/bullseye-$IMAGE_RECIPE.tar.gz"; }
+make_image_trixie() { import_image trixie trixie "$LACE_SSH_TEST_CACHE/trixie-$IMAGE_RECIPE.tar.gz"; }
+
+# import_image NAME SUITE TARBALL
+import_image() {
+    [ -s "$3" ] || make_tarball "$2" "$3" || return 1
+    engine_say "importing the image lace-ssh-test:$1"
     docker import --change 'CMD ["/bin/bash"]' --change "LABEL lace-ssh-test=$IMAGE_RECIPE" \
-        "$tarball" lace-ssh-test:base >/dev/null
+        "$3" "lace-ssh-test:$1" >/dev/null
 }
 
 make_image_bare() {
@@ -237,19 +243,20 @@ derive_image() {
     return 1
 }
 
-remove_images() { docker image rm lace-ssh-test:bare lace-ssh-test:nosudo lace-ssh-test:busybox lace-ssh-test:base >/dev/null 2>&1 || true; }
+remove_images() { docker image rm lace-ssh-test:{bare,nosudo,busybox,bullseye,trixie,base} >/dev/null 2>&1 || true; }
 
-# A subshell, so that whatever happens the folder of root's files goes.
+# make_tarball SUITE TARBALL. A subshell, so that whatever happens the folder of root's files goes.
 make_tarball() (
     need_commands debootstrap tar gzip || exit 1
     mkdir -p "$LACE_SSH_TEST_CACHE" || exit 1
     root=$(as_root mktemp -d /var/tmp/lace-ssh-test.XXXXXX) || exit 1
-    trap 'as_root rm -rf --one-file-system "$root"; rm -f "$1.new"' EXIT
-    engine_say "making a Debian root folder with debootstrap (about a minute)"
+    trap 'as_root rm -rf --one-file-system "$root"; rm -f "$2.new"' EXIT
+    mirror=${LACE_SSH_TEST_MIRROR:-$(debian_mirror "$1")}
+    engine_say "making a root folder of Debian $1 with debootstrap from $mirror (about a minute)"
     proxy=$(apt_proxy)
     as_root env ${proxy:+http_proxy="$proxy"} debootstrap --variant=minbase \
         --include=ca-certificates,openssh-server,passwd,procps,sudo \
-        bookworm "$root" "$LACE_SSH_TEST_MIRROR" 2>&1 </dev/null | progress || exit 1
+        "$1" "$root" "$mirror" 2>&1 </dev/null | progress || exit 1
     # shellcheck disable=SC2016 # $1 is for the inner shell
     as_root chroot "$root" sh -euc '
         useradd --create-home --shell /bin/bash --uid 1000 vscode
@@ -257,8 +264,24 @@ make_tarball() (
         rm -f /etc/ssh/ssh_host_* /var/cache/apt/archives/*.deb /var/lib/apt/lists/*_* /etc/hostname /etc/resolv.conf
         [ -z "$1" ] || echo "Acquire::http::Proxy \"$1\";" >/etc/apt/apt.conf.d/80proxy
     ' sh "$proxy" || exit 1
-    as_root tar -C "$root" -c . | gzip -1 >"$1.new" && mv "$1.new" "$1"
+    as_root tar -C "$root" -c . | gzip -1 >"$2.new" && mv "$2.new" "$2"
 )
+
+# The first source of this machine's apt that is Debian's and has the release $1; the images keep it as theirs.
+debian_mirror() {
+    local mirror folder found=http://deb.debian.org/debian
+    folder=$(mktemp -d) || return 1
+    while read -r mirror; do
+        if /usr/lib/apt/apt-helper download-file "$mirror/dists/$1/InRelease" "$folder/InRelease" \
+            >/dev/null 2>&1 </dev/null && grep -qx 'Origin: Debian' "$folder/InRelease"; then
+            found=$mirror
+            break
+        fi
+    done < <(apt-get update --print-uris 2>/dev/null |
+        sed -n "s|^'\(https*://[^']*\)/dists/[^']*/InRelease' .*|\1|p" | awk '!seen[$0]++')
+    rm -rf "$folder"
+    echo "$found"
+}
 
 # The proxy that this machine's apt uses, if any.
 apt_proxy() { apt-config dump Acquire::http::Proxy 2>/dev/null | sed -n 's/^Acquire::http::Proxy "\(.*\)";$/\1/p'; }

@@ -2,7 +2,7 @@
 # The Feature with the mount that it is made for: containers made by `devcontainer up`, keys on the host under several
 # owners, logins over the published port, restarts.
 #
-# usage: mounted.sh DEVCONTAINER [CASE…]      needs the images base, bare, nosudo and busybox of tests/engine.sh
+# usage: mounted.sh DEVCONTAINER [CASE…]      needs all images of tests/engine.sh
 #
 # LACE_SSH_TEST_BINARY    a static lace-ssh, for the cases of `lace-ssh post-start`
 # shellcheck disable=SC2016 # many commands here are for the far shell
@@ -28,6 +28,8 @@ trap cleanup EXIT
 as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
 ssh-keygen -q -t ed25519 -N '' -C alice -f "$work/id"
 ssh-keygen -q -t ed25519 -N '' -C mallory -f "$work/other"
+ssh-keygen -q -t ed25519 -N '' -C 'our CA' -f "$work/ca"
+ssh-keygen -q -t ed25519 -N '' -C 'another CA' -f "$work/ca2"
 
 # make_trust OWNER: the folder that the host mounts. Works on what `trust` names from then on.
 make_trust() {
@@ -88,6 +90,11 @@ ssh_as() {
     ssh_options
     ssh "${options[@]}" -i "${key:-$work/id}" "$user@127.0.0.1" "$@"
 }
+# sftp_as ACCOUNT COMMAND
+sftp_as() {
+    ssh_options
+    sftp -q "${options[@]}" -i "${key:-$work/id}" -b - "$1@127.0.0.1" <<<"$2" >/dev/null
+}
 
 check() {
     local what=$1
@@ -108,7 +115,8 @@ until_login() {
     done
     ssh_as "$1" true
 }
-log() { docker exec -u root "$id" cat "${1:-/var/lib/lace-ssh/sshd.log}"; }
+log=/var/lib/lace-ssh/sshd.log
+log() { docker exec -u root "$id" cat "${1:-$log}"; }
 start() { docker exec -u "$1" "$id" /usr/local/share/lace-ssh/start 2>&1; }
 sshds() { docker exec -u root "$id" sh -c 'ps -eo args | grep -c "[s]shd: .*listener"'; }
 
@@ -139,7 +147,7 @@ check_sessions() {
     check "scp" scp -q "${options[@]}" -i "$work/id" "$bytes" "$user@127.0.0.1:bytes"
     check "scp, old protocol" scp -q -O "${options[@]}" -i "$work/id" "$user@127.0.0.1:bytes" "$bytes.2"
     check "scp kept every byte" cmp "$bytes" "$bytes.2"
-    echo "rename bytes bytes2" | check "sftp" sftp -q "${options[@]}" -i "$work/id" -b - "$user@127.0.0.1" >/dev/null
+    check "sftp" sftp_as "$user" "rename bytes bytes2"
     ssh_as "$user" rm bytes2
     check "a forwarded port" equals "$(ssh_as "$user" -W 127.0.0.1:2222 </dev/null 2>/dev/null | head -c 7)" SSH-2.0
     check "a forwarded agent" equals \
@@ -169,6 +177,204 @@ check_refusals() {
     write_trust revoked_keys /dev/null
     write_trust authorized_keys "$work/id.pub"
 }
+
+# certificate NAME OPTION…: a key $work/NAME with a certificate of our CA that has these options of ssh-keygen.
+certificate() {
+    local name=$1
+    shift
+    rm -f "$work/$name"*
+    ssh-keygen -q -t ed25519 -N '' -f "$work/$name"
+    ssh-keygen -q -s "${ca:-$work/ca}" -I "the key of $name" "$@" "$work/$name.pub"
+}
+opens() { key=$work/$2 ssh_as "$1" true; }
+
+# The account $1, by certificates: with the files of the contract absent, empty and there.
+check_certificates() {
+    local user=$1 name
+    certificate good -n lace-shop-1 -z 7 -V -1m:+5m
+    : >"$project/empty"
+    docker exec -u root "$id" sh -c ': >"$1"' sh "$log"
+    check "without a CA no certificate is good" refused opens "$user" good
+    check "and a key is" opens "$user" id
+    write_trust user_ca.pub "$project/empty"
+    write_trust principals "$project/empty"
+    check "with empty files no certificate is good" refused opens "$user" good
+    check "and a key is" opens "$user" id
+    check "nothing of that is an error for sshd" refused grep -aE 'error|user_ca|principals' <(log)
+
+    write_trust user_ca.pub "$work/ca.pub"
+    check "a CA alone lets nobody in" refused opens "$user" good
+    as_root rm "$trust/principals"
+    check "nor without the file" refused opens "$user" good
+    printf '# who\nlace-shop-0\n\nlace-shop-1\n' >"$project/principals"
+    write_trust principals "$project/principals"
+    check "a certificate is good at once" opens "$user" good
+    check "its sessions have the environment" equals "$(key=$work/good ssh_as "$user" 'printf %s "$GREETING"')" \
+        "it's \"quoted\" \$HOME"
+    key=$work/good check "sftp" sftp_as "$user" pwd
+    check "a key still is" opens "$user" id
+
+    certificate wrong -n lace-shop-2,lace-shop,lace-shop-1x
+    certificate login-name -n "$user"
+    certificate none
+    certificate expired -n lace-shop-1 -V -2h:-1h
+    certificate early -n lace-shop-1 -V +1h:+2h
+    ca=$work/ca2 certificate foreign -n lace-shop-1
+    certificate host -h -n lace-shop-1
+    certificate forced -n lace-shop-1 -O force-command='echo forced'
+    certificate elsewhere -n lace-shop-1 -O source-address=192.0.2.0/24
+    for name in wrong login-name none expired early foreign host forced elsewhere; do
+        check "a certificate that is '$name' is refused" refused opens "$user" "$name"
+    done
+    certificate two -n lace-shop-1,other
+    check "one of its principals is enough" opens "$user" two
+    cp "$work/good-cert.pub" "$work/other-cert.pub"
+    check "a certificate without its key is refused" refused opens "$user" other
+    rm "$work/other-cert.pub"
+    certificate wrapped -n lace-shop-1 -O force-command=/usr/local/share/lace-ssh/session
+    check "our own command in it is none" equals "$(key=$work/wrapped ssh_as "$user" 'echo any')" any
+    certificate bare -n lace-shop-1 -O clear
+    check "what a certificate does not give, sshd does not" refused opens_terminal "$user" bare
+    check "but a command" opens "$user" bare
+
+    printf 'restrict lace-shop-1\n' >"$project/principals"
+    write_trust principals "$project/principals"
+    check "a principal's restrictions count" refused opens_terminal "$user" good
+    check "beside its certificate" opens "$user" good
+    printf 'command="echo \\"only $SSH_ORIGINAL_COMMAND\\"" lace-shop-1\n' >"$project/principals"
+    write_trust principals "$project/principals"
+    check "so does its command" equals "$(key=$work/good ssh_as "$user" 'date')" "only date"
+    echo lace-shop-1 >"$project/principals"
+    write_trust principals "$project/principals"
+
+    certificate second -n lace-shop-1 -z 8
+    echo 'serial: 7' >"$project/revoked"
+    revoke
+    check "a revoked serial is refused at once" refused opens "$user" good
+    check "another is good" opens "$user" second
+    echo 'id: the key of second' >"$project/revoked"
+    revoke
+    check "a revoked key ID is refused" refused opens "$user" second
+    cp "$work/id.pub" "$project/revoked"
+    revoke
+    check "a key in the KRL is refused" refused opens "$user" id
+    check "a certificate is not" opens "$user" good
+    write_trust revoked_keys /dev/null
+
+    cat "$work/ca2.pub" >>"$project/cas" && cat "$work/ca.pub" >>"$project/cas"
+    write_trust user_ca.pub "$project/cas"
+    check "two CAs at a time" opens "$user" foreign
+    check "the other one, too" opens "$user" good
+    as_root rm "$trust/user_ca.pub" "$trust/principals"
+    check "when the CA goes, so does the certificate" refused opens "$user" good
+    check "the key stays" opens "$user" id
+    as_root mv "$trust/revoked_keys" "$trust/not_revoked"
+    check "without the file of what is revoked nobody gets in" refused opens "$user" id
+    as_root mv "$trust/not_revoked" "$trust/revoked_keys"
+    check "with it again" opens "$user" id
+}
+opens_terminal() { [ "$(TERM=xterm key=$work/$2 ssh_as "$1" -tt 'test -t 0 && echo yes' </dev/null | tr -d '\r')" = yes ]; }
+revoke() {
+    ssh-keygen -q -k -f "$project/krl" -s "$work/ca.pub" "$project/revoked"
+    write_trust revoked_keys "$project/krl"
+}
+
+# What a line of authorized_keys restricts is sshd's to enforce, for the account $1.
+check_restrictions() {
+    local user=$1
+    line() {
+        { cat "$work/id.pub" && echo "$1 $(cat "$work/other.pub")"; } >"$project/keys"
+        write_trust authorized_keys "$project/keys"
+    }
+    with_other() { key=$work/other ssh_as "$user" "$@" 2>/dev/null; }
+    line 'command="printf \"%s|\" \"$GREETING\" '"'own'"' \"$SSH_ORIGINAL_COMMAND\""'
+    check "a key's own command, in the environment" equals "$(with_other 'rm -rf x')" "it's \"quoted\" \$HOME|own|rm -rf x|"
+    check "whatever is asked for" equals "$(with_other </dev/null)" "it's \"quoted\" \$HOME|own||"
+    key=$work/other check "no sftp then" refused sftp_as "$user" pwd
+    check "another key is as free as before" equals "$(ssh_as "$user" 'echo free')" free
+    line 'restrict'
+    check "a restricted key: a command" equals "$(with_other 'echo "$GREETING"')" "it's \"quoted\" \$HOME"
+    check "no terminal" refused opens_terminal "$user" other
+    check "no forwarded port" refused with_other -W 127.0.0.1:2222
+    check "no port of the container's" refused with_other -o ExitOnForwardFailure=yes -R 0:127.0.0.1:1 true
+    line 'restrict,command="internal-sftp"'
+    key=$work/other check "sftp alone" sftp_as "$user" pwd
+    check "and no command" refused with_other true
+    line 'expiry-time="20200101000000Z"'
+    check "a key that has expired is refused" refused with_other true
+    line 'from="192.0.2.1"'
+    check "a key from elsewhere is refused" refused with_other true
+    line 'nonsense'
+    check "options that sshd does not know let nobody in" refused with_other true
+    check "but the others" ssh_as "$user" true
+    write_trust authorized_keys "$work/id.pub"
+}
+
+# One path for the agents of all connections, for the account $1.
+check_agent() {
+    local user=$1 path first second own
+    (umask 077 && cp "$work/id" "$project/id" && cp "$work/other" "$project/other")
+    # connection KEY: one with an agent that has this key, until the pipe that is left in fd $held is closed.
+    connection() {
+        mkfifo "$project/pipe.$1"
+        ssh-agent sh -c 'ssh-add -q "$1" && shift && "$@"' sh "$project/$1" ssh -A "${options[@]}" -i "$work/id" \
+            "$user@127.0.0.1" 'echo "$SSH_AUTH_SOCK"; cat' <"$project/pipe.$1" >"$project/path.$1" &
+        exec {held}>"$project/pipe.$1"
+        rm "$project/pipe.$1"
+        until_true test -s "$project/path.$1"
+    }
+    # shellcheck disable=SC2317 # until_true calls it, too
+    has() { [ "$(docker exec -u "$user" -e SSH_AUTH_SOCK="$path" "$id" ssh-add -L)" = "$(cat "$work/$1.pub")" ]; }
+    ssh_options
+    check "no agent, no path" equals "$(ssh_as "$user" 'echo "${SSH_AUTH_SOCK-none}"')" none
+    connection id && first=$held
+    path=$(cat "$project/path.id")
+    check "one connection's agent" has id
+    connection other && second=$held
+    check "the next has the same path" equals "$(cat "$project/path.other")" "$path"
+    check "to its own agent" has other
+    own=${path%/*}
+    check "one watcher for each connection" equals "$(docker exec "$id" ls "$own/agents" | wc -l)" 2
+    check "closed to other accounts" refused docker exec -u nobody -e SSH_AUTH_SOCK="$path" "$id" ssh-add -L
+    check "in a folder that is the account's alone" equals "$(docker exec -u root "$id" stat -c '%U %a' "$own")" "$user 700"
+    check "a connection without an agent leaves it" ssh_as "$user" true
+    check "to the last" has other
+    exec {second}>&-
+    check "when that goes, the agent of the one that is left" until_true has id
+    exec {first}>&-
+    check "when all are gone, nothing is left" until_true docker exec -u root "$id" \
+        sh -c 'test ! -e "$1/agent" && test ! -L "$1/agent" && [ -z "$(ls "$1/agents")" ]' sh "$own"
+}
+until_true() {
+    for _ in $(seq 80); do
+        if "$@" >/dev/null 2>&1; then return 0; fi
+        sleep 0.1
+    done
+    "$@"
+}
+
+# A host key that the host exchanges while the container runs, for the account $1.
+check_host_key() {
+    local user=$1 pins="$trust/ssh_host_ed25519_key.pub"
+    rm -f "$work/host"*
+    ssh-keygen -q -t ed25519 -N '' -C host -f "$work/host"
+    { as_root cat "$pins" && echo "lace $(cat "$work/host.pub")"; } >"$project/both"
+    write_trust ssh_host_ed25519_key "$work/host"
+    write_trust ssh_host_ed25519_key.pub "$project/both"
+    check "a new host key, while both are pinned" ssh_as "$user" true
+    write_trust ssh_host_ed25519_key.pub "$work/host.pub"
+    check "is in use at the next connection" ssh_as "$user" true
+    check "sshd is not started again without need" equals "$(ssh_as "$user" true; ssh_as "$user" true; sshd_starts)" "$(sshd_starts)"
+    echo damaged >"$project/damaged"
+    write_trust ssh_host_ed25519_key "$project/damaged"
+    ssh_as "$user" true 2>/dev/null || true
+    check "a damaged one does not end sshd" equals "$(sshds)" 1
+    write_trust ssh_host_ed25519_key "$work/host"
+    check "and one that is mended is good" ssh_as "$user" true
+    check "one sshd" equals "$(sshds)" 1
+}
+sshd_starts() { log | grep -ac 'Server listening'; }
+
 # As the host does it: a new file of the owner's takes the name.
 write_trust() {
     as_root cp "$2" "$trust/new"
@@ -224,6 +430,7 @@ case_vscode() {
     make_project vscode base '"remoteUser": "vscode"' && make_trust 4242 && up
     check_sessions vscode
     check_refusals vscode
+    check_all_else vscode
     check_restart vscode
     check "root is refused" refused ssh_as root true
     check "start as vscode, again" equals "$(start vscode; echo $?)" 0
@@ -231,6 +438,33 @@ case_vscode() {
     sleep 0.3
     check "start as vscode, through sudo" equals "$(start vscode; echo $?)" $'lace-ssh: sshd runs: port 2222, account vscode\n0'
     check "login after that" ssh_as vscode true
+}
+
+check_all_else() {
+    check_certificates "$1"
+    check_restrictions "$1"
+    check_agent "$1"
+    check_host_key "$1"
+}
+
+# Other versions of OpenSSH, with the real post-start.
+case_bullseye() { on_debian bullseye 'OpenSSH_8\.4'; }
+case_trixie() { on_debian trixie 'OpenSSH_10\.0'; }
+on_debian() {
+    make_project "$1" "$1" '"remoteUser": "vscode"' && make_trust 4242 && with_binary && up
+    check "this is $2" grep -q "$2" <(docker exec "$id" ssh -V 2>&1)
+    check_quiet_start
+    check_sessions vscode
+    check_refusals vscode
+    check_all_else vscode
+    check_restart vscode
+}
+
+# Nothing that post-start does looks in the log like somebody who was refused.
+check_quiet_start() {
+    until_login vscode
+    check "the log says who has looked" grep -aq ':11: lace-ssh post-start: sshd answers \[preauth\]' <(log)
+    check "nothing in it looks like a refusal" refused grep -aiE 'error|reset|closed by|invalid|fail|kex_' <(log)
 }
 
 case_environment() {
@@ -332,9 +566,11 @@ case_container_user() {
 }
 
 case_nosudo() {
+    local log=/var/lib/lace-ssh/own/1000/sshd.log
     make_project nosudo nosudo '"containerUser": "vscode"' && make_trust 1000 && up
     check_sessions vscode
     check_refusals vscode
+    check_all_else vscode
     check_restart vscode
     check "start, again" equals "$(start vscode; echo $?)" 0
     docker exec -u root "$id" sh -c 'kill $(cat /var/lib/lace-ssh/own/1000/sshd.pid)'
@@ -397,6 +633,8 @@ case_binary() {
     make_project binary-foreign base '"remoteUser": "vscode"' && make_trust 1000
     printf '\x7fELF of another machine' >"$project/.devcontainer/lace-ssh/lace-ssh"
     up
+    check "the container says which contract it follows" grep -qF '"customizations":{"lace":{"ssh":{"contract":1}}}' \
+        <(docker inspect --format '{{ index .Config.Labels "devcontainer.metadata" }}' "$id")
     check "one that does not run is left out" refused docker exec "$id" test -e /usr/local/bin/lace-ssh
     check "login without it" until_login vscode
 }
@@ -463,6 +701,7 @@ case_busybox() {
     check "this flock cannot wait" refused docker exec "$id" flock -w 1 /tmp/lock true
     check_sessions vscode
     check_refusals vscode
+    check_all_else vscode
     check_restart vscode
     check "start as vscode, again" equals "$(start vscode; echo $?)" 0
     docker exec -u root "$id" sh -c 'kill $(cat /run/lace-ssh/sshd.pid)'

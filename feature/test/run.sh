@@ -20,7 +20,7 @@ clean_up() {
 trap clean_up EXIT
 
 start_engine
-need_image base bare nosudo busybox
+need_image base bare nosudo busybox bullseye trixie
 note_images "$work"
 if [ $# -gt 0 ]; then
     devcontainer=$(realpath "$1")
@@ -52,7 +52,7 @@ grep -a 'Passed:' "$work/out"
 say "package.sh"
 quiet "$feature/package.sh" "$work/package"
 package=$work/package/devcontainer-feature-lace-ssh.tgz
-for file in install.sh entrypoint start session authorized-keys sshd_config devcontainer-feature.json; do
+for file in install.sh entrypoint start session authorized sshd_config devcontainer-feature.json; do
     tar -xOf "$package" "./$file" | cmp - "$feature/src/lace-ssh/$file"
 done
 mkdir "$work/unpacked"

@@ -34,6 +34,18 @@ pub fn include(path: &Path) -> Result<String> {
     Ok(text)
 }
 
+/// All files of a folder as the argument of an `Include`.
+///
+/// # Errors
+/// As [`include`].
+pub fn include_all(folder: &Path) -> Result<String> {
+    let text = include(folder)?;
+    Ok(match text.strip_suffix('"') {
+        Some(open) => format!("{open}/*\""),
+        None => format!("{text}/*"),
+    })
+}
+
 /// A path as one word for the shell that runs a `ProxyCommand`, `%` doubled for ssh.
 ///
 /// # Errors

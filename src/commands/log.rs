@@ -8,8 +8,8 @@ use jiff::Timestamp;
 
 use crate::app::{App, now};
 use crate::cli;
-use crate::commands::mend;
 use crate::durable;
+use crate::ring::{self, named};
 use crate::store::LARGEST_LOG;
 use crate::store::audit::{self, Filter, Record};
 use crate::talk::table::{self, Cell};
@@ -20,11 +20,11 @@ pub fn run(app: &App, args: &cli::Log) -> Result<ExitCode> {
     if args.verify {
         return verify(app);
     }
-    let registry = mend::look(app)?;
+    let registry = ring::look(app)?;
     let log = read(app)?;
     // A key that is gone is in the log only.
     let key = args.key.as_deref().map(|text| {
-        let found = super::keys::find(&registry, text);
+        let found = named::find(&registry, text);
         found.map_or_else(|_| text.to_owned(), |(name, _)| name)
     });
     let since = args

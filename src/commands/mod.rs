@@ -3,24 +3,15 @@
 
 mod client_config;
 mod connect;
-mod derived;
-mod host_key;
 mod initialize;
 mod keys;
-mod leftovers;
 mod log;
-mod mend;
-mod policy;
 mod port;
 mod post_start;
-mod proof;
 mod proxy;
 mod remove;
-mod ring;
 mod setup;
 mod status;
-mod switch;
-mod target;
 
 use std::process::ExitCode;
 

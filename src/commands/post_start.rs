@@ -10,7 +10,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::Metadata;
-use std::io::{ErrorKind, Read};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -38,6 +38,9 @@ const SSHD_CONFIG: &str = "/usr/local/share/lace-ssh/sshd_config";
 /// The folders of accounts that `start` makes are in these, named by the user ID; without root, in the
 /// second. `session` looks there in the same order.
 const ACCOUNTS: [&str; 2] = ["/var/lib/lace-ssh", "/var/lib/lace-ssh/own"];
+
+/// The most that is read of what sshd says before it hangs up, in bytes: its version and what it offers.
+const LONGEST_GREETING: u64 = 64 * 1024;
 
 /// The variable that tells interactive sessions where to begin.
 const FOLDER: &str = "LACE_SSH_FOLDER";
@@ -160,11 +163,14 @@ fn sshd_port() -> Result<u16> {
 
 /// Whether it is really sshd that answers.
 fn check_sshd(port: u16) -> Result<()> {
-    let attempt = || -> std::io::Result<[u8; 4]> {
+    let attempt = || -> io::Result<[u8; 4]> {
         let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
         stream.set_read_timeout(Some(Duration::from_secs(10)))?;
         let mut greeting = [0; 4];
         stream.read_exact(&mut greeting)?;
+        // It has answered, whatever becomes of this.
+        let _ = stream.write_all(&farewell("lace-ssh post-start: sshd answers"));
+        let _ = io::copy(&mut stream.take(LONGEST_GREETING), &mut io::sink());
         Ok(greeting)
     };
     match attempt().with_context(|| format!("sshd does not answer on port {port}"))? {
@@ -174,6 +180,27 @@ fn check_sshd(port: u16) -> Result<()> {
             "give it another port: \"customizations\": { \"lace\": { \"ssh\": { \"port\": 2223 } } }",
         )),
     }
+}
+
+/// What a client says that leaves before anything has been agreed upon: its version, and SSH_MSG_DISCONNECT
+/// with a reason that sshd writes into its log. One that only hangs up stands there as an error.
+fn farewell(reason: &str) -> Vec<u8> {
+    const DISCONNECT: u8 = 1;
+    const BY_APPLICATION: u32 = 11;
+    let mut payload = vec![DISCONNECT];
+    payload.extend_from_slice(&BY_APPLICATION.to_be_bytes());
+    for text in [reason, ""] {
+        payload.extend_from_slice(&(text.len() as u32).to_be_bytes());
+        payload.extend_from_slice(text.as_bytes());
+    }
+    // The length, the length of the padding and the payload are padded to blocks of 8 bytes, with 4 at least.
+    let padding = 8 - (4 + 1 + payload.len() + 4) % 8 + 4;
+    let mut said = b"SSH-2.0-lace-ssh\r\n".to_vec();
+    said.extend_from_slice(&((1 + payload.len() + padding) as u32).to_be_bytes());
+    said.push(padding as u8);
+    said.extend_from_slice(&payload);
+    said.resize(said.len() + padding, 0);
+    said
 }
 
 /// The published address of this very container, where the project mounts an engine's socket.
@@ -268,7 +295,6 @@ fn is_kept(name: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::Write;
     use std::process::Stdio;
 
     #[test]
@@ -321,6 +347,26 @@ mod tests {
             format!("{error:#}"),
             "sshd does not run: there is no account 'x'"
         );
+    }
+
+    #[test]
+    fn the_farewell_is_one_whole_packet_whatever_its_reason() {
+        for length in 0..20 {
+            let reason = "x".repeat(length);
+            let said = farewell(&reason);
+            let packet = said.strip_prefix(b"SSH-2.0-lace-ssh\r\n").unwrap();
+            let told = u32::from_be_bytes(packet[..4].try_into().unwrap());
+            assert_eq!((packet.len() % 8, packet.len() - 4), (0, told as usize));
+            let padding = usize::from(packet[4]);
+            assert!((4..=12).contains(&padding), "{padding}");
+            let payload = &packet[5..packet.len() - padding];
+            let expected = [
+                &[1, 0, 0, 0, 11, 0, 0, 0, length as u8],
+                reason.as_bytes(),
+                &[0; 4],
+            ];
+            assert_eq!(payload, expected.concat());
+        }
     }
 
     #[test]

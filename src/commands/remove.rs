@@ -7,26 +7,25 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
-use super::leftovers::{self, Purge};
-use super::ring::Ring;
-use super::target::{self, Target};
 use crate::advice::failure;
 use crate::app::App;
 use crate::change::{Change, Plan, Reason};
 use crate::cli;
-use crate::commands::mend;
 use crate::devcontainer::{Document, Modified, SCHEMA_FILE, features, find, options, unwire};
 use crate::durable;
 use crate::engine::{self, Engine, Found, endpoint};
-use crate::feature;
+use crate::ring::purge::Purge;
+use crate::ring::{self, Ring, purge};
 use crate::store::registry::DevContainer;
 use crate::store::undo::{self, Original};
 use crate::talk::agree::{Outcome, agree};
 use crate::talk::{ask, say};
+use crate::workspace::target::Target;
+use crate::workspace::{config, feature, original, registered, target};
 
 /// Runs `remove`.
 pub fn run(app: &App, args: &cli::Remove) -> Result<ExitCode> {
-    if args.purge && !args.consent.looks_only() && leftovers::any(&app.store) {
+    if args.purge && !args.consent.looks_only() && purge::any(&app.store) {
         // The one that is asked for may be among those that were cut off.
         Ring::open(app, "remove --purge")?;
     }
@@ -35,12 +34,12 @@ pub fn run(app: &App, args: &cli::Remove) -> Result<ExitCode> {
     }
     let target = match &args.name {
         Some(name) => known(app, name, &args.workspace)?,
-        None => target::find(app, &args.workspace)?,
+        None => target::find(app, &args.workspace.place())?,
     };
     if args.name.is_some() && !target.config.exists() {
         return without_config(app, args, &target);
     }
-    let text = target::text(&target.config)?;
+    let text = config::text(&target.config)?;
     let taken = match undo::original(&app.store, &target.config, text.as_bytes())? {
         Some(Original::Bytes(bytes)) => TakenOut {
             after: bytes,
@@ -126,14 +125,14 @@ fn remove_feature(plan: &mut Plan, target: &Target) -> Result<Vec<PathBuf>> {
 fn uses_copy(target: &Target, text: &str) -> bool {
     Document::parse(text).is_ok_and(|document| {
         let value = document.value();
-        features::ours(&value).is_some_and(|feature| target::is_copy(feature, target))
+        features::ours(&value).is_some_and(|feature| config::is_copy(feature, target))
     })
 }
 
 /// A dev container that is registered, whose workspace may be gone.
 fn known(app: &App, name: &str, workspace: &cli::Workspace) -> Result<Target> {
-    let registry = mend::look(app)?;
-    let (_, known) = target::registered(app, &registry, Some(name), workspace)?;
+    let registry = ring::look(app)?;
+    let (_, known) = registered::registered(app, &registry, Some(name), &workspace.place())?;
     Ok(Target {
         folder: known.workspace_folder.clone(),
         config: known.config_file.clone(),
@@ -165,10 +164,10 @@ struct TakenOut {
 
 /// The text without what is ours. A piece that somebody has changed by hand is asked about.
 fn take_out(app: &App, args: &cli::Remove, target: &Target, text: &str) -> Result<TakenOut> {
-    let at_fault = |problem| target::located(&target.config, problem);
+    let at_fault = |problem| config::located(&target.config, problem);
     let mut gone = Vec::new();
     let mut left = 0;
-    let original = super::setup::original_text(&app.store, &target.config)?;
+    let original = original::text_before(&app.store, &target.config)?;
     let without = |drop: &dyn Fn(&Modified) -> bool| {
         unwire(text, original.as_deref(), drop).map_err(at_fault)
     };
@@ -204,7 +203,7 @@ fn take_out(app: &App, args: &cli::Remove, target: &Target, text: &str) -> Resul
 
 /// Whether another config file of the workspace uses the copy of the Feature.
 fn is_used_elsewhere(app: &App, target: &Target) -> Result<bool> {
-    let registry = mend::look(app)?;
+    let registry = ring::look(app)?;
     let known = registry.in_folder(&target.folder);
     let mut others = find::candidates(&target.folder);
     others.extend(
@@ -216,14 +215,14 @@ fn is_used_elsewhere(app: &App, target: &Target) -> Result<bool> {
     Ok(others.into_iter().any(|config| {
         let folder = target.folder.clone();
         let other = Target { folder, config };
-        target::read(&other.config).is_ok_and(|config| config.uses_copy(&other))
+        config::read(&other.config).is_ok_and(|config| config.uses_copy(&other))
     }))
 }
 
 /// Drops what the store has of this dev container: registry entry, host block, pin and trust folder.
 /// Its key goes to the trash, if nothing else uses it.
 fn purge(app: &App, args: &cli::Remove, target: &Target) -> Result<ExitCode> {
-    let registry = mend::look(app)?;
+    let registry = ring::look(app)?;
     let known = registry
         .devcontainers
         .iter()
@@ -269,7 +268,7 @@ fn unknown<'a>(app: &App, args: &'a cli::Remove) -> Result<Option<&'a str>> {
     let Some(name) = args.name.as_deref().filter(|_| args.purge) else {
         return Ok(None);
     };
-    let unknown = leftovers::unknown(&app.store, &mend::look(app)?);
+    let unknown = purge::unknown(&app.store, &ring::look(app)?);
     Ok(unknown.iter().any(|id| id == name).then_some(name))
 }
 
@@ -284,7 +283,7 @@ fn purge_unknown(app: &App, args: &cli::Remove, id: &str) -> Result<ExitCode> {
             folder_stays: !matches!(mounted, Ok(None)),
         };
         if !ring.registry.devcontainers.contains_key(id) {
-            leftovers::purge(&mut ring, id, &left)?;
+            purge::purge(&mut ring, id, &left)?;
             say(format!("dropped {id} and its host key"));
             tell(mounted);
         }
@@ -306,7 +305,7 @@ fn drop_one(app: &App, id: &str, known: &DevContainer) -> Result<()> {
         key: own.then_some(dropped.key),
         folder_stays: !matches!(mounted, Ok(None)),
     };
-    leftovers::purge(&mut ring, id, &purge)?;
+    purge::purge(&mut ring, id, &purge)?;
     let alias = &purge.alias;
     say(match &purge.key {
         Some(key) => format!(

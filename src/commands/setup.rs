@@ -5,23 +5,21 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
-use super::client_config;
-use super::target::{self, Target};
 use crate::advice::failure;
 use crate::app::App;
 use crate::change::{Change, Plan};
 use crate::cli;
-use crate::devcontainer::{Problem, SCHEMA_FILE, options, unwire, wire};
-use crate::feature;
-use crate::store::{Store, undo};
+use crate::devcontainer::{Problem, SCHEMA_FILE, options, wire};
 use crate::talk::agree::{Outcome, agree};
 use crate::talk::{print_as_is, say};
+use crate::workspace::target::Target;
+use crate::workspace::{config, feature, original, target, user_config};
 
 /// Runs `setup`.
 pub fn run(app: &App, args: &cli::Setup) -> Result<ExitCode> {
-    let target = target::find(app, &args.workspace)?;
-    let config = target::read(&target.config)?;
-    let mut wanted = target::wiring(&target, &config);
+    let target = target::find(app, &args.workspace.place())?;
+    let config = config::read(&target.config)?;
+    let mut wanted = config::wiring(&target, &config);
     if let Some(asked) = &args.feature {
         if let Some(there) = config.feature.filter(|there| there != asked) {
             return Err(failure(
@@ -34,10 +32,10 @@ pub fn run(app: &App, args: &cli::Setup) -> Result<ExitCode> {
         }
         wanted.feature.clone_from(asked);
     }
-    let at_fault = |problem| target::located(&target.config, problem);
+    let at_fault = |problem| config::located(&target.config, problem);
     wanted.schema = args
         .schema
-        .then(|| format!("{}/{SCHEMA_FILE}", target::local_feature(&target)));
+        .then(|| format!("{}/{SCHEMA_FILE}", config::local_feature(&target)));
     let edited = wire(&config.text, &wanted).map_err(at_fault)?;
 
     let mut plan = Plan::default();
@@ -47,7 +45,7 @@ pub fn run(app: &App, args: &cli::Setup) -> Result<ExitCode> {
             .becomes(Some(written.to_vec()))
             .because(edited.edits),
     );
-    let local = target::is_copy(&wanted.feature, &target);
+    let local = config::is_copy(&wanted.feature, &target);
     if local {
         add_feature(&mut plan, &target)?;
     }
@@ -56,7 +54,7 @@ pub fn run(app: &App, args: &cli::Setup) -> Result<ExitCode> {
         let schema = options::document_schema()?.into_bytes();
         plan.add(Change::of_ours(&file)?.becomes(Some(schema)));
     }
-    let offer = !args.no_client_config && !client_config::was_offered(app)?;
+    let offer = !args.no_client_config && !user_config::was_offered(app)?;
     if args.json {
         print_as_is(format_args!("{:#}\n", plan.json()?))?;
         return Ok(ExitCode::from(u8::from(
@@ -73,7 +71,7 @@ pub fn run(app: &App, args: &cli::Setup) -> Result<ExitCode> {
         "write this?",
         || {
             app.store.prepare()?;
-            keep_original(&app.store, &target.config, &config.text, written)
+            original::keep(&app.store, &target.config, &config.text, written)
         },
     )?;
     if outcome == Outcome::Shown {
@@ -87,8 +85,8 @@ pub fn run(app: &App, args: &cli::Setup) -> Result<ExitCode> {
         _ => say(format!("wired {}", target.config.display())),
     }
     if offer && !args.consent.looks_only() {
-        client_config::offer(app, args.consent)?;
-    } else if !args.no_client_config && !client_config::is_installed(app)? {
+        user_config::offer(app, args.consent.given(app.environment))?;
+    } else if !args.no_client_config && !user_config::is_installed(app)? {
         say("plain ssh does not know its name yet: lace-ssh client-config install");
     }
     if outcome == Outcome::Applied {
@@ -97,37 +95,6 @@ pub fn run(app: &App, args: &cli::Setup) -> Result<ExitCode> {
         );
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// Remembers what a config file was like without us. Where an earlier `setup` left something of
-/// ours in it, that is the text with it taken out.
-pub fn keep_original(store: &Store, path: &Path, text: &str, written: &[u8]) -> Result<()> {
-    if text.as_bytes() == written {
-        return Ok(());
-    }
-    if let Some(undo::Original::Bytes(bytes)) = undo::original(store, path, text.as_bytes())? {
-        return undo::keep(store, path, Some(&bytes), written);
-    }
-    let before = original_text(store, path)?;
-    match unwire(text, before.as_deref(), |_| false) {
-        Ok(edited) if edited.modified.is_empty() => {
-            undo::keep(store, path, Some(edited.text.as_bytes()), written)
-        }
-        // `remove` has to ask about what was changed by hand: there are no bytes to go back to.
-        Ok(edited) => {
-            let known = before.unwrap_or(edited.text);
-            undo::keep(store, path, Some(known.as_bytes()), &[])
-        }
-        Err(_) => undo::keep(store, path, Some(text.as_bytes()), written),
-    }
-}
-
-/// The text of a config file before the first `setup`, as far as it is known.
-pub fn original_text(store: &Store, path: &Path) -> Result<Option<String>> {
-    Ok(match undo::before(store, path)? {
-        Some(undo::Original::Bytes(bytes)) => String::from_utf8(bytes).ok(),
-        _ => None,
-    })
 }
 
 fn tell(path: &Path, remark: Problem) {

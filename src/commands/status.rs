@@ -9,14 +9,13 @@ use std::process::ExitCode;
 use anyhow::Result;
 use serde::Serialize;
 
-use super::leftovers;
 use crate::app::{App, now};
 use crate::cli;
-use crate::commands::mend;
-use crate::engine::{self, Container, Engine, Found};
+use crate::ring::{self, purge};
+use crate::route::seen::{self, Seen};
 use crate::store::registry::{DevContainer, Registry};
 use crate::talk::table::{self, Cell};
-use crate::talk::{print, print_as_is, say, warn};
+use crate::talk::{print, print_as_is, say};
 
 /// One row; its JSON form is part of the interface.
 #[derive(Debug, Serialize)]
@@ -27,6 +26,8 @@ struct Row<'r> {
     /// Where sshd is published now.
     address: Option<SocketAddr>,
     user: Option<&'r str>,
+    /// The contract that its Feature follows; none where it is older than that, or there is no container.
+    contract: Option<u32>,
     key: &'r str,
     /// Seconds since the key was made, or last rotated.
     key_age: Option<i64>,
@@ -35,20 +36,11 @@ struct Row<'r> {
     config_file: &'r Path,
 }
 
-/// What the engine says of one dev container.
-pub struct Seen {
-    /// `running`, `exited`, …, `none`: no container, `several`: more than one runs, `unproven`: there
-    /// is one whose mount is only named like its own, `unknown`: the engine cannot be asked.
-    pub state: Cow<'static, str>,
-    /// The container, if there is one for certain.
-    container: Option<Container>,
-}
-
 /// Runs `status`.
 pub fn run(app: &App, args: &cli::Status) -> Result<ExitCode> {
-    let registry = mend::look(app)?;
+    let registry = ring::look(app)?;
     let now = now();
-    let seen = look(app, &registry);
+    let seen = seen::look(app, &registry);
     let mut rows: Vec<_> = registry
         .devcontainers
         .iter()
@@ -70,53 +62,13 @@ pub fn run(app: &App, args: &cli::Status) -> Result<ExitCode> {
             ));
         }
     }
-    for id in leftovers::unknown(&app.store, &registry) {
+    for id in purge::unknown(&app.store, &registry) {
         say(format!(
             "{} is of no dev container that is known here; its next `devcontainer up` takes it up again, or, to drop it: lace-ssh remove --purge {id}",
             app.store.trust(&id).display()
         ));
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// Looks at every dev container, with one question to each engine that has some; by ID.
-pub fn look<'r>(app: &App, registry: &'r Registry) -> HashMap<&'r str, Seen> {
-    let mut engines = HashMap::new();
-    let mut look = |id: &str, known: &DevContainer| {
-        let answer = engines
-            .entry(known.endpoint.clone())
-            .or_insert_with(|| ask(&known.endpoint));
-        let nothing = |state: &'static str| Seen {
-            state: state.into(),
-            container: None,
-        };
-        let Some(containers) = answer else {
-            return nothing("unknown");
-        };
-        match engine::found(containers, &app.store.trust(id)) {
-            Found::One(container) => Seen {
-                state: container.state.clone().into(),
-                container: Some(container),
-            },
-            Found::None => nothing("none"),
-            Found::Several(_) => nothing("several"),
-            Found::Unproven(_) => nothing("unproven"),
-        }
-    };
-    let all = registry.devcontainers.iter();
-    all.map(|(id, known)| (id.as_str(), look(id, known)))
-        .collect()
-}
-
-/// The containers of one engine; `None`: no answer, and the user is told why.
-fn ask(endpoint: &str) -> Option<Vec<Container>> {
-    match Engine::at(endpoint).and_then(|engine| engine.containers()) {
-        Ok(containers) => Some(containers),
-        Err(error) => {
-            warn(&error);
-            None
-        }
-    }
 }
 
 fn row<'r>(
@@ -127,12 +79,14 @@ fn row<'r>(
     now: i64,
 ) -> Row<'r> {
     let seen = &seen[id];
-    let running = seen.container.as_ref().filter(|container| container.runs());
+    let container = seen.container.as_ref();
+    let running = container.filter(|container| container.runs());
     Row {
         alias: &known.alias,
         state: seen.state.clone(),
         address: running.and_then(|container| container.published(known.port)),
         user: known.user.as_deref(),
+        contract: container.and_then(|container| container.contract),
         key: &known.key,
         key_age: registry.keys.get(&known.key).map(|key| now - key.since()),
         id,

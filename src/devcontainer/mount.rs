@@ -4,7 +4,7 @@
 
 use serde_json::Value;
 
-use crate::MOUNT_TARGET;
+use crate::trust::MOUNT_TARGET;
 
 /// The host folder that is mounted there.
 const SOURCE: &str = "${localEnv:HOME}/.config/lace/ssh/trust/${devcontainerId}";

@@ -23,7 +23,7 @@ use super::publish::{publish, published, publishes};
 use super::schema_link::{self, link_schema};
 use super::sequence::Sequence;
 use super::style::{Shape, Style, quoted};
-use crate::MOUNT_TARGET;
+use crate::trust::MOUNT_TARGET;
 
 /// What varies from project to project.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -13,7 +13,7 @@ use bollard::models::{ContainerInspectResponse, ContainerSummary, PortBinding};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-use crate::MOUNT_TARGET;
+use crate::trust::{ENTRYPOINT, MOUNT_TARGET};
 
 /// How Docker Desktop's virtual machine names the folders of its host. Only root of this machine could
 /// make such a path here.
@@ -30,6 +30,9 @@ pub struct Container {
     pub state: String,
     /// The remote user, as the metadata label has it: unchecked.
     pub remote_user: Option<String>,
+    /// The contract that the Feature in it follows, as the metadata label has it; none where the Feature
+    /// is older than that, or not ours.
+    pub contract: Option<u32>,
     /// The name of its network; `host` and `none` publish nothing. Podman leaves it out.
     pub network: Option<String>,
     /// Source and target of each mount, as the engine names them.
@@ -181,6 +184,7 @@ impl From<ContainerSummary> for Summary {
 impl From<Summary> for Container {
     fn from(summary: Summary) -> Self {
         let label = summary.labels.get("devcontainer.metadata");
+        let metadata = label.and_then(|label| serde_json::from_str(label).ok());
         let published = summary.ports.iter().filter_map(|port| {
             let address = address(port.ip.as_deref(), port.public_port?)?;
             Some((port.private_port, address))
@@ -192,7 +196,8 @@ impl From<Summary> for Container {
                 .first()
                 .map(|name| name.trim_start_matches('/').to_owned())
                 .unwrap_or_default(),
-            remote_user: label.and_then(|label| remote_user(label)),
+            remote_user: metadata.as_ref().and_then(remote_user),
+            contract: metadata.as_ref().and_then(contract),
             published: published.collect(),
             mounts: mounts.map(|it| (it.source, it.destination)).collect(),
             network: summary.host_config.network_mode,
@@ -276,15 +281,19 @@ impl Inspected {
     }
 }
 
-/// The remote user in the metadata label, where the last entry that names one wins.
-fn remote_user(label: &str) -> Option<String> {
-    let metadata: Value = serde_json::from_str(label).ok()?;
-    let entries = match &metadata {
-        Value::Array(entries) => entries.as_slice(),
+/// The entries of the metadata label: one for each image, Feature and config, in the order in which they
+/// were applied.
+fn entries(metadata: &Value) -> &[Value] {
+    match metadata {
+        Value::Array(entries) => entries,
         entry => std::slice::from_ref(entry),
-    };
+    }
+}
+
+/// The remote user in the metadata label, where the last entry that names one wins.
+fn remote_user(metadata: &Value) -> Option<String> {
     let last = |member| {
-        entries
+        entries(metadata)
             .iter()
             .rev()
             .find_map(|entry| entry.get(member)?.as_str())
@@ -292,6 +301,15 @@ fn remote_user(label: &str) -> Option<String> {
     last("remoteUser")
         .or_else(|| last("containerUser"))
         .map(str::to_owned)
+}
+
+/// The contract of our Feature. Of two (the image was built with one of them, the project has another)
+/// the last one was installed over the first, whatever that had said.
+fn contract(metadata: &Value) -> Option<u32> {
+    let is_ours = |entry: &&Value| entry["entrypoint"] == ENTRYPOINT;
+    let feature = entries(metadata).iter().rev().find(is_ours)?;
+    let told = &feature["customizations"]["lace"]["ssh"]["contract"];
+    told.as_u64()?.try_into().ok()
 }
 
 /// An address that can be connected to; "all interfaces" is reached over loopback.
@@ -316,6 +334,8 @@ pub(super) fn containers(answer: &[u8]) -> serde_json::Result<Vec<Container>> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     const TRUST: &str =
@@ -381,14 +401,61 @@ mod tests {
 
     #[test]
     fn the_last_remote_user_of_the_metadata_wins() {
-        let label =
-            r#"[{"id":"x"},{"remoteUser":"node"},{"containerUser":"root","remoteUser":"vscode"}]"#;
-        assert_eq!(remote_user(label).as_deref(), Some("vscode"));
-        assert_eq!(
-            remote_user(r#"[{"containerUser":"node"}]"#).as_deref(),
-            Some("node")
-        );
-        assert_eq!(remote_user("not json"), None);
+        let label = json!([
+            { "id": "x" },
+            { "remoteUser": "node" },
+            { "containerUser": "root", "remoteUser": "vscode" },
+        ]);
+        assert_eq!(remote_user(&label).as_deref(), Some("vscode"));
+        let label = json!([{ "containerUser": "node" }]);
+        assert_eq!(remote_user(&label).as_deref(), Some("node"));
+    }
+
+    #[test]
+    fn the_contract_is_that_of_the_feature_that_was_installed_last() {
+        let ours = |contract: Value| {
+            let options = json!({ "ssh": { "contract": contract } });
+            json!({ "id": "./lace-ssh", "entrypoint": ENTRYPOINT, "customizations": { "lace": options } })
+        };
+        let older = json!({ "id": "./lace-ssh", "entrypoint": ENTRYPOINT });
+        let of_the_config = json!({ "customizations": { "lace": { "ssh": { "contract": 9 } } } });
+        for (metadata, expected) in [
+            (
+                json!([{ "id": "x" }, ours(json!(1)), { "remoteUser": "vscode" }]),
+                Some(1),
+            ),
+            (ours(json!(1)), Some(1)),
+            (json!([ours(json!(1)), of_the_config.clone()]), Some(1)),
+            (json!([ours(json!(1)), ours(json!(2))]), Some(2)),
+            (json!([ours(json!(2)), older]), None),
+            (json!([older]), None),
+            (json!([of_the_config]), None),
+            (json!([ours(json!("1"))]), None),
+            (json!([ours(json!(-1))]), None),
+            (json!([ours(json!(1.5))]), None),
+            (json!([ours(json!(u64::from(u32::MAX) + 1))]), None),
+            (json!([3, null, "x", [ours(json!(1))]]), None),
+            (
+                json!([{ "entrypoint": ENTRYPOINT, "customizations": [{ "lace": 1 }] }]),
+                None,
+            ),
+            (
+                json!([{ "entrypoint": ENTRYPOINT, "customizations": { "lace": ["ssh"] } }]),
+                None,
+            ),
+            (json!(null), None),
+        ] {
+            assert_eq!(contract(&metadata), expected, "{metadata}");
+        }
+        for label in ["not json", "", "[", r#"{"entrypoint": 1}"#] {
+            let one = json!([{ "Id": "a", "State": "running", "Labels": { "devcontainer.metadata": label } }]);
+            let all = containers(one.to_string().as_bytes()).unwrap();
+            assert_eq!(
+                (all[0].contract, &all[0].remote_user),
+                (None, &None),
+                "{label}"
+            );
+        }
     }
 
     #[test]

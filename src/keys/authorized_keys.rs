@@ -14,7 +14,7 @@
 //! that sshd asks for keys (`AuthorizedKeysCommand`, of our Feature) compares that time with
 //! `date -u`, leaves the line out when it has passed, and takes the option away when it has not. No
 //! sshd ever sees the option through it, whatever its version and time zone; a reader without the
-//! command is right since 9.1 and refuses the key before. `feature/src/lace-ssh/authorized-keys` is that
+//! command is right since 9.1 and refuses the key before. `feature/src/lace-ssh/authorized` is that
 //! command. The host prunes as well, so neither side has to be trusted alone.
 //!
 //! A key is good up to and including the second that is written, as in sshd.

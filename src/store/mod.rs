@@ -7,10 +7,14 @@
 //! read without a bound, and everything is written through [`crate::durable`].
 
 pub mod audit;
+pub mod learnt;
+mod limits;
 pub mod lock;
 pub mod registry;
 pub mod stamp;
 pub mod undo;
+
+pub use limits::{LARGEST_KEY, LARGEST_LIST, LARGEST_LOG};
 
 use std::ffi::OsStr;
 use std::fs;
@@ -23,14 +27,8 @@ use anyhow::{Context, Result, anyhow};
 use crate::advice::{Advise, failure, shell};
 use crate::durable::{self, PRIVATE};
 use crate::environment::Environment;
+use crate::trust;
 use registry::{Damaged, Registry};
-
-/// The most that is read of a key file, in bytes: several times the longest one.
-pub const LARGEST_KEY: u64 = 64 * 1024;
-/// The most that is read of what grows with the number of dev containers, in bytes.
-pub const LARGEST_LIST: u64 = 64 * 1024 * 1024;
-/// The most that is read of the log, in bytes: some million events.
-pub const LARGEST_LOG: u64 = 512 * 1024 * 1024;
 
 /// The store of one user.
 #[derive(Debug, Clone)]
@@ -79,9 +77,9 @@ impl Store {
         self.root.join("config")
     }
 
-    /// The folder of what ssh includes where it has just been told a user.
-    pub fn users(&self) -> PathBuf {
-        self.root.join("users")
+    /// The folder of what [`learnt`] writes.
+    pub fn learnt(&self) -> PathBuf {
+        self.root.join("learnt")
     }
 
     /// The pinned host keys.
@@ -125,14 +123,14 @@ impl Store {
         &self.trust
     }
 
-    /// The folder that is mounted into the dev container `id` at `/etc/lace-ssh`.
+    /// The folder that is mounted into the dev container `id`; [`trust`] has the names in it.
     pub fn trust(&self, id: &str) -> PathBuf {
         self.trust.join(id)
     }
 
     /// The private host key of the dev container `id` as sshd there reads it.
     pub fn mounted_host_key(&self, id: &str) -> PathBuf {
-        self.trust(id).join("ssh_host_ed25519_key")
+        self.trust(id).join(trust::HOST_KEY)
     }
 
     /// The folder of our own copies of private host keys.

@@ -82,6 +82,30 @@ pub struct DevContainer {
     pub container: Option<String>,
 }
 
+#[cfg(test)]
+impl DevContainer {
+    /// One for tests: its alias, and the key that opens it.
+    pub fn example(alias: &str, key: &str) -> Self {
+        Self {
+            alias: alias.into(),
+            workspace_folder: "/p".into(),
+            config_file: "/p/devcontainer.json".into(),
+            user: Some("vscode".into()),
+            user_chosen: false,
+            port: 2222,
+            key: key.into(),
+            host_key: "ssh-ed25519 AAAA".into(),
+            endpoint: "unix:///nowhere/docker.sock".into(),
+            registered: 0,
+            trusts_since: 0,
+            rotate: Rotate::Never,
+            overlap: 60,
+            agent: false,
+            container: None,
+        }
+    }
+}
+
 /// When a key is replaced without being asked to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -58,7 +58,7 @@ install_sshd() {
 
 install_scripts() {
     mkdir -p "$share"
-    install -m 0755 entrypoint start session authorized-keys "$share/"
+    install -m 0755 entrypoint start session authorized "$share/"
     echo "$REMOTE_USER" >"$share/user"
 
     # Sessions source what is here: only root may put anything there. In a container without root each account makes its

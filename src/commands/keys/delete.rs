@@ -6,14 +6,13 @@ use anyhow::{Result, bail};
 
 use crate::advice::{failure, shell};
 use crate::app::App;
-use crate::commands::mend;
-use crate::commands::ring::Ring;
-use crate::commands::status;
+use crate::ring::{self, Ring, named};
+use crate::route::seen;
 use crate::talk::{ask, say};
 
 /// Runs `keys delete`.
 pub fn run(app: &App, text: &str, yes: bool) -> Result<ExitCode> {
-    let (name, _) = super::find(&mend::look(app)?, text)?;
+    let (name, _) = named::find(&ring::look(app)?, text)?;
     announce(app, &name)?;
     if !yes {
         if !app.environment.interactive {
@@ -41,8 +40,8 @@ pub fn run(app: &App, text: &str, yes: bool) -> Result<ExitCode> {
 
 /// Who would be locked out.
 fn announce(app: &App, name: &str) -> Result<()> {
-    let registry = mend::look(app)?;
-    let seen = status::look(app, &registry);
+    let registry = ring::look(app)?;
+    let seen = seen::look(app, &registry);
     for id in registry.opened_by(name) {
         let Some(known) = registry.devcontainers.get(&id) else {
             continue;
@@ -67,7 +66,7 @@ pub fn restore(app: &App, text: &str) -> Result<ExitCode> {
     // As it is written, and else in the spelling that names have.
     let found = match in_trash(text) {
         Some(found) => Some(found),
-        None => in_trash(&super::name(text)?),
+        None => in_trash(&named::name(text)?),
     };
     let Some((path, name, _)) = found else {
         bail!("there is no key {text:?} in the trash");

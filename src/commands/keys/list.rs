@@ -10,8 +10,8 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::app::{App, now};
-use crate::commands::mend;
-use crate::commands::{policy, status};
+use crate::ring::{self, due, named};
+use crate::route::seen::{self, Seen};
 use crate::store::registry::{Key, Origin, Registry, Rotate};
 use crate::talk::table::{self, Cell};
 use crate::talk::{print, print_as_is, say};
@@ -75,8 +75,8 @@ impl Serialize for Time {
 
 /// Runs `keys list`.
 pub fn run(app: &App, json: bool) -> Result<ExitCode> {
-    let registry = mend::look(app)?;
-    let rows = rows(&registry, &status::look(app, &registry));
+    let registry = ring::look(app)?;
+    let rows = rows(&registry, &seen::look(app, &registry));
     if json {
         return print_as_is(format_args!("{:#}\n", serde_json::to_value(&rows)?));
     }
@@ -89,9 +89,9 @@ pub fn run(app: &App, json: bool) -> Result<ExitCode> {
 
 /// Runs `keys show`.
 pub fn show(app: &App, text: &str, json: bool) -> Result<ExitCode> {
-    let registry = mend::look(app)?;
-    let (name, _) = super::find(&registry, text)?;
-    let rows = rows(&registry, &status::look(app, &registry));
+    let registry = ring::look(app)?;
+    let (name, _) = named::find(&registry, text)?;
+    let rows = rows(&registry, &seen::look(app, &registry));
     let row = rows.iter().find(|row| row.name == name);
     let row = row.context("the key is gone")?;
     if json {
@@ -137,12 +137,12 @@ fn or(time: Option<Time>, without: &'static str) -> Cell<'static> {
 
 /// Runs `keys public`.
 pub fn public(app: &App, text: &str) -> Result<ExitCode> {
-    let registry = mend::look(app)?;
-    let (name, key) = super::find(&registry, text)?;
+    let registry = ring::look(app)?;
+    let (name, key) = named::find(&registry, text)?;
     print(format_args!("{} {name}\n", key.public))
 }
 
-fn rows<'r>(registry: &'r Registry, seen: &HashMap<&str, status::Seen>) -> Vec<Row<'r>> {
+fn rows<'r>(registry: &'r Registry, seen: &HashMap<&str, Seen>) -> Vec<Row<'r>> {
     let mut opened: BTreeMap<&str, Vec<Opened<'r>>> = BTreeMap::new();
     for (id, known) in &registry.devcontainers {
         let row = Opened {
@@ -197,7 +197,7 @@ fn next_rotation(registry: &Registry, key: &Key, opened: &[Opened<'_>]) -> Optio
     let due = opened.iter().filter_map(|opened| {
         let known = registry.devcontainers.get(opened.id)?;
         match known.rotate {
-            Rotate::Every(seconds) if policy::applies(known, key) => Some(key.since() + seconds),
+            Rotate::Every(seconds) if due::applies(known, key) => Some(key.since() + seconds),
             _ => None,
         }
     });

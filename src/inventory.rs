@@ -1,0 +1,99 @@
+//! The registry as a list of hosts: the one source of everything that a client reads.
+//!
+//! What the hosts look like in a client's own format is `client/`'s; which files they go to is
+//! `ring/publish.rs`'s.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+
+use crate::app::App;
+use crate::client::openssh::{self, Host, Paths};
+use crate::store::Store;
+use crate::store::registry::{DevContainer, Registry};
+
+/// The text that every ssh client of this machine shall read.
+///
+/// # Errors
+/// A path cannot be quoted.
+pub fn client_config(app: &App, registry: &Registry) -> Result<String> {
+    openssh::config(&hosts(&app.store, registry), &paths(app))
+}
+
+/// The pinned host keys that every ssh client of this machine shall read.
+pub fn known_hosts(app: &App, registry: &Registry) -> String {
+    openssh::known_hosts(&hosts(&app.store, registry))
+}
+
+/// The part of [`client_config`] that is about one dev container.
+///
+/// # Errors
+/// A path cannot be quoted.
+pub fn host_block(app: &App, registry: &Registry, devcontainer: &DevContainer) -> Result<String> {
+    openssh::host_block(&host(&app.store, registry, devcontainer), &paths(app))
+}
+
+fn hosts<'r>(store: &Store, registry: &'r Registry) -> Vec<Host<'r>> {
+    registry
+        .devcontainers
+        .values()
+        .map(|devcontainer| host(store, registry, devcontainer))
+        .collect()
+}
+
+fn host<'r>(store: &Store, registry: &Registry, devcontainer: &'r DevContainer) -> Host<'r> {
+    let key = registry.keys.get(&devcontainer.key);
+    Host {
+        alias: &devcontainer.alias,
+        user: devcontainer.user.as_deref(),
+        identity: store.identity(&devcontainer.key),
+        previous: key
+            .is_some_and(|key| !key.retired.is_empty())
+            .then(|| store.previous(&devcontainer.key)),
+        host_key: &devcontainer.host_key,
+        renewed: devcontainer.agent,
+        encrypted: key.is_some_and(|key| key.encrypted),
+    }
+}
+
+/// The host block of one dev container with another identity and other pinned keys, for a proof by a
+/// command that holds the lock: nothing in it may call this program back but `proxy`.
+///
+/// # Errors
+/// A path cannot be quoted.
+pub fn host_block_for(
+    app: &App,
+    devcontainer: &DevContainer,
+    user: &str,
+    identity: PathBuf,
+    known_hosts: &Path,
+) -> Result<String> {
+    let paths = Paths {
+        known_hosts: known_hosts.to_path_buf(),
+        ..paths(app)
+    };
+    let host = Host {
+        alias: &devcontainer.alias,
+        user: Some(user),
+        identity,
+        previous: None,
+        host_key: &devcontainer.host_key,
+        renewed: false,
+        encrypted: false,
+    };
+    openssh::host_block(&host, &paths)
+}
+
+/// The pinned host key of one dev container.
+pub fn known_host(devcontainer: &DevContainer) -> String {
+    openssh::known_host(&devcontainer.alias, &devcontainer.host_key)
+}
+
+fn paths(app: &App) -> Paths {
+    Paths {
+        program: app.environment.program.clone(),
+        store: app.environment.store.clone(),
+        learnt: app.store.learnt(),
+        known_hosts: app.store.known_hosts(),
+    }
+}
