@@ -11,7 +11,7 @@ use crate::advice::failure;
 use crate::app::App;
 use crate::change::{Change, Plan, Reason};
 use crate::cli;
-use crate::devcontainer::{Document, Modified, SCHEMA_FILE, find, options, unwire};
+use crate::devcontainer::{Document, Modified, SCHEMA_FILE, features, find, options, unwire};
 use crate::durable;
 use crate::engine::{self, Engine, Found, endpoint};
 use crate::ring::purge::Purge;
@@ -125,7 +125,7 @@ fn remove_feature(plan: &mut Plan, target: &Target) -> Result<Vec<PathBuf>> {
 fn uses_copy(target: &Target, text: &str) -> bool {
     Document::parse(text).is_ok_and(|document| {
         let value = document.value();
-        options::feature(&value).is_some_and(|feature| config::is_copy(feature, target))
+        features::ours(&value).is_some_and(|feature| config::is_copy(feature, target))
     })
 }
 

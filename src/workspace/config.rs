@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 
 use crate::advice::advised;
 use crate::devcontainer::options::{self, Options};
-use crate::devcontainer::{Document, Problem, Wiring, dialect, find, remarks};
+use crate::devcontainer::{Document, Problem, Wiring, dialect, features, find, remarks};
 use crate::durable;
 use crate::workspace::target::Target;
 
@@ -80,7 +80,7 @@ pub fn understand(text: String) -> Result<Config, Problem> {
     let owned = |text: Option<&str>| text.map(str::to_owned);
     let (remote_user, feature) = (
         owned(options::remote_user(&value)),
-        owned(options::feature(&value)),
+        owned(features::ours(&value)),
     );
     let remarks = remarks(&document, &options);
     drop(document);
