@@ -7,6 +7,7 @@ use std::fmt;
 use std::ops::Range;
 
 use super::lines::{line_of, line_start};
+use crate::escape::is_unseen;
 
 /// A fault in the text of a `devcontainer.json`: what, where, and what to do about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -152,7 +153,7 @@ fn visible(text: &str) -> String {
     for c in text.chars() {
         match c {
             '\t' => shown.push_str("    "),
-            c if c.is_control() => shown.extend(c.escape_default()),
+            c if is_unseen(c) => shown.extend(c.escape_default()),
             c => shown.push(c),
         }
     }
