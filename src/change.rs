@@ -3,7 +3,6 @@
 //! A [`Plan`] holds the bytes before and after; what they should be is decided by whoever builds it.
 //! Nothing to change means nothing written, and a file that moved on since it was read is refused.
 
-use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::fs;
 use std::ops::Range;
@@ -11,12 +10,13 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use anstyle::{AnsiColor, Effects, Style};
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use serde::Serialize;
 use similar::{ChangeTag, InlineChange, TextDiff};
 
 use crate::advice::{Advise, shell};
 use crate::durable::{self, Owner};
+use crate::escape::shown;
 
 /// The most that is read of a file of a plan, in bytes: the binary in the copy of the Feature is one.
 pub const LARGEST: u64 = 256 * 1024 * 1024;
@@ -120,11 +120,7 @@ impl Change {
         } else {
             durable::resolve(&self.path)?
         };
-        let now = match &self.before {
-            Some(before) => durable::holds(&real, before)?,
-            None => durable::read(&real, LARGEST)?.is_none(),
-        };
-        if !now {
+        if !self.is_as_before(&real)? {
             return Err(anyhow::anyhow!(
                 "{} changed after it was read; left as it is",
                 self.path.display()
@@ -136,6 +132,20 @@ impl Change {
                 .hint(format!("chmod u+w {}", shell(&self.path)));
         }
         Ok(real)
+    }
+
+    fn is_as_before(&self, real: &Path) -> Result<bool> {
+        match &self.before {
+            Some(before) => durable::holds(real, before),
+            None => Ok(durable::read(real, LARGEST)?.is_none()),
+        }
+    }
+
+    /// Puts back what was there. Says whether it is there; that it may not outlast a power cut is no
+    /// matter, for neither may what it is put in the place of.
+    fn is_put_back(&self, real: &Path) -> bool {
+        let is_there = || self.is_as_before(real).unwrap_or(false);
+        is_there() || self.put(real, self.before.as_deref()).is_ok() || is_there()
     }
 
     fn put(&self, real: &Path, content: Option<&[u8]>) -> Result<()> {
@@ -226,10 +236,11 @@ impl Plan {
         Ok(serde_json::to_value(planned.collect::<Vec<_>>())?)
     }
 
-    /// Writes everything, or nothing: if a file cannot be written, those before it are put back.
+    /// Writes everything, or nothing: if a file cannot be written, it and those before it are put back.
     ///
     /// # Errors
-    /// Names the file that could not be written, or that changed since it was read.
+    /// Names the file that could not be written, or that changed since it was read; and those, if any,
+    /// that are changed all the same.
     pub fn apply(&self) -> Result<()> {
         let targets = self
             .changes
@@ -238,12 +249,16 @@ impl Plan {
             .collect::<Result<Vec<_>>>()?;
         for (done, (change, real)) in self.changes.iter().zip(&targets).enumerate() {
             if let Err(error) = change.put(real, change.after.as_deref()) {
-                for (change, real) in self.changes.iter().zip(&targets).take(done) {
-                    change
-                        .put(real, change.before.as_deref())
-                        .context("cannot put back what was written")?;
-                }
-                bail!(error);
+                // Where only its folder could not be flushed, the one that failed is written, too.
+                let tried = self.changes.iter().zip(&targets).take(done + 1);
+                let left: Vec<_> = tried
+                    .filter(|(change, real)| !change.is_put_back(real))
+                    .map(|(change, _)| change.path.display().to_string())
+                    .collect();
+                return Err(error.context(match left.is_empty() {
+                    true => "nothing written".to_owned(),
+                    false => format!("changed and not put back: {}", left.join(", ")),
+                }));
             }
         }
         Ok(())
@@ -345,29 +360,6 @@ fn span(range: &Range<usize>) -> String {
         1 => (range.start + 1).to_string(),
         length => format!("{},{length}", range.start + 1),
     }
-}
-
-/// The text with its control characters made visible: a file must not drive the user's terminal.
-pub fn shown(text: &str) -> Cow<'_, str> {
-    if text
-        .bytes()
-        .all(|byte| (b' '..=b'~').contains(&byte) || byte == b'\t')
-    {
-        return Cow::Borrowed(text);
-    }
-    // Bidirectional overrides can make a line read as something else than it is.
-    let hidden = |c: char| {
-        (c.is_control() && c != '\t')
-            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match hidden(c) {
-            true => out.extend(c.escape_default()),
-            false => out.push(c),
-        }
-    }
-    Cow::Owned(out)
 }
 
 #[cfg(test)]

@@ -4,6 +4,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::environment::Environment;
+use crate::talk::agree;
+use crate::workspace::target::Place;
+
 /// SSH into every dev container by name: keys, ports and host keys are taken care of.
 #[derive(Debug, Parser)]
 #[command(name = "lace-ssh", version, max_term_width = 100, after_help = START)]
@@ -41,6 +45,16 @@ pub struct Workspace {
     pub config: Option<PathBuf>,
 }
 
+impl Workspace {
+    /// The same as a value.
+    pub fn place(&self) -> Place {
+        Place {
+            folder: self.workspace_folder.clone(),
+            config: self.config.clone(),
+        }
+    }
+}
+
 /// How a change of the user's files is agreed on.
 #[derive(Debug, Clone, Copy, Default, Args)]
 pub struct Consent {
@@ -53,6 +67,24 @@ pub struct Consent {
     /// Write without asking.
     #[arg(long, short)]
     pub yes: bool,
+}
+
+impl Consent {
+    /// Nothing may be written.
+    pub fn looks_only(self) -> bool {
+        self.dry_run || self.check
+    }
+
+    /// What that means where somebody can be asked, or cannot.
+    pub fn given(self, environment: &Environment) -> agree::Consent {
+        match self {
+            _ if self.looks_only() => agree::Consent::Look,
+            Self { yes: true, .. } => agree::Consent::Given,
+            _ => agree::Consent::Ask {
+                interactive: environment.interactive,
+            },
+        }
+    }
 }
 
 /// The commands.

@@ -27,7 +27,8 @@ pub type Owner = (u32, u32);
 /// disk, renamed, folder flushed. A symlink at `path` is replaced, not followed.
 ///
 /// # Errors
-/// Names `path`; it is then as it was.
+/// Names `path`, which is then as it was; or the folder, where that alone could not be flushed: `path`
+/// holds `bytes` then.
 pub fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
     write_as(path, bytes, mode, None)
 }
@@ -57,9 +58,10 @@ pub fn write_as(path: &Path, bytes: &[u8], mode: u32, owner: Option<Owner>) -> R
         file.write_all(bytes)?;
         file.as_file().sync_all()?;
         file.persist(path)?;
-        sync_folder(folder)
+        Ok(())
     };
-    attempt().with_context(|| format!("cannot write {}", path.display()))
+    attempt().with_context(|| format!("cannot write {}", path.display()))?;
+    flush_folder(folder)
 }
 
 /// A file for a moment, closed to others, gone with the value.
@@ -169,12 +171,12 @@ fn regular(metadata: &fs::Metadata) -> std::io::Result<()> {
 /// Renames a file or folder, in place of a file that has the new name, durably.
 ///
 /// # Errors
-/// Names both.
+/// Names both; or a folder, where it is renamed and that could not be flushed.
 pub fn rename(from: &Path, to: &Path) -> Result<()> {
     fs::rename(from, to)
-        .and_then(|()| sync_folder(folder_of(to)))
-        .and_then(|()| sync_folder(folder_of(from)))
-        .with_context(|| format!("cannot rename {} to {}", from.display(), to.display()))
+        .with_context(|| format!("cannot rename {} to {}", from.display(), to.display()))?;
+    flush_folder(folder_of(to))?;
+    flush_folder(folder_of(from))
 }
 
 /// Gives a file a second name, in place of a file that has it; a copy of its own where the file system
@@ -195,7 +197,7 @@ fn link_or_copy(
     const LARGEST: u64 = 1024 * 1024;
     remove(to)?;
     let linked = match hard_link(from, to) {
-        Ok(()) => sync_folder(folder_of(to)),
+        Ok(()) => return flush_folder(folder_of(to)),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
         // Which error it is differs from file system to file system.
         Err(error) => match read(from, LARGEST)?.map(Zeroizing::new) {
@@ -209,14 +211,13 @@ fn link_or_copy(
 /// Removes a file durably; fine if there is none.
 ///
 /// # Errors
-/// Names `path`.
+/// Names `path`; or the folder, where it is removed and that could not be flushed.
 pub fn remove(path: &Path) -> Result<()> {
     match fs::remove_file(path) {
-        Ok(()) => sync_folder(folder_of(path)),
+        Ok(()) => flush_folder(folder_of(path)),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(error),
+        Err(error) => Err(error).with_context(|| format!("cannot remove {}", path.display())),
     }
-    .with_context(|| format!("cannot remove {}", path.display()))
 }
 
 /// Removes temporary files of ours in `folder`; call it only where nobody else may be writing.
@@ -261,8 +262,10 @@ fn folder_of(path: &Path) -> &Path {
 }
 
 /// Makes the renames and removals in `folder` durable.
-fn sync_folder(folder: &Path) -> std::io::Result<()> {
-    File::open(folder)?.sync_all()
+fn flush_folder(folder: &Path) -> Result<()> {
+    File::open(folder)
+        .and_then(|folder| folder.sync_all())
+        .with_context(|| format!("cannot flush {} to disk", folder.display()))
 }
 
 /// Where a chain of symlinks at `path` ends, for files that the user may keep elsewhere.

@@ -3,6 +3,7 @@
 //! A library with a thin `main.rs`, so that tests, benches and fuzz targets reach every part.
 
 pub mod advice;
+pub mod app;
 pub mod change;
 pub mod cli;
 pub mod client;
@@ -11,7 +12,12 @@ pub mod devcontainer;
 pub mod durable;
 pub mod engine;
 pub mod environment;
-pub mod feature;
+pub mod escape;
+pub mod inventory;
 pub mod keys;
+pub mod ring;
+pub mod route;
 pub mod store;
+pub mod talk;
 pub mod trust;
+pub mod workspace;

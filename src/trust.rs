@@ -41,7 +41,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::feature::FILES;
+    use crate::workspace::feature::FILES;
 
     const ALL: [&str; 6] = [
         AUTHORIZED_KEYS,

@@ -23,10 +23,9 @@
 #   as_root CMD…           runs a command as root, through sudo where that is needed
 #
 # LACE_SSH_TEST_CACHE    the cache; default: lace-ssh-tests in the user's cache folder
-# LACE_SSH_TEST_MIRROR   where Debian comes from; default: http://deb.debian.org/debian
+# LACE_SSH_TEST_MIRROR   where Debian comes from; default: where this machine's apt has it from, else Debian's own
 
 LACE_SSH_TEST_CACHE=${LACE_SSH_TEST_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/lace-ssh-tests}
-LACE_SSH_TEST_MIRROR=${LACE_SSH_TEST_MIRROR:-http://deb.debian.org/debian}
 DEVCONTAINER_VERSION=0.89.0
 JSONC_PARSER_VERSION=3.3.1
 NODE_MODULES=
@@ -251,11 +250,12 @@ make_tarball() (
     mkdir -p "$LACE_SSH_TEST_CACHE" || exit 1
     root=$(as_root mktemp -d /var/tmp/lace-ssh-test.XXXXXX) || exit 1
     trap 'as_root rm -rf --one-file-system "$root"; rm -f "$2.new"' EXIT
-    engine_say "making a root folder of Debian $1 with debootstrap (about a minute)"
+    mirror=${LACE_SSH_TEST_MIRROR:-$(debian_mirror "$1")}
+    engine_say "making a root folder of Debian $1 with debootstrap from $mirror (about a minute)"
     proxy=$(apt_proxy)
     as_root env ${proxy:+http_proxy="$proxy"} debootstrap --variant=minbase \
         --include=ca-certificates,openssh-server,passwd,procps,sudo \
-        "$1" "$root" "$LACE_SSH_TEST_MIRROR" 2>&1 </dev/null | progress || exit 1
+        "$1" "$root" "$mirror" 2>&1 </dev/null | progress || exit 1
     # shellcheck disable=SC2016 # $1 is for the inner shell
     as_root chroot "$root" sh -euc '
         useradd --create-home --shell /bin/bash --uid 1000 vscode
@@ -265,6 +265,22 @@ make_tarball() (
     ' sh "$proxy" || exit 1
     as_root tar -C "$root" -c . | gzip -1 >"$2.new" && mv "$2.new" "$2"
 )
+
+# The first source of this machine's apt that is Debian's and has the release $1; the images keep it as theirs.
+debian_mirror() {
+    local mirror folder found=http://deb.debian.org/debian
+    folder=$(mktemp -d) || return 1
+    while read -r mirror; do
+        if /usr/lib/apt/apt-helper download-file "$mirror/dists/$1/InRelease" "$folder/InRelease" \
+            >/dev/null 2>&1 </dev/null && grep -qx 'Origin: Debian' "$folder/InRelease"; then
+            found=$mirror
+            break
+        fi
+    done < <(apt-get update --print-uris 2>/dev/null |
+        sed -n "s|^'\(https*://[^']*\)/dists/[^']*/InRelease' .*|\1|p" | awk '!seen[$0]++')
+    rm -rf "$folder"
+    echo "$found"
+}
 
 # The proxy that this machine's apt uses, if any.
 apt_proxy() { apt-config dump Acquire::http::Proxy 2>/dev/null | sed -n 's/^Acquire::http::Proxy "\(.*\)";$/\1/p'; }

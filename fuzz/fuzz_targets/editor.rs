@@ -4,7 +4,7 @@
 
 #![no_main]
 
-use lace_ssh::devcontainer::{Document, Wiring, dialect, unwire, unwire_with, wire};
+use lace_ssh::devcontainer::{Document, Wiring, dialect, unwire, wire};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
@@ -27,10 +27,10 @@ fuzz_target!(|bytes: &[u8]| {
             assert_eq!(edited.edits.is_empty(), edited.text == text);
             let again = wire(&edited.text, &wiring).expect("a second time");
             assert_eq!(again.text, edited.text, "twice is once");
-            let unwired = unwire(&edited.text).expect("the way back");
-            let again = unwire(&unwired.text).expect("back a second time");
+            let unwired = unwire(&edited.text, None, |_| false).expect("the way back");
+            let again = unwire(&unwired.text, None, |_| false).expect("back a second time");
             assert_eq!(again.text, unwired.text, "back twice is back once");
-            unwire_with(&edited.text, Some(text), |_| false).expect("the way back by the original");
+            unwire(&edited.text, Some(text), |_| false).expect("the way back by the original");
         }
         Err(problem) => {
             // The guard is the last line: whatever reaches it is a fault of the planner.
@@ -38,7 +38,7 @@ fuzz_target!(|bytes: &[u8]| {
             let _ = problem.snippet();
         }
     }
-    if let Err(problem) = unwire_with(text, None, |_| true) {
+    if let Err(problem) = unwire(text, None, |_| true) {
         assert!(!problem.to_string().contains("was refused"), "{problem}\n{text}");
     }
 });

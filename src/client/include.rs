@@ -32,19 +32,15 @@ pub fn is_installed(text: &[u8], argument: &str) -> bool {
         .any(|line| is_ours(line, argument))
 }
 
-/// The text without our line, its comment and the blank line that sets it apart.
+/// The text without our line, wherever it is; with its comment, if it has that, goes the blank line that
+/// sets the two apart.
 pub fn uninstall(text: &[u8], argument: &str) -> Vec<u8> {
     let mut out: Vec<&[u8]> = Vec::new();
     let mut after_ours = false;
+    let is_comment = |line: &&[u8]| line.trim_ascii() == COMMENT.as_bytes();
     for line in lines(text) {
         if is_ours(line, argument) {
-            if out
-                .last()
-                .is_some_and(|last| last.trim_ascii() == COMMENT.as_bytes())
-            {
-                out.pop();
-            }
-            after_ours = true;
+            after_ours = out.pop_if(|last| is_comment(last)).is_some();
         } else if !(std::mem::take(&mut after_ours) && line.trim_ascii().is_empty()) {
             out.push(line);
         }
@@ -57,27 +53,28 @@ fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 fn keyword(line: &[u8]) -> String {
-    let word = line
-        .trim_ascii()
-        .split(|b| b.is_ascii_whitespace() || *b == b'=')
-        .next()
-        .unwrap_or_default();
-    String::from_utf8_lossy(word).to_ascii_lowercase()
+    String::from_utf8_lossy(split(line).0).to_ascii_lowercase()
+}
+
+/// The keyword of a line and what stands behind it and the `=` that ssh allows there.
+fn split(line: &[u8]) -> (&[u8], &[u8]) {
+    let line = line.trim_ascii();
+    let ends = |b: &u8| b.is_ascii_whitespace() || *b == b'=';
+    let (word, rest) = line.split_at(line.iter().position(ends).unwrap_or(line.len()));
+    let rest = rest.trim_ascii_start();
+    (
+        word,
+        rest.strip_prefix(b"=").unwrap_or(rest).trim_ascii_start(),
+    )
 }
 
 fn is_ours(line: &[u8], argument: &str) -> bool {
-    let line = line.trim_ascii();
-    let value = line
-        .get("include".len()..)
-        .map(<[u8]>::trim_ascii)
-        .unwrap_or_default();
-    let bare = |text: &[u8]| {
+    fn bare(text: &[u8]) -> &[u8] {
         text.strip_prefix(b"\"")
-            .and_then(|t| t.strip_suffix(b"\""))
+            .and_then(|text| text.strip_suffix(b"\""))
             .unwrap_or(text)
-            .to_vec()
-    };
-    keyword(line) == "include" && bare(value) == bare(argument.as_bytes())
+    }
+    keyword(line) == "include" && bare(split(line).1) == bare(argument.as_bytes())
 }
 
 #[cfg(test)]
@@ -122,10 +119,41 @@ mod tests {
 
     #[test]
     fn one_that_the_user_wrote_himself_is_left_where_it_is() {
-        let text = format!("Include ~/other\n  include={PATH}\nHost *\n");
-        assert!(!is_installed(text.as_bytes(), PATH) || installed(&text) == text);
-        let text = format!("Include ~/other\n\tinclude {PATH}\nHost *\n");
-        assert_eq!(installed(&text), text);
+        for line in [
+            format!("\tinclude {PATH}"),
+            format!("  include={PATH}"),
+            format!("INCLUDE = \"{PATH}\""),
+        ] {
+            let text = format!("Include ~/other\n{line}\nHost *\n");
+            assert_eq!(installed(&text), text);
+            let gone = uninstall(text.as_bytes(), PATH);
+            assert_eq!(gone, b"Include ~/other\nHost *\n", "{line}");
+        }
+        let other = format!("Include={PATH}.d\nHost *\n");
+        assert!(!is_installed(other.as_bytes(), PATH));
+    }
+
+    #[test]
+    fn a_blank_line_that_the_user_wrote_stays() {
+        let text = format!("Host a\nInclude {PATH}\n\nHost b\n");
+        assert_eq!(uninstall(text.as_bytes(), PATH), b"Host a\n\nHost b\n");
+    }
+
+    #[test]
+    fn nothing_of_ours_is_left_and_nothing_else_is_gone_whatever_was_there() {
+        let ours = format!("Include {PATH}\n");
+        let comment = format!("{COMMENT}\n");
+        let lines = ["Host a\n", "  User me\n", "\n", &comment, &ours];
+        for number in 0..lines.len().pow(5) {
+            let digits = (0..5).map(|digit| number / lines.len().pow(digit) % lines.len());
+            let text: String = digits.map(|digit| lines[digit]).collect();
+            let gone = uninstall(&install(text.as_bytes(), PATH), PATH);
+            assert_eq!(gone, uninstall(text.as_bytes(), PATH), "{text}");
+            let others = |text: &str| text.matches(['H', 'U']).count();
+            let gone = String::from_utf8(gone).unwrap();
+            assert!(!gone.contains(&ours), "{text}");
+            assert_eq!(others(&gone), others(&text), "{text}");
+        }
     }
 
     #[test]

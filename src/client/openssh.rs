@@ -22,8 +22,8 @@ pub struct Host<'a> {
     /// The private key that a rotation has replaced a short while ago: for a dev container that could
     /// not be asked whether it takes the new one.
     pub previous: Option<PathBuf>,
-    /// The public host key: `ssh-ed25519 AAAA…`.
-    pub host_key: &'a str,
+    /// The public host keys, each of which is trusted: `ssh-ed25519 AAAA…`.
+    pub host_keys: Vec<&'a str>,
     /// The key lives in the agent alone, and is made anew when the agent has lost it.
     pub renewed: bool,
     /// The private key file has a passphrase: asked for once, if there is an agent to keep it.
@@ -37,8 +37,8 @@ pub struct Paths {
     pub program: PathBuf,
     /// The store, where it is not in its usual place.
     pub store: Option<PathBuf>,
-    /// The folder of the files that name a user who was not known before.
-    pub users: PathBuf,
+    /// The folder of the files that name a user whom we have just learnt of.
+    pub learnt: PathBuf,
     /// Our own pinned host keys.
     pub known_hosts: PathBuf,
 }
@@ -63,6 +63,11 @@ impl Paths {
 /// A path cannot be quoted.
 pub fn config(hosts: &[Host<'_>], paths: &Paths) -> Result<String> {
     let mut text = String::from("# Written by lace-ssh; what is changed here by hand is lost.\n");
+    // First, for in an ssh_config the first value counts. A store that no `Include` can name is none that
+    // anything is learnt for.
+    if let Ok(learnt) = quote::include_all(&paths.learnt) {
+        text.push_str(&format!("Include {learnt}\n"));
+    }
     for host in hosts {
         text.push('\n');
         text.push_str(&host_block(host, paths)?);
@@ -119,7 +124,7 @@ pub fn host_block(host: &Host<'_>, paths: &Paths) -> Result<String> {
     if host.user.is_none() {
         // `refresh` writes the file that is included. A file of its own: ssh reads an `Include` also
         // where the `Match` above it does not hold, and would read this one again and again.
-        let user = quote::include(&paths.users.join(alias))?;
+        let user = quote::include(&paths.learnt.join(alias))?;
         text.push_str(&format!("{refresh}    Include {user}\n"));
     } else if host.renewed {
         // Only for what `refresh` does: a key that the agent has lost is made anew.
@@ -130,11 +135,14 @@ pub fn host_block(host: &Host<'_>, paths: &Paths) -> Result<String> {
 
 /// The pinned host keys, a line each.
 pub fn known_hosts(hosts: &[Host<'_>]) -> String {
-    let pin = |host: &Host<'_>| known_host(host.alias, host.host_key);
-    hosts.iter().map(pin).collect()
+    let pins = hosts.iter().flat_map(|host| {
+        let pin = |host_key: &&str| known_host(host.alias, host_key);
+        host.host_keys.iter().map(pin)
+    });
+    pins.collect()
 }
 
-/// The pinned host key of one dev container.
+/// One pinned host key of a dev container.
 pub fn known_host(alias: &str, host_key: &str) -> String {
     format!("{alias} {host_key}\n")
 }
@@ -147,6 +155,8 @@ pub fn arguments(config: &Path, alias: &str) -> Vec<std::ffi::OsString> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt;
     use std::process::Command;
 
     fn host(user: Option<&str>) -> Host<'_> {
@@ -154,7 +164,7 @@ mod tests {
             alias: "lace-x",
             user,
             identity: "/home/my me/100%/identity".into(),
-            host_key: "ssh-ed25519 AAAA",
+            host_keys: vec!["ssh-ed25519 AAAA"],
             previous: None,
             renewed: false,
             encrypted: false,
@@ -181,7 +191,7 @@ mod tests {
         Paths {
             program: program.into(),
             store: None,
-            users: folder.join("users"),
+            learnt: folder.join("learnt"),
             known_hosts: "/k h".into(),
         }
     }
@@ -223,16 +233,35 @@ mod tests {
     #[test]
     fn an_unknown_user_is_asked_for_and_known_in_the_same_connection() {
         let folder = tempfile::tempdir().unwrap();
-        std::fs::create_dir(folder.path().join("users")).unwrap();
-        std::fs::write(folder.path().join("users/lace-x"), "User node\n").unwrap();
-        for (program, known) in [("/bin/true", true), ("/bin/false", false)] {
-            let text = config(&[host(None)], &paths(folder.path(), program)).unwrap();
+        let learnt = folder.path().join("learnt");
+        std::fs::create_dir(&learnt).unwrap();
+        // Stands in for `refresh`.
+        let program = folder.path().join("lace-ssh");
+        let script = format!(
+            "#!/bin/sh\nprintf 'Host %s\\n    User node\\n' \"$2\" >{}/\"$2\"\n",
+            learnt.display()
+        );
+        std::fs::write(&program, script).unwrap();
+        std::fs::set_permissions(&program, Permissions::from_mode(0o755)).unwrap();
+        let text = config(
+            &[host(None)],
+            &paths(folder.path(), program.to_str().unwrap()),
+        )
+        .unwrap();
+        let answer = asked(&text, folder.path());
+        assert!(answer.lines().any(|line| line == "user node"), "{answer}");
+    }
+
+    #[test]
+    fn what_was_learnt_last_counts_and_for_its_own_dev_container_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let learnt = folder.path().join("learnt");
+        std::fs::create_dir(&learnt).unwrap();
+        let text = config(&[host(Some("vscode"))], &paths(folder.path(), "/bin/true")).unwrap();
+        for (alias, user) in [("lace-y", "user vscode"), ("lace-x", "user node")] {
+            std::fs::write(learnt.join(alias), format!("Host {alias}\n    User node\n")).unwrap();
             let answer = asked(&text, folder.path());
-            assert_eq!(
-                answer.lines().any(|line| line == "user node"),
-                known,
-                "{program}"
-            );
+            assert!(answer.lines().any(|line| line == user), "{answer}");
         }
     }
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Result, anyhow};
 
-use crate::advice::{Advise, failure};
+use crate::advice::{Advise, failure, shell};
 
 /// A path as one argument of an `ssh_config` line: `%` doubled, in quotes where it needs them.
 ///
@@ -34,20 +34,25 @@ pub fn include(path: &Path) -> Result<String> {
     Ok(text)
 }
 
+/// All files of a folder as the argument of an `Include`.
+///
+/// # Errors
+/// As [`include`].
+pub fn include_all(folder: &Path) -> Result<String> {
+    let text = include(folder)?;
+    Ok(match text.strip_suffix('"') {
+        Some(open) => format!("{open}/*\""),
+        None => format!("{text}/*"),
+    })
+}
+
 /// A path as one word for the shell that runs a `ProxyCommand`, `%` doubled for ssh.
 ///
 /// # Errors
 /// As [`ssh_config`].
 pub fn proxy_command(path: &Path) -> Result<String> {
-    let text = safe(path)?;
-    let plain = text
-        .bytes()
-        .all(|b| b.is_ascii_alphanumeric() || b"/._-+,@".contains(&b));
-    Ok(if plain {
-        text
-    } else {
-        format!("'{}'", text.replace('\'', r"'\''")).replace('%', "%%")
-    })
+    safe(path)?;
+    Ok(shell(path).replace('%', "%%"))
 }
 
 fn safe(path: &Path) -> Result<String> {

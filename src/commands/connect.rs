@@ -7,16 +7,22 @@ use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result};
 
-use super::{App, target};
 use crate::advice::{Advise, shell};
+use crate::app::App;
 use crate::cli;
 use crate::client::openssh;
+use crate::ring;
+use crate::workspace::registered;
 
 /// Runs `connect`: becomes `ssh`, so that its exit code is ours.
 pub fn run(app: &App, args: &cli::Connect) -> Result<ExitCode> {
-    let registry = app.registry()?;
-    let (_, devcontainer) =
-        target::registered(app, &registry, args.name.as_deref(), &args.workspace)?;
+    let registry = ring::look(app)?;
+    let (_, devcontainer) = registered::registered(
+        app,
+        &registry,
+        args.name.as_deref(),
+        &args.workspace.place(),
+    )?;
     let mut ssh = Command::new("ssh");
     if !args.command.is_empty() && app.environment.interactive && std::io::stdout().is_terminal() {
         ssh.arg("-t");

@@ -5,24 +5,27 @@
 //! lacks our edits is completed, and the `up` stopped: the `devcontainer` CLI read the file before
 //! it ran the hook, so this `up` would make a container without the mount.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Result, anyhow};
 
-use super::ring::{self, Ring};
-use super::target::{self, Config, Target};
-use super::{App, client_config, derived, host_key, leftovers, now, policy, say, warn};
 use crate::advice::{Advise, failure, shell};
+use crate::app::{App, now};
 use crate::change::{Change, Plan};
 use crate::cli;
-use crate::devcontainer::{find, id, options, wire};
+use crate::devcontainer::{find, id, wire};
 use crate::durable;
 use crate::engine::{Engine, endpoint};
+use crate::ring::{Ring, agent, due, host_key, identity, policy, publish, purge};
 use crate::store::audit::Kind;
-use crate::store::registry::{DevContainer, Origin, Registry, Rotate};
+use crate::store::registry::{DevContainer, Registry};
 use crate::store::stamp::{self, Identities};
-use crate::{client, feature};
+use crate::talk::{self, say, warn};
+use crate::workspace::config::Config;
+use crate::workspace::entry::Wanted;
+use crate::workspace::target::Target;
+use crate::workspace::{config, entry, feature, original, target, user_config};
 
 /// Runs `initialize`.
 pub fn run(app: &App, args: &cli::Initialize) -> Result<ExitCode> {
@@ -31,7 +34,7 @@ pub fn run(app: &App, args: &cli::Initialize) -> Result<ExitCode> {
             .hint("in devcontainer.json, write: lace-ssh initialize --id ${devcontainerId}");
     }
     let target = target_of(app, args)?;
-    let config = target::read(&target.config)?;
+    let config = config::read(&target.config)?;
     complete_config(app, &target, &config)?;
     complete_feature(app, &target, &config)?;
 
@@ -51,36 +54,28 @@ pub fn run(app: &App, args: &cli::Initialize) -> Result<ExitCode> {
     if !did.is_empty() {
         say(did);
     }
-    policy::apply(&mut ring, &args.id, &target)?;
+    policy::apply(&mut ring, &args.id)?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// What `initialize` was called for.
-struct Wanted<'a> {
-    id: &'a str,
-    target: &'a Target,
-    config: &'a Config,
-    endpoint: &'a str,
 }
 
 /// The config file in use: named, or the one that leads to this ID, or the only one there is.
 fn target_of(app: &App, args: &cli::Initialize) -> Result<Target> {
     if args.workspace.config.is_none() {
-        let folder = target::folder(app, &args.workspace);
+        let folder = target::folder(app, &args.workspace.place());
         let mut folders = vec![folder.clone()];
         folders.extend(folder.canonicalize());
         if let Some((folder, config)) = find::find_by_id(&folders, &args.id) {
             return Ok(Target { folder, config });
         }
     }
-    target::find(app, &args.workspace)
+    target::find(app, &args.workspace.place())
 }
 
 /// Puts into `devcontainer.json` what is missing of ours, and then fails, to stop the `up`.
 fn complete_config(app: &App, target: &Target, config: &Config) -> Result<()> {
-    let wanted = target::wiring(target, config);
+    let wanted = config::wiring(target, config);
     let edited =
-        wire(&config.text, &wanted).map_err(|problem| target::located(&target.config, problem))?;
+        wire(&config.text, &wanted).map_err(|problem| config::located(&target.config, problem))?;
     if edited.text == config.text {
         return Ok(());
     }
@@ -88,15 +83,15 @@ fn complete_config(app: &App, target: &Target, config: &Config) -> Result<()> {
     refuse_to_leave(target)?;
     let change = Change::of(&target.config)?.becomes(Some(edited.text.clone().into_bytes()));
     let mut plan = Plan::default();
-    plan.add(change.because(super::setup::reasons(&edited)));
+    plan.add(change.because(edited.edits));
     app.store.prepare()?;
-    super::setup::keep_original(
+    original::keep(
         &app.store,
         &target.config,
         &config.text,
         edited.text.as_bytes(),
     )?;
-    anstream::eprint!("{}", plan.preview());
+    talk::show(&plan.preview());
     plan.apply()?;
     let exists = Engine::at(&endpoint::endpoint(app.environment)?).and_then(|engine| {
         engine.with_labels(&[
@@ -173,7 +168,7 @@ fn complete_feature(app: &App, target: &Target, config: &Config) -> Result<()> {
 /// Whether there is nothing to do. What is not in order, and why, opening the ring mends or tells.
 fn was_ready(app: &App, wanted: &Wanted<'_>) -> bool {
     let store = &app.store;
-    if leftovers::is_half_purged(store, wanted.id) {
+    if purge::is_half_purged(store, wanted.id) {
         return false;
     }
     let identities = Identities::now(store, app.environment.program.clone());
@@ -186,9 +181,10 @@ fn was_ready(app: &App, wanted: &Wanted<'_>) -> bool {
         return false;
     };
     let known = registry.devcontainers.get(wanted.id);
-    let ready = is_ready(app, &registry, wanted).unwrap_or(false)
+    let ready = !registry.is_upgraded
+        && is_ready(app, &registry, wanted).unwrap_or(false)
         && known.is_some_and(|known| {
-            derived::clients_are_current(app, &registry, known).unwrap_or(false)
+            publish::clients_are_current(app, &registry, known).unwrap_or(false)
         });
     // Without a stamp the next call is slower, and nothing else.
     if ready && let Err(error) = stamp::write(store, wanted.id, identities, &registry) {
@@ -205,28 +201,28 @@ fn is_ready(app: &App, registry: &Registry, wanted: &Wanted<'_>) -> Result<bool>
     let Some(key) = registry.keys.get(&known.key) else {
         return Ok(false);
     };
-    let entry = entry(
+    let entry = entry::entry(
         registry,
         wanted,
-        known.host_key.clone(),
+        known.host_key.current.clone(),
         Some(known),
         known.registered,
     );
     let holds = |path: PathBuf, public: &str| -> Result<bool> {
-        Ok(ring::read_public(&path)?.is_some_and(|found| found.render_bare() == public))
+        Ok(identity::read_public(&path)?.is_some_and(|found| found.render_bare() == public))
     };
-    let half = ring::public_file(&key.public, &known.key);
+    let half = identity::public_file(&key.public, &known.key);
     Ok(entry == *known
         && !registry.has_expired(now())
         && key.next.is_none()
-        && !policy::may_be_due(known, key, now())
-        && (key.is_token() || known.agent == key.agent_only)
-        && (key.is_token() || !known.agent || ring::agent_holds(app, key))
+        && !due::may_be_due(known, key, now())
+        && (key.is_foreign() || known.agent == key.is_in_agent())
+        && (key.is_foreign() || !known.agent || agent::holds(app, key))
         && holds(app.store.identity(&known.key), &key.public)?
-        && ring::is_encrypted(&app.store.identity(&known.key))? == key.encrypted
+        && identity::is_encrypted(&app.store.identity(&known.key))? == key.is_encrypted()
         && durable::holds(&app.store.public(&known.key), half.as_bytes())?
-        && host_key::is_in_place(&app.store, wanted.id, &known.host_key)
-        && derived::is_current(&app.store, registry, wanted.id, known, now())?)
+        && host_key::is_in_place(&app.store, wanted.id, &known.host_key.current)
+        && publish::is_current(&app.store, registry, wanted.id, known, now())?)
 }
 
 /// Makes what is missing, under the lock. Each step is whole by itself and found again if the next
@@ -239,13 +235,16 @@ fn prepare(ring: &mut Ring<'_>, wanted: &Wanted<'_>) -> Result<String> {
     durable::sweep(&trust)?;
 
     let host_key = host_key::ensure(ring, wanted.id, known.as_ref())?;
-    let entry = entry(&ring.registry, wanted, host_key, known.as_ref(), ring.now);
+    let entry = entry::entry(&ring.registry, wanted, host_key, known.as_ref(), ring.now);
     let (alias, key, in_agent) = (entry.alias.clone(), entry.key.clone(), entry.agent);
-    let name = wanted_alias(wanted);
+    let name = entry::wanted_alias(wanted);
     if let (None, Some((_, other))) = (&known, ring.registry.by_alias(&name)) {
         say(format!(
             "{name} is {} already, so this one is {alias}",
-            other.workspace_folder.display()
+            other
+                .workspace
+                .as_ref()
+                .map_or("a container".into(), |it| it.folder.to_string_lossy())
         ));
     }
     let changed = known.as_ref() != Some(&entry);
@@ -261,6 +260,11 @@ fn prepare(ring: &mut Ring<'_>, wanted: &Wanted<'_>) -> Result<String> {
         }
         made => made?,
     };
+    if key == alias
+        && let Some(record) = ring.registry.keys.get_mut(&key)
+    {
+        record.made_for = Some(wanted.id.to_owned());
+    }
     if newly_trusted {
         ring.note(Kind::Trusted, &key, |event| {
             event.dev_container = Some(alias.clone());
@@ -272,7 +276,7 @@ fn prepare(ring: &mut Ring<'_>, wanted: &Wanted<'_>) -> Result<String> {
     let user = |known: &DevContainer| known.user_chosen.then(|| known.user.clone()).flatten();
     let entry = &ring.registry.devcontainers[wanted.id];
     Ok(match &known {
-        None if client_config::is_installed(ring.app)? => {
+        None if user_config::is_installed(ring.app)? => {
             format!("{alias} is ready: once the container is up, `ssh {alias}`")
         }
         None => format!(
@@ -285,118 +289,4 @@ fn prepare(ring: &mut Ring<'_>, wanted: &Wanted<'_>) -> Result<String> {
         Some(_) if changed => format!("{alias} updated"),
         Some(_) => String::new(),
     })
-}
-
-/// The registry's entry for this dev container as it must be now.
-fn entry(
-    registry: &Registry,
-    wanted: &Wanted<'_>,
-    host_key: String,
-    known: Option<&DevContainer>,
-    now: i64,
-) -> DevContainer {
-    let options = &wanted.config.options;
-    let alias = alias(registry, wanted);
-    let key = match &options.key {
-        options::KeyScope::Workspace => alias.clone(),
-        options::KeyScope::User => "user".to_owned(),
-        options::KeyScope::Named(name) => name.clone(),
-    };
-    let learnt = known
-        .filter(|known| !known.user_chosen)
-        .and_then(|known| known.user.clone());
-    let chosen = options.user.clone();
-    DevContainer {
-        user_chosen: chosen.is_some(),
-        user: chosen
-            .or_else(|| wanted.config.remote_user.clone())
-            .or(learnt),
-        workspace_folder: wanted.target.folder.clone(),
-        config_file: wanted.target.config.clone(),
-        port: options.port,
-        host_key,
-        endpoint: wanted.endpoint.to_owned(),
-        registered: known.map_or(now, |known| known.registered),
-        rotate: match options.rotate {
-            options::Rotation::Never => Rotate::Never,
-            options::Rotation::OnCreate => Rotate::OnCreate,
-            options::Rotation::Every(time) => Rotate::Every(seconds(time)),
-        },
-        overlap: seconds(options.overlap),
-        agent: options.agent,
-        trusts_since: known
-            .filter(|known| known.key == key)
-            .map_or(now, |known| known.trusts_since),
-        container: known.and_then(|known| known.container.clone()),
-        key,
-        alias,
-    }
-}
-
-/// The alias before anybody asks whether it is taken.
-fn wanted_alias(wanted: &Wanted<'_>) -> String {
-    wanted.config.options.host.clone().unwrap_or_else(|| {
-        let named = |path: &Path| {
-            path.file_name()
-                .map(|name| name.to_string_lossy().into_owned())
-                .unwrap_or_default()
-        };
-        let folder = named(&wanted.target.folder);
-        // `.devcontainer/<name>/devcontainer.json`
-        let config = wanted.target.config.parent().filter(|parent| {
-            parent.parent().is_some_and(|above| {
-                above
-                    .file_name()
-                    .is_some_and(|name| name == ".devcontainer")
-            })
-        });
-        client::alias(&[folder, config.map(named).unwrap_or_default()])
-    })
-}
-
-/// The alias: as configured, else `lace-<folder>`, with the config's folder where there are several;
-/// whoever comes second under the same name gets so much of his ID that he is alone with it.
-fn alias(registry: &Registry, wanted: &Wanted<'_>) -> String {
-    let name = wanted_alias(wanted);
-    // A key that was taken in under that very name is not this dev container's own.
-    let foreign = |alias: &str| {
-        registry
-            .keys
-            .get(alias)
-            .is_some_and(|key| key.origin != Origin::Generated)
-    };
-    let of_another = |alias: &str| {
-        let mut others = registry.devcontainers.iter();
-        others.any(|(id, known)| id != wanted.id && known.alias == alias)
-    };
-    let suffixed = (5..=wanted.id.len())
-        .step_by(5)
-        .map(|length| format!("{name}-{}", &wanted.id[wanted.id.len() - length..]));
-    let numbered = (1..).map(|number| format!("{name}-{}-{number}", wanted.id));
-    let mut candidates = std::iter::once(name.clone())
-        .chain(suffixed)
-        .chain(numbered);
-    let is_candidate = |alias: &str| {
-        let rest = alias
-            .strip_prefix(&name)
-            .and_then(|rest| rest.strip_prefix('-'));
-        let of_id = |rest: &str| wanted.id.ends_with(rest) || rest.starts_with(wanted.id);
-        alias == name || rest.is_some_and(of_id)
-    };
-    let known = registry.devcontainers.get(wanted.id);
-    // An alias once given stays, also when the one it clashed with is gone.
-    let mine = known
-        .map(|known| &known.alias)
-        .filter(|mine| !of_another(mine) && is_candidate(mine));
-    match mine {
-        Some(mine) => mine.clone(),
-        None => candidates
-            .find(|alias| !of_another(alias) && !foreign(alias))
-            // The numbers have no end.
-            .unwrap_or_default(),
-    }
-}
-
-fn seconds(duration: std::time::Duration) -> i64 {
-    i64::try_from(duration.as_secs()).unwrap_or(i64::MAX)
 }

@@ -6,23 +6,25 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use jiff::Timestamp;
 
-use super::table::{self, Cell};
-use super::{App, now, print, say};
+use crate::app::{App, now};
 use crate::cli;
 use crate::durable;
+use crate::ring::{self, named};
 use crate::store::LARGEST_LOG;
 use crate::store::audit::{self, Filter, Record};
+use crate::talk::table::{self, Cell};
+use crate::talk::{print, print_as_is, say};
 
 /// Runs `log`.
 pub fn run(app: &App, args: &cli::Log) -> Result<ExitCode> {
     if args.verify {
         return verify(app);
     }
-    let registry = app.registry()?;
+    let registry = ring::look(app)?;
     let log = read(app)?;
     // A key that is gone is in the log only.
     let key = args.key.as_deref().map(|text| {
-        let found = super::keys::find(&registry, text);
+        let found = named::find(&registry, text);
         found.map_or_else(|_| text.to_owned(), |(name, _)| name)
     });
     let since = args
@@ -38,7 +40,7 @@ pub fn run(app: &App, args: &cli::Log) -> Result<ExitCode> {
             .iter()
             .map(|record| serde_json::from_str(&record.render()));
         let events = serde_json::Value::Array(events.collect::<Result<_, _>>()?);
-        return print(format_args!("{events:#}\n"));
+        return print_as_is(format_args!("{events:#}\n"));
     }
     if records.is_empty() {
         say("nothing has happened to any such key");

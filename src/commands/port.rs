@@ -4,18 +4,26 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
-use super::{App, print, proxy, target};
 use crate::advice::failure;
+use crate::app::App;
 use crate::cli;
 use crate::engine::Engine;
+use crate::ring;
+use crate::route::way;
+use crate::talk::{print, print_as_is};
+use crate::workspace::registered;
 
 /// Runs `port`.
 pub fn run(app: &App, args: &cli::Port) -> Result<ExitCode> {
-    let registry = app.registry()?;
-    let (id, devcontainer) =
-        target::registered(app, &registry, args.name.as_deref(), &args.workspace)?;
+    let registry = ring::look(app)?;
+    let (id, devcontainer) = registered::registered(
+        app,
+        &registry,
+        args.name.as_deref(),
+        &args.workspace.place(),
+    )?;
     let engine = Engine::at(&devcontainer.endpoint)?;
-    let way = proxy::way(app, &engine, id, devcontainer)?;
+    let way = way::way(app, &engine, id, devcontainer)?;
     // Nobody but ssh will ask what listens there for its host key.
     if !way.is_ours(app, devcontainer)? {
         return Err(failure(
@@ -23,13 +31,13 @@ pub fn run(app: &App, args: &cli::Port) -> Result<ExitCode> {
                 "container {} has a mount that is only named like that of {}, and does not prove its host key",
                 way.container.name, devcontainer.alias
             ),
-            proxy::up(&engine, devcontainer),
+            way::up(&engine, devcontainer),
         ));
     }
     let address = way.address;
     if args.json {
         let data = serde_json::json!({ "host": address.ip(), "port": address.port() });
-        return print(format_args!("{data}\n"));
+        return print_as_is(format_args!("{data}\n"));
     }
     print(format_args!("{address}\n"))
 }

@@ -21,10 +21,11 @@ use std::{env, fs};
 
 use anyhow::{Context, Result, bail};
 
-use super::{App, print, say, warn};
-use crate::advice::failure;
+use crate::advice::{failure, quoted};
+use crate::app::App;
 use crate::durable;
 use crate::engine::{Engine, endpoint};
+use crate::talk::{print, say, warn};
 
 /// Starts sshd if it does not run; its exit codes are described in it.
 const START: &str = "/usr/local/share/lace-ssh/start";
@@ -266,14 +267,9 @@ fn session_environment(variables: impl Iterator<Item = (Vec<u8>, Vec<u8>)>) -> V
     for (name, value) in kept {
         text.extend_from_slice(b"export ");
         text.extend_from_slice(&name);
-        text.extend_from_slice(b"='");
-        for byte in value {
-            match byte {
-                b'\'' => text.extend_from_slice(br"'\''"),
-                byte => text.push(byte),
-            }
-        }
-        text.extend_from_slice(b"'\n");
+        text.push(b'=');
+        text.extend(quoted(&value));
+        text.push(b'\n');
     }
     text
 }

@@ -5,25 +5,27 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
-use super::leftovers::{self, Purge};
-use super::ring::Ring;
-use super::target::{self, Target};
-use super::{App, Outcome, agree, ask, say};
 use crate::advice::failure;
-use crate::change::{Change, Plan, Reason, shown};
+use crate::app::App;
+use crate::change::{Change, Plan, Reason};
 use crate::cli;
-use crate::devcontainer::{Document, Modified, SCHEMA_FILE, find, options, unwire_with};
+use crate::devcontainer::{Document, Modified, SCHEMA_FILE, features, find, options, unwire};
 use crate::durable;
 use crate::engine::{self, Engine, Found, endpoint};
-use crate::feature;
+use crate::ring::purge::Purge;
+use crate::ring::{self, Ring, purge};
 use crate::store::registry::DevContainer;
 use crate::store::undo::{self, Original};
+use crate::talk::agree::{Outcome, agree};
+use crate::talk::{ask, say};
+use crate::workspace::target::Target;
+use crate::workspace::{config, feature, original, registered, target};
 
 /// Runs `remove`.
 pub fn run(app: &App, args: &cli::Remove) -> Result<ExitCode> {
-    if args.purge && !args.consent.dry_run && !args.consent.check && leftovers::any(&app.store) {
+    if args.purge && !args.consent.looks_only() && purge::any(&app.store) {
         // The one that is asked for may be among those that were cut off.
         Ring::open(app, "remove --purge")?;
     }
@@ -32,12 +34,12 @@ pub fn run(app: &App, args: &cli::Remove) -> Result<ExitCode> {
     }
     let target = match &args.name {
         Some(name) => known(app, name, &args.workspace)?,
-        None => target::find(app, &args.workspace)?,
+        None => target::find(app, &args.workspace.place())?,
     };
     if args.name.is_some() && !target.config.exists() {
         return without_config(app, args, &target);
     }
-    let text = target::text(&target.config)?;
+    let text = config::text(&target.config)?;
     let taken = match undo::original(&app.store, &target.config, text.as_bytes())? {
         Some(Original::Bytes(bytes)) => TakenOut {
             after: bytes,
@@ -59,9 +61,14 @@ pub fn run(app: &App, args: &cli::Remove) -> Result<ExitCode> {
         false => Vec::new(),
     };
 
-    let outcome = agree(app, &plan, args.consent, "write this?", || Ok(()))?;
+    let outcome = agree(
+        &plan,
+        args.consent.given(app.environment),
+        "write this?",
+        || Ok(()),
+    )?;
     if outcome == Outcome::Shown {
-        if args.purge && (args.consent.dry_run || args.consent.check) {
+        if args.purge && (args.consent.looks_only()) {
             purge(app, args, &target)?;
         }
         return Ok(ExitCode::from(u8::from(!args.consent.dry_run)));
@@ -118,17 +125,19 @@ fn remove_feature(plan: &mut Plan, target: &Target) -> Result<Vec<PathBuf>> {
 fn uses_copy(target: &Target, text: &str) -> bool {
     Document::parse(text).is_ok_and(|document| {
         let value = document.value();
-        options::feature(&value).is_some_and(|feature| target::is_copy(feature, target))
+        features::ours(&value).is_some_and(|feature| config::is_copy(feature, target))
     })
 }
 
 /// A dev container that is registered, whose workspace may be gone.
 fn known(app: &App, name: &str, workspace: &cli::Workspace) -> Result<Target> {
-    let registry = app.registry()?;
-    let (_, known) = target::registered(app, &registry, Some(name), workspace)?;
+    let registry = ring::look(app)?;
+    let (_, known) = registered::registered(app, &registry, Some(name), &workspace.place())?;
+    let workspace = known.workspace.clone();
+    let workspace = workspace.with_context(|| format!("{name} has no workspace"))?;
     Ok(Target {
-        folder: known.workspace_folder.clone(),
-        config: known.config_file.clone(),
+        folder: workspace.folder,
+        config: workspace.config_file,
     })
 }
 
@@ -157,12 +166,12 @@ struct TakenOut {
 
 /// The text without what is ours. A piece that somebody has changed by hand is asked about.
 fn take_out(app: &App, args: &cli::Remove, target: &Target, text: &str) -> Result<TakenOut> {
-    let at_fault = |problem| target::located(&target.config, problem);
+    let at_fault = |problem| config::located(&target.config, problem);
     let mut gone = Vec::new();
     let mut left = 0;
-    let original = super::setup::original_text(&app.store, &target.config)?;
+    let original = original::text_before(&app.store, &target.config)?;
     let without = |drop: &dyn Fn(&Modified) -> bool| {
-        unwire_with(text, original.as_deref(), drop).map_err(at_fault)
+        unwire(text, original.as_deref(), drop).map_err(at_fault)
     };
     for piece in without(&|_| false)?.modified {
         let place = format!(
@@ -171,18 +180,10 @@ fn take_out(app: &App, args: &cli::Remove, target: &Target, text: &str) -> Resul
             piece.lines.start,
             piece.reason
         );
-        let asked = || {
-            app.environment.interactive
-                && !args.consent.dry_run
-                && !args.consent.check
-                && !args.consent.yes
-        };
+        let asked =
+            || app.environment.interactive && !args.consent.looks_only() && !args.consent.yes;
         if args.modified
-            || (asked()
-                && ask(&format!(
-                    "{place}\n{}\ntake it out, too?",
-                    shown(&piece.text)
-                ))?)
+            || (asked() && ask(&format!("{place}\n{}\ntake it out, too?", piece.text))?)
         {
             gone.push(piece);
         } else {
@@ -196,7 +197,7 @@ fn take_out(app: &App, args: &cli::Remove, target: &Target, text: &str) -> Resul
     }
     let edited = without(&|piece| gone.contains(piece))?;
     Ok(TakenOut {
-        reasons: super::setup::reasons(&edited),
+        reasons: edited.edits,
         after: edited.text.into_bytes(),
         left,
     })
@@ -204,31 +205,31 @@ fn take_out(app: &App, args: &cli::Remove, target: &Target, text: &str) -> Resul
 
 /// Whether another config file of the workspace uses the copy of the Feature.
 fn is_used_elsewhere(app: &App, target: &Target) -> Result<bool> {
-    let registry = app.registry()?;
+    let registry = ring::look(app)?;
     let known = registry.in_folder(&target.folder);
     let mut others = find::candidates(&target.folder);
     others.extend(
         known
             .into_iter()
-            .map(|(_, known)| known.config_file.clone()),
+            .filter_map(|(_, known)| Some(known.workspace.as_ref()?.config_file.clone())),
     );
     others.retain(|config| *config != target.config);
     Ok(others.into_iter().any(|config| {
         let folder = target.folder.clone();
         let other = Target { folder, config };
-        target::read(&other.config).is_ok_and(|config| config.uses_copy(&other))
+        config::read(&other.config).is_ok_and(|config| config.uses_copy(&other))
     }))
 }
 
 /// Drops what the store has of this dev container: registry entry, host block, pin and trust folder.
 /// Its key goes to the trash, if nothing else uses it.
 fn purge(app: &App, args: &cli::Remove, target: &Target) -> Result<ExitCode> {
-    let registry = app.registry()?;
+    let registry = ring::look(app)?;
     let known = registry
         .devcontainers
         .iter()
-        .filter(|(_, known)| known.config_file == target.config);
-    let only_shown = args.consent.dry_run || args.consent.check;
+        .filter(|(_, known)| known.is_of(&target.config));
+    let only_shown = args.consent.looks_only();
     let mut code = ExitCode::SUCCESS;
     for (id, known) in known {
         let what =
@@ -249,7 +250,7 @@ fn purge(app: &App, args: &cli::Remove, target: &Target) -> Result<ExitCode> {
 /// Whether this is to be dropped; only said where nothing is to be written.
 fn agreed(app: &App, args: &cli::Remove, alias: &str, what: &str) -> Result<bool> {
     let what = format!("drop {alias}: {what}");
-    if args.consent.dry_run || args.consent.check {
+    if args.consent.looks_only() {
         say(format!("would {what}"));
         Ok(false)
     } else if args.consent.yes {
@@ -269,7 +270,7 @@ fn unknown<'a>(app: &App, args: &'a cli::Remove) -> Result<Option<&'a str>> {
     let Some(name) = args.name.as_deref().filter(|_| args.purge) else {
         return Ok(None);
     };
-    let unknown = leftovers::unknown(&app.store, &app.registry()?);
+    let unknown = purge::unknown(&app.store, &ring::look(app)?);
     Ok(unknown.iter().any(|id| id == name).then_some(name))
 }
 
@@ -284,7 +285,7 @@ fn purge_unknown(app: &App, args: &cli::Remove, id: &str) -> Result<ExitCode> {
             folder_stays: !matches!(mounted, Ok(None)),
         };
         if !ring.registry.devcontainers.contains_key(id) {
-            leftovers::purge(&mut ring, id, &left)?;
+            purge::purge(&mut ring, id, &left)?;
             say(format!("dropped {id} and its host key"));
             tell(mounted);
         }
@@ -306,7 +307,7 @@ fn drop_one(app: &App, id: &str, known: &DevContainer) -> Result<()> {
         key: own.then_some(dropped.key),
         folder_stays: !matches!(mounted, Ok(None)),
     };
-    leftovers::purge(&mut ring, id, &purge)?;
+    purge::purge(&mut ring, id, &purge)?;
     let alias = &purge.alias;
     say(match &purge.key {
         Some(key) => format!(

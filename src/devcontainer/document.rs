@@ -10,6 +10,7 @@ use jsonc_parser::tokens::Token;
 use jsonc_parser::{CollectOptions, CommentCollectionStrategy, Scanner, parse_to_ast};
 use serde_json::Value;
 
+use super::lines::{is_blank, line_of};
 use super::{Problem, dialect};
 
 const BOM: &str = "\u{feff}";
@@ -115,6 +116,18 @@ impl<'t> Document<'t> {
     /// The comments that lie within `range` of the body, in order.
     pub(super) fn comments(&self, range: Range<usize>) -> impl Iterator<Item = &Mark> {
         self.marks(range).iter().filter(|mark| mark.is_comment())
+    }
+
+    /// Where the comments begin that stand before a name or a value on its line; `start`, if none do.
+    pub(super) fn head(&self, start: usize) -> usize {
+        let mut head = start;
+        for mark in self.marks(0..start).iter().rev() {
+            if !mark.is_comment() || !is_blank(&self.body()[mark.end()..head]) {
+                break;
+            }
+            head = mark.start();
+        }
+        head
     }
 
     /// What the document says; of a name that is given twice the last counts, as in every tool.
@@ -242,7 +255,7 @@ pub(super) fn member<'d, 't>(
 }
 
 fn given_twice(body: &str, name: &str, first: Range<usize>, second: Range<usize>) -> Problem {
-    let line = super::problem::line_of(body, first.start);
+    let line = line_of(body, first.start);
     let message = format!("\"{name}\" is given twice, first on line {line}");
     Problem::at(body, second, message)
         .with_spot(
@@ -251,6 +264,18 @@ fn given_twice(body: &str, name: &str, first: Range<usize>, second: Range<usize>
             "first here; dev container tools ignore this one",
         )
         .with_hint("keep one of the two")
+}
+
+/// A member is not of the type that it has to be.
+pub(super) fn wrong_type(
+    document: &Document<'_>,
+    member: &ObjectProp<'_>,
+    wanted: &str,
+) -> Problem {
+    let name = member.name.as_str();
+    let message = format!("\"{name}\" is {}, not {wanted}", kind_of(&member.value));
+    Problem::at(document.body(), range_of(&member.value), message)
+        .with_hint(format!("make \"{name}\" {wanted}, or take it out"))
 }
 
 /// What a value is, in words.

@@ -7,9 +7,9 @@ use std::ops::Range;
 use serde_json::Value;
 
 use super::document::MarkKind;
-use super::problem::line_start;
+use super::lines::{begins_line, breaks, eol_near, indent_of, line_start};
 use super::sequence::{Item, Sequence, Splice, open_breaks};
-use super::style::{Place, Shape, begins_line, breaks, eol_near, indent_of};
+use super::style::{Place, Shape};
 
 /// Something to put in.
 pub(super) struct Piece<'p> {
@@ -18,23 +18,19 @@ pub(super) struct Piece<'p> {
     pub(super) value: &'p Value,
     /// How the value is laid out, where there is room for lines.
     pub(super) shape: Shape,
-    /// A comment of its own, on a line above.
-    pub(super) comment: Option<&'p str>,
+}
+
+/// A member that the root lacks.
+pub(super) struct Absent {
+    pub(super) name: &'static str,
+    pub(super) value: Value,
+    pub(super) shape: Shape,
+    pub(super) reason: &'static str,
 }
 
 impl<'p> Piece<'p> {
     pub(super) fn new(name: Option<&'p str>, value: &'p Value, shape: Shape) -> Self {
-        Self {
-            name,
-            value,
-            shape,
-            comment: None,
-        }
-    }
-
-    pub(super) fn with_comment(mut self, comment: Option<&'p str>) -> Self {
-        self.comment = comment;
-        self
+        Self { name, value, shape }
     }
 }
 
@@ -220,18 +216,11 @@ impl<'t> Sequence<'_, 't> {
     }
 
     fn render(&self, piece: &Piece<'_>, place: Place<'_>) -> String {
-        let text = match piece.name {
+        match piece.name {
             Some(name) => self
                 .style
                 .render_member(name, piece.value, piece.shape, place),
             None => self.style.render(piece.value, piece.shape, place),
-        };
-        match (piece.comment, place) {
-            (Some(comment), Place::Line { indent, eol }) => {
-                format!("// {comment}{eol}{indent}{text}")
-            }
-            (Some(comment), Place::Inline) => format!("/* {comment} */ {text}"),
-            (None, _) => text,
         }
     }
 

@@ -11,13 +11,12 @@ use serde_json::{Value, json};
 
 use super::Problem;
 use super::command::{Call, Command};
-use super::document::{Document, member, range_of, to_value};
-use super::insertion::Piece;
-use super::member::{carry_comments, wrong_type};
+use super::document::{Document, member, range_of, to_value, wrong_type};
+use super::insertion::{Absent, Piece};
+use super::lines::{begins_line, breaks, eol_near, heads_line, indent_of};
 use super::plan::{Plan, Step};
-use super::sequence::{Sequence, Splice, head};
-use super::style::{Shape, begins_line, breaks, eol_near, heads_line, indent_of, quoted};
-use super::wiring::Absent;
+use super::sequence::{Sequence, Splice};
+use super::style::{Shape, quoted};
 
 /// A lifecycle command of ours, beside those that are there.
 pub(super) fn lifecycle(
@@ -122,9 +121,8 @@ fn replace(
     command: Command,
 ) -> Result<(), Problem> {
     let document = plan.document;
-    let range = range_of(node);
-    let text = carry_comments(document, &range, quoted(command.text));
-    plan.step(Step::new(path, command.reason), [Splice { range, text }]);
+    let step = Step::new(path, command.reason);
+    plan.replace(step, range_of(node), quoted(command.text));
     let mut value = document.value_at(&path[..1]).unwrap_or_default();
     match path.get(1) {
         Some(name) => value[*name] = json!(command.text),
@@ -156,7 +154,7 @@ pub(super) fn wrap(plan: &mut Plan<'_, '_>, found: &ObjectProp<'_>, command: Com
         quoted(WRAPPED),
         format!("{}:{space}{}", quoted(OURS), quoted(command.text)),
     );
-    let at = |start| head(document, start);
+    let at = |start| document.head(start);
     let listed = heads_line(body, at(found.range.start)) || begins_line(body, at(range.start));
     let mut splices = Vec::new();
     if listed {

@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::trust::MOUNT_TARGET;
 
 /// The host folder that is mounted there.
-pub const SOURCE: &str = "${localEnv:HOME}/.config/lace/ssh/trust/${devcontainerId}";
+const SOURCE: &str = "${localEnv:HOME}/.config/lace/ssh/trust/${devcontainerId}";
 
 /// The mount as it is written. The object form would lose `readonly` in the devcontainer CLI.
 pub const MOUNT: &str = "source=${localEnv:HOME}/.config/lace/ssh/trust/${devcontainerId},\

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-/// The container port of sshd unless `port` says otherwise.
-pub const DEFAULT_PORT: u16 = 2222;
+use super::port::{DEFAULT_PORT, usual_port};
+
 /// How an alias begins. Without it a stranger's file could name itself `github.com`.
 pub const ALIAS_PREFIX: &str = "lace-";
 
@@ -124,15 +124,20 @@ fn path_of(member: &str) -> Vec<String> {
         .collect()
 }
 
-/// Reads `customizations.lace.ssh` of a whole `devcontainer.json`; all defaults where it is absent.
+/// Reads `customizations.lace.ssh` of a whole `devcontainer.json`; all defaults where it is absent, but
+/// for a port that another sshd has.
 ///
 /// # Errors
 /// The first fault: a wrong type, an unknown member, a value that cannot be used.
 pub fn options(config: &Value) -> Result<Options, Fault> {
+    let usual = Options {
+        port: usual_port(config),
+        ..Options::default()
+    };
     let mut at = config;
     for (depth, name) in ["customizations", "lace", "ssh"].into_iter().enumerate() {
         match at.get(name) {
-            None | Some(Value::Null) => return Ok(Options::default()),
+            None | Some(Value::Null) => return Ok(usual),
             Some(value @ Value::Object(_)) => at = value,
             Some(value) => {
                 let path = path_of("").into_iter().take(depth + 1).collect();
@@ -147,7 +152,7 @@ pub fn options(config: &Value) -> Result<Options, Fault> {
         }
     }
     let empty = Map::new();
-    read(at.as_object().unwrap_or(&empty))
+    read(at.as_object().unwrap_or(&empty), usual)
 }
 
 /// How the objects around the options are written, the outermost first.
@@ -157,8 +162,7 @@ const OBJECTS: [&str; 3] = [
     r#"write it as "ssh": {}"#,
 ];
 
-fn read(members: &Map<String, Value>) -> Result<Options, Fault> {
-    let mut options = Options::default();
+fn read(members: &Map<String, Value>, mut options: Options) -> Result<Options, Fault> {
     for (name, value) in members {
         match name.as_str() {
             "host" => options.host = Some(host(string(name, value)?)?),
@@ -337,28 +341,6 @@ fn duration(member: &str, text: &str) -> Result<Duration, Fault> {
     parsed.ok_or_else(|| Fault::value(member, format!("{text:?} cannot be a duration"), example))
 }
 
-/// The key under `features` that is ours, of a local copy or of a registry.
-pub fn feature(config: &Value) -> Option<&str> {
-    let features = config.get("features")?.as_object()?;
-    let mut keys = features.keys().map(String::as_str);
-    keys.find(|key| is_our_feature(key))
-}
-
-/// `./lace-ssh`, `../lace-ssh`, `ghcr.io/owner/repository/lace-ssh:1`, …
-pub(super) fn is_our_feature(key: &str) -> bool {
-    matches!(
-        feature_name(key),
-        "lace-ssh" | "devcontainer-feature-lace-ssh.tgz"
-    )
-}
-
-/// The name of a Feature: the last step of its path, without a version.
-pub(super) fn feature_name(key: &str) -> &str {
-    let key = key.trim_end_matches('/');
-    let last = key.rsplit('/').next().unwrap_or(key);
-    last.split(['@', ':']).next().unwrap_or(last)
-}
-
 /// The remote user where the config file says it outright; `None`: the container knows. `containerUser`
 /// does not say it: an image may name a remote user of its own.
 pub fn remote_user(config: &Value) -> Option<&str> {
@@ -503,25 +485,6 @@ mod tests {
         for rotate in ["soon", "-1d", "1s", "999999999y"] {
             assert!(with(json!({ "rotate": rotate })).is_err(), "{rotate:?}");
         }
-    }
-
-    #[test]
-    fn our_feature_is_known_by_its_last_name() {
-        for key in [
-            "./lace-ssh",
-            "../lace-ssh",
-            "ghcr.io/x/y/lace-ssh:1",
-            "ghcr.io/x/lace-ssh@sha256:0",
-        ] {
-            assert_eq!(
-                feature(&json!({ "features": { "./other": {}, key: {} } })),
-                Some(key)
-            );
-        }
-        assert_eq!(
-            feature(&json!({ "features": { "ghcr.io/lace-ssh/other": {} } })),
-            None
-        );
     }
 
     #[test]

@@ -9,13 +9,14 @@ use std::ops::Range;
 use serde_json::Value;
 
 use super::dialect::LARGEST;
-use super::document::Document;
+use super::document::{Document, MarkKind};
 use super::guard::{self, Intent};
 use super::insertion::Inserted;
-use super::problem::Lines;
+use super::lines::{Lines, begins_line, eol_near, indent_of};
 use super::sequence::{Sequence, Splice};
 use super::style::Style;
-use super::{Edited, Explanation, Modified, Problem};
+use super::{Edited, Modified, Problem};
+use crate::change::Reason;
 
 /// What is to be done to a document.
 pub(super) struct Plan<'d, 't> {
@@ -79,6 +80,12 @@ impl<'d, 't> Plan<'d, 't> {
         let index = self.steps.len();
         self.steps.push(step);
         self.splices(index, splices, true);
+    }
+
+    /// Adds a step that puts `text` in the place of a value, below the comments that the old one held.
+    pub(super) fn replace(&mut self, step: Step, range: Range<usize>, text: String) {
+        let text = carry_comments(self.document, &range, text);
+        self.step(step, [Splice { range, text }]);
     }
 
     /// Adds the steps of what was put into a sequence, one a piece.
@@ -153,21 +160,33 @@ impl<'d, 't> Plan<'d, 't> {
         guard::check(self.document, &splices, &edited, &self.intent)?;
         let bom = &text[..self.document.shift()];
         Ok(Edited {
-            edits: explain(self.steps, &parts, body, &edited, &self.lines),
+            edits: explain(self.steps, &parts, body, &edited),
             text: format!("{bom}{edited}"),
             modified: self.modified,
         })
     }
 }
 
+/// `text` for the value at `range`, below the comments that the old value held.
+fn carry_comments(document: &Document<'_>, range: &Range<usize>, text: String) -> String {
+    let body = document.body();
+    let eol = eol_near(body, range.start);
+    let indent = indent_of(body, range.start);
+    let mut carried = String::new();
+    for comment in document.comments(range.clone()) {
+        carried.push_str(&body[comment.range()]);
+        if comment.kind == MarkKind::LineComment || begins_line(body, range.start) {
+            carried.push_str(eol);
+            carried.push_str(indent);
+        } else {
+            carried.push(' ');
+        }
+    }
+    carried + &text
+}
+
 /// Tells for every step what was there and what is there now.
-fn explain(
-    steps: Vec<Step>,
-    parts: &[Part],
-    body: &str,
-    edited: &str,
-    old_lines: &Lines,
-) -> Vec<Explanation> {
+fn explain(steps: Vec<Step>, parts: &[Part], body: &str, edited: &str) -> Vec<Reason> {
     let lines = Lines::of(edited);
     let moves = moves(parts);
     let mut spans: Vec<Option<(Range<usize>, Range<usize>)>> = vec![None; steps.len()];
@@ -199,16 +218,23 @@ fn explain(
             (None, None) => (0..0, 0..0),
         };
         let shown = |text: &str| Some(text.trim().to_owned()).filter(|text| !text.is_empty());
-        Explanation {
-            path: step.path,
-            reason: step.reason,
-            before: shown(&body[old.clone()]),
+        Reason {
+            path: pointer(&step.path),
+            reason: step.reason.to_owned(),
+            before: shown(&body[old]),
             after: shown(&edited[new.clone()]),
             lines: lines.range(new),
-            old_lines: old_lines.range(old),
         }
     });
     explained.collect()
+}
+
+/// The path as a JSON pointer.
+fn pointer(path: &[String]) -> String {
+    let steps = path
+        .iter()
+        .map(|name| format!("/{}", name.replace('~', "~0").replace('/', "~1")));
+    steps.collect()
 }
 
 /// For each splice: the old bytes that it replaces, and where the new ones end.

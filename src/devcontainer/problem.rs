@@ -6,6 +6,8 @@
 use std::fmt;
 use std::ops::Range;
 
+use super::lines::{line_of, line_start};
+
 /// A fault in the text of a `devcontainer.json`: what, where, and what to do about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
@@ -115,50 +117,6 @@ impl Spot {
             label,
         }
     }
-}
-
-/// The line, from 1, on which the byte `at` of `text` lies.
-pub(crate) fn line_of(text: &str, at: usize) -> usize {
-    let bytes = text.as_bytes();
-    let breaks = |(i, byte): (usize, &u8)| {
-        // A lone CR ends a line too, as it does for every JSONC parser.
-        *byte == b'\n' || (*byte == b'\r' && bytes.get(i + 1) != Some(&b'\n'))
-    };
-    bytes[..at.min(bytes.len())]
-        .iter()
-        .enumerate()
-        .filter(|found| breaks(*found))
-        .count()
-        + 1
-}
-
-/// Where the lines of a text begin, for many questions about one text.
-pub(crate) struct Lines(Vec<usize>);
-
-impl Lines {
-    pub(crate) fn of(text: &str) -> Self {
-        let bytes = text.as_bytes();
-        let ends = text.match_indices(['\n', '\r']).map(|(at, _)| at);
-        let ends = ends.filter(|at| bytes[*at] == b'\n' || bytes.get(at + 1) != Some(&b'\n'));
-        Self(std::iter::once(0).chain(ends.map(|at| at + 1)).collect())
-    }
-
-    /// The lines of `range`, from 1, end exclusive; none for an empty range.
-    pub(crate) fn range(&self, range: Range<usize>) -> Range<usize> {
-        let line_of = |at| self.0.partition_point(|start| *start <= at);
-        let first = line_of(range.start);
-        let end = if range.is_empty() {
-            first
-        } else {
-            line_of(range.end) + 1
-        };
-        first..end
-    }
-}
-
-/// Where the line begins on which the byte `at` of `text` lies.
-pub(crate) fn line_start(text: &str, at: usize) -> usize {
-    text[..at].rfind(['\n', '\r']).map_or(0, |found| found + 1)
 }
 
 fn floor_boundary(text: &str, at: usize) -> usize {

@@ -6,9 +6,8 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 
 use super::document::MarkKind;
-use super::problem::line_start;
+use super::lines::{begins_line, breaks, is_blank, line_start};
 use super::sequence::{Sequence, Splice};
-use super::style::{begins_line, breaks, is_blank};
 
 impl Sequence<'_, '_> {
     /// Takes the items numbered in `gone` out.

@@ -9,12 +9,10 @@ use jsonc_parser::ast::{ObjectProp, Value as Node};
 use serde_json::json;
 
 use super::Problem;
-use super::document::range_of;
-use super::member::wrong_type;
+use super::document::{range_of, wrong_type};
+use super::insertion::Absent;
 use super::plan::{Plan, Step};
-use super::sequence::Splice;
 use super::style::{Shape, quoted};
-use super::wiring::Absent;
 
 pub(super) const NAME: &str = "$schema";
 const WHY: &str = "lets editors complete and check the options";
@@ -44,8 +42,7 @@ pub(super) fn link_schema(
     match &found.value {
         Node::StringLit(link) if link.value == reference => Ok(()),
         Node::StringLit(_) if is_our_link(found) => {
-            let text = quoted(reference);
-            plan.step(Step::new(&[NAME], WHY), [Splice { range, text }]);
+            plan.replace(Step::new(&[NAME], WHY), range, quoted(reference));
             plan.intend(NAME, Some(json!(reference)));
             Ok(())
         }

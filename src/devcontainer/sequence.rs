@@ -7,7 +7,8 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 
 use super::document::{Document, Mark, MarkKind, range_of};
-use super::style::{Style, begins_line, breaks, is_blank};
+use super::lines::{begins_line, breaks, is_blank};
+use super::style::Style;
 use jsonc_parser::ast::{Array, Object, Value as Node};
 
 /// A stretch of the body and what comes in its place.
@@ -133,7 +134,7 @@ impl<'d, 't> Sequence<'d, 't> {
                 .last()
                 .map_or(opened, |item| item.before(document, range.start));
             let lead = lead(document, before, range.start);
-            let head = head(document, range.start);
+            let head = document.head(range.start);
             let range = range.clone();
             items.push(Item {
                 range,
@@ -309,19 +310,6 @@ pub(super) fn open_breaks(document: &Document<'_>, range: Range<usize>) -> usize
         .map(|mark| breaks(&document.body()[mark.range()]))
         .sum();
     breaks(&document.body()[range]) - within
-}
-
-/// Where the comments begin that stand before a name or a value on its line; `start`, if none do.
-pub(super) fn head(document: &Document<'_>, start: usize) -> usize {
-    let body = document.body();
-    let mut head = start;
-    for mark in document.marks(0..start).iter().rev() {
-        if !mark.is_comment() || !is_blank(&body[mark.end()..head]) {
-            break;
-        }
-        head = mark.start();
-    }
-    head
 }
 
 /// Where the comments begin that stand directly above, or before, a value that starts at `start`.

@@ -8,8 +8,7 @@ use jsonc_parser::ast::Value as Node;
 use serde_json::Value;
 
 use super::document::{Document, Mark, range_of};
-use super::problem::line_start;
-use super::sequence::head;
+use super::lines::{begins_line, indent_of};
 
 /// How a container that we write is laid out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,19 +34,6 @@ pub(super) enum Place<'a> {
     Line { indent: &'a str, eol: &'a str },
     /// Somewhere within a line.
     Inline,
-}
-
-impl<'a> Place<'a> {
-    /// The place at `at`, on the line that it is on.
-    pub(super) fn of(body: &'a str, at: usize, own_line: bool, eol: &'a str) -> Self {
-        match own_line {
-            true => Self::Line {
-                indent: indent_of(body, at),
-                eol,
-            },
-            false => Self::Inline,
-        }
-    }
 }
 
 impl Style {
@@ -147,52 +133,6 @@ pub(super) fn quoted(text: &str) -> String {
     Value::String(text.to_owned()).to_string()
 }
 
-/// How many lines end within `text`.
-pub(super) fn breaks(text: &str) -> usize {
-    super::problem::line_of(text, text.len()) - 1
-}
-
-/// The end of line that a new line at `at` should have: that of its neighbours.
-pub(super) fn eol_near(body: &str, at: usize) -> &'static str {
-    let next = body[at..].find(['\n', '\r']).map(|found| at + found);
-    let near = next.or_else(|| body[..at].rfind(['\n', '\r']));
-    match near.map(|found| body.as_bytes()[found]) {
-        Some(b'\r') => match near.and_then(|found| body.as_bytes().get(found + 1)) {
-            Some(b'\n') => "\r\n",
-            _ => "\r",
-        },
-        // Looking back finds the LF of a CRLF.
-        Some(_) if near.is_some_and(|found| found > 0 && body.as_bytes()[found - 1] == b'\r') => {
-            "\r\n"
-        }
-        _ => "\n",
-    }
-}
-
-/// The white space that the line of `at` begins with.
-pub(super) fn indent_of(body: &str, at: usize) -> &str {
-    let line = &body[line_start(body, at)..];
-    let blank = line.trim_start_matches([' ', '\t']);
-    &line[..line.len() - blank.len()]
-}
-
-/// Only white space stands before `at` on its line.
-pub(super) fn begins_line(body: &str, at: usize) -> bool {
-    let ahead = body[..at].trim_end_matches([' ', '\t']);
-    ahead.is_empty() || ahead.ends_with(['\n', '\r'])
-}
-
-/// Only spaces and tabs.
-pub(super) fn is_blank(text: &str) -> bool {
-    text.trim_matches([' ', '\t']).is_empty()
-}
-
-/// Nothing but a leading comma stands before `at` on its line.
-pub(super) fn heads_line(body: &str, at: usize) -> bool {
-    let ahead = body[..at].trim_end_matches([' ', '\t']);
-    begins_line(body, ahead.strip_suffix(',').unwrap_or(ahead).len())
-}
-
 /// One step of indentation: what most containers in the root use, else the root itself, be it only
 /// for a comment.
 fn unit(document: &Document<'_>) -> String {
@@ -211,7 +151,7 @@ fn unit(document: &Document<'_>) -> String {
     let members = root.properties.iter();
     let heads = members
         .take(1)
-        .map(|member| head(document, member.range.start));
+        .map(|member| document.head(member.range.start));
     let comments = document
         .comments(root.range.start..root.range.end)
         .map(Mark::start);
@@ -235,7 +175,7 @@ fn step_of<'t>(document: &Document<'t>, node: &Node<'_>) -> Option<&'t str> {
         Node::Array(array) => range_of(array.elements.first()?).start,
         _ => return None,
     };
-    let first = head(document, first);
+    let first = document.head(first);
     if !begins_line(body, first) {
         return None;
     }

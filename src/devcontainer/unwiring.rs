@@ -12,26 +12,26 @@ use serde_json::{Map, Value};
 
 use super::Problem;
 use super::command::{Call, Command, INITIALIZE_COMMAND, POST_START_COMMAND};
-use super::document::{Document, member, range_of, to_value};
+use super::document::{Document, member, range_of, to_value, wrong_type};
 use super::edited::{Edited, Modified};
+use super::features::{is_ours, port_of};
 use super::lifecycle::unwrap;
-use super::member::wrong_type;
+use super::lines::heads_line;
 use super::mount::{self, Owner};
-use super::options::{DEFAULT_PORT, is_our_feature};
 use super::plan::{Plan, Step};
+use super::port::{DEFAULT_PORT, usual_port};
 use super::publish::port_of_ours;
 use super::schema_link::{self, is_our_link};
-use super::sequence::{Sequence, head};
-use super::style::{Shape, Style, heads_line};
-use super::wiring::port_of;
+use super::sequence::Sequence;
+use super::style::{Shape, Style};
 
 const WHY: &str = "was put in by lace-ssh setup";
 const MOUNT_EXTENDED: &str =
     "it has options of yours; initializeCommand, which makes its folder, stays or goes with it";
 const MOUNT_OUTDATED: &str = "it is not the mount that setup writes; initializeCommand, which makes its folder, stays or goes with it";
 
-/// Takes out what [`wire`](super::wire) put in. What somebody has changed by hand since stays, and
-/// is told in [`Edited::modified`].
+/// Takes out what [`wire`](super::wire) put in. What somebody has changed by hand since is told in
+/// [`Edited::modified`] and stays, unless `drop`, which is asked about every such piece, says otherwise.
 ///
 /// Taking out right after putting in gives the very bytes back, with two exceptions that the text
 /// alone cannot tell: an outdated piece that was rewritten goes and does not come back, and an
@@ -40,16 +40,11 @@ const MOUNT_OUTDATED: &str = "it is not the mount that setup writes; initializeC
 ///
 /// No comment outside of our own pieces goes, but those directly above or beside one that others
 /// are left of: a container of ours that holds or has a comment stays, empty.
-pub fn unwire(text: &str) -> Result<Edited, Problem> {
-    unwire_with(text, None, |_| false)
-}
-
-/// Like [`unwire`], where it is known that the text was once `original`, before `setup`: a container
-/// that is emptied goes exactly if it was not there then, a command that was there alone stands
-/// alone again, and no comment that was there goes. An original that cannot be read is none.
 ///
-/// `drop` is asked about every piece that was changed by hand, and says whether it goes too.
-pub fn unwire_with(
+/// Where it is known that the text was once `original`, before `setup`, a container that is emptied
+/// goes exactly if it was not there then, a command that was there alone stands alone again, and no
+/// comment that was there goes. An original that cannot be read is none.
+pub fn unwire(
     text: &str,
     original: Option<&str>,
     drop: impl Fn(&Modified) -> bool,
@@ -115,12 +110,12 @@ impl<'d, 't> Unwiring<'d, 't, '_> {
         let mut count = 0;
         let mut gone = BTreeSet::new();
         for (i, feature) in object.properties.iter().enumerate() {
-            if !is_our_feature(feature.name.as_str()) {
+            if !is_ours(feature.name.as_str()) {
                 continue;
             }
             let path = ["features", feature.name.as_str()];
             let range = feature.range.start..feature.range.end;
-            ports.insert(port_of(feature).unwrap_or(DEFAULT_PORT));
+            ports.insert(port_of(&to_value(&feature.value)).unwrap_or(DEFAULT_PORT));
             count += 1;
             let changed = if document.comments(range.clone()).next().is_some() {
                 Some("it has a comment of yours")
@@ -350,7 +345,7 @@ impl<'d, 't> Unwiring<'d, 't, '_> {
             return original.value_at(&[found.name.as_str()]).is_none();
         }
         let document = self.plan.document;
-        let listed = heads_line(document.body(), head(document, found.range.start));
+        let listed = heads_line(document.body(), document.head(found.range.start));
         let shape = if sequence.is_hugged() {
             Shape::Inline
         } else {
@@ -425,7 +420,7 @@ fn is_plain(feature: &ObjectProp<'_>, known: &BTreeSet<u16>) -> bool {
         [] => true,
         [only] => {
             only.name.as_str() == "port"
-                && port_of(feature).is_some_and(|port| known.contains(&port))
+                && port_of(&to_value(&feature.value)).is_some_and(|port| known.contains(&port))
         }
         _ => false,
     }
@@ -447,7 +442,7 @@ fn key(comment: &str) -> String {
 fn configured_port(document: &Document<'_>) -> u16 {
     let port = document.value_at(&["customizations", "lace", "ssh", "port"]);
     let number = port.and_then(|port| port.as_u64()?.try_into().ok());
-    number.unwrap_or(DEFAULT_PORT)
+    number.unwrap_or_else(|| usual_port(&document.value()))
 }
 
 /// The ports in the arguments that setup writes.

@@ -21,12 +21,14 @@ pub use found::{Found, found, names, only};
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
+use std::sync::LazyLock;
 
 use anyhow::{Context, Result, anyhow};
 use bollard::errors::Error;
 use bollard::query_parameters::{InspectContainerOptions, ListContainersOptionsBuilder};
 use bollard::{API_DEFAULT_VERSION, Docker};
 use serde::de::DeserializeOwned;
+use tokio::runtime::Runtime;
 
 use crate::advice::{Advise, failure};
 use container::{Inspected, Summary};
@@ -179,14 +181,17 @@ fn unreachable(endpoint: &str, error: &Error) -> anyhow::Error {
     }
 }
 
-/// Runs one request to its end; only commands that talk to the engine start the runtime.
+/// Runs one request to its end. The runtime is started once, and only by commands that talk to the engine.
 fn wait<F: Future>(request: F) -> Result<F::Output> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
-    Ok(runtime
-        .context("cannot start the asynchronous runtime")?
-        .block_on(request))
+    static RUNTIME: LazyLock<std::io::Result<Runtime>> = LazyLock::new(|| {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+    });
+    match &*RUNTIME {
+        Ok(runtime) => Ok(runtime.block_on(request)),
+        Err(error) => Err(anyhow!("cannot start the asynchronous runtime: {error}")),
+    }
 }
 
 /// Whether `host:port` of an endpoint is this machine: ports are published where the engine runs.

@@ -7,10 +7,14 @@
 //! read without a bound, and everything is written through [`crate::durable`].
 
 pub mod audit;
+pub mod learnt;
+mod limits;
 pub mod lock;
 pub mod registry;
 pub mod stamp;
 pub mod undo;
+
+pub use limits::{LARGEST_KEY, LARGEST_LIST, LARGEST_LOG};
 
 use std::ffi::OsStr;
 use std::fs;
@@ -25,13 +29,6 @@ use crate::durable::{self, PRIVATE};
 use crate::environment::Environment;
 use crate::trust;
 use registry::{Damaged, Registry};
-
-/// The most that is read of a key file, in bytes: several times the longest one.
-pub const LARGEST_KEY: u64 = 64 * 1024;
-/// The most that is read of what grows with the number of dev containers, in bytes.
-pub const LARGEST_LIST: u64 = 64 * 1024 * 1024;
-/// The most that is read of the log, in bytes: some million events.
-pub const LARGEST_LOG: u64 = 512 * 1024 * 1024;
 
 /// The store of one user.
 #[derive(Debug, Clone)]
@@ -80,9 +77,9 @@ impl Store {
         self.root.join("config")
     }
 
-    /// The folder of what ssh includes where it has just been told a user.
-    pub fn users(&self) -> PathBuf {
-        self.root.join("users")
+    /// The folder of what [`learnt`] writes.
+    pub fn learnt(&self) -> PathBuf {
+        self.root.join("learnt")
     }
 
     /// The pinned host keys.
@@ -203,7 +200,11 @@ impl Store {
     /// # Errors
     /// Names the file.
     pub fn save(&self, registry: &Registry) -> Result<()> {
-        let text = registry.render();
+        // What a newer version has put into it is kept; what cannot be read has nothing to keep.
+        let before = durable::read(&self.registry_file(), LARGEST_LIST);
+        let text = registry
+            .render(before.ok().flatten().as_deref())
+            .context("cannot write the registry")?;
         durable::write(&self.registry_file(), &text, PRIVATE)?;
         durable::write(&self.registry_copy(), &text, PRIVATE)
     }

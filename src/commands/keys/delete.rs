@@ -5,12 +5,14 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 
 use crate::advice::{failure, shell};
-use crate::commands::ring::Ring;
-use crate::commands::{App, ask, say, status};
+use crate::app::App;
+use crate::ring::{self, Ring, named};
+use crate::route::seen;
+use crate::talk::{ask, say};
 
 /// Runs `keys delete`.
 pub fn run(app: &App, text: &str, yes: bool) -> Result<ExitCode> {
-    let (name, _) = super::find(&app.registry()?, text)?;
+    let (name, _) = named::find(&ring::look(app)?, text)?;
     announce(app, &name)?;
     if !yes {
         if !app.environment.interactive {
@@ -38,8 +40,8 @@ pub fn run(app: &App, text: &str, yes: bool) -> Result<ExitCode> {
 
 /// Who would be locked out.
 fn announce(app: &App, name: &str) -> Result<()> {
-    let registry = app.registry()?;
-    let seen = status::look(app, &registry);
+    let registry = ring::look(app)?;
+    let seen = seen::look(app, &registry);
     for id in registry.opened_by(name) {
         let Some(known) = registry.devcontainers.get(&id) else {
             continue;
@@ -64,7 +66,7 @@ pub fn restore(app: &App, text: &str) -> Result<ExitCode> {
     // As it is written, and else in the spelling that names have.
     let found = match in_trash(text) {
         Some(found) => Some(found),
-        None => in_trash(&super::name(text)?),
+        None => in_trash(&named::name(text)?),
     };
     let Some((path, name, _)) = found else {
         bail!("there is no key {text:?} in the trash");
@@ -81,7 +83,7 @@ pub fn restore(app: &App, text: &str) -> Result<ExitCode> {
     }
     let key = ring.take_back(name, path)?;
     ring.commit()?;
-    say(match key.agent_only && !key.is_token() {
+    say(match key.is_in_agent() {
         true => format!(
             "restored the record of {name}; its private half was in ssh-agent, and the next `devcontainer up` makes a new one"
         ),

@@ -9,33 +9,34 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, anyhow};
 
 use crate::advice::{Advise, failure};
+use crate::app::App;
 use crate::cli;
-use crate::commands::ring::Ring;
-use crate::commands::{App, passphrase, say};
 use crate::durable::PRIVATE;
 use crate::keys::KeyPair;
 use crate::keys::identity::DEFAULT_ROUNDS;
+use crate::ring::{self, Ring, identity, named};
 use crate::store::audit::Kind;
+use crate::talk::{passphrase, say};
 
 /// Runs `keys export`.
 pub fn run(app: &App, args: &cli::Export) -> Result<ExitCode> {
     // The question comes before the lock: nobody shall wait for an answer.
-    let registry = app.registry()?;
-    let (name, key) = super::find(&registry, &args.name)?;
-    if key.agent_only {
+    let registry = ring::look(app)?;
+    let (name, key) = named::find(&registry, &args.name)?;
+    if !key.is_in_file() {
         return Err(failure(
             format!("the private half of {name} is in ssh-agent, which gives none out"),
             format!("share the public half: lace-ssh keys public {name}"),
         ));
     }
-    let protected = key.encrypted;
+    let protected = key.is_encrypted();
     let new = (args.encrypt && !protected)
-        .then(|| passphrase::new(app, &args.output.display().to_string()))
+        .then(|| passphrase::new(app.environment, &args.output.display().to_string()))
         .transpose()?;
     let mut ring = Ring::open(app, "keys export")?;
-    let text = super::passphrase::read(app, &name)?;
+    let text = identity::private_text(app, &name)?;
     let content = match new {
-        Some(new) => super::passphrase::encrypted(&KeyPair::parse(&text, None)?, &new)?,
+        Some(new) => identity::encrypted(&KeyPair::parse(&text, None)?, &new)?,
         None => text,
     };
     write_new(&args.output, content.as_bytes())?;

@@ -9,9 +9,12 @@ use anyhow::{Context, Result};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::commands::table::{self, Cell};
-use crate::commands::{App, now, policy, print, say, status};
+use crate::app::{App, now};
+use crate::ring::{self, due, named};
+use crate::route::seen::{self, Seen};
 use crate::store::registry::{Key, Origin, Registry, Rotate};
+use crate::talk::table::{self, Cell};
+use crate::talk::{print, print_as_is, say};
 
 /// One key; its JSON form is part of the interface.
 #[derive(Debug, Serialize)]
@@ -21,7 +24,7 @@ struct Row<'r> {
     fingerprint: &'r str,
     /// `workspace`, `user` or `shared`.
     scope: &'static str,
-    origin: Origin,
+    origin: &'r Origin,
     created: Time,
     rotated: Option<Time>,
     /// When `initialize` will rotate it.
@@ -72,10 +75,10 @@ impl Serialize for Time {
 
 /// Runs `keys list`.
 pub fn run(app: &App, json: bool) -> Result<ExitCode> {
-    let registry = app.registry()?;
-    let rows = rows(&registry, &status::look(app, &registry));
+    let registry = ring::look(app)?;
+    let rows = rows(&registry, &seen::look(app, &registry));
     if json {
-        return print(format_args!("{:#}\n", serde_json::to_value(&rows)?));
+        return print_as_is(format_args!("{:#}\n", serde_json::to_value(&rows)?));
     }
     if rows.is_empty() {
         say("there is no key yet; `lace-ssh setup` and `devcontainer up` make one");
@@ -86,13 +89,13 @@ pub fn run(app: &App, json: bool) -> Result<ExitCode> {
 
 /// Runs `keys show`.
 pub fn show(app: &App, text: &str, json: bool) -> Result<ExitCode> {
-    let registry = app.registry()?;
-    let (name, _) = super::find(&registry, text)?;
-    let rows = rows(&registry, &status::look(app, &registry));
+    let registry = ring::look(app)?;
+    let (name, _) = named::find(&registry, text)?;
+    let rows = rows(&registry, &seen::look(app, &registry));
     let row = rows.iter().find(|row| row.name == name);
     let row = row.context("the key is gone")?;
     if json {
-        return print(format_args!("{:#}\n", serde_json::to_value(row)?));
+        return print_as_is(format_args!("{:#}\n", serde_json::to_value(row)?));
     }
     let identity = app.store.identity(&name);
     let mut lines: Vec<[Cell<'_>; 2]> = vec![
@@ -134,12 +137,12 @@ fn or(time: Option<Time>, without: &'static str) -> Cell<'static> {
 
 /// Runs `keys public`.
 pub fn public(app: &App, text: &str) -> Result<ExitCode> {
-    let registry = app.registry()?;
-    let (name, key) = super::find(&registry, text)?;
+    let registry = ring::look(app)?;
+    let (name, key) = named::find(&registry, text)?;
     print(format_args!("{} {name}\n", key.public))
 }
 
-fn rows<'r>(registry: &'r Registry, seen: &HashMap<&str, status::Seen>) -> Vec<Row<'r>> {
+fn rows<'r>(registry: &'r Registry, seen: &HashMap<&str, Seen>) -> Vec<Row<'r>> {
     let mut opened: BTreeMap<&str, Vec<Opened<'r>>> = BTreeMap::new();
     for (id, known) in &registry.devcontainers {
         let row = Opened {
@@ -157,12 +160,12 @@ fn rows<'r>(registry: &'r Registry, seen: &HashMap<&str, status::Seen>) -> Vec<R
             algorithm: &key.algorithm,
             fingerprint: &key.fingerprint,
             scope: scope(name, &devcontainers),
-            origin: key.origin,
+            origin: &key.origin,
             created: Time(key.created),
             rotated: key.rotated.map(Time),
             next_rotation: next_rotation(registry, key, &devcontainers),
-            agent: key.agent_only,
-            passphrase: key.encrypted,
+            agent: !key.is_in_file(),
+            passphrase: key.is_encrypted(),
             devcontainers,
             retired: key
                 .retired
@@ -194,7 +197,7 @@ fn next_rotation(registry: &Registry, key: &Key, opened: &[Opened<'_>]) -> Optio
     let due = opened.iter().filter_map(|opened| {
         let known = registry.devcontainers.get(opened.id)?;
         match known.rotate {
-            Rotate::Every(seconds) if policy::applies(known, key) => Some(key.since() + seconds),
+            Rotate::Every(seconds) if due::applies(known, key) => Some(key.since() + seconds),
             _ => None,
         }
     });

@@ -15,18 +15,22 @@ use std::thread;
 
 use anyhow::{Context, Result, bail};
 
-use super::handmade::{self, HandMade};
 use crate::advice::{failure, shell};
+use crate::app::App;
 use crate::change::{Change, Plan};
 use crate::cli;
-use crate::commands::proof::{self, Credential, OwnAgent};
-use crate::commands::ring::{self, Ring};
-use crate::commands::{App, ask, print, say, setup, target, warn};
 use crate::devcontainer::{Document, mount, options, wire};
 use crate::durable;
 use crate::engine::{Container, Engine, endpoint};
+use crate::ring::handmade::{self, HandMade};
+use crate::ring::{Ring, identity};
+use crate::route::own_agent::OwnAgent;
+use crate::route::proof;
+use crate::route::proof::Credential;
 use crate::store::audit::Kind;
 use crate::store::registry::Origin;
+use crate::talk::{ask, print, print_as_is, say, warn};
+use crate::workspace::{config, original, target};
 
 /// The port of sshd in the containers of older set-ups.
 const OLD_PORT: u16 = 2222;
@@ -54,7 +58,8 @@ pub fn run(app: &App, args: &cli::Migrate) -> Result<ExitCode> {
             key.pair.fingerprint()
         )
     });
-    print(moves.collect::<String>() + &config.plan.preview())?;
+    print(moves.collect::<String>())?;
+    print_as_is(config.plan.preview())?;
     if args.dry_run {
         return Ok(ExitCode::SUCCESS);
     }
@@ -83,7 +88,7 @@ pub fn run(app: &App, args: &cli::Migrate) -> Result<ExitCode> {
         }
     }
     if let Some((path, before, after)) = &config.rewrite {
-        setup::keep_original(&app.store, path, before, after.as_bytes())?;
+        original::keep(&app.store, path, before, after.as_bytes())?;
     }
     config.plan.apply()?;
     match containers {
@@ -109,22 +114,22 @@ struct ConfigPlan {
 /// Rewrites hand-made mounts, if the workspace has a config file with some.
 fn config_plan(app: &App, workspace: &cli::Workspace) -> Result<ConfigPlan> {
     let named = workspace.workspace_folder.is_some() || workspace.config.is_some();
-    let target = match target::find(app, workspace) {
+    let target = match target::find(app, &workspace.place()) {
         Err(error) if named => return Err(error),
         Err(_) => return Ok(ConfigPlan::default()),
         Ok(target) => target,
     };
-    let config = target::read(&target.config)?;
+    let config = config::read(&target.config)?;
     let document = Document::parse(&config.text)
-        .map_err(|problem| target::located(&target.config, problem))?;
+        .map_err(|problem| config::located(&target.config, problem))?;
     if !mount::has_legacy(&document.value()) {
         return Ok(ConfigPlan::default());
     }
-    let edited = wire(&config.text, &target::wiring(&target, &config))
-        .map_err(|problem| target::located(&target.config, problem))?;
+    let edited = wire(&config.text, &config::wiring(&target, &config))
+        .map_err(|problem| config::located(&target.config, problem))?;
     let mut plan = Plan::default();
     let change = Change::of(&target.config)?.becomes(Some(edited.text.clone().into_bytes()));
-    plan.add(change.because(setup::reasons(&edited)));
+    plan.add(change.because(edited.edits));
     Ok(ConfigPlan {
         plan,
         rewrite: Some((target.config, config.text, edited.text)),
@@ -139,7 +144,7 @@ fn take_in(ring: &mut Ring<'_>, key: &HandMade) -> Result<Option<String>> {
     // A run that was cut off, or the user, has taken it in already.
     if let Some((name, _)) = known.find(|(_, known)| known.public == public) {
         let name = name.clone();
-        if !ring::has_private_half(&ring.app.store.identity(&name), &public) {
+        if !identity::has_private_half(&ring.app.store.identity(&name), &public) {
             // The ring knows it, and has lost it.
             let passphrase = key.passphrase.as_ref().map(|it| it.as_str());
             ring.put(&name, &key.pair, passphrase, Origin::Migrated)?;
@@ -208,7 +213,7 @@ fn prove_and_remove(
             continue;
         }
         let identity = ring.app.store.identity(name);
-        if !ring::has_private_half(&identity, &key.pair.public().render_bare()) {
+        if !identity::has_private_half(&identity, &key.pair.public().render_bare()) {
             bail!(
                 "{} is not what it was; {} stays",
                 identity.display(),

@@ -6,48 +6,49 @@ use anyhow::{Context, Result, bail};
 use zeroize::Zeroizing;
 
 use crate::advice::failure;
+use crate::app::App;
 use crate::cli;
-use crate::commands::ring::Ring;
-use crate::commands::{App, passphrase, say};
 use crate::durable::{self, PRIVATE};
-use crate::keys::identity::DEFAULT_ROUNDS;
-use crate::keys::{KeyError, KeyPair, random};
+use crate::keys::{KeyError, KeyPair};
+use crate::ring::{self, Ring, identity, named};
 use crate::store::LARGEST_KEY;
 use crate::store::audit::Kind;
+use crate::store::registry::Custody;
+use crate::talk::{passphrase, say};
 
 /// Runs `keys passphrase`. Questions come before the lock: nobody shall wait for an answer.
 pub fn run(app: &App, args: &cli::Passphrase) -> Result<ExitCode> {
-    let registry = app.registry()?;
-    let (name, key) = super::find(&registry, &args.name)?;
-    if key.agent_only {
+    let registry = ring::look(app)?;
+    let (name, key) = named::find(&registry, &args.name)?;
+    if !key.is_in_file() {
         return Err(failure(
             format!("the private half of {name} is in no file"),
             "only a key file can have a passphrase",
         ));
     }
     let identity = app.store.identity(&name);
-    let text = read(app, &name)?;
+    let text = identity::private_text(app, &name)?;
     let old = key
-        .encrypted
-        .then(|| passphrase::of(app, &format!("passphrase of {name}: ")));
+        .is_encrypted()
+        .then(|| passphrase::of(app.environment, &format!("passphrase of {name}: ")));
     let old = old.transpose()?;
     let pair = KeyPair::parse(&text, old.as_ref().map(|old| old.as_str()))
         .with_context(|| format!("cannot read {}", identity.display()))?;
     let new = match args.remove {
         true => None,
-        false => Some(passphrase::new(app, &name)?),
+        false => Some(passphrase::new(app.environment, &name)?),
     };
     let new = new.as_ref().map(|new| new.as_str());
     let wanted = under(&pair, new)?;
 
     let mut ring = Ring::open(app, "keys passphrase")?;
-    if *read(app, &name)? != *text {
+    if *identity::private_text(app, &name)? != *text {
         bail!("{name} was changed meanwhile; left as it is");
     }
     protect_previous(app, &name, old.as_ref().map(|old| old.as_str()), new)?;
     durable::write(&identity, wanted.as_bytes(), PRIVATE)?;
     if let Some(key) = ring.registry.keys.get_mut(&name) {
-        key.encrypted = !args.remove;
+        key.custody = Custody::of_file(!args.remove);
     }
     let kind = match args.remove {
         true => Kind::Decrypted,
@@ -83,23 +84,7 @@ fn protect_previous(app: &App, name: &str, old: Option<&str>, new: Option<&str>)
 /// The private key file with this passphrase, or with none.
 fn under(pair: &KeyPair, passphrase: Option<&str>) -> Result<Zeroizing<String>> {
     match passphrase {
-        Some(passphrase) => encrypted(pair, passphrase),
+        Some(passphrase) => identity::encrypted(pair, passphrase),
         None => Ok(pair.private_openssh()),
     }
-}
-
-/// The private key file of a key.
-pub fn read(app: &App, name: &str) -> Result<Zeroizing<String>> {
-    let path = app.store.identity(name);
-    let bytes = durable::read(&path, LARGEST_KEY)?.map(Zeroizing::new);
-    let bytes = bytes.with_context(|| format!("{} is missing", path.display()))?;
-    let text = std::str::from_utf8(&bytes);
-    let text = text.with_context(|| format!("{} is not a private key", path.display()))?;
-    Ok(Zeroizing::new(text.to_owned()))
-}
-
-/// The private key file under a passphrase.
-pub fn encrypted(pair: &KeyPair, passphrase: &str) -> Result<Zeroizing<String>> {
-    let salt = random::system_bytes::<16>().context("cannot make a salt")?;
-    Ok(pair.encrypted_openssh(passphrase, DEFAULT_ROUNDS, &salt)?)
 }

@@ -1,0 +1,75 @@
+//! What strangers wrote, made fit to be read: the one table of characters that could drive a terminal,
+//! hide, or make a line read as something else than it is.
+//!
+//! Pure. Everything that is told to a person passes through here: the doors of `talk`, the diffs of
+//! `change`, the lines of a file that a `Problem` points into. Data for programs does not: it has
+//! escapes of its own.
+
+use std::borrow::Cow;
+
+/// The text in one line, with everything that is not plainly seen written as `\u{…}`. A tab stays.
+pub fn shown(text: &str) -> Cow<'_, str> {
+    let plain = |byte| (b' '..=b'~').contains(&byte) || byte == b'\t';
+    if text.bytes().all(plain) || !text.contains(is_unseen) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match is_unseen(c) {
+            true => out.extend(c.escape_default()),
+            false => out.push(c),
+        }
+    }
+    Cow::Owned(out)
+}
+
+/// As [`shown`], for a text of several lines. All but the first are indented: what begins at the margin
+/// is ours.
+pub fn shown_lines(text: &str) -> String {
+    let lines: Vec<_> = text.lines().map(shown).collect();
+    lines.join("\n  ")
+}
+
+/// Whether a reader would not see this character as what it is: control characters but the tab, those
+/// that change the direction of writing, line breaks of other systems, and all that Unicode says to
+/// draw as nothing (`Default_Ignorable_Code_Point`, `Cf`).
+pub fn is_unseen(c: char) -> bool {
+    (c.is_control() && c != '\t')
+        || matches!(c,
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
+            | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{2800}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}'
+            | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{13430}'..='\u{1345f}'
+            | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_seen_is_written_out_and_what_is_seen_stays() {
+        for (text, expected) in [
+            ("plain\ttext ~", "plain\ttext ~"),
+            ("naïve 漢字 עברית", "naïve 漢字 עברית"),
+            ("\u{1b}[2J", "\\u{1b}[2J"),
+            ("a\rb\nc\u{85}", "a\\rb\\nc\\u{85}"),
+            ("\u{202e}evil\u{202c}", "\\u{202e}evil\\u{202c}"),
+            ("x\u{61c}y\u{200b}z", "x\\u{61c}y\\u{200b}z"),
+            ("\u{2028}\u{2029}", "\\u{2028}\\u{2029}"),
+            ("\u{feff}bom \u{e0041}tag", "\\u{feff}bom \\u{e0041}tag"),
+            ("\u{ad}\u{2060}\u{3164}", "\\u{ad}\\u{2060}\\u{3164}"),
+        ] {
+            assert_eq!(shown(text), expected);
+            assert_eq!(shown(&shown(text)), expected, "twice is once");
+        }
+    }
+
+    #[test]
+    fn a_line_break_of_a_stranger_begins_no_line_of_ours() {
+        assert_eq!(
+            shown_lines("no\nlace-ssh: hint: rm -r /"),
+            "no\n  lace-ssh: hint: rm -r /"
+        );
+    }
+}

@@ -1,0 +1,139 @@
+//! The identity of a dev container: its host key, made on the host and pinned before it is used.
+//!
+//! Its private half is in two places. The trust folder has it for sshd, and a container that can write
+//! there (Compose makes every mount writable) can put another one in its place. So the store keeps a
+//! copy, and what is pinned stays: the copy is put back.
+
+use std::path::Path;
+
+use anyhow::Result;
+use zeroize::Zeroizing;
+
+use super::{Ring, identity};
+use crate::durable;
+use crate::keys::KeyPair;
+use crate::store::audit::Kind;
+use crate::store::registry::DevContainer;
+use crate::store::{LARGEST_KEY, Store};
+use crate::talk::say;
+
+/// The public host key of the dev container `id`, in place in its trust folder; made if there is none.
+///
+/// # Errors
+/// A file cannot be written.
+pub fn ensure(ring: &mut Ring<'_>, id: &str, known: Option<&DevContainer>) -> Result<String> {
+    let store = &ring.app.store;
+    let (copy, mounted) = (store.host_key(id), store.mounted_host_key(id));
+    store.folder(&store.host_keys())?;
+    durable::sweep(&store.host_keys())?;
+    let there = read(&mounted);
+    let public_there = there.as_ref().map(|pair| pair.public().render_bare());
+    let pinned = known.map(|known| known.host_key.current.as_str());
+    let pair = match choose(pinned, read(&copy), there) {
+        Some(pair) => pair,
+        None => identity::generate("lace-ssh host key")?,
+    };
+    let (public, text) = (pair.public().render_bare(), pair.private_openssh());
+    let is_replaced = public_there.as_ref() != Some(&public) && mounted.symlink_metadata().is_ok();
+    durable::ensure(&copy, text.as_bytes())?;
+    durable::ensure(&mounted, text.as_bytes())?;
+    if let Some(known) = known.filter(|_| is_replaced) {
+        tell(ring, id, known, &pair)?;
+    }
+    Ok(public)
+}
+
+/// The key pair that is in force: the one that is pinned, wherever it is; else our copy; else, where
+/// nothing is pinned, what lies in the trust folder. `None`: one has to be made.
+fn choose(
+    pinned: Option<&str>,
+    copy: Option<KeyPair>,
+    mounted: Option<KeyPair>,
+) -> Option<KeyPair> {
+    let is_pinned =
+        |pair: &KeyPair| pinned.is_none_or(|pinned| pair.public().render_bare() == pinned);
+    match (copy, mounted) {
+        (Some(copy), _) if is_pinned(&copy) => Some(copy),
+        (_, Some(mounted)) if is_pinned(&mounted) => Some(mounted),
+        (copy, _) => copy,
+    }
+}
+
+fn tell(ring: &mut Ring<'_>, id: &str, known: &DevContainer, pair: &KeyPair) -> Result<()> {
+    let alias = &known.alias;
+    let kept = pair.public().render_bare() == known.host_key.current;
+    ring.note(Kind::HostKeyReplaced, &known.key, |event| {
+        event.fingerprint = Some(pair.fingerprint());
+        event.dev_container = Some(alias.clone());
+        event.dev_container_id = Some(id.to_owned());
+        event.detail = Some(match kept {
+            true => "another one was in its trust folder; the pinned one is back".to_owned(),
+            false => "another one was in its trust folder; a new one is pinned".to_owned(),
+        });
+    })?;
+    let path = ring.app.store.mounted_host_key(id);
+    say(match kept {
+        true => format!(
+            "warning: {} was not the host key that is pinned for {alias}; the pinned one is back (see: lace-ssh log)",
+            path.display()
+        ),
+        false => format!(
+            "warning: {} was not the host key that is pinned for {alias}, which is lost; a new one is pinned (see: lace-ssh log)",
+            path.display()
+        ),
+    });
+    Ok(())
+}
+
+/// The host key in a file, whole and of the kind that we pin; what cannot be read is none, whoever has
+/// written it.
+fn read(path: &Path) -> Option<KeyPair> {
+    let bytes = durable::read(path, LARGEST_KEY).ok()??;
+    let bytes = Zeroizing::new(bytes);
+    let pair = KeyPair::parse(std::str::from_utf8(&bytes).ok()?, None).ok()?;
+    (pair.algorithm() == "ssh-ed25519").then_some(pair)
+}
+
+/// Whether the pinned host key of the dev container `id` is where sshd reads it, as the store has it.
+pub fn is_in_place(store: &Store, id: &str, pinned: &str) -> bool {
+    read(&store.host_key(id)).is_some_and(|pair| {
+        let text = pair.private_openssh();
+        pair.public().render_bare() == pinned
+            && durable::holds(&store.mounted_host_key(id), text.as_bytes()).unwrap_or(false)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_pinned_stays_and_the_copy_comes_before_the_trust_folder() {
+        let pair = |seed: u8| KeyPair::generate(&[seed; 32], "x").unwrap();
+        let public = |seed: u8| pair(seed).public().render_bare();
+        for (pinned, copy, mounted, chosen) in [
+            (Some(1), Some(1), Some(1), Some(1)),
+            (Some(1), Some(1), Some(2), Some(1)),
+            (Some(1), Some(1), None, Some(1)),
+            (Some(1), None, Some(1), Some(1)),
+            (Some(1), Some(2), Some(1), Some(1)),
+            (Some(1), Some(2), Some(3), Some(2)),
+            (Some(1), None, Some(2), None),
+            (Some(1), None, None, None),
+            (None, Some(1), Some(2), Some(1)),
+            (None, None, Some(2), Some(2)),
+            (None, None, None, None),
+        ] {
+            let found = choose(
+                pinned.map(public).as_deref(),
+                copy.map(pair),
+                mounted.map(pair),
+            );
+            assert_eq!(
+                found.map(|pair| pair.public().render_bare()),
+                chosen.map(public),
+                "{pinned:?} {copy:?} {mounted:?}"
+            );
+        }
+    }
+}

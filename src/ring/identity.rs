@@ -1,0 +1,113 @@
+//! The files of a key: the private half, and the public one beside it.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use zeroize::Zeroizing;
+
+use crate::advice::Advise;
+use crate::advice::shell;
+use crate::app::App;
+use crate::durable::{self, PRIVATE};
+use crate::keys::{KeyError, KeyPair, PublicKey, identity, random};
+use crate::store::LARGEST_KEY;
+
+/// What the file with the public half holds.
+pub fn public_file(public: &str, name: &str) -> String {
+    format!("{public} {name}\n")
+}
+
+/// Writes the public half of the private key at `private` beside it, as `….pub`, if it is not there.
+/// Where an agent has the private half, the file holds the public one itself.
+pub fn write_half(private: &Path, name: &str) -> Result<()> {
+    let Some(public) = read_public(private)? else {
+        return durable::remove(&half(private));
+    };
+    let wanted = public_file(&public.render_bare(), name);
+    durable::ensure(&half(private), wanted.as_bytes())
+}
+
+/// Removes a private key file and the public half beside it.
+pub fn remove_pair(private: &Path) -> Result<()> {
+    durable::remove(&half(private))?;
+    durable::remove(private)
+}
+
+/// Where the public half of a private key file is.
+pub fn half(private: &Path) -> PathBuf {
+    let mut path = private.as_os_str().to_owned();
+    path.push(".pub");
+    path.into()
+}
+
+/// A new key pair.
+pub fn generate(comment: &str) -> Result<KeyPair> {
+    let seed = random::system_bytes::<32>().context("cannot make a key")?;
+    KeyPair::generate(&seed, comment).context("cannot make a key")
+}
+
+/// Writes the public half where an agent has the private one: ssh takes it as the name of the key.
+pub fn write_public_key(path: &Path, public: &PublicKey) -> Result<()> {
+    durable::write(path, format!("{}\n", public.render()).as_bytes(), PRIVATE)
+}
+
+/// Writes a private key, closed to others from the first instant.
+pub fn write_private(path: &Path, pair: &KeyPair) -> Result<()> {
+    durable::write(path, pair.private_openssh().as_bytes(), PRIVATE)
+}
+
+/// Whether a file holds the private half of `public`, under a passphrase or not.
+pub fn has_private_half(path: &Path, public: &str) -> bool {
+    let Ok(Some(bytes)) = durable::read(path, LARGEST_KEY).map(|bytes| bytes.map(Zeroizing::new))
+    else {
+        return false;
+    };
+    let text = std::str::from_utf8(&bytes).unwrap_or_default();
+    let found = match KeyPair::parse(text, None) {
+        Ok(pair) => Ok(pair.public()),
+        Err(KeyError::PassphraseNeeded) => PublicKey::of_private(text),
+        Err(error) => Err(error),
+    };
+    found.is_ok_and(|found| found.render_bare() == public)
+}
+
+/// Whether the private key in a file has a passphrase.
+pub fn is_encrypted(path: &Path) -> Result<bool> {
+    let bytes = durable::read(path, LARGEST_KEY)?.map(Zeroizing::new);
+    let text = bytes
+        .as_ref()
+        .and_then(|bytes| std::str::from_utf8(bytes).ok());
+    Ok(text.is_some_and(|text| identity::is_encrypted(text).unwrap_or(false)))
+}
+
+/// The public half of a key file, whether it holds both halves or, with an agent, this one only.
+pub fn read_public(path: &Path) -> Result<Option<PublicKey>> {
+    let Some(bytes) = durable::read(path, LARGEST_KEY)?.map(Zeroizing::new) else {
+        return Ok(None);
+    };
+    let text = std::str::from_utf8(&bytes)
+        .with_context(|| format!("{} is not a private key", path.display()))?;
+    let public = PublicKey::of_private(text)
+        .or_else(|error| PublicKey::parse(text).map_err(|_| error))
+        .with_context(|| format!("{} is not a private key", path.display()));
+    // Out of the way, a new one is made.
+    public
+        .map(Some)
+        .hint_with(|| format!("mv {0} {0}.old", shell(path)))
+}
+
+/// The private key file of a key.
+pub fn private_text(app: &App, name: &str) -> Result<Zeroizing<String>> {
+    let path = app.store.identity(name);
+    let bytes = durable::read(&path, LARGEST_KEY)?.map(Zeroizing::new);
+    let bytes = bytes.with_context(|| format!("{} is missing", path.display()))?;
+    let text = std::str::from_utf8(&bytes);
+    let text = text.with_context(|| format!("{} is not a private key", path.display()))?;
+    Ok(Zeroizing::new(text.to_owned()))
+}
+
+/// The private key file under a passphrase.
+pub fn encrypted(pair: &KeyPair, passphrase: &str) -> Result<Zeroizing<String>> {
+    let salt = random::system_bytes::<16>().context("cannot make a salt")?;
+    Ok(pair.encrypted_openssh(passphrase, identity::DEFAULT_ROUNDS, &salt)?)
+}

@@ -1,0 +1,138 @@
+//! What every ring command does first: mend what a killed one left.
+//!
+//! A rotation half-way is completed or undone, a key half-way between ring and trash ends up in one
+//! of them, expired keys go, a damaged registry is rebuilt from the key files.
+
+use anyhow::Result;
+
+use super::{Ring, identity, look, purge, trash};
+use crate::durable::{self};
+use crate::store::LARGEST_KEY;
+use crate::store::registry::{Custody, Key};
+use crate::store::stamp;
+use crate::talk::{say, warn};
+
+impl Ring<'_> {
+    /// Mends everything; the caller writes what changed.
+    pub fn mend(&mut self) -> Result<()> {
+        durable::sweep(self.app.store.root())?;
+        stamp::sweep(&self.app.store)?;
+        for name in look::names(self.app) {
+            // Whoever needs this very key is stopped by it; nobody else is.
+            if let Err(error) = self.settle(&name) {
+                warn(&error);
+            }
+        }
+        self.finish_rotations();
+        purge::finish_purges(self)?;
+        self.prune();
+        let oldest = self.now - trash::DAYS * 24 * 60 * 60;
+        self.empty_trash(|_, when| when < oldest)
+    }
+
+    /// Puts right what is left in the folder of one key by a command that was cut off.
+    fn settle(&mut self, name: &str) -> Result<()> {
+        let store = &self.app.store;
+        durable::sweep(&store.key(name))?;
+        let record = store.key(name).join(trash::RECORD);
+        if let Some(bytes) = durable::read(&record, LARGEST_KEY)? {
+            // It was on its way to the trash, or back.
+            if !self.registry.keys.contains_key(name)
+                && let Ok(key) = Key::parse(&bytes)
+            {
+                self.registry.keys.insert(name.to_owned(), key);
+                self.touch(name);
+                self.save()?;
+                say(format!(
+                    "took {name} back, which was on its way to the trash, or out of it"
+                ));
+            }
+            return durable::remove(&record);
+        }
+        match self.registry.keys.get(name) {
+            Some(key) => {
+                // A rotation that was cut off past the switch has not noted yet what it has retired.
+                if key.retired.is_empty() && key.next.is_none() {
+                    identity::remove_pair(&store.previous(name))?;
+                } else {
+                    identity::write_half(&store.previous(name), name)?;
+                }
+                self.write_public(name)
+            }
+            // It was just being made or taken in.
+            None => {
+                if let Some(key) = look::found(self.app, name)? {
+                    self.registry.keys.insert(name.to_owned(), key);
+                    self.write_public(name)?;
+                    self.touch(name);
+                    self.save()?;
+                    say(format!(
+                        "took {name} in, which a command that was cut off had left"
+                    ));
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Finishes what was cut off between a key's files and its record.
+    fn finish_rotations(&mut self) {
+        let names: Vec<_> = self.registry.keys.keys().cloned().collect();
+        for name in names {
+            if let Err(error) = self.finish(&name) {
+                warn(&error);
+            }
+        }
+    }
+
+    /// A rotation that was cut off: past the switch it is completed, before it it is undone. A record
+    /// without its folder was on its way to the trash, and is dropped.
+    fn finish(&mut self, name: &str) -> Result<()> {
+        let store = &self.app.store;
+        if !store.key(name).exists() && self.trash()?.iter().any(|(_, trashed, _)| trashed == name)
+        {
+            self.registry.keys.remove(name);
+            self.touch(name);
+            say(format!(
+                "finished the deletion of {name}, which was cut off"
+            ));
+            return Ok(());
+        }
+        let Some(next) = self.registry.keys[name].next.clone() else {
+            durable::remove(&store.next(name))?;
+            return self.note_encryption(name);
+        };
+        let identity = identity::read_public(&store.identity(name))?;
+        if identity.is_some_and(|public| public.render_bare() == next.public) {
+            self.switch(name)?;
+            say(format!("completed a rotation of {name} that was cut off"));
+        } else {
+            self.roll_back(name, "cut off before the switch")?;
+            say(format!("undid a rotation of {name} that was cut off"));
+        }
+        Ok(())
+    }
+
+    /// The file knows whether it takes a passphrase; the record follows it.
+    fn note_encryption(&mut self, name: &str) -> Result<()> {
+        let encrypted = identity::is_encrypted(&self.app.store.identity(name))?;
+        if let Some(key) = self.registry.keys.get_mut(name)
+            && key.is_in_file()
+            && key.is_encrypted() != encrypted
+        {
+            key.custody = Custody::of_file(encrypted);
+            self.touch(name);
+        }
+        Ok(())
+    }
+
+    /// Old keys whose time is up open nothing any more.
+    fn prune(&mut self) {
+        let names: Vec<_> = self.registry.keys.keys().cloned().collect();
+        for name in names {
+            if let Err(error) = self.settle_retired(&name) {
+                warn(&error);
+            }
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! The key ring under the lock: what every command that changes a key begins and ends with.
+//!
+//! [`Ring::open`] takes the lock and lets `mend` put right what a killed command left. A command then
+//! changes key files and registry in steps that are whole by themselves, and [`Ring::commit`] writes
+//! the registry and everything that follows from it.
+
+pub mod agent;
+pub mod authorized;
+pub mod due;
+pub mod handmade;
+pub mod host_key;
+pub mod identity;
+pub mod key_file;
+pub mod look;
+mod make;
+mod mend;
+pub mod named;
+pub mod policy;
+pub mod publish;
+pub mod purge;
+pub mod record;
+pub mod rotation;
+pub mod switch;
+pub mod trash;
+
+pub use look::look;
+
+use std::collections::BTreeSet;
+
+use anyhow::{Context, Result};
+use jiff::Timestamp;
+
+use crate::app::{App, now};
+use crate::devcontainer::options;
+use crate::durable;
+use crate::store::audit::{self, Event, Kind};
+use crate::store::learnt;
+use crate::store::lock::Lock;
+use crate::store::registry::Registry;
+use crate::talk::warn;
+
+/// The key ring, locked for one command.
+pub struct Ring<'a> {
+    /// The store and the surroundings.
+    pub app: &'a App<'a>,
+    /// As mended; what a command changes in it is written by [`Ring::commit`].
+    pub registry: Registry,
+    /// The one instant that the whole command works with, in seconds since the epoch.
+    pub now: i64,
+    command: &'static str,
+    /// The dev containers whose trust folder must be written again.
+    touched: BTreeSet<String>,
+    /// Whose remote user was taken in from a file of its own, which the next commit makes needless.
+    learnt: Vec<String>,
+    /// A commit that was cut off may have left any trust folder behind the registry: the next one looks
+    /// at them all, and one that cannot be written stops nobody else.
+    looks_at_all: bool,
+    /// What others left is being mended: a trust folder that cannot be written stops nobody who does not
+    /// need it.
+    mends: bool,
+    _lock: Lock,
+}
+
+impl<'a> Ring<'a> {
+    /// Locks the store and mends what needs mending. `command` is what others and the log are told.
+    pub fn open(app: &'a App<'a>, command: &'static str) -> Result<Self> {
+        app.store.prepare()?;
+        let lock = app.store.lock(command)?;
+        let now = now();
+        let (registry, rebuilt) = look::rebuilt(app)?;
+        let mut ring = Self {
+            app,
+            registry,
+            now,
+            command,
+            touched: BTreeSet::new(),
+            learnt: Vec::new(),
+            looks_at_all: false,
+            mends: true,
+            _lock: lock,
+        };
+        ring.mend()?;
+        ring.take_in_learnt()?;
+        if rebuilt
+            || ring.registry.is_upgraded
+            || !ring.learnt.is_empty()
+            || !ring.touched.is_empty()
+        {
+            ring.commit()?;
+        }
+        ring.mends = false;
+        ring.looks_at_all = true;
+        Ok(ring)
+    }
+
+    /// Takes in what was learnt without the lock.
+    fn take_in_learnt(&mut self) -> Result<()> {
+        // Whoever learns just now holds no lock.
+        durable::sweep_old(&self.app.store.learnt())?;
+        for (alias, user) in learnt::all(&self.app.store) {
+            let mut known = self.registry.devcontainers.values_mut();
+            if let Some(known) = known.find(|known| known.alias == alias && !known.user_chosen)
+                && options::is_user(&user)
+            {
+                known.user = Some(user);
+            }
+            self.learnt.push(alias);
+        }
+        Ok(())
+    }
+
+    /// Marks the dev containers that the key `name` opens as to be written.
+    pub fn touch(&mut self, name: &str) {
+        self.touched.extend(self.registry.opened_by(name));
+    }
+
+    /// Marks one dev container as to be written.
+    pub fn touch_one(&mut self, id: &str) {
+        self.touched.insert(id.to_owned());
+    }
+
+    /// Writes the registry alone.
+    pub fn save(&self) -> Result<()> {
+        self.app.store.save(&self.registry)
+    }
+
+    /// Writes the registry and what follows from it. A trust folder that cannot be written keeps no other
+    /// from being written.
+    ///
+    /// # Errors
+    /// The registry or the clients' files cannot be written; or a trust folder that was touched: the first
+    /// is the error, the others are told.
+    pub fn commit(&mut self) -> Result<()> {
+        self.save()?;
+        let touched = std::mem::take(&mut self.touched);
+        let mut failed: Vec<_> = touched
+            .iter()
+            .filter_map(|id| self.write_trust(id).err())
+            .collect();
+        publish::write_clients(self.app, &self.registry)?;
+        for alias in self.learnt.drain(..) {
+            learnt::forget(&self.app.store, &alias)?;
+        }
+        if std::mem::take(&mut self.looks_at_all) {
+            let all = self.registry.devcontainers.keys();
+            let others = all.filter(|id| !touched.contains(*id));
+            others
+                .filter_map(|id| self.write_trust(id).err())
+                .for_each(|error| warn(&error));
+        }
+        let first = (!self.mends && !failed.is_empty()).then(|| failed.remove(0));
+        failed.iter().for_each(warn);
+        first.map_or(Ok(()), Err)
+    }
+
+    /// Writes what one dev container trusts.
+    pub fn write_trust(&self, id: &str) -> Result<()> {
+        publish::write_trust(self.app, &self.registry, id, self.now)
+    }
+
+    /// Notes an event of a key in the log; [`Ring::commit`] keeps the log's head.
+    pub fn note(&mut self, kind: Kind, name: &str, edit: impl FnOnce(&mut Event)) -> Result<()> {
+        let time = Timestamp::from_second(self.now)?;
+        let mut event = Event::new(time, kind, name, self.command);
+        event.fingerprint = self
+            .registry
+            .keys
+            .get(name)
+            .map(|key| key.fingerprint.clone());
+        edit(&mut event);
+        let path = self.app.store.audit();
+        let addition = audit::append(&path, self.registry.audit_head.as_ref(), &event)
+            .with_context(|| format!("cannot write {}", path.display()))?;
+        self.registry.audit_head = Some(addition.head);
+        Ok(())
+    }
+}

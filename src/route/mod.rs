@@ -1,0 +1,14 @@
+//! The way in to a dev container: which container it is, where its sshd is reached, and whether that is
+//! proven.
+//!
+//! Knows what the registry says of one dev container, and the engine; nothing of the key ring or its
+//! lock. Whether a listener is the container is proven afterwards, by ssh, with the pinned host key;
+//! only where nobody would ask for that, [`proof`] does it here.
+
+pub mod connect;
+pub mod hand_over;
+pub mod own_agent;
+pub mod proof;
+pub mod seen;
+pub mod user;
+pub mod way;

@@ -1,0 +1,118 @@
+//! An agent of our own, for as long as one proof takes.
+
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+
+use super::proof::Credential;
+use crate::durable;
+use crate::keys::KeyPair;
+use crate::keys::agent::{Agent, Constraints};
+
+/// How long `ssh-agent` may take to start.
+const START: Duration = Duration::from_secs(2);
+
+/// How long an agent of our own keeps the key: for two rounds of logins.
+const LIFETIME: Duration = Duration::from_secs(30);
+
+/// An agent of our own, for a private key that must not be in a file without its passphrase. It ends with
+/// the value, and also where this process is killed.
+pub struct OwnAgent {
+    /// What the agent was started for: it waits until we are gone, and takes the agent with it.
+    watch: Child,
+    folder: tempfile::TempDir,
+}
+
+impl OwnAgent {
+    /// Starts one that holds `pair`.
+    ///
+    /// # Errors
+    /// `ssh-agent` cannot be run.
+    pub fn with(pair: &KeyPair) -> Result<Self> {
+        let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
+        let socket = folder.path().join("agent");
+        let mut command = Command::new("ssh-agent");
+        command.arg("-a").arg(&socket);
+        // Its input ends when nobody holds the other end any more: however that came about.
+        command.args(["sh", "-c", "cat >/dev/null; kill \"$SSH_AGENT_PID\""]);
+        command.stdin(Stdio::piped()).stdout(Stdio::null());
+        // Ctrl-C is for us; it ends when we do.
+        command.process_group(0);
+        let watch = command.spawn().context("cannot run ssh-agent")?;
+        let own = Self { watch, folder };
+        let mut agent = listening(&socket)?;
+        let constraints = Constraints {
+            lifetime: Some(LIFETIME),
+            destination: None,
+        };
+        agent.add(pair, &constraints)?;
+        let public = format!("{}\n", pair.public().render());
+        durable::write(
+            &own.folder.path().join("public"),
+            public.as_bytes(),
+            durable::PRIVATE,
+        )?;
+        Ok(own)
+    }
+
+    /// What ssh needs to use it.
+    pub fn credential(&self) -> Credential {
+        Credential::Agent {
+            socket: self.folder.path().join("agent"),
+            public: self.folder.path().join("public"),
+        }
+    }
+}
+
+/// A connection to the agent that is just being started.
+fn listening(socket: &Path) -> Result<Agent> {
+    let start = Instant::now();
+    loop {
+        match Agent::connect(socket, START) {
+            Ok(agent) => return Ok(agent),
+            // There is a socket before anybody listens at it.
+            Err(_) if start.elapsed() < START => thread::sleep(Duration::from_millis(2)),
+            Err(error) => return Err(error).context("ssh-agent did not start"),
+        }
+    }
+}
+
+impl Drop for OwnAgent {
+    fn drop(&mut self) {
+        drop(self.watch.stdin.take());
+        let _ = self.watch.wait();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_agent_of_our_own_ends_with_the_value_and_with_whoever_holds_it() {
+        let pair = KeyPair::generate(&[7; 32], "x").unwrap();
+        let ends = |socket: &Path| {
+            let start = Instant::now();
+            while Agent::connect(socket, START).is_ok() {
+                assert!(start.elapsed() < Duration::from_secs(5), "it lives on");
+                thread::sleep(Duration::from_millis(5));
+            }
+        };
+        let own = OwnAgent::with(&pair).unwrap();
+        let socket = own.folder.path().join("agent");
+        let mut agent = Agent::connect(&socket, START).unwrap();
+        assert!(agent.holds(&pair.public()).unwrap());
+        drop(own);
+        ends(&socket);
+        // A killed process runs nothing, but its end of the pipe is closed.
+        let mut own = OwnAgent::with(&pair).unwrap();
+        let socket = own.folder.path().join("agent");
+        drop(own.watch.stdin.take());
+        ends(&socket);
+        assert!(own.watch.wait().is_ok());
+    }
+}

@@ -1,0 +1,488 @@
+//! What we know of every dev container and key: `registry.json`, versioned.
+//!
+//! Types and text only; [`super::Store`] reads and writes it. Times are seconds since the epoch.
+//!
+//! A file of an older version is read as if it were of this one (`upgrade`). What this version does not
+//! know is kept: values of an enumeration in its `Unknown`, members of an object in the file, from where
+//! `keep` takes them over into the next one. A version that older programs cannot read needs a new number:
+//! they refuse the file then, and leave it as it is.
+
+mod keep;
+mod upgrade;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::audit::Head;
+use crate::advice::failure;
+
+/// The version that this program writes, and the newest that it reads.
+const VERSION: u32 = 2;
+
+/// The whole registry.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Registry {
+    version: u32,
+    /// By dev container ID.
+    pub devcontainers: BTreeMap<String, DevContainer>,
+    /// By key name.
+    pub keys: BTreeMap<String, Key>,
+    /// The user was asked whether `~/.ssh/config` may include ours, and is not asked again.
+    #[serde(default)]
+    pub client_config_offered: bool,
+    /// The last line of the audit log, so that a tail that was cut off is noticed.
+    #[serde(default)]
+    pub audit_head: Option<Head>,
+    /// It was read from a file of an older version, which is still there.
+    #[serde(skip)]
+    pub is_upgraded: bool,
+}
+
+impl Default for Registry {
+    fn default() -> Self {
+        Self {
+            version: VERSION,
+            devcontainers: BTreeMap::new(),
+            keys: BTreeMap::new(),
+            client_config_offered: false,
+            audit_head: None,
+            is_upgraded: false,
+        }
+    }
+}
+
+/// One dev container that can be reached.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DevContainer {
+    /// What `ssh` is called with: the `Host`, the `HostKeyAlias`, the name in every message.
+    pub alias: String,
+    /// Where it comes from; a container that was only adopted comes from nowhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workspace: Option<Workspace>,
+    /// The account to log in to; `None` until the container has told it.
+    pub user: Option<String>,
+    /// `user` was chosen by the config file, not learnt from the container.
+    pub user_chosen: bool,
+    /// sshd's port in the container.
+    pub port: u16,
+    /// The name of the key that opens it.
+    pub key: String,
+    /// What is pinned.
+    pub host_key: HostKey,
+    /// The engine's endpoint as seen by the last `initialize`.
+    pub endpoint: String,
+    /// When it was registered.
+    pub registered: i64,
+    /// Since when it trusts `key`.
+    pub trusts_since: i64,
+    /// When its key is due for rotation.
+    #[serde(default)]
+    pub rotate: Rotate,
+    /// Seconds for which the old key still opens the door after a rotation.
+    pub overlap: i64,
+    /// The private key lives in ssh-agent only.
+    #[serde(default)]
+    pub agent: bool,
+    /// The engine's ID of the container that was there when its key was last looked at by a policy that
+    /// replaces it for every new one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container: Option<String>,
+}
+
+/// A workspace folder on the host, and the config file in use.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Workspace {
+    /// The folder.
+    pub folder: PathBuf,
+    /// Its `devcontainer.json`.
+    pub config_file: PathBuf,
+}
+
+/// The public host keys of a dev container: `ssh-ed25519 AAAA…`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostKey {
+    /// The one that sshd has.
+    pub current: String,
+    /// The one that is about to take its place, trusted already.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+impl HostKey {
+    /// One that nothing is about to replace.
+    pub fn of(public: String) -> Self {
+        Self {
+            current: public,
+            next: None,
+        }
+    }
+
+    /// All that are trusted.
+    pub fn all(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(self.current.as_str()).chain(self.next.as_deref())
+    }
+}
+
+impl DevContainer {
+    /// It is the one of this config file.
+    pub fn is_of(&self, config_file: &Path) -> bool {
+        let workspace = self.workspace.as_ref();
+        workspace.is_some_and(|workspace| workspace.config_file == config_file)
+    }
+}
+
+#[cfg(test)]
+impl DevContainer {
+    /// One for tests: its alias, and the key that opens it.
+    pub fn example(alias: &str, key: &str) -> Self {
+        Self {
+            alias: alias.into(),
+            workspace: Some(Workspace {
+                folder: "/p".into(),
+                config_file: "/p/devcontainer.json".into(),
+            }),
+            user: Some("vscode".into()),
+            user_chosen: false,
+            port: 2222,
+            key: key.into(),
+            host_key: HostKey::of("ssh-ed25519 AAAA".into()),
+            endpoint: "unix:///nowhere/docker.sock".into(),
+            registered: 0,
+            trusts_since: 0,
+            rotate: Rotate::Never,
+            overlap: 60,
+            agent: false,
+            container: None,
+        }
+    }
+}
+
+/// When a key is replaced without being asked to.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Rotate {
+    /// Never.
+    #[default]
+    Never,
+    /// When a new container is made.
+    OnCreate,
+    /// When it is this many seconds old.
+    Every(i64),
+    /// Something that a newer version knows; never, as far as this one can tell.
+    #[serde(untagged)]
+    Unknown(Value),
+}
+
+/// One key of the ring.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Key {
+    /// `ssh-ed25519`, …
+    pub algorithm: String,
+    /// The public half: `ssh-ed25519 AAAA…`, without comment.
+    pub public: String,
+    /// `SHA256:…`.
+    pub fingerprint: String,
+    /// Where it comes from; what a rotation has replaced was made here.
+    pub origin: Origin,
+    /// When this key pair was made or taken in.
+    pub created: i64,
+    /// When it took the place of an older one.
+    pub rotated: Option<i64>,
+    /// Older public halves that still open the door for a while.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub retired: Vec<Retired>,
+    /// The key that a rotation under way is about to put in its place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<Next>,
+    /// Where the private half is.
+    pub custody: Custody,
+    /// The dev container, by ID, that it was made for and for whose sake it may go; `None`: the user's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made_for: Option<String>,
+}
+
+/// Where the private half of a key is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Custody {
+    /// In its file.
+    File,
+    /// In its file, under a passphrase.
+    EncryptedFile,
+    /// In the user's ssh-agent alone; the file holds the public half.
+    Agent,
+    /// In a security key of the user's, which was never ours to make; the file holds the public half.
+    SecurityKey,
+    /// Somewhere that a newer version knows.
+    #[serde(untagged)]
+    Unknown(Value),
+}
+
+impl Custody {
+    /// Of a private key file.
+    pub fn of_file(encrypted: bool) -> Self {
+        match encrypted {
+            true => Self::EncryptedFile,
+            false => Self::File,
+        }
+    }
+}
+
+impl Key {
+    /// There is a private key file, which we may read.
+    pub fn is_in_file(&self) -> bool {
+        matches!(self.custody, Custody::File | Custody::EncryptedFile)
+    }
+
+    /// The private key file has a passphrase.
+    pub fn is_encrypted(&self) -> bool {
+        self.custody == Custody::EncryptedFile
+    }
+
+    /// The private half is in the user's ssh-agent, where we have put it.
+    pub fn is_in_agent(&self) -> bool {
+        self.custody == Custody::Agent
+    }
+
+    /// It is not ours to make anew: in a security key, or somewhere unknown.
+    pub fn is_foreign(&self) -> bool {
+        matches!(self.custody, Custody::SecurityKey | Custody::Unknown(_))
+    }
+
+    /// The text of one record.
+    ///
+    /// # Errors
+    /// It is damaged.
+    pub fn parse(bytes: &[u8]) -> serde_json::Result<Self> {
+        serde_json::from_slice(bytes).or_else(|error| {
+            let mut record = serde_json::from_slice(bytes)?;
+            upgrade::key(&mut record);
+            serde_json::from_value(record).map_err(|_| error)
+        })
+    }
+
+    /// When this key pair came into use: what its age is counted from.
+    pub fn since(&self) -> i64 {
+        self.rotated.unwrap_or(self.created)
+    }
+
+    /// Retires the public half `old`, which opens the door for `overlap` seconds more. Without any, those
+    /// that had some time left have none either.
+    pub fn retire(&mut self, old: String, now: i64, overlap: i64) {
+        if overlap <= 0 {
+            for earlier in &mut self.retired {
+                (earlier.since, earlier.until) = (now, now);
+            }
+        }
+        self.retired.push(Retired {
+            public: old,
+            since: now,
+            until: now.saturating_add(overlap.max(0)),
+        });
+    }
+
+    /// Where the clock was ahead when a key was retired, its overlap begins now: it lasts as long as was
+    /// asked, and no longer. Says whether that was so.
+    pub fn bound_retired(&mut self, now: i64) -> bool {
+        let mut moved = false;
+        for old in self.retired.iter_mut().filter(|old| old.since > now) {
+            old.until = now.saturating_add(old.until.saturating_sub(old.since));
+            old.since = now;
+            moved = true;
+        }
+        moved
+    }
+
+    /// The retired keys whose time is up.
+    pub fn expired(&self, now: i64) -> Vec<Retired> {
+        let all = self.retired.iter();
+        all.filter(|old| old.until <= now).cloned().collect()
+    }
+}
+
+/// A rotation under way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Next {
+    /// The new public half, without comment.
+    pub public: String,
+    /// Seconds for which the old one shall still open the door.
+    pub overlap: i64,
+}
+
+/// Where a key comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Origin {
+    /// Made here.
+    Generated,
+    /// Given by the user.
+    Imported,
+    /// Found in an older set-up.
+    Migrated,
+    /// From where a newer version knows.
+    #[serde(untagged)]
+    Unknown(Value),
+}
+
+/// A public half that a rotation has replaced.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Retired {
+    /// The public half, without comment.
+    pub public: String,
+    /// When it was replaced.
+    pub since: i64,
+    /// From when on it opens nothing; a dev container with a shorter overlap lets it in no longer
+    /// before that.
+    pub until: i64,
+}
+
+impl Retired {
+    /// It was given no time.
+    pub fn is_revoked(&self) -> bool {
+        self.until <= self.since
+    }
+}
+
+/// The text of a registry that cannot be read, and will not be by waiting.
+#[derive(Debug)]
+pub struct Damaged(String);
+
+impl Damaged {
+    /// There are keys, and neither a registry nor its copy.
+    pub fn lost() -> Self {
+        Self("it is lost".to_owned())
+    }
+}
+
+impl fmt::Display for Damaged {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Damaged {}
+
+impl Registry {
+    /// Reads the text of `registry.json`.
+    ///
+    /// # Errors
+    /// It is damaged, or of a newer version.
+    pub fn parse(bytes: &[u8]) -> Result<Self> {
+        #[derive(Deserialize)]
+        struct Version {
+            version: u32,
+        }
+        // Checked as a whole, text need not be checked again for each of its strings.
+        let parsed = match std::str::from_utf8(bytes) {
+            Ok(text) => serde_json::from_str::<Self>(text),
+            Err(_) => serde_json::from_slice(bytes),
+        };
+        // Another version may differ in anything but this.
+        let version = match &parsed {
+            Ok(registry) => registry.version,
+            Err(_) => serde_json::from_slice::<Version>(bytes).map_or(VERSION, |it| it.version),
+        };
+        if version > VERSION {
+            return Err(failure(
+                format!(
+                    "it was written by a newer lace-ssh (format {version}, this one knows {VERSION})"
+                ),
+                "install the newer one here, too",
+            ));
+        }
+        let read = match version < VERSION {
+            true => Self::of_older(bytes),
+            false => parsed,
+        };
+        Ok(read.map_err(|error| Damaged(format!("it is damaged: {error}")))?)
+    }
+
+    fn of_older(bytes: &[u8]) -> serde_json::Result<Self> {
+        let mut text = serde_json::from_slice(bytes)?;
+        upgrade::registry(&mut text);
+        Ok(Self {
+            version: VERSION,
+            is_upgraded: true,
+            ..serde_json::from_value(text)?
+        })
+    }
+
+    /// The text of `registry.json`, with what this version does not know of the text `before`.
+    ///
+    /// # Errors
+    /// None that is known of: maps, strings and numbers can be written.
+    pub fn render(&self, before: Option<&[u8]>) -> serde_json::Result<Vec<u8>> {
+        let mut value = serde_json::to_value(self)?;
+        let before = before.and_then(|bytes| serde_json::from_slice::<Value>(bytes).ok());
+        if let Some(mut before) = before {
+            if before["version"].as_u64() < Some(VERSION.into()) {
+                upgrade::registry(&mut before);
+            }
+            keep::unknown(&mut value, &before);
+        }
+        let mut text = serde_json::to_vec(&value)?;
+        text.push(b'\n');
+        Ok(text)
+    }
+
+    /// Whether the time of an old key is up that is still kept, or has to be counted anew because the
+    /// clock was ahead.
+    pub fn has_expired(&self, now: i64) -> bool {
+        let mut retired = self.keys.values().flat_map(|key| &key.retired);
+        retired.any(|old| old.until <= now || old.since > now)
+    }
+
+    /// As a command that changes something will leave it: without the old keys whose time is up.
+    pub fn settle(&mut self, now: i64) {
+        for key in self.keys.values_mut() {
+            key.bound_retired(now);
+            key.retired.retain(|old| old.until > now);
+        }
+    }
+
+    /// The part that is about one dev container: it and its key.
+    pub fn only(&self, id: &str) -> Self {
+        let devcontainer = self.devcontainers.get_key_value(id);
+        let key = devcontainer.and_then(|(_, known)| self.keys.get_key_value(&known.key));
+        let owned = |(name, entry): (&String, &Key)| (name.clone(), entry.clone());
+        Self {
+            devcontainers: devcontainer
+                .map(|(id, known)| (id.clone(), known.clone()))
+                .into_iter()
+                .collect(),
+            keys: key.map(owned).into_iter().collect(),
+            ..Self::default()
+        }
+    }
+
+    /// The dev container with this alias.
+    pub fn by_alias(&self, alias: &str) -> Option<(&String, &DevContainer)> {
+        self.devcontainers
+            .iter()
+            .find(|(_, devcontainer)| devcontainer.alias == alias)
+    }
+
+    /// The IDs of the dev containers that the key `name` opens.
+    pub fn opened_by(&self, name: &str) -> Vec<String> {
+        let opened = self
+            .devcontainers
+            .iter()
+            .filter(|(_, devcontainer)| devcontainer.key == name);
+        opened.map(|(id, _)| id.clone()).collect()
+    }
+
+    /// The dev containers of a workspace folder.
+    pub fn in_folder(&self, folder: &Path) -> Vec<(&String, &DevContainer)> {
+        let all = self.devcontainers.iter();
+        let is_in = |known: &DevContainer| {
+            let workspace = known.workspace.as_ref();
+            workspace.is_some_and(|workspace| workspace.folder == folder)
+        };
+        all.filter(|(_, known)| is_in(known)).collect()
+    }
+}

@@ -1,0 +1,95 @@
+//! Talking with the person: the only place that writes to stdout and stderr.
+//!
+//! stdout is data, stderr is talk. What is said passes through `escape` here, at the door, for a name, a
+//! path or an error may come from a stranger; only [`print_as_is`] does not, for what has escapes of its
+//! own. Every line of talk is one write: other programs stamp and mix what comes in pieces.
+
+pub mod agree;
+pub mod passphrase;
+pub mod table;
+
+use std::fmt::Display;
+use std::io::{ErrorKind, Write};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+
+use crate::advice;
+use crate::escape::shown_lines;
+
+const ERROR: anstyle::Style = anstyle::AnsiColor::Red.on_default().bold();
+const HINT: anstyle::Style = anstyle::AnsiColor::Cyan.on_default();
+
+/// Prints lines for people; mostly a command's last act, so the result is its exit code. Whoever has
+/// stopped reading has seen enough: no error, and no reason to leave undone what is still to be done.
+///
+/// # Errors
+/// It cannot be written, for another reason.
+pub fn print(text: impl Display) -> Result<ExitCode> {
+    let text = text.to_string();
+    let lines = text.lines().map(crate::escape::shown);
+    print_as_is(lines.map(|line| line + "\n").collect::<String>())
+}
+
+/// Prints what programs read, or what has been made fit to be read already.
+///
+/// # Errors
+/// As [`print`].
+pub fn print_as_is(text: impl Display) -> Result<ExitCode> {
+    let mut out = anstream::stdout();
+    match write!(out, "{text}").and_then(|()| out.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(error).context("cannot write to stdout")
+        }
+        _ => Ok(ExitCode::SUCCESS),
+    }
+}
+
+/// Says something to the person.
+pub fn say(text: impl Display) {
+    write(&format!("lace-ssh: {}\n", shown_lines(&text.to_string())));
+}
+
+/// Says what went wrong where that stops nothing, and the way out.
+pub fn warn(error: &anyhow::Error) {
+    say(format!("warning: {error:#}"));
+    if let Some(hint) = advice::hint_of(error) {
+        say(format!("hint: {hint}"));
+    }
+}
+
+/// Says what has stopped the command, and the way out.
+pub fn fail(error: &anyhow::Error) {
+    let message = shown_lines(&format!("{error:#}"));
+    write(&format!("lace-ssh: {ERROR}error:{ERROR:#} {message}\n"));
+    if let Some(hint) = advice::hint_of(error) {
+        write(&format!(
+            "lace-ssh: {HINT}hint:{HINT:#} {}\n",
+            shown_lines(hint)
+        ));
+    }
+}
+
+/// Shows on stderr what has been made fit to be read already: a preview where stdout is not ours.
+pub fn show(text: &str) {
+    write(text);
+}
+
+/// Asks a yes-or-no question on the terminal; no answer is a no.
+pub fn ask(question: &str) -> Result<bool> {
+    write(&format!("{} [y/N] ", shown_lines(question)));
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer)?;
+    Ok(matches!(
+        answer.trim().to_ascii_lowercase().as_str(),
+        "y" | "yes"
+    ))
+}
+
+/// One write. Where nobody listens, there is nobody to tell.
+fn write(text: &str) {
+    let stderr = std::io::stderr();
+    let mut adapted = anstream::AutoStream::new(Vec::new(), anstream::AutoStream::choice(&stderr));
+    let _ = adapted.write_all(text.as_bytes());
+    let _ = stderr.lock().write_all(&adapted.into_inner());
+}

@@ -1,0 +1,174 @@
+//! What a config file says, and what `setup` puts into it.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+
+use crate::advice::advised;
+use crate::devcontainer::options::{self, Options};
+use crate::devcontainer::{Document, Problem, Wiring, dialect, features, find, remarks};
+use crate::durable;
+use crate::workspace::target::Target;
+
+/// The most that is read of a config file, in bytes: more than it may have, so that it can be said by
+/// how much one is too large.
+const LARGEST: u64 = 16 * 1024 * 1024;
+
+/// What a config file says that matters here.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The text as it is on disk.
+    pub text: String,
+    /// `customizations.lace.ssh`.
+    pub options: Options,
+    /// The remote user, where the file names one.
+    pub remote_user: Option<String>,
+    /// The key under `features` that is ours already.
+    pub feature: Option<String>,
+    /// What is no fault, but worth a word.
+    pub remarks: Vec<Problem>,
+}
+
+impl Config {
+    /// The dev container uses the copy of the Feature in `.devcontainer/lace-ssh`, not a published one
+    /// or another copy.
+    pub fn uses_copy(&self, target: &Target) -> bool {
+        is_copy(self.feature.as_deref().unwrap_or_default(), target)
+    }
+}
+
+/// Reads and understands a config file.
+///
+/// # Errors
+/// It cannot be read, is no JSON with comments, or its options are at fault; with path and position.
+pub fn read(path: &Path) -> Result<Config> {
+    let text = text(path)?;
+    understand(text).map_err(|problem| located(path, problem))
+}
+
+/// The text of a config file.
+///
+/// # Errors
+/// It cannot be read, or is no text.
+pub fn text(path: &Path) -> Result<String> {
+    let bytes = durable::read(&durable::resolve(path)?, LARGEST)?
+        .with_context(|| format!("no such file: {}", path.display()))?;
+    let text = dialect::decode(&bytes).map_err(|problem| located(path, problem))?;
+    Ok(text.to_owned())
+}
+
+/// What a text says.
+///
+/// # Errors
+/// As [`read`], without the path.
+pub fn understand(text: String) -> Result<Config, Problem> {
+    let document = Document::parse(&text)?;
+    let value = document.value();
+    let options = options::options(&value).map_err(|fault| {
+        let path: Vec<_> = fault.path.iter().map(String::as_str).collect();
+        let range = if fault.name {
+            document.name_range_of(&path)
+        } else {
+            document.range_of(&path)
+        };
+        let problem = match range {
+            Some(range) => Problem::at(&text, range, fault.message),
+            None => Problem::whole(fault.message),
+        };
+        fault.hint.into_iter().fold(problem, Problem::with_hint)
+    })?;
+    let owned = |text: Option<&str>| text.map(str::to_owned);
+    let (remote_user, feature) = (
+        owned(options::remote_user(&value)),
+        owned(features::ours(&value)),
+    );
+    let remarks = remarks(&document, &options);
+    drop(document);
+    Ok(Config {
+        text,
+        options,
+        remarks,
+        remote_user,
+        feature,
+    })
+}
+
+/// A problem of a text as an error of a file: `path:line:column: message`.
+pub fn located(path: &Path, problem: Problem) -> anyhow::Error {
+    let separator = if problem.position().is_some() {
+        ":"
+    } else {
+        ": "
+    };
+    let drawn = problem
+        .snippet()
+        .map(|snippet| format!("\n{snippet}"))
+        .unwrap_or_default();
+    let message = format!("{}{separator}{problem}{drawn}", path.display());
+    advised(message, problem.hint())
+}
+
+/// What `setup` shall put into this config file.
+pub fn wiring(target: &Target, config: &Config) -> Wiring {
+    let feature = config
+        .feature
+        .clone()
+        .unwrap_or_else(|| local_feature(target));
+    Wiring {
+        feature,
+        port: config.options.port,
+        schema: None,
+    }
+}
+
+/// The key under `features` that names `.devcontainer/lace-ssh`, relative to the config file.
+pub fn local_feature(target: &Target) -> String {
+    let folder = target.config.parent().unwrap_or(&target.folder);
+    let copy = Path::new(".devcontainer/lace-ssh");
+    if let Ok(below) = target.folder.join(copy).strip_prefix(folder) {
+        return format!("./{}", below.display());
+    }
+    let shared = folder
+        .ancestors()
+        .find(|above| target.folder.join(copy).starts_with(above))
+        .unwrap_or(&target.folder);
+    let up = folder
+        .strip_prefix(shared)
+        .map_or(1, |it| it.components().count());
+    let copy = target.folder.join(copy);
+    let down = copy.strip_prefix(shared).unwrap_or(&copy);
+    format!("{}{}", "../".repeat(up), down.display())
+}
+
+/// Whether this key under `features` names `.devcontainer/lace-ssh`.
+pub fn is_copy(feature: &str, target: &Target) -> bool {
+    let folder = target.config.parent().unwrap_or(&target.folder);
+    feature.starts_with('.')
+        && find::normalized(&folder.join(feature)) == target.folder.join(".devcontainer/lace-ssh")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_feature_is_named_relative_to_the_config_file() {
+        let at = |config: &str| {
+            local_feature(&Target {
+                folder: "/p".into(),
+                config: config.into(),
+            })
+        };
+        assert_eq!(at("/p/.devcontainer/devcontainer.json"), "./lace-ssh");
+        assert_eq!(at("/p/.devcontainer.json"), "./.devcontainer/lace-ssh");
+        assert_eq!(at("/p/.devcontainer/rust/devcontainer.json"), "../lace-ssh");
+        assert_eq!(
+            at("/p/.lace/devcontainer.json"),
+            "../.devcontainer/lace-ssh"
+        );
+        assert_eq!(
+            at("/p/docker/dev/devcontainer.json"),
+            "../../.devcontainer/lace-ssh"
+        );
+    }
+}

@@ -1,0 +1,311 @@
+//! The registry's entry of a dev container, as its config file wants it: pure.
+
+use std::path::Path;
+
+use super::config::Config;
+use crate::client;
+use crate::devcontainer::options;
+use crate::store::registry::{DevContainer, HostKey, Key, Origin, Registry, Rotate, Workspace};
+use crate::workspace::target::Target;
+
+/// What `initialize` was called for.
+pub struct Wanted<'a> {
+    /// The dev container ID.
+    pub id: &'a str,
+    /// The workspace and its config file.
+    pub target: &'a Target,
+    /// What the config file says.
+    pub config: &'a Config,
+    /// Where the engine listens.
+    pub endpoint: &'a str,
+}
+
+/// The registry's entry for this dev container as it must be now.
+pub fn entry(
+    registry: &Registry,
+    wanted: &Wanted<'_>,
+    host_key: String,
+    known: Option<&DevContainer>,
+    now: i64,
+) -> DevContainer {
+    let options = &wanted.config.options;
+    let alias = alias(registry, wanted);
+    let key = match &options.key {
+        options::KeyScope::Workspace => alias.clone(),
+        options::KeyScope::User => "user".to_owned(),
+        options::KeyScope::Named(name) => name.clone(),
+    };
+    let learnt = known
+        .filter(|known| !known.user_chosen)
+        .and_then(|known| known.user.clone());
+    let chosen = options.user.clone();
+    DevContainer {
+        user_chosen: chosen.is_some(),
+        user: chosen
+            .or_else(|| wanted.config.remote_user.clone())
+            .or(learnt),
+        workspace: Some(Workspace {
+            folder: wanted.target.folder.clone(),
+            config_file: wanted.target.config.clone(),
+        }),
+        port: options.port,
+        host_key: HostKey {
+            next: known
+                .filter(|known| known.host_key.current == host_key)
+                .and_then(|known| known.host_key.next.clone()),
+            current: host_key,
+        },
+        endpoint: wanted.endpoint.to_owned(),
+        registered: known.map_or(now, |known| known.registered),
+        rotate: match options.rotate {
+            options::Rotation::Never => Rotate::Never,
+            options::Rotation::OnCreate => Rotate::OnCreate,
+            options::Rotation::Every(time) => Rotate::Every(seconds(time)),
+        },
+        overlap: seconds(options.overlap),
+        agent: options.agent,
+        trusts_since: known
+            .filter(|known| known.key == key)
+            .map_or(now, |known| known.trusts_since),
+        container: known.and_then(|known| known.container.clone()),
+        key,
+        alias,
+    }
+}
+
+/// The alias before anybody asks whether it is taken.
+pub fn wanted_alias(wanted: &Wanted<'_>) -> String {
+    wanted.config.options.host.clone().unwrap_or_else(|| {
+        let named = |path: &Path| {
+            path.file_name()
+                .map(|name| name.to_string_lossy().into_owned())
+                .unwrap_or_default()
+        };
+        let folder = named(&wanted.target.folder);
+        // `.devcontainer/<name>/devcontainer.json`
+        let config = wanted.target.config.parent().filter(|parent| {
+            parent.parent().is_some_and(|above| {
+                above
+                    .file_name()
+                    .is_some_and(|name| name == ".devcontainer")
+            })
+        });
+        client::alias(&[folder, config.map(named).unwrap_or_default()])
+    })
+}
+
+/// The alias: as configured, else `lace-<folder>`, with the config's folder where there are several;
+/// whoever comes second under the same name gets so much of his ID that he is alone with it.
+pub fn alias(registry: &Registry, wanted: &Wanted<'_>) -> String {
+    let name = wanted_alias(wanted);
+    // A key that was taken in under that very name, or made for another, is not this dev container's own.
+    let is_foreign = |key: &Key| {
+        let made_for = key.made_for.as_ref();
+        key.origin != Origin::Generated || made_for.is_some_and(|id| id != wanted.id)
+    };
+    let foreign = |alias: &str| registry.keys.get(alias).is_some_and(is_foreign);
+    let of_another = |alias: &str| {
+        let mut others = registry.devcontainers.iter();
+        others.any(|(id, known)| id != wanted.id && known.alias == alias)
+    };
+    let suffixed = (5..=wanted.id.len())
+        .step_by(5)
+        .map(|length| format!("{name}-{}", &wanted.id[wanted.id.len() - length..]));
+    let numbered = (1..).map(|number| format!("{name}-{}-{number}", wanted.id));
+    let mut candidates = std::iter::once(name.clone())
+        .chain(suffixed)
+        .chain(numbered);
+    let is_candidate = |alias: &str| {
+        let rest = alias
+            .strip_prefix(&name)
+            .and_then(|rest| rest.strip_prefix('-'));
+        let of_id = |rest: &str| wanted.id.ends_with(rest) || rest.starts_with(wanted.id);
+        alias == name || rest.is_some_and(of_id)
+    };
+    let known = registry.devcontainers.get(wanted.id);
+    // An alias once given stays, also when the one it clashed with is gone.
+    let mine = known
+        .map(|known| &known.alias)
+        .filter(|mine| !of_another(mine) && is_candidate(mine));
+    match mine {
+        Some(mine) => mine.clone(),
+        None => candidates
+            .find(|alias| !of_another(alias) && !foreign(alias))
+            // The numbers have no end.
+            .unwrap_or_default(),
+    }
+}
+
+fn seconds(duration: std::time::Duration) -> i64 {
+    i64::try_from(duration.as_secs()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keys::KeyPair;
+    use crate::ring::record;
+    use crate::store::registry::Custody;
+    use crate::workspace::config;
+
+    const ID: &str = "0123456789abcdefghij0123456789abcdefghij0123456789ab";
+    const OTHER: &str = "zzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzz";
+
+    fn target(config: &str) -> Target {
+        Target {
+            folder: "/home/me/web".into(),
+            config: Path::new("/home/me/web").join(config),
+        }
+    }
+
+    fn config_of(options: &str) -> Config {
+        let text = format!(
+            "{{ \"image\": \"x\", \"customizations\": {{ \"lace\": {{ \"ssh\": {{ {options} }} }} }} }}"
+        );
+        config::understand(text).unwrap()
+    }
+
+    /// The entry of this dev container under a registry that has these others, by ID, alias and key.
+    fn entry_among(
+        others: &[(&str, &str, &str)],
+        config: &Config,
+        target: &Target,
+    ) -> DevContainer {
+        let mut registry = Registry::default();
+        for (id, alias, key) in others {
+            let other = DevContainer::example(alias, key);
+            registry.devcontainers.insert((*id).into(), other);
+        }
+        let known = registry.devcontainers.get(ID).cloned();
+        let wanted = Wanted {
+            id: ID,
+            target,
+            config,
+            endpoint: "unix:///x",
+        };
+        entry(&registry, &wanted, "h".into(), known.as_ref(), 1000)
+    }
+
+    #[test]
+    fn an_alias_comes_from_the_folder_or_the_option_and_is_nobody_elses() {
+        let plain = ".devcontainer/devcontainer.json";
+        for (options, file, others, alias) in [
+            ("", plain, &[][..], "lace-web"),
+            ("", ".devcontainer.json", &[], "lace-web"),
+            (
+                "",
+                ".devcontainer/rust/devcontainer.json",
+                &[],
+                "lace-web-rust",
+            ),
+            (r#""host": "lace-shop""#, plain, &[], "lace-shop"),
+            ("", plain, &[(OTHER, "lace-web", "k")], "lace-web-789ab"),
+            (
+                "",
+                plain,
+                &[(OTHER, "lace-web", "k"), ("o", "lace-web-789ab", "k")],
+                "lace-web-23456789ab",
+            ),
+            // Given once, it stays, when the one that it clashed with is gone.
+            ("", plain, &[(ID, "lace-web-789ab", "k")], "lace-web-789ab"),
+            // It is not one that its folder gives: the option was taken out again.
+            ("", plain, &[(ID, "lace-shop", "k")], "lace-web"),
+        ] {
+            let entry = entry_among(others, &config_of(options), &target(file));
+            assert_eq!(entry.alias, alias, "{options} {file} {others:?}");
+        }
+    }
+
+    #[test]
+    fn a_key_that_is_another_ones_gives_its_name_to_nobody() {
+        let public = KeyPair::generate(&[1; 32], "x").unwrap().public();
+        for (origin, made_for, alias) in [
+            (Origin::Generated, None, "lace-web"),
+            (Origin::Generated, Some(ID), "lace-web"),
+            (Origin::Generated, Some(OTHER), "lace-web-789ab"),
+            (Origin::Imported, None, "lace-web-789ab"),
+            (Origin::Migrated, Some(ID), "lace-web-789ab"),
+            (Origin::Unknown("x".into()), None, "lace-web-789ab"),
+        ] {
+            let mut registry = Registry::default();
+            let key = Key {
+                made_for: made_for.map(str::to_owned),
+                ..record::new(&public, Custody::File, origin.clone(), 0)
+            };
+            registry.keys.insert("lace-web".into(), key);
+            let wanted = Wanted {
+                id: ID,
+                target: &target(".devcontainer/devcontainer.json"),
+                config: &config_of(""),
+                endpoint: "unix:///x",
+            };
+            assert_eq!(
+                super::alias(&registry, &wanted),
+                alias,
+                "{origin:?} {made_for:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_key_is_the_own_one_the_users_or_a_named_one() {
+        for (options, key) in [
+            ("", "lace-web"),
+            (r#""key": "workspace""#, "lace-web"),
+            (r#""key": "user""#, "user"),
+            (r#""key": "team""#, "team"),
+            (r#""host": "lace-shop""#, "lace-shop"),
+        ] {
+            let entry = entry_among(&[], &config_of(options), &target("devcontainer.json"));
+            assert_eq!(entry.key, key, "{options}");
+        }
+    }
+
+    #[test]
+    fn what_was_learnt_stays_and_what_the_file_says_comes_first() {
+        let mut registry = Registry::default();
+        let mut known = DevContainer {
+            user: Some("learnt".into()),
+            trusts_since: 7,
+            registered: 5,
+            container: Some("c".into()),
+            host_key: HostKey {
+                current: "h".into(),
+                next: Some("n".into()),
+            },
+            ..DevContainer::example("lace-web", "lace-web")
+        };
+        // The options, whether the known user was chosen; the user, and since when the key is trusted.
+        for (options, was_chosen, user, since) in [
+            ("", false, Some("learnt"), 7),
+            ("", true, None, 7),
+            (r#""user": "node""#, false, Some("node"), 7),
+            (r#""key": "user""#, false, Some("learnt"), 1000),
+        ] {
+            known.user_chosen = was_chosen;
+            registry.devcontainers.insert(ID.into(), known.clone());
+            let config = config_of(options);
+            let target = target(".devcontainer/devcontainer.json");
+            let wanted = Wanted {
+                id: ID,
+                target: &target,
+                config: &config,
+                endpoint: "unix:///x",
+            };
+            let entry = entry(&registry, &wanted, "h".into(), Some(&known), 1000);
+            assert_eq!(entry.user.as_deref(), user, "{options}");
+            assert_eq!(
+                entry.user_chosen,
+                options.contains("\"user\":"),
+                "{options}"
+            );
+            assert_eq!(
+                (entry.trusts_since, entry.registered),
+                (since, 5),
+                "{options}"
+            );
+            assert_eq!(entry.container.as_deref(), Some("c"));
+            assert_eq!(entry.host_key, known.host_key);
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! `remove --purge`: what it drops is dropped whole, whatever comes in between.
+
+use std::fs;
+use std::os::unix::fs::{DirBuilderExt, symlink};
+
+use crate::support::ring::{CONFIG, KEY, initialised, json, trusted};
+use crate::support::{ID, Said, User, files};
+
+fn names(user: &User) -> Vec<String> {
+    let rows = json(&user.ok(&["status", "--json"]));
+    let rows = rows.as_array().unwrap().iter();
+    rows.map(|row| row["alias"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+#[test]
+fn a_folder_that_cannot_be_emptied_is_named_and_nothing_is_dropped() {
+    let (user, id) = initialised(CONFIG);
+    let trust = user.store().join("trust").join(&id);
+    let planted = trust.join("revoked_keys.d");
+    fs::create_dir(&planted).unwrap();
+    let before = files(&user.store().join("trust"));
+    let said = user.fails(1, &["remove", "--purge", "--yes"]).err;
+    for part in [
+        "lace-my-project was not dropped: ",
+        &format!("{} is a folder, and none of ours", planted.display()),
+        &format!("hint: sudo rm -r {}", planted.display()),
+    ] {
+        assert!(said.contains(part), "{said}");
+    }
+    assert!(!said.contains("dropped lace-my-project"), "{said}");
+    assert_eq!(names(&user), [KEY]);
+    assert_eq!(files(&user.store().join("trust")), before);
+
+    // A link in its place is not followed.
+    fs::remove_dir(&planted).unwrap();
+    let elsewhere = user.home().join("elsewhere");
+    fs::rename(&trust, &elsewhere).unwrap();
+    symlink(&elsewhere, &trust).unwrap();
+    let said = user.fails(1, &["remove", "--purge", "--yes"]).err;
+    assert!(said.contains("is not a folder"), "{said}");
+    assert!(elsewhere.join("authorized_keys").exists());
+
+    fs::remove_file(&trust).unwrap();
+    fs::rename(&elsewhere, &trust).unwrap();
+    let said = user.ok(&["remove", "--purge", "--yes"]).err;
+    assert!(said.contains("dropped lace-my-project"), "{said}");
+    assert!(names(&user).is_empty());
+    assert!(files(&user.store().join("trust")).is_empty());
+}
+
+/// What a purge that was killed leaves: its note, and any part of the rest.
+fn cut_off(user: &User, id: &str) {
+    let notes = user.store().join("purges");
+    fs::DirBuilder::new().mode(0o700).create(&notes).unwrap();
+    let note = format!(r#"{{"alias":"{KEY}","key":"{KEY}","folder_stays":false}}"#);
+    fs::write(notes.join(id), note).unwrap();
+}
+
+#[test]
+fn a_purge_that_was_cut_off_is_finished_by_the_next_command() {
+    let (user, id) = initialised(CONFIG);
+    let host_key = user
+        .store()
+        .join("trust")
+        .join(&id)
+        .join("ssh_host_ed25519_key");
+    let before = fs::read(&host_key).unwrap();
+    cut_off(&user, &id);
+    // Everything else is in order still; but nobody shall be told that it is.
+    let said = user.ok(&["initialize", "--id", &id]).err;
+    assert!(
+        said.contains("finished the removal of lace-my-project, which was cut off")
+            && said.contains("lace-my-project is ready"),
+        "{said}"
+    );
+    assert_ne!(fs::read(&host_key).unwrap(), before, "a new dev container");
+    assert_eq!(trusted(&user, &id).lines().count(), 1);
+    user.fails(1, &["keys", "restore", KEY]);
+    assert!(files(&user.store().join("purges")).is_empty());
+
+    // The registry has forgotten it, and the folder is still there.
+    let registry = user.store().join("registry.json");
+    let mut text: serde_json::Value =
+        serde_json::from_slice(&fs::read(&registry).unwrap()).unwrap();
+    text["devcontainers"] = serde_json::json!({});
+    fs::write(&registry, text.to_string()).unwrap();
+    fs::remove_dir(user.store().join("purges")).unwrap();
+    cut_off(&user, &id);
+    let said = Said::of(&mut user.lace(&["remove", "--purge", "--yes", KEY])).err;
+    assert!(said.contains("finished the removal"), "{said}");
+    assert!(!user.store().join("trust").join(&id).exists());
+    assert!(!user.store().join("keys").join(KEY).exists());
+    user.ok(&["log", "--verify"]);
+}
+
+#[test]
+fn what_is_of_no_known_dev_container_is_told_and_dropped_only_by_name() {
+    let (user, id) = initialised(CONFIG);
+    let trust = user.store().join("trust");
+    // The committed hook makes an empty one where lace-ssh is not installed.
+    fs::create_dir(trust.join(ID)).unwrap();
+    let said = user.ok(&["status"]).err;
+    assert!(!said.contains(ID), "{said}");
+    fs::write(
+        trust.join(ID).join("authorized_keys"),
+        "ssh-ed25519 AAAA old\n",
+    )
+    .unwrap();
+    fs::write(trust.join(ID).join("ssh_host_ed25519_key"), "a key\n").unwrap();
+    let said = user.ok(&["status"]).err;
+    let hint = format!("lace-ssh remove --purge {ID}");
+    assert!(
+        said.contains("no dev container that is known") && said.contains(&hint),
+        "{said}"
+    );
+
+    // Its next `initialize` would take the host key up: no other command touches it.
+    user.ok(&["keys", "rotate"]);
+    assert_eq!(files(&trust.join(ID)).len(), 2);
+    user.fails(1, &["remove", "--purge", ID]);
+    user.ok(&["remove", "--purge", "--dry-run", ID]);
+    assert_eq!(files(&trust.join(ID)).len(), 2);
+    let said = user.ok(&["remove", "--purge", "--yes", ID]).err;
+    assert!(said.contains(&format!("dropped {ID}")), "{said}");
+    assert!(files(&trust.join(ID)).is_empty());
+    assert_eq!(names(&user), [KEY]);
+    assert_eq!(trusted(&user, &id).lines().count(), 2);
+}

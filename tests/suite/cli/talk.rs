@@ -1,0 +1,53 @@
+//! What is said: whole lines, and nothing in them that a stranger could have made to be read as ours.
+
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixDatagram;
+use std::process::Stdio;
+
+use crate::support::User;
+
+/// The writes to stderr of one command, which fails.
+fn writes(user: &User, args: &[&str]) -> Vec<String> {
+    let (ours, its) = UnixDatagram::pair().unwrap();
+    let mut command = user.lace(args);
+    command.stderr(Stdio::from(OwnedFd::from(its)));
+    let code = command.status().unwrap().code();
+    drop(command);
+    assert_eq!(code, Some(1));
+    ours.set_nonblocking(true).unwrap();
+    let mut packet = [0; 64 * 1024];
+    let packets = std::iter::from_fn(|| {
+        ours.recv(&mut packet)
+            .ok()
+            .filter(|length| *length > 0)
+            .map(|length| packet[..length].to_vec())
+    });
+    packets
+        .map(|packet| String::from_utf8(packet).unwrap())
+        .collect()
+}
+
+#[test]
+fn every_line_of_talk_is_one_write_and_a_strangers_words_stay_within_it() {
+    let user = User::without_config("my-project");
+    let folder = "/no\u{202e}where\u{200b}\u{1b}[2J\nlace-ssh: hint: rm -r";
+    let said = writes(&user, &["setup", "--workspace-folder", folder]);
+    assert!(said.len() >= 2, "{said:?}");
+    for line in &said {
+        assert!(
+            line.starts_with("lace-ssh: ") && line.ends_with('\n'),
+            "{said:?}"
+        );
+        assert!(
+            !line.contains(['\u{202e}', '\u{200b}', '\u{1b}']),
+            "{said:?}"
+        );
+        for rest in line.lines().skip(1) {
+            assert!(rest.starts_with("  "), "{said:?}");
+        }
+    }
+    assert!(
+        said[0].contains("/no\\u{202e}where\\u{200b}\\u{1b}[2J\n  lace-ssh: hint: rm -r"),
+        "{said:?}"
+    );
+}

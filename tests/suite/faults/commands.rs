@@ -1,0 +1,361 @@
+//! Killed at any system call, or refused by the disk at any: afterwards the old or the new state is
+//! whole, the next command mends the rest, and no private key lies about.
+//!
+//! Slow, so `cargo test` lists these as ignored and `tests/run.sh` runs them.
+
+use std::fs;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use super::scene::{Scene, the_next_command_mends, words};
+use crate::support::openssh::new_key;
+use crate::support::ring::{KEY, initialize};
+use crate::support::{Said, User, files, script};
+
+fn hook() -> Scene {
+    Scene::new(|_, id| words(&["initialize", "--id", id]))
+}
+
+fn rotate() -> Scene {
+    Scene::new(|user, id| {
+        initialize(user, id);
+        words(&["keys", "rotate", KEY])
+    })
+}
+
+fn import() -> Scene {
+    Scene::new(|user, id| {
+        initialize(user, id);
+        let file = user.home().join("made");
+        new_key(&file);
+        words(&[
+            "keys",
+            "import",
+            "team",
+            "--key-file",
+            file.to_str().unwrap(),
+        ])
+    })
+}
+
+fn migrate() -> Scene {
+    let scene = Scene::new(|user, id| {
+        initialize(user, id);
+        new_key(&user.store().join("id_ed25519"));
+        words(&["keys", "migrate", "--yes"])
+    });
+    scene.at_once(|scene, what| {
+        let store = scene.user.store();
+        let is_there = |path: &str| store.join(path).exists();
+        assert!(
+            is_there("id_ed25519") || is_there("keys/user/identity"),
+            "{what}: a key is lost"
+        );
+    })
+}
+
+fn delete() -> Scene {
+    Scene::new(|user, id| {
+        initialize(user, id);
+        words(&["keys", "delete", KEY, "--yes"])
+    })
+}
+
+/// A key that has been rotated gets a passphrase: so does the one that it replaced.
+fn passphrase() -> Scene {
+    let scene = Scene::new(|user, id| {
+        initialize(user, id);
+        user.ok(&["keys", "rotate", KEY]);
+        script(user, "askpass", "echo 'correct horse'");
+        words(&["keys", "passphrase", KEY])
+    });
+    let askpass = scene.user.home().join("askpass");
+    scene.with("SSH_ASKPASS", askpass)
+}
+
+/// A key with a passphrase is rotated: its proof needs an agent that holds it.
+fn rotate_protected() -> Scene {
+    let scene = Scene::new(|user, id| {
+        initialize(user, id);
+        let askpass = script(user, "askpass", "echo 'correct horse'");
+        Said::of(
+            user.lace(&["keys", "passphrase", KEY])
+                .env("SSH_ASKPASS", askpass),
+        )
+        .expect(0);
+        // A folder of its own, so that its agents can be told from others.
+        fs::create_dir(user.home().join("tmp")).unwrap();
+        words(&["keys", "rotate", KEY])
+    });
+    let (askpass, tmp) = (
+        scene.user.home().join("askpass"),
+        scene.user.home().join("tmp"),
+    );
+    scene
+        .with("SSH_ASKPASS", askpass)
+        .with("TMPDIR", &tmp)
+        .at_once(move |_, what| no_agent_below(&tmp, what))
+}
+
+/// No `ssh-agent` that was started with a socket below `folder` lives on.
+fn no_agent_below(folder: &Path, what: &str) {
+    let lives = || {
+        let mut processes = fs::read_dir("/proc").unwrap().flatten();
+        processes.any(|process| {
+            let line = fs::read(process.path().join("cmdline")).unwrap_or_default();
+            let line = String::from_utf8_lossy(&line).into_owned();
+            line.starts_with("ssh-agent") && line.contains(folder.to_str().unwrap())
+        })
+    };
+    let start = Instant::now();
+    while lives() {
+        assert!(
+            start.elapsed() < Duration::from_secs(5),
+            "{what}: an agent is left"
+        );
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Nothing has been done to the project yet.
+fn setup() -> Scene {
+    let user = User::with("{\n  // ours\n  \"image\": \"x\"\n}\n");
+    let scene = Scene::of(user, |user, _| {
+        fs::create_dir(user.home().join(".ssh")).unwrap();
+        fs::write(user.home().join(".ssh/config"), "Host *\n  User me\n").unwrap();
+        words(&["setup", "--yes"])
+    });
+    scene
+        .at_once(|scene, what| {
+            let text = scene.user.read(".devcontainer/devcontainer.json");
+            let original = scene.original(&scene.user.config()).unwrap();
+            let is_wired = text.contains("post-start") && text.ends_with("}\n");
+            assert!(text.as_bytes() == original || is_wired, "{what}: {text}");
+            let config = fs::read_to_string(scene.user.home().join(".ssh/config")).unwrap();
+            assert!(config.ends_with("Host *\n  User me\n"), "{what}: {config}");
+        })
+        .then(|scene, what| {
+            let said = scene.lace(&["setup", "--yes"]);
+            assert_eq!(said.code, 0, "{what}: {said:?}");
+            taken_out(scene, &["remove", "--yes"], &scene.user.config(), what);
+            taken_out(
+                scene,
+                &["client-config", "uninstall", "--yes"],
+                &scene.user.home().join(".ssh/config"),
+                what,
+            );
+            assert!(
+                !scene.user.project().join(".devcontainer/lace-ssh").exists(),
+                "{what}"
+            );
+        })
+}
+
+/// A plan of several files: all of them are changed or none is, and where that cannot be, the talk says
+/// which are. Nothing but the plan is looked at.
+fn setup_of_many_files() -> Scene {
+    let user = User::with("{ \"image\": \"x\" }\n");
+    let scene = Scene::of(user, |_, _| {
+        words(&["setup", "--yes", "--no-client-config"])
+    });
+    let folder = scene.user.project().join(".devcontainer");
+    let copies =
+        lace_ssh::workspace::feature::FILES.map(|(name, _)| folder.join("lace-ssh").join(name));
+    let planned = [&[scene.user.config()][..], &copies].concat();
+    scene
+        .at_once(move |scene, what| {
+            let (succeeded, said) = scene.said();
+            let mut changed = planned.clone();
+            changed.retain(|file| fs::read(file).ok() != scene.original(file));
+            let told = said.split_once("changed and not put back: ");
+            let told = told.and_then(|(_, told)| told.split(": ").next());
+            if let Some(told) = told {
+                // One call that fails does not keep anything from being put back.
+                assert!(what.contains('+') && !succeeded, "{what}: {said}");
+                let told: Vec<_> = told.split(", ").map(PathBuf::from).collect();
+                assert_eq!(changed, told, "{what}: {said}");
+            } else if succeeded {
+                assert_eq!(changed, planned, "{what}: {said}");
+            } else {
+                // Later steps may fail, too.
+                let is_whole = changed.is_empty() || changed == planned;
+                assert!(is_whole, "{what}: {changed:?} {said}");
+                let is_none = !said.contains("nothing written") || changed.is_empty();
+                assert!(is_none, "{what}: {said}");
+            }
+        })
+        .then(|scene, what| {
+            let said = scene.lace(&["setup", "--yes", "--no-client-config"]);
+            assert_eq!(said.code, 0, "{what}: {said:?}");
+            taken_out(scene, &["remove", "--yes"], &scene.user.config(), what);
+        })
+}
+
+/// The command succeeds and leaves the file as it was before the scene, byte for byte.
+fn taken_out(scene: &Scene, args: &[&str], file: &Path, what: &str) {
+    let said = scene.lace(args);
+    assert_eq!(said.code, 0, "{what}, then {args:?}: {said:?}");
+    let text = fs::read(file).ok();
+    assert_eq!(
+        text,
+        scene.original(file),
+        "{what}, then {args:?}: {said:?}"
+    );
+}
+
+fn client_config_install() -> Scene {
+    let scene = Scene::new(|user, id| {
+        initialize(user, id);
+        fs::create_dir(user.home().join(".ssh")).unwrap();
+        fs::write(user.home().join(".ssh/config"), "Host *\n  User me\n").unwrap();
+        words(&["client-config", "install", "--yes"])
+    });
+    scene.then(|scene, what| {
+        let said = scene.lace(&["client-config", "install", "--yes"]);
+        assert_eq!(said.code, 0, "{what}: {said:?}");
+        let file = scene.user.home().join(".ssh/config");
+        taken_out(scene, &["client-config", "uninstall", "--yes"], &file, what);
+    })
+}
+
+fn client_config_uninstall() -> Scene {
+    let scene = Scene::new(|user, id| {
+        initialize(user, id);
+        user.ok(&["client-config", "install", "--yes"]);
+        words(&["client-config", "uninstall", "--yes"])
+    });
+    scene.then(|scene, what| {
+        let said = scene.lace(&["client-config", "uninstall", "--yes"]);
+        assert_eq!(said.code, 0, "{what}: {said:?}");
+        assert!(
+            !scene.user.home().join(".ssh/config").exists(),
+            "{what}: {said:?}"
+        );
+    })
+}
+
+/// The next command, whichever it is, leaves all of the dev container, or nothing.
+fn purge() -> Scene {
+    let scene = Scene::new(|user, id| {
+        initialize(user, id);
+        // Stamped.
+        initialize(user, id);
+        new_key(&user.home().join("made"));
+        let made = user.home().join("made");
+        user.ok(&[
+            "keys",
+            "import",
+            "other",
+            "--key-file",
+            made.to_str().unwrap(),
+        ]);
+        // As `refresh` leaves it until the next command takes it in.
+        let learnt = user.store().join("learnt");
+        fs::DirBuilder::new().mode(0o700).create(&learnt).unwrap();
+        fs::write(learnt.join(KEY), format!("Host {KEY}\n    User vscode\n")).unwrap();
+        words(&["remove", "--yes", "--purge", KEY])
+    });
+    scene.at_once(|_, _| {}).then(|scene, what| {
+        let said = scene.lace(&["keys", "rotate", "other"]);
+        assert_eq!(said.code, 0, "{what}: {said:?}");
+        let store = scene.user.store();
+        let rows = scene.lace(&["status", "--json"]).expect(0).out;
+        let known = rows.contains(&scene.id);
+        let trust = scene.trust(&scene.id);
+        let there = |path: &Path| assert_eq!(path.exists(), known, "{what}: {}", path.display());
+        there(&trust.join("authorized_keys"));
+        there(&trust.join("ssh_host_ed25519_key"));
+        there(&store.join("host_keys").join(&scene.id));
+        there(&store.join("keys").join(KEY));
+        assert_eq!(files(&trust).is_empty(), !known, "{what}");
+        let config = fs::read_to_string(store.join("config")).unwrap();
+        assert_eq!(config.contains("Host lace-my-project\n"), known, "{what}");
+        assert!(files(&store.join("purges")).is_empty(), "{what}");
+        if known {
+            // Our lines are out of the config file already.
+            let said = scene.lace(&["setup", "--yes", "--no-client-config"]);
+            assert_eq!(said.code, 0, "{what}: {said:?}");
+            the_next_command_mends(scene, what);
+        } else {
+            assert!(!store.join("stamps").join(&scene.id).exists(), "{what}");
+            assert!(!store.join("learnt").join(KEY).exists(), "{what}");
+            let said = scene.lace(&["keys", "restore", KEY]);
+            assert_eq!(said.code, 0, "{what}: {said:?}");
+        }
+        scene.lace(&["log", "--verify"]).expect(0);
+    })
+}
+
+/// The disk of a plan breaks for good: what is written by then cannot all be put back.
+#[test]
+#[ignore = "needs strace and a minute: tests/run.sh"]
+fn setup_of_many_files_on_a_disk_that_breaks_for_good() {
+    let calls = [
+        "fsync",
+        "rename",
+        "renameat",
+        "renameat2",
+        "unlink",
+        "unlinkat",
+    ];
+    let faults = setup_of_many_files().try_calls(&calls, "error=EIO+");
+    println!("{faults} faults");
+}
+
+macro_rules! scenes {
+    ($($name:ident: $scene:ident, $fault:expr;)*) => {$(
+        #[test]
+        #[ignore = "needs strace and a minute: tests/run.sh"]
+        fn $name() {
+            let faults = $scene().try_all($fault);
+            println!("{faults} faults");
+        }
+    )*};
+}
+
+scenes! {
+    initialize_killed_anywhere: hook, "signal=KILL";
+    initialize_on_a_full_disk: hook, "error=ENOSPC";
+    initialize_on_a_broken_disk: hook, "error=EIO";
+    initialize_without_permission: hook, "error=EACCES";
+    rotate_killed_anywhere: rotate, "signal=KILL";
+    rotate_on_a_full_disk: rotate, "error=ENOSPC";
+    rotate_on_a_broken_disk: rotate, "error=EIO";
+    rotate_without_permission: rotate, "error=EACCES";
+    import_killed_anywhere: import, "signal=KILL";
+    import_on_a_full_disk: import, "error=ENOSPC";
+    import_on_a_broken_disk: import, "error=EIO";
+    import_without_permission: import, "error=EACCES";
+    migrate_killed_anywhere: migrate, "signal=KILL";
+    migrate_on_a_full_disk: migrate, "error=ENOSPC";
+    migrate_on_a_broken_disk: migrate, "error=EIO";
+    migrate_without_permission: migrate, "error=EACCES";
+    delete_killed_anywhere: delete, "signal=KILL";
+    delete_on_a_full_disk: delete, "error=ENOSPC";
+    delete_on_a_broken_disk: delete, "error=EIO";
+    delete_without_permission: delete, "error=EACCES";
+    passphrase_killed_anywhere: passphrase, "signal=KILL";
+    passphrase_on_a_full_disk: passphrase, "error=ENOSPC";
+    passphrase_on_a_broken_disk: passphrase, "error=EIO";
+    passphrase_without_permission: passphrase, "error=EACCES";
+    rotate_protected_killed_anywhere: rotate_protected, "signal=KILL";
+    setup_killed_anywhere: setup, "signal=KILL";
+    setup_on_a_full_disk: setup, "error=ENOSPC";
+    setup_on_a_broken_disk: setup, "error=EIO";
+    setup_without_permission: setup, "error=EACCES";
+    setup_of_many_files_on_a_full_disk: setup_of_many_files, "error=ENOSPC";
+    setup_of_many_files_on_a_broken_disk: setup_of_many_files, "error=EIO";
+    client_config_install_killed_anywhere: client_config_install, "signal=KILL";
+    client_config_install_on_a_full_disk: client_config_install, "error=ENOSPC";
+    client_config_install_on_a_broken_disk: client_config_install, "error=EIO";
+    client_config_install_without_permission: client_config_install, "error=EACCES";
+    client_config_uninstall_killed_anywhere: client_config_uninstall, "signal=KILL";
+    client_config_uninstall_on_a_full_disk: client_config_uninstall, "error=ENOSPC";
+    client_config_uninstall_on_a_broken_disk: client_config_uninstall, "error=EIO";
+    client_config_uninstall_without_permission: client_config_uninstall, "error=EACCES";
+    purge_killed_anywhere: purge, "signal=KILL";
+    purge_on_a_full_disk: purge, "error=ENOSPC";
+    purge_on_a_broken_disk: purge, "error=EIO";
+    purge_without_permission: purge, "error=EACCES";
+}

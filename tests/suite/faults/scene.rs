@@ -1,0 +1,260 @@
+//! One command, from one state, over and over: killed, or refused by the disk, at each of its system
+//! calls in turn. `strace` injects the fault; the program is the one that users run.
+
+use std::cell::RefCell;
+use std::fs;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use lace_ssh::devcontainer::id::devcontainer_id;
+use lace_ssh::keys::PublicKey;
+
+use crate::support::ring::KEY;
+use crate::support::{Said, User, binary, files};
+
+/// Every system call with which the program changes, or opens, files.
+const CALLS: [&str; 14] = [
+    "openat",
+    "mkdir",
+    "write",
+    "fsync",
+    "rename",
+    "renameat",
+    "renameat2",
+    "unlink",
+    "unlinkat",
+    "rmdir",
+    "ftruncate",
+    "fchmod",
+    "linkat",
+    "flock",
+];
+
+/// Far more than any command makes of one kind: a bound, not a goal.
+const MOST: usize = 600;
+
+/// What must hold after a fault; `what` says which it was.
+pub type Check = Box<dyn Fn(&Scene, &str)>;
+
+/// One command in one state.
+pub struct Scene {
+    pub user: User,
+    /// The dev container ID of the project.
+    pub id: String,
+    args: Vec<String>,
+    variables: Vec<(String, String)>,
+    /// The home and the project as they are before the command.
+    before: PathBuf,
+    said: RefCell<Option<Said>>,
+    at_once: Check,
+    mended: Check,
+}
+
+impl Scene {
+    /// The command that `prepare` returns, in the state in which it leaves a project that is wired.
+    pub fn new(prepare: impl FnOnce(&User, &str) -> Vec<String>) -> Self {
+        Self::of(
+            User::with("{ \"image\": \"x\", \"remoteUser\": \"vscode\" }\n"),
+            |user, id| {
+                user.ok(&["setup", "--yes", "--no-client-config"]);
+                prepare(user, id)
+            },
+        )
+    }
+
+    /// The same for a project that nothing has been done to.
+    pub fn of(user: User, prepare: impl FnOnce(&User, &str) -> Vec<String>) -> Self {
+        let id = devcontainer_id(&user.project(), &user.config());
+        let args = prepare(&user, &id);
+        let before = user.project().parent().unwrap().join("before");
+        fs::create_dir(&before).unwrap();
+        for folder in [user.home(), user.project()] {
+            copy(&folder, &before);
+        }
+        Self {
+            user,
+            id,
+            args,
+            variables: Vec::new(),
+            before,
+            said: RefCell::default(),
+            at_once: Box::new(|_, _| {}),
+            mended: Box::new(the_next_command_mends),
+        }
+    }
+
+    pub fn with(mut self, name: &str, value: impl AsRef<Path>) -> Self {
+        let value = value.as_ref().to_str().unwrap().to_owned();
+        self.variables.push((name.into(), value));
+        self
+    }
+
+    /// What must hold at once, before any other command has run, beside what always must.
+    pub fn at_once(mut self, check: impl Fn(&Self, &str) + 'static) -> Self {
+        self.at_once = Box::new(check);
+        self
+    }
+
+    /// What the next command does, and what must hold then.
+    pub fn then(mut self, check: impl Fn(&Self, &str) + 'static) -> Self {
+        self.mended = Box::new(check);
+        self
+    }
+
+    /// The binary in the environment of the scene.
+    pub fn lace(&self, args: &[&str]) -> Said {
+        let mut command = self.user.lace(args);
+        Said::of(command.envs(self.variables.iter().cloned()))
+    }
+
+    /// A file of the home or the project as it was before the command.
+    pub fn original(&self, path: &Path) -> Option<Vec<u8>> {
+        let above = self.before.parent().unwrap();
+        fs::read(self.before.join(path.strip_prefix(above).unwrap())).ok()
+    }
+
+    /// Whether the command with the fault succeeded, and its talk.
+    pub fn said(&self) -> (bool, String) {
+        let said = self.said.borrow();
+        let said = said.as_ref().unwrap();
+        (said.code == 0, said.err.clone())
+    }
+
+    fn reset(&self) {
+        for folder in [self.user.home(), self.user.project()] {
+            fs::remove_dir_all(&folder).unwrap();
+            copy(&self.before.join(folder.file_name().unwrap()), &folder);
+        }
+    }
+
+    /// Runs the command with a fault at the `n`-th call of one kind, with a `+` also at all that follow.
+    /// Says whether it made so many calls.
+    fn run(&self, call: &str, n: usize, fault: &str) -> bool {
+        let (fault, on) = match fault.strip_suffix('+') {
+            Some(fault) => (fault, "+"),
+            None => (fault, ""),
+        };
+        self.reset();
+        let log = self.before.with_file_name("strace");
+        let mut command = self.user.command("strace");
+        // Quicker, but it does not see a program that it kills.
+        if fault.starts_with("error=") {
+            command.arg("--seccomp-bpf");
+        }
+        command.args(["-f", "-qq", "-e", &format!("trace={call}"), "-e"]);
+        command.arg(format!("inject={call}:{fault}:when={n}{on}"));
+        command.arg("-o").arg(&log).arg(binary()).args(&self.args);
+        command.envs(self.variables.iter().cloned());
+        let output = command.stdout(Stdio::null()).output().unwrap();
+        self.said.replace(Some(Said {
+            code: output.status.code().unwrap_or(-1),
+            out: String::new(),
+            err: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }));
+        let made = fs::read_to_string(&log).unwrap();
+        made.contains("INJECTED")
+            || made.contains("killed by SIGKILL")
+            || output.status.signal() == Some(9)
+    }
+
+    /// A fault at every call of every kind; how many there were.
+    pub fn try_all(&self, fault: &str) -> usize {
+        self.try_calls(&CALLS, fault)
+    }
+
+    /// The same for calls of these kinds.
+    pub fn try_calls(&self, calls: &[&str], fault: &str) -> usize {
+        let mut faults = 0;
+        for call in calls {
+            for n in 1..=MOST {
+                assert!(n < MOST, "{call}: it never ends");
+                let what = format!("{:?} with {fault} at {call} {n}", self.args);
+                if !self.run(call, n, fault) {
+                    break;
+                }
+                faults += 1;
+                what_always_holds(self, &what);
+                (self.at_once)(self, &what);
+                (self.mended)(self, &what);
+            }
+        }
+        // The end of the rope: the last run of each kind had no fault, and did the work.
+        assert!(faults > 10, "{:?}: only {faults} faults", self.args);
+        faults
+    }
+
+    fn key(&self, file: &str) -> PathBuf {
+        self.user.store().join("keys").join(KEY).join(file)
+    }
+
+    pub fn trust(&self, id: &str) -> PathBuf {
+        self.user.store().join("trust").join(id)
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    let copied = Command::new("cp").arg("-a").arg(from).arg(to).status();
+    assert!(copied.unwrap().success());
+}
+
+fn what_always_holds(scene: &Scene, what: &str) {
+    for (path, mode, content) in files(&scene.user.home()) {
+        if String::from_utf8_lossy(&content).contains("PRIVATE KEY") {
+            assert_eq!(mode, 0o600, "{what}: {}", path.display());
+        }
+    }
+    let read = |path: PathBuf| fs::read_to_string(path).ok();
+    let of_file = |text: &str| {
+        let public = PublicKey::of_private(text);
+        public
+            .unwrap_or_else(|error| panic!("{what}: {error}"))
+            .render_bare()
+    };
+    let Some(identity) = read(scene.key("identity")).map(|text| of_file(&text)) else {
+        return;
+    };
+    if let Some(half) = read(scene.key("identity.pub")) {
+        assert!(
+            half.starts_with(&identity),
+            "{what}: ssh would refuse the pair"
+        );
+    }
+    if let Some(trusted) = read(scene.trust(&scene.id).join("authorized_keys")) {
+        assert!(
+            trusted.contains(&identity),
+            "{what}: the running container is locked out"
+        );
+    }
+}
+
+/// The hook: every key is what its record says, and nothing is lost.
+pub fn the_next_command_mends(scene: &Scene, what: &str) {
+    let said = scene.lace(&["initialize", "--id", &scene.id]);
+    assert_eq!(said.code, 0, "{what}: {said:?}");
+    what_always_holds(scene, what);
+    assert!(scene.key("identity").exists(), "{what}");
+    let list: serde_json::Value =
+        serde_json::from_str(&scene.lace(&["keys", "list", "--json"]).expect(0).out).unwrap();
+    for key in list.as_array().unwrap() {
+        let name = key["name"].as_str().unwrap();
+        let folder = scene.user.store().join("keys").join(name);
+        let identity = fs::read_to_string(folder.join("identity")).unwrap();
+        let public = PublicKey::of_private(&identity).unwrap();
+        let known = key["fingerprint"].as_str().unwrap();
+        assert_eq!(public.fingerprint(), known, "{what}: record and file");
+        let half = fs::read_to_string(folder.join("identity.pub"));
+        let half = half.unwrap_or_else(|error| panic!("{what}: {name}: {error}"));
+        assert!(
+            half.starts_with(&public.render_bare()),
+            "{what}: file and half"
+        );
+        let is_encrypted = lace_ssh::keys::identity::is_encrypted(&identity).unwrap();
+        assert_eq!(key["passphrase"], is_encrypted, "{what}");
+    }
+    scene.lace(&["log", "--verify"]).expect(0);
+}
+
+pub fn words(words: &[&str]) -> Vec<String> {
+    words.iter().map(ToString::to_string).collect()
+}

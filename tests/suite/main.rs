@@ -1,0 +1,57 @@
+//! Every integration test, in one binary: `cargo test --test suite cli::setup` runs one module of it.
+//!
+//! What is ignored needs minutes, `strace` or an engine: `tests/run.sh` prepares the machine and runs
+//! it. Each of them is in `faults` or `e2e`.
+
+mod house;
+mod support;
+
+/// The commands on a machine without an engine: what they say, what they write, what they leave alone.
+mod cli {
+    mod any_order;
+    mod hostile;
+    mod initialize;
+    mod keys;
+    mod mending;
+    mod migrate;
+    mod port;
+    mod remove;
+    mod secrets;
+    mod setup;
+    mod talk;
+}
+
+/// The editor of `devcontainer.json`, as a library.
+mod editor {
+    mod documents;
+    mod fixtures;
+    mod laws;
+    mod limits;
+    mod pieces;
+    mod reading;
+}
+
+/// Keys, agents and the log, as a library, against the real OpenSSH and OpenSSL.
+mod keys {
+    mod agent;
+    mod audit;
+    mod authorized_keys;
+    mod identity;
+    mod import;
+    mod refused;
+}
+
+/// Commands that are killed or refused by the disk; ignored. What asks an engine is in `containers`.
+mod faults {
+    mod commands;
+    mod containers;
+    mod crowd;
+    mod scene;
+}
+
+/// Real dev containers: `devcontainer up`, the engine, `ssh`; ignored.
+mod e2e {
+    mod connections;
+    mod containers;
+    mod keys;
+}

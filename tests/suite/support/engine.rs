@@ -1,0 +1,181 @@
+//! A real dev container: `devcontainer up`, the engine, `ssh`. Only for tests that `tests/run.sh` runs.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use super::{Said, User, binary};
+
+/// The base image that `tests/engine.sh` makes.
+pub const IMAGE: &str = "lace-ssh-test:base";
+
+/// A user whose project becomes a dev container; its containers and images are removed at the end.
+pub struct DevContainer {
+    pub user: User,
+    /// A folder on `PATH` with `lace-ssh` in it, or none: a teammate who has not installed it.
+    installed: bool,
+    variables: Vec<(&'static str, String)>,
+}
+
+impl DevContainer {
+    /// Nothing is wired yet.
+    pub fn of(user: User) -> Self {
+        Self {
+            user,
+            installed: true,
+            variables: Vec::new(),
+        }
+    }
+
+    /// Wired and up.
+    pub fn up_with(config: &str) -> Self {
+        let container = Self::of(User::with(config));
+        container.lace(&["setup", "--yes"]).expect(0);
+        container.up(&[]).expect(0);
+        container
+    }
+
+    /// The same user with a variable in his environment.
+    pub fn with(mut self, name: &'static str, value: &str) -> Self {
+        self.variables.push((name, value.to_owned()));
+        self
+    }
+
+    /// The same project for somebody without lace-ssh.
+    pub fn uninstalled(mut self) -> Self {
+        self.installed = false;
+        self
+    }
+
+    /// A command as the user runs it, with or without `lace-ssh` on `PATH`.
+    pub fn command(&self, program: &str) -> Command {
+        let mut command = self.user.command(program);
+        let folder = binary().parent().unwrap().to_path_buf();
+        let path = std::env::var("PATH").unwrap();
+        let others = path
+            .split(':')
+            .filter(|entry| !PathBuf::from(entry).join("lace-ssh").exists());
+        let own = self.installed.then(|| folder.to_str().unwrap().to_owned());
+        let path: Vec<_> = own.into_iter().chain(others.map(str::to_owned)).collect();
+        command.env("PATH", path.join(":"));
+        match std::env::var_os("DOCKER_HOST") {
+            Some(host) => command.env("DOCKER_HOST", host),
+            None => command.env_remove("DOCKER_HOST"),
+        };
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
+        command
+    }
+
+    pub fn lace(&self, args: &[&str]) -> Said {
+        Said::of(self.command("lace-ssh").args(args))
+    }
+
+    /// `devcontainer up`
+    pub fn up(&self, args: &[&str]) -> Said {
+        self.devcontainer(&[&["up", "--workspace-folder", "."], args].concat())
+    }
+
+    /// `devcontainer exec`
+    pub fn exec(&self, args: &[&str]) -> Said {
+        self.devcontainer(&[&["exec", "--workspace-folder", "."], args].concat())
+    }
+
+    /// The devcontainer CLI.
+    pub fn devcontainer(&self, args: &[&str]) -> Said {
+        let cli = std::env::var("LACE_SSH_TEST_DEVCONTAINER");
+        let cli = cli.unwrap_or_else(|_| "devcontainer".into());
+        Said::of(self.command(&cli).args(args))
+    }
+
+    /// `ssh` with the user's own configuration, as `ssh <alias> …` reads it.
+    pub fn ssh_command(&self, args: &[&str]) -> Command {
+        let mut command = self.command("ssh");
+        command
+            .arg("-F")
+            .arg(self.user.home().join(".ssh/config"))
+            .args(["-o", "BatchMode=yes"])
+            .args(args);
+        command
+    }
+
+    pub fn ssh(&self, args: &[&str]) -> Said {
+        Said::of(&mut self.ssh_command(args))
+    }
+
+    /// The ID of the container.
+    pub fn id(&self) -> String {
+        containers(&self.user)
+            .into_iter()
+            .next()
+            .expect("there is a container")
+    }
+
+    /// Runs `docker` on the container: `docker(&["restart"])`.
+    pub fn docker(&self, args: &[&str]) -> Said {
+        Said::of(Command::new("docker").args(args).arg(self.id()))
+    }
+
+    /// Runs a command in the container, as root.
+    pub fn docker_exec(&self, args: &[&str]) -> Said {
+        Said::of(
+            Command::new("docker")
+                .args(["exec", "-u", "root"])
+                .arg(self.id())
+                .args(args),
+        )
+    }
+}
+
+fn containers(user: &User) -> Vec<String> {
+    // Every project of this user: the tests make some beside the first.
+    let folder = user.project();
+    let all = Said::of(Command::new("docker").args([
+        "ps",
+        "-a",
+        "--no-trunc",
+        "--format",
+        "{{.ID}} {{.Label \"devcontainer.local_folder\"}}",
+    ]));
+    let ours = |line: &str| {
+        let (id, label) = line.split_once(' ')?;
+        PathBuf::from(label)
+            .starts_with(&folder)
+            .then(|| id.to_owned())
+    };
+    all.out.lines().filter_map(ours).collect()
+}
+
+impl Drop for DevContainer {
+    fn drop(&mut self) {
+        for id in containers(&self.user) {
+            let image = Said::of(Command::new("docker").args([
+                "inspect",
+                "--format",
+                "{{.Config.Image}}",
+                &id,
+            ]))
+            .out;
+            Said::of(Command::new("docker").args(["rm", "-f", "-v", &id]));
+            if image.trim().starts_with("vsc-") {
+                // The CLI builds the second one upon the first.
+                let first = image.trim().replace("-features-uid", "-features");
+                Said::of(Command::new("docker").args(["rmi", "-f", image.trim(), &first]));
+            }
+        }
+    }
+}
+
+/// Waits until the `sshd` of a container that publishes port 2222 has begun to speak.
+pub fn wait_for_sshd(id: &str) {
+    let start = Instant::now();
+    loop {
+        let asked = Said::of(Command::new("docker").args(["port", id, "2222/tcp"])).expect(0);
+        let port = asked.out.trim().rsplit_once(':').unwrap().1.to_owned();
+        let mut scan = Command::new("ssh-keyscan");
+        let said = Said::of(scan.args(["-p", &port, "127.0.0.1"]));
+        if !said.out.is_empty() {
+            return;
+        }
+        assert!(start.elapsed() < Duration::from_secs(20), "no sshd in {id}");
+    }
+}
