@@ -40,7 +40,7 @@ pub fn run(command: Command, environment: &Environment) -> Result<ExitCode> {
         Command::Keys(action) => keys::run(&app, &action),
         Command::Log(args) => log::run(&app, &args),
         Command::ClientConfig(args) => client_config::run(&app, &args),
-        Command::Proxy(args) => proxy::run(&app, &args),
+        Command::Proxy { alias } => proxy::run(&app, &alias),
         Command::Refresh { alias } => proxy::refresh(&app, &alias),
         Command::Schema => print_as_is(crate::devcontainer::options::SCHEMA),
         Command::Completions { shell } => print_as_is(completions(shell)),
