@@ -16,6 +16,7 @@ use crate::route::own_agent::OwnAgent;
 use crate::route::proof::{self, Credential, Proof};
 use crate::store::audit::Kind;
 use crate::store::registry::Next;
+use crate::talk;
 
 /// The overlap of a key that opens no dev container: a day, the default of the option.
 const OVERLAP: i64 = 24 * 60 * 60;
@@ -64,7 +65,7 @@ pub fn one(
     let fate = if overlap > 0 {
         format!(
             "the old one expires in {}",
-            humantime::format_duration(Duration::from_secs(overlap.unsigned_abs()))
+            talk::span(Duration::from_secs(overlap.unsigned_abs()))
         )
     } else {
         "the old one opens no new session".to_owned()
