@@ -9,6 +9,7 @@ use anyhow::Result;
 
 use crate::app::App;
 use crate::client::openssh::{self, Host, Paths};
+use crate::settings::Settings;
 use crate::store::Store;
 use crate::store::registry::{DevContainer, Registry};
 
@@ -16,32 +17,40 @@ use crate::store::registry::{DevContainer, Registry};
 ///
 /// # Errors
 /// A path cannot be quoted.
-pub fn client_config(app: &App, registry: &Registry) -> Result<String> {
-    openssh::config(&hosts(&app.store, registry), &paths(app))
+pub fn client_config(app: &App, settings: &Settings, registry: &Registry) -> Result<String> {
+    let known = registry.devcontainers.values();
+    let hosts: Vec<_> = known
+        .map(|known| host(&app.store, settings, registry, known))
+        .collect();
+    openssh::config(&hosts, &paths(app))
 }
 
 /// The pinned host keys that every ssh client of this machine shall read.
-pub fn known_hosts(app: &App, registry: &Registry) -> String {
-    openssh::known_hosts(&hosts(&app.store, registry))
+pub fn known_hosts(registry: &Registry) -> String {
+    let known = registry.devcontainers.values();
+    known.map(known_host).collect()
 }
 
 /// The part of [`client_config`] that is about one dev container.
 ///
 /// # Errors
 /// A path cannot be quoted.
-pub fn host_block(app: &App, registry: &Registry, devcontainer: &DevContainer) -> Result<String> {
-    openssh::host_block(&host(&app.store, registry, devcontainer), &paths(app))
+pub fn host_block(
+    app: &App,
+    settings: &Settings,
+    registry: &Registry,
+    devcontainer: &DevContainer,
+) -> Result<String> {
+    let host = host(&app.store, settings, registry, devcontainer);
+    openssh::host_block(&host, &paths(app))
 }
 
-fn hosts<'r>(store: &Store, registry: &'r Registry) -> Vec<Host<'r>> {
-    registry
-        .devcontainers
-        .values()
-        .map(|devcontainer| host(store, registry, devcontainer))
-        .collect()
-}
-
-fn host<'r>(store: &Store, registry: &Registry, devcontainer: &'r DevContainer) -> Host<'r> {
+fn host<'r>(
+    store: &Store,
+    settings: &Settings,
+    registry: &Registry,
+    devcontainer: &'r DevContainer,
+) -> Host<'r> {
     let key = registry.keys.get(&devcontainer.key);
     Host {
         alias: &devcontainer.alias,
@@ -50,9 +59,9 @@ fn host<'r>(store: &Store, registry: &Registry, devcontainer: &'r DevContainer) 
         previous: key
             .is_some_and(|key| !key.retired.is_empty())
             .then(|| store.previous(&devcontainer.key)),
-        host_key: &devcontainer.host_key,
         renewed: devcontainer.agent,
         encrypted: key.is_some_and(|key| key.encrypted),
+        forwards_agent: settings.forward_agent.contains(&devcontainer.alias),
     }
 }
 
@@ -77,9 +86,9 @@ pub fn host_block_for(
         user: Some(user),
         identity,
         previous: None,
-        host_key: &devcontainer.host_key,
         renewed: false,
         encrypted: false,
+        forwards_agent: false,
     };
     openssh::host_block(&host, &paths)
 }

@@ -22,12 +22,12 @@ pub struct Host<'a> {
     /// The private key that a rotation has replaced a short while ago: for a dev container that could
     /// not be asked whether it takes the new one.
     pub previous: Option<PathBuf>,
-    /// The public host key: `ssh-ed25519 AAAA…`.
-    pub host_key: &'a str,
     /// The key lives in the agent alone, and is made anew when the agent has lost it.
     pub renewed: bool,
     /// The private key file has a passphrase: asked for once, if there is an agent to keep it.
     pub encrypted: bool,
+    /// What runs there may use the user's agent.
+    pub forwards_agent: bool,
 }
 
 /// What the host blocks call and name.
@@ -97,6 +97,11 @@ pub fn host_block(host: &Host<'_>, paths: &Paths) -> Result<String> {
     } else {
         ""
     };
+    let forward = if host.forwards_agent {
+        "    ForwardAgent yes\n"
+    } else {
+        ""
+    };
     let mut text = format!(
         "Host {alias}
 {user}    HostName {alias}
@@ -105,7 +110,7 @@ pub fn host_block(host: &Host<'_>, paths: &Paths) -> Result<String> {
     ProxyUseFdpass yes
     IdentityFile {identity}
 {previous}    IdentitiesOnly yes
-{keep}    PreferredAuthentications publickey
+{keep}{forward}    PreferredAuthentications publickey
     UserKnownHostsFile {known_hosts}
     GlobalKnownHostsFile /dev/null
     StrictHostKeyChecking yes
@@ -133,12 +138,6 @@ pub fn host_block(host: &Host<'_>, paths: &Paths) -> Result<String> {
     Ok(text)
 }
 
-/// The pinned host keys, a line each.
-pub fn known_hosts(hosts: &[Host<'_>]) -> String {
-    let pin = |host: &Host<'_>| known_host(host.alias, host.host_key);
-    hosts.iter().map(pin).collect()
-}
-
 /// The pinned host key of one dev container.
 pub fn known_host(alias: &str, host_key: &str) -> String {
     format!("{alias} {host_key}\n")
@@ -161,10 +160,10 @@ mod tests {
             alias: "lace-x",
             user,
             identity: "/home/my me/100%/identity".into(),
-            host_key: "ssh-ed25519 AAAA",
             previous: None,
             renewed: false,
             encrypted: false,
+            forwards_agent: false,
         }
     }
 

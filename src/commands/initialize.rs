@@ -18,6 +18,7 @@ use crate::devcontainer::{find, id, wire};
 use crate::durable;
 use crate::engine::{Engine, endpoint};
 use crate::ring::{Ring, agent, due, host_key, identity, policy, publish, purge};
+use crate::settings;
 use crate::store::audit::Kind;
 use crate::store::registry::{DevContainer, Registry};
 use crate::store::stamp::{self, Identities};
@@ -34,7 +35,8 @@ pub fn run(app: &App, args: &cli::Initialize) -> Result<ExitCode> {
             .hint("in devcontainer.json, write: lace-ssh initialize --id ${devcontainerId}");
     }
     let target = target_of(app, args)?;
-    let config = config::read(&target.config)?;
+    let settings = settings::read(&app.store)?;
+    let config = config::read(&target.config, &settings.defaults)?;
     complete_config(app, &target, &config)?;
     complete_feature(app, &target, &config)?;
 
@@ -43,6 +45,7 @@ pub fn run(app: &App, args: &cli::Initialize) -> Result<ExitCode> {
         id: &args.id,
         target: &target,
         config: &config,
+        settings: &settings,
         endpoint: &endpoint,
     };
     app.store.prepare()?;
@@ -74,8 +77,7 @@ fn target_of(app: &App, args: &cli::Initialize) -> Result<Target> {
 /// Puts into `devcontainer.json` what is missing of ours, and then fails, to stop the `up`.
 fn complete_config(app: &App, target: &Target, config: &Config) -> Result<()> {
     let wanted = config::wiring(target, config);
-    let edited =
-        wire(&config.text, &wanted).map_err(|problem| config::located(&target.config, problem))?;
+    let edited = wire(&config.text, &wanted).map_err(|problem| problem.of_file(&target.config))?;
     if edited.text == config.text {
         return Ok(());
     }
@@ -183,7 +185,7 @@ fn was_ready(app: &App, wanted: &Wanted<'_>) -> bool {
     let known = registry.devcontainers.get(wanted.id);
     let ready = is_ready(app, &registry, wanted).unwrap_or(false)
         && known.is_some_and(|known| {
-            publish::clients_are_current(app, &registry, known).unwrap_or(false)
+            publish::clients_are_current(app, wanted.settings, &registry, known).unwrap_or(false)
         });
     // Without a stamp the next call is slower, and nothing else.
     if ready && let Err(error) = stamp::write(store, wanted.id, identities, &registry) {

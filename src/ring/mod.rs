@@ -32,6 +32,7 @@ use jiff::Timestamp;
 
 use crate::app::{App, now};
 use crate::devcontainer::options;
+use crate::settings::{self, Settings};
 use crate::store::audit::{self, Event, Kind};
 use crate::store::learnt;
 use crate::store::lock::Lock;
@@ -47,6 +48,8 @@ pub struct Ring<'a> {
     /// The one instant that the whole command works with, in seconds since the epoch.
     pub now: i64,
     command: &'static str,
+    /// What the user says; read before anything is changed.
+    settings: Settings,
     /// The dev containers whose trust folder must be written again.
     touched: BTreeSet<String>,
     /// Whose remote user was taken in from a file of its own, which the next commit makes needless.
@@ -64,6 +67,7 @@ impl<'a> Ring<'a> {
     /// Locks the store and mends what needs mending. `command` is what others and the log are told.
     pub fn open(app: &'a App<'a>, command: &'static str) -> Result<Self> {
         app.store.prepare()?;
+        let settings = settings::read(&app.store)?;
         let lock = app.store.lock(command)?;
         let now = now();
         let (registry, rebuilt) = look::rebuilt(app)?;
@@ -72,6 +76,7 @@ impl<'a> Ring<'a> {
             registry,
             now,
             command,
+            settings,
             touched: BTreeSet::new(),
             learnt: Vec::new(),
             looks_at_all: false,
@@ -129,7 +134,7 @@ impl<'a> Ring<'a> {
             .iter()
             .filter_map(|id| self.write_trust(id).err())
             .collect();
-        publish::write_clients(self.app, &self.registry)?;
+        publish::write_clients(self.app, &self.settings, &self.registry)?;
         for alias in self.learnt.drain(..) {
             learnt::forget(&self.app.store, &alias)?;
         }

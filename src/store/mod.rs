@@ -77,6 +77,11 @@ impl Store {
         self.root.join("config")
     }
 
+    /// The user's settings, which only he writes.
+    pub fn settings(&self) -> PathBuf {
+        self.root.join("settings.jsonc")
+    }
+
     /// The folder of what [`learnt`] writes.
     pub fn learnt(&self) -> PathBuf {
         self.root.join("learnt")

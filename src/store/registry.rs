@@ -117,6 +117,18 @@ pub enum Rotate {
     OnCreate,
     /// When it is this many seconds old.
     Every(i64),
+    /// When a new container is made, and when it is this many seconds old.
+    OnCreateAndEvery(i64),
+}
+
+impl Rotate {
+    /// The age in seconds at which it is replaced.
+    pub fn age(self) -> Option<i64> {
+        match self {
+            Self::Never | Self::OnCreate => None,
+            Self::Every(age) | Self::OnCreateAndEvery(age) => Some(age),
+        }
+    }
 }
 
 /// One key of the ring.

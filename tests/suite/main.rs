@@ -14,9 +14,11 @@ mod cli {
     mod keys;
     mod mending;
     mod migrate;
+    mod names;
     mod port;
     mod remove;
     mod secrets;
+    mod settings;
     mod setup;
     mod talk;
 }

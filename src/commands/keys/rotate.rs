@@ -86,7 +86,7 @@ fn names(app: &App, registry: &Registry, args: &cli::Rotate) -> Result<Vec<Strin
         Some(name) => vec![named::find(registry, name)?.0],
         None if args.all => registry.keys.keys().cloned().collect(),
         None => {
-            let here = registered::registered(app, registry, None, &Place::default());
+            let here = registered::here(app, registry, &Place::default());
             match (here, &registry.keys.keys().collect::<Vec<_>>()[..]) {
                 (Ok((_, known)), _) if registry.keys.contains_key(&known.key) => {
                     vec![known.key.clone()]
