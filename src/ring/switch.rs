@@ -148,6 +148,7 @@ mod tests {
     fn environment(home: &Path) -> Environment {
         Environment {
             home: home.into(),
+            sudo_by: None,
             store: None,
             folder: home.into(),
             docker_host: Some("unix:///nowhere/docker.sock".into()),
