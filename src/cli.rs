@@ -308,7 +308,8 @@ pub struct Rotate {
     /// Rotate every key.
     #[arg(long, conflicts_with = "name")]
     pub all: bool,
-    /// Revoke the old key at once, instead of when the overlap has passed; open sessions stay open.
+    /// Revoke the old key at once, instead of when the overlap has passed; open sessions stay open,
+    /// but for those that share a connection (`multiplex` in your settings).
     #[arg(long)]
     pub now: bool,
 }

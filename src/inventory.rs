@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 
 use crate::app::App;
-use crate::client::openssh::{self, Host, Paths};
+use crate::client::openssh::{self, Host, Multiplex, Paths};
 use crate::settings::Settings;
 use crate::store::Store;
 use crate::store::registry::{DevContainer, Registry};
@@ -22,7 +22,7 @@ pub fn client_config(app: &App, settings: &Settings, registry: &Registry) -> Res
     let hosts: Vec<_> = known
         .map(|known| host(&app.store, settings, registry, known))
         .collect();
-    openssh::config(&hosts, &paths(app))
+    openssh::config(&hosts, &paths(app, settings))
 }
 
 /// The pinned host keys that every ssh client of this machine shall read.
@@ -42,7 +42,7 @@ pub fn host_block(
     devcontainer: &DevContainer,
 ) -> Result<String> {
     let host = host(&app.store, settings, registry, devcontainer);
-    openssh::host_block(&host, &paths(app))
+    openssh::host_block(&host, &paths(app, settings))
 }
 
 fn host<'r>(
@@ -79,7 +79,7 @@ pub fn host_block_for(
 ) -> Result<String> {
     let paths = Paths {
         known_hosts: known_hosts.to_path_buf(),
-        ..paths(app)
+        ..paths(app, &Settings::default())
     };
     let host = Host {
         alias: &devcontainer.alias,
@@ -98,11 +98,15 @@ pub fn known_host(devcontainer: &DevContainer) -> String {
     openssh::known_host(&devcontainer.alias, &devcontainer.host_key)
 }
 
-fn paths(app: &App) -> Paths {
+fn paths(app: &App, settings: &Settings) -> Paths {
+    // Where there can be no sockets, `ring/masters.rs` has left no folder.
+    let folder = app.store.masters();
+    let multiplex = settings.multiplex.filter(|_| folder.is_dir());
     Paths {
         program: app.environment.program.clone(),
         store: app.environment.store.clone(),
         learnt: app.store.learnt(),
         known_hosts: app.store.known_hosts(),
+        multiplex: multiplex.map(|idle| Multiplex { folder, idle }),
     }
 }

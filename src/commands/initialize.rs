@@ -17,7 +17,7 @@ use crate::cli;
 use crate::devcontainer::{find, id, wire};
 use crate::durable;
 use crate::engine::{Engine, endpoint};
-use crate::ring::{Ring, agent, due, host_key, identity, policy, publish, purge};
+use crate::ring::{Ring, agent, due, host_key, identity, masters, policy, publish, purge};
 use crate::settings;
 use crate::store::audit::Kind;
 use crate::store::registry::{DevContainer, Registry};
@@ -214,6 +214,7 @@ fn is_ready(app: &App, registry: &Registry, wanted: &Wanted<'_>) -> Result<bool>
     };
     let half = identity::public_file(&key.public, &known.key);
     Ok(entry == *known
+        && masters::are_prepared(&app.store, wanted.settings)
         && !registry.has_expired(now())
         && key.next.is_none()
         && !due::may_be_due(known, key, now())

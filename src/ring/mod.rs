@@ -13,6 +13,7 @@ pub mod identity;
 pub mod key_file;
 pub mod look;
 mod make;
+pub mod masters;
 mod mend;
 pub mod named;
 pub mod policy;
@@ -52,6 +53,8 @@ pub struct Ring<'a> {
     settings: Settings,
     /// The dev containers whose trust folder must be written again.
     touched: BTreeSet<String>,
+    /// The aliases whose masters end with the next commit.
+    ended: BTreeSet<String>,
     /// Whose remote user was taken in from a file of its own, which the next commit makes needless.
     learnt: Vec<String>,
     /// A commit that was cut off may have left any trust folder behind the registry: the next one looks
@@ -78,11 +81,15 @@ impl<'a> Ring<'a> {
             command,
             settings,
             touched: BTreeSet::new(),
+            ended: BTreeSet::new(),
             learnt: Vec::new(),
             looks_at_all: false,
             mends: true,
             _lock: lock,
         };
+        if let Err(error) = masters::prepare(&app.store, &ring.settings) {
+            warn(&error);
+        }
         ring.mend()?;
         ring.take_in_learnt();
         if rebuilt || !ring.learnt.is_empty() || !ring.touched.is_empty() {
@@ -116,6 +123,14 @@ impl<'a> Ring<'a> {
         self.touched.insert(id.to_owned());
     }
 
+    /// No session of the dev containers that the key `name` opens shares a connection any more that is open
+    /// now, once the next commit has been made.
+    pub fn end_shared(&mut self, name: &str) {
+        let known = self.registry.devcontainers.values();
+        let opened = known.filter(|known| known.key == name);
+        self.ended.extend(opened.map(|known| known.alias.clone()));
+    }
+
     /// Writes the registry alone.
     pub fn save(&self) -> Result<()> {
         self.app.store.save(&self.registry)
@@ -134,6 +149,7 @@ impl<'a> Ring<'a> {
             .iter()
             .filter_map(|id| self.write_trust(id).err())
             .collect();
+        masters::end(&self.app.store, &std::mem::take(&mut self.ended));
         publish::write_clients(self.app, &self.settings, &self.registry)?;
         for alias in self.learnt.drain(..) {
             learnt::forget(&self.app.store, &alias)?;

@@ -2,7 +2,8 @@
 //!
 //! Trusted first, proven by a real login to every running dev container, and only then put in place;
 //! the old key opens the doors until the overlap has passed. Open sessions stay open: expiry and
-//! revocation are looked at when a connection begins.
+//! revocation are looked at when a connection begins. Only what shares a connection ends with `--now`, or
+//! the next session would have none to begin.
 
 use std::time::Duration;
 

@@ -110,6 +110,11 @@ impl Store {
         self.root.join("learnt")
     }
 
+    /// The folder of the sockets of ssh's masters; the name is short, for a socket's path must be.
+    pub fn masters(&self) -> PathBuf {
+        self.root.join("mux")
+    }
+
     /// The pinned host keys.
     pub fn known_hosts(&self) -> PathBuf {
         self.root.join("known_hosts")

@@ -14,6 +14,7 @@ mod cli {
     mod keys;
     mod mending;
     mod migrate;
+    mod multiplex;
     mod names;
     mod port;
     mod remove;
@@ -56,4 +57,5 @@ mod e2e {
     mod connections;
     mod containers;
     mod keys;
+    mod multiplex;
 }

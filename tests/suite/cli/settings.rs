@@ -1,7 +1,7 @@
 //! `settings.jsonc`: what the user says once reaches every dev container, and no repository loosens it.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::support::ring::{CONFIG, KEY, edit_registry, initialised, initialize, json};
 use crate::support::{Said, User};
@@ -141,6 +141,25 @@ fn the_file_may_be_a_link_but_nothing_that_never_ends() {
     std::os::unix::fs::symlink("/dev/zero", &path).unwrap();
     let said = user.fails(1, &["initialize", "--id", &id]).err;
     assert!(said.contains("/dev/zero"), "{said}");
+}
+
+/// The same files are judged by the schema in `tests/schema.sh`.
+#[test]
+fn what_is_good_is_read_and_what_is_bad_refused() {
+    let user = User::without_config("my-project");
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/settings");
+    for (kind, code, at_least) in [("good", 0, 3), ("bad", 1, 15)] {
+        let files = fs::read_dir(fixtures.join(kind)).unwrap();
+        let files: Vec<_> = files.map(|file| file.unwrap().path()).collect();
+        assert!(files.len() >= at_least, "{kind}");
+        for file in files {
+            let path = settings(&user, &fs::read_to_string(&file).unwrap());
+            let said = Said::of(&mut user.lace(&["client-config"]));
+            assert_eq!(said.code, code, "{}: {said:?}", file.display());
+            let place = format!("{}:1:", path.display());
+            assert_eq!(said.err.contains(&place), code == 1, "{said:?}");
+        }
+    }
 }
 
 #[test]
