@@ -56,14 +56,35 @@ pub fn failure(message: impl Into<String>, hint: impl Into<String>) -> anyhow::E
     })
 }
 
+/// An error with its hint, where there is one.
+pub fn advised(message: impl Into<String>, hint: Option<impl Into<String>>) -> anyhow::Error {
+    match hint {
+        Some(hint) => failure(message, hint),
+        None => anyhow::Error::msg(message.into()),
+    }
+}
+
 /// A path as one word of a command line in a hint.
 pub fn shell(path: &Path) -> String {
     let text = path.to_string_lossy();
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"/._-+,@:%".contains(&b);
     match !text.is_empty() && text.bytes().all(plain) {
         true => text.into_owned(),
-        false => format!("'{}'", text.replace('\'', r"'\''")),
+        false => String::from_utf8_lossy(&quoted(text.as_bytes())).into_owned(),
     }
+}
+
+/// Any bytes as one word that every POSIX shell reads back.
+pub fn quoted(word: &[u8]) -> Vec<u8> {
+    let mut text = vec![b'\''];
+    for byte in word {
+        match byte {
+            b'\'' => text.extend_from_slice(br"'\''"),
+            byte => text.push(*byte),
+        }
+    }
+    text.push(b'\'');
+    text
 }
 
 /// The outermost hint in the chain of `error`, if anybody gave one.

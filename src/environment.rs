@@ -72,6 +72,28 @@ impl Environment {
     }
 }
 
+#[cfg(test)]
+impl Environment {
+    /// One for tests: of a user with this home folder, on a machine without an engine or an agent.
+    pub fn example(home: &Path) -> Self {
+        Self {
+            home: home.into(),
+            sudo_by: None,
+            store: None,
+            folder: home.into(),
+            docker_host: Some("unix:///nowhere/docker.sock".into()),
+            docker_context: None,
+            container_host: None,
+            docker_config: home.join(".docker"),
+            agent: None,
+            askpass: None,
+            askpass_forced: false,
+            program: "/x/lace-ssh".into(),
+            interactive: false,
+        }
+    }
+}
+
 /// A variable that is set, not empty, and text.
 fn text(name: &str) -> Option<String> {
     env::var(name).ok().filter(|value| !value.is_empty())

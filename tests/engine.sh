@@ -27,7 +27,6 @@
 # LACE_SSH_TEST_MIRROR   where Debian comes from; default: where this machine's apt has it from, else Debian's own
 
 LACE_SSH_TEST_CACHE=${LACE_SSH_TEST_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/lace-ssh-tests}
-DEBIAN_RELEASE=bookworm
 DEVCONTAINER_VERSION=0.89.0
 JSONC_PARSER_VERSION=3.3.1
 AJV_VERSION=8.17.1

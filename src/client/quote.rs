@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Result, anyhow};
 
-use crate::advice::{Advise, failure};
+use crate::advice::{Advise, failure, shell};
 
 /// A path as one argument of an `ssh_config` line: `%` doubled, in quotes where it needs them.
 ///
@@ -63,15 +63,8 @@ pub fn control_path(start: &Path) -> Result<String> {
 /// # Errors
 /// As [`ssh_config`].
 pub fn proxy_command(path: &Path) -> Result<String> {
-    let text = safe(path)?;
-    let plain = text
-        .bytes()
-        .all(|b| b.is_ascii_alphanumeric() || b"/._-+,@".contains(&b));
-    Ok(if plain {
-        text
-    } else {
-        format!("'{}'", text.replace('\'', r"'\''")).replace('%', "%%")
-    })
+    safe(path)?;
+    Ok(shell(path).replace('%', "%%"))
 }
 
 fn safe(path: &Path) -> Result<String> {

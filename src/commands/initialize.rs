@@ -20,6 +20,7 @@ use crate::engine::{Engine, endpoint};
 use crate::ring::{Ring, agent, due, host_key, identity, masters, policy, publish, purge};
 use crate::settings;
 use crate::store::audit::Kind;
+use crate::store::learnt;
 use crate::store::registry::{DevContainer, Registry};
 use crate::store::stamp::{self, Identities};
 use crate::talk::{self, say, warn};
@@ -183,7 +184,8 @@ fn was_ready(app: &App, wanted: &Wanted<'_>) -> bool {
         return false;
     };
     let known = registry.devcontainers.get(wanted.id);
-    let ready = is_ready(app, &registry, wanted).unwrap_or(false)
+    let ready = !registry.is_upgraded
+        && is_ready(app, &registry, wanted).unwrap_or(false)
         && known.is_some_and(|known| {
             publish::clients_are_current(app, wanted.settings, &registry, known).unwrap_or(false)
         });
@@ -205,7 +207,7 @@ fn is_ready(app: &App, registry: &Registry, wanted: &Wanted<'_>) -> Result<bool>
     let entry = entry::entry(
         registry,
         wanted,
-        known.host_key.clone(),
+        known.host_key.current.clone(),
         Some(known),
         known.registered,
     );
@@ -217,13 +219,14 @@ fn is_ready(app: &App, registry: &Registry, wanted: &Wanted<'_>) -> Result<bool>
         && masters::are_prepared(&app.store, wanted.settings)
         && !registry.has_expired(now())
         && key.next.is_none()
+        && learnt::read(&app.store, &known.alias).is_none()
         && !due::may_be_due(known, key, now())
-        && (key.is_token() || known.agent == key.agent_only)
-        && (key.is_token() || !known.agent || agent::holds(app, key))
+        && (key.is_foreign() || known.agent == key.is_in_agent())
+        && (key.is_foreign() || !known.agent || agent::holds(app, key))
         && holds(app.store.identity(&known.key), &key.public)?
-        && identity::is_encrypted(&app.store.identity(&known.key))? == key.encrypted
+        && identity::is_encrypted(&app.store.identity(&known.key))? == key.is_encrypted()
         && durable::holds(&app.store.public(&known.key), half.as_bytes())?
-        && host_key::is_in_place(&app.store, wanted.id, &known.host_key)
+        && host_key::is_in_place(&app.store, wanted.id, &known.host_key.current)
         && publish::is_current(&app.store, registry, wanted.id, known, now())?)
 }
 
@@ -243,7 +246,10 @@ fn prepare(ring: &mut Ring<'_>, wanted: &Wanted<'_>) -> Result<String> {
     if let (None, Some((_, other))) = (&known, ring.registry.by_alias(&name)) {
         say(format!(
             "{name} is {} already, so this one is {alias}",
-            other.workspace_folder.display()
+            other
+                .workspace
+                .as_ref()
+                .map_or("a container".into(), |it| it.folder.to_string_lossy())
         ));
     }
     let changed = known.as_ref() != Some(&entry);
@@ -259,6 +265,11 @@ fn prepare(ring: &mut Ring<'_>, wanted: &Wanted<'_>) -> Result<String> {
         }
         made => made?,
     };
+    if key == alias
+        && let Some(record) = ring.registry.keys.get_mut(&key)
+    {
+        record.made_for = Some(wanted.id.to_owned());
+    }
     if newly_trusted {
         ring.note(Kind::Trusted, &key, |event| {
             event.dev_container = Some(alias.clone());

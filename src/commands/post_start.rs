@@ -21,7 +21,7 @@ use std::{env, fs};
 
 use anyhow::{Context, Result, bail};
 
-use crate::advice::failure;
+use crate::advice::{failure, quoted};
 use crate::app::App;
 use crate::durable;
 use crate::engine::{Engine, endpoint};
@@ -267,14 +267,9 @@ fn session_environment(variables: impl Iterator<Item = (Vec<u8>, Vec<u8>)>) -> V
     for (name, value) in kept {
         text.extend_from_slice(b"export ");
         text.extend_from_slice(&name);
-        text.extend_from_slice(b"='");
-        for byte in value {
-            match byte {
-                b'\'' => text.extend_from_slice(br"'\''"),
-                byte => text.push(byte),
-            }
-        }
-        text.extend_from_slice(b"'\n");
+        text.push(b'=');
+        text.extend(quoted(&value));
+        text.push(b'\n');
     }
     text
 }

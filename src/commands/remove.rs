@@ -5,14 +5,14 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use crate::advice::failure;
 use crate::app::App;
 use crate::change::{Change, Plan, Reason};
 use crate::cli;
 use crate::devcontainer::options::{self, Options};
-use crate::devcontainer::{Document, Modified, Problem, SCHEMA_FILE, find, unwire};
+use crate::devcontainer::{Document, Modified, Problem, SCHEMA_FILE, features, find, unwire};
 use crate::durable;
 use crate::engine::{self, Engine, Found, endpoint};
 use crate::ring::purge::Purge;
@@ -126,7 +126,7 @@ fn remove_feature(plan: &mut Plan, target: &Target) -> Result<Vec<PathBuf>> {
 fn uses_copy(target: &Target, text: &str) -> bool {
     Document::parse(text).is_ok_and(|document| {
         let value = document.value();
-        options::feature(&value).is_some_and(|feature| config::is_copy(feature, target))
+        features::ours(&value).is_some_and(|feature| config::is_copy(feature, target))
     })
 }
 
@@ -134,9 +134,11 @@ fn uses_copy(target: &Target, text: &str) -> bool {
 fn known(app: &App, name: &str) -> Result<Target> {
     let registry = ring::look(app)?;
     let (_, known) = registered::exactly(&registry, name)?;
+    let workspace = known.workspace.clone();
+    let workspace = workspace.with_context(|| format!("{name} has no workspace"))?;
     Ok(Target {
-        folder: known.workspace_folder.clone(),
-        config: known.config_file.clone(),
+        folder: workspace.folder,
+        config: workspace.config_file,
     })
 }
 
@@ -210,7 +212,7 @@ fn is_used_elsewhere(app: &App, target: &Target) -> Result<bool> {
     others.extend(
         known
             .into_iter()
-            .map(|(_, known)| known.config_file.clone()),
+            .filter_map(|(_, known)| Some(known.workspace.as_ref()?.config_file.clone())),
     );
     others.retain(|config| *config != target.config);
     Ok(others.into_iter().any(|config| {
@@ -228,7 +230,7 @@ fn purge(app: &App, args: &cli::Remove, target: &Target) -> Result<ExitCode> {
     let known = registry
         .devcontainers
         .iter()
-        .filter(|(_, known)| known.config_file == target.config);
+        .filter(|(_, known)| known.is_of(&target.config));
     let only_shown = args.consent.looks_only();
     let mut code = ExitCode::SUCCESS;
     for (id, known) in known {

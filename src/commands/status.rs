@@ -32,8 +32,8 @@ struct Row<'r> {
     /// Seconds since the key was made, or last rotated.
     key_age: Option<i64>,
     id: &'r str,
-    workspace_folder: &'r Path,
-    config_file: &'r Path,
+    workspace_folder: Option<&'r Path>,
+    config_file: Option<&'r Path>,
 }
 
 /// Runs `status`.
@@ -54,10 +54,14 @@ pub fn run(app: &App, args: &cli::Status) -> Result<ExitCode> {
         say("no dev container is known yet; in a project: lace-ssh setup");
     } else {
         print(render(&rows))?;
-        for row in rows.iter().filter(|row| !row.config_file.exists()) {
+        let gone = rows.iter().filter_map(|row| {
+            let config_file = row.config_file.filter(|file| !file.exists())?;
+            Some((row, config_file))
+        });
+        for (row, config_file) in gone {
             say(format!(
                 "{} is gone; to drop what is left of it: lace-ssh remove --purge {}",
-                row.config_file.display(),
+                config_file.display(),
                 row.alias
             ));
         }
@@ -90,8 +94,8 @@ fn row<'r>(
         key: &known.key,
         key_age: registry.keys.get(&known.key).map(|key| now - key.since()),
         id,
-        workspace_folder: &known.workspace_folder,
-        config_file: &known.config_file,
+        workspace_folder: known.workspace.as_ref().map(|it| it.folder.as_path()),
+        config_file: known.workspace.as_ref().map(|it| it.config_file.as_path()),
     }
 }
 
@@ -107,7 +111,7 @@ fn render(rows: &[Row<'_>]) -> String {
             address.map_or("-".into(), Cell::from),
             row.user.unwrap_or("?").into(),
             age.map_or("-".into(), Cell::from),
-            row.config_file.to_string_lossy(),
+            row.config_file.map_or("-".into(), Path::to_string_lossy),
         ]
     }));
     table::render(&cells)

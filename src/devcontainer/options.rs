@@ -8,9 +8,8 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use super::members::{self, Fault, boolean, duration, string};
+use super::port::{DEFAULT_PORT, usual_port};
 
-/// The container port of sshd unless `port` says otherwise.
-pub const DEFAULT_PORT: u16 = 2222;
 /// How an alias begins. Without it a stranger's file could name itself `github.com`.
 pub const ALIAS_PREFIX: &str = "lace-";
 
@@ -97,15 +96,20 @@ impl Default for Options {
 /// Where the options are in the document.
 const PLACE: [&str; 3] = ["customizations", "lace", "ssh"];
 
-/// Reads `customizations.lace.ssh` of a whole `devcontainer.json`; what it leaves out is as in `defaults`.
+/// Reads `customizations.lace.ssh` of a whole `devcontainer.json`; what it leaves out is as in `defaults`,
+/// but for the port, where another sshd has the usual one.
 ///
 /// # Errors
 /// The first fault: a wrong type, an unknown member, a value that cannot be used.
 pub fn options(config: &Value, defaults: &Options) -> Result<Options, Fault> {
+    let usual = Options {
+        port: usual_port(config),
+        ..defaults.clone()
+    };
     let mut at = config;
     for (depth, name) in PLACE.into_iter().enumerate() {
         at = match at.get(name) {
-            None | Some(Value::Null) => return Ok(defaults.clone()),
+            None | Some(Value::Null) => return Ok(usual),
             Some(value) => {
                 let object = members::object(name, value, OBJECTS[depth]);
                 object.map_err(|fault| fault.below(&PLACE[..depth]))?;
@@ -114,7 +118,7 @@ pub fn options(config: &Value, defaults: &Options) -> Result<Options, Fault> {
         }
     }
     let members = at.as_object().cloned().unwrap_or_default();
-    read(&members, &MEMBERS, defaults.clone()).map_err(|fault| fault.below(&PLACE))
+    read(&members, &MEMBERS, usual).map_err(|fault| fault.below(&PLACE))
 }
 
 /// How the objects around the options are written, the outermost first.
@@ -281,28 +285,6 @@ pub fn age(name: &str, text: &str, example: &str) -> Result<Duration, Fault> {
         )),
         false => Ok(age),
     }
-}
-
-/// The key under `features` that is ours, of a local copy or of a registry.
-pub fn feature(config: &Value) -> Option<&str> {
-    let features = config.get("features")?.as_object()?;
-    let mut keys = features.keys().map(String::as_str);
-    keys.find(|key| is_our_feature(key))
-}
-
-/// `./lace-ssh`, `../lace-ssh`, `ghcr.io/owner/repository/lace-ssh:1`, …
-pub(super) fn is_our_feature(key: &str) -> bool {
-    matches!(
-        feature_name(key),
-        "lace-ssh" | "devcontainer-feature-lace-ssh.tgz"
-    )
-}
-
-/// The name of a Feature: the last step of its path, without a version.
-pub(super) fn feature_name(key: &str) -> &str {
-    let key = key.trim_end_matches('/');
-    let last = key.rsplit('/').next().unwrap_or(key);
-    last.split(['@', ':']).next().unwrap_or(last)
 }
 
 /// The remote user where the config file says it outright; `None`: the container knows. `containerUser`
@@ -507,25 +489,6 @@ mod tests {
         for rotate in ["soon", "-1d", "1s", "999999999y"] {
             assert!(with(json!({ "rotate": rotate })).is_err(), "{rotate:?}");
         }
-    }
-
-    #[test]
-    fn our_feature_is_known_by_its_last_name() {
-        for key in [
-            "./lace-ssh",
-            "../lace-ssh",
-            "ghcr.io/x/y/lace-ssh:1",
-            "ghcr.io/x/lace-ssh@sha256:0",
-        ] {
-            assert_eq!(
-                feature(&json!({ "features": { "./other": {}, key: {} } })),
-                Some(key)
-            );
-        }
-        assert_eq!(
-            feature(&json!({ "features": { "ghcr.io/lace-ssh/other": {} } })),
-            None
-        );
     }
 
     #[test]

@@ -7,11 +7,10 @@ use std::fmt;
 use std::ops::Range;
 use std::path::Path;
 
-use anyhow::anyhow;
-
-use crate::advice::failure;
+use crate::advice::advised;
 
 use super::lines::{line_of, line_start};
+use crate::escape::is_unseen;
 
 /// A fault in the text of a `devcontainer.json`: what, where, and what to do about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -103,10 +102,7 @@ impl Problem {
             .map(|snippet| format!("\n{snippet}"))
             .unwrap_or_default();
         let message = format!("{}{separator}{self}{drawn}", path.display());
-        match self.hint() {
-            Some(hint) => failure(message, hint),
-            None => anyhow!(message),
-        }
+        advised(message, self.hint())
     }
 }
 
@@ -171,7 +167,7 @@ fn visible(text: &str) -> String {
     for c in text.chars() {
         match c {
             '\t' => shown.push_str("    "),
-            c if c.is_control() => shown.extend(c.escape_default()),
+            c if is_unseen(c) => shown.extend(c.escape_default()),
             c => shown.push(c),
         }
     }

@@ -14,16 +14,16 @@ use super::Problem;
 use super::command::{Call, Command, INITIALIZE_COMMAND, POST_START_COMMAND};
 use super::document::{Document, member, range_of, to_value, wrong_type};
 use super::edited::{Edited, Modified};
+use super::features::{is_ours, port_of};
 use super::lifecycle::unwrap;
 use super::lines::heads_line;
 use super::mount::{self, Owner};
-use super::options::{DEFAULT_PORT, is_our_feature};
 use super::plan::{Plan, Step};
+use super::port::{DEFAULT_PORT, usual_port};
 use super::publish::port_of_ours;
 use super::schema_link::{self, is_our_link};
 use super::sequence::Sequence;
 use super::style::{Shape, Style};
-use super::wiring::port_of;
 
 const WHY: &str = "was put in by lace-ssh setup";
 const MOUNT_EXTENDED: &str =
@@ -110,12 +110,12 @@ impl<'d, 't> Unwiring<'d, 't, '_> {
         let mut count = 0;
         let mut gone = BTreeSet::new();
         for (i, feature) in object.properties.iter().enumerate() {
-            if !is_our_feature(feature.name.as_str()) {
+            if !is_ours(feature.name.as_str()) {
                 continue;
             }
             let path = ["features", feature.name.as_str()];
             let range = feature.range.start..feature.range.end;
-            ports.insert(port_of(feature).unwrap_or(DEFAULT_PORT));
+            ports.insert(port_of(&to_value(&feature.value)).unwrap_or(DEFAULT_PORT));
             count += 1;
             let changed = if document.comments(range.clone()).next().is_some() {
                 Some("it has a comment of yours")
@@ -420,7 +420,7 @@ fn is_plain(feature: &ObjectProp<'_>, known: &BTreeSet<u16>) -> bool {
         [] => true,
         [only] => {
             only.name.as_str() == "port"
-                && port_of(feature).is_some_and(|port| known.contains(&port))
+                && port_of(&to_value(&feature.value)).is_some_and(|port| known.contains(&port))
         }
         _ => false,
     }
@@ -442,7 +442,7 @@ fn key(comment: &str) -> String {
 fn configured_port(document: &Document<'_>) -> u16 {
     let port = document.value_at(&["customizations", "lace", "ssh", "port"]);
     let number = port.and_then(|port| port.as_u64()?.try_into().ok());
-    number.unwrap_or(DEFAULT_PORT)
+    number.unwrap_or_else(|| usual_port(&document.value()))
 }
 
 /// The ports in the arguments that setup writes.

@@ -12,12 +12,13 @@ use super::Problem;
 use super::command::{INITIALIZE_COMMAND, POST_START_COMMAND};
 use super::document::{Document, kind_of, member, name_range, range_of, to_value, wrong_type};
 use super::edited::Edited;
+use super::features::{is_other_sshd, is_ours, port_of};
 use super::insertion::{Absent, Piece};
 use super::lifecycle::lifecycle;
 use super::lines::{heads_line, line_of};
 use super::mount::{self, MOUNT, Owner};
-use super::options::{DEFAULT_PORT, feature_name, is_our_feature};
 use super::plan::{Plan, Step};
+use super::port::DEFAULT_PORT;
 use super::publish::{publish, published, publishes};
 use super::schema_link::{self, link_schema};
 use super::sequence::Sequence;
@@ -40,7 +41,7 @@ pub struct Wiring {
 ///
 /// Where nothing is missing the text comes back byte for byte.
 pub fn wire(text: &str, wiring: &Wiring) -> Result<Edited, Problem> {
-    if !is_our_feature(&wiring.feature) {
+    if !is_ours(&wiring.feature) {
         let message = format!("{:?} does not name a Feature lace-ssh", wiring.feature);
         return Err(Problem::whole(message)
             .with_hint("name it as ./lace-ssh or ghcr.io/OWNER/REPOSITORY/lace-ssh:1"));
@@ -64,6 +65,9 @@ pub fn wire(text: &str, wiring: &Wiring) -> Result<Edited, Problem> {
 
 const WHY_FEATURE: &str = "installs sshd in the container and starts it";
 const WHY_PORT: &str = "tells the Feature the port of sshd";
+const WHY_FEATURE_BESIDE: &str =
+    "installs sshd in the container and starts it, on a port that the other sshd leaves free";
+const WHY_PORT_BESIDE: &str = "tells the Feature a port that the other sshd leaves free";
 const WHY_MOUNT: &str = "brings the keys that may log in; the line never changes when keys rotate";
 const WHY_MOUNT_AGAIN: &str = "replaces an outdated lace mount";
 const WHY_ONE_MOUNT: &str = "one lace mount is enough";
@@ -96,22 +100,27 @@ fn features(
     let Node::Object(object) = &found.value else {
         return Err(wrong_type(document, found, "an object"));
     };
-    if wiring.port == DEFAULT_PORT {
-        refuse_other_sshd(document, object)?;
+    let other = other_sshd(object);
+    if let Some(other) = other.filter(|_| wiring.port == DEFAULT_PORT) {
+        return Err(taken(document, other));
     }
+    let (why, why_port) = match other {
+        Some(_) => (WHY_FEATURE_BESIDE, WHY_PORT_BESIDE),
+        None => (WHY_FEATURE, WHY_PORT),
+    };
     match our_features(object).as_slice() {
         [] => {
             let sequence = Sequence::of_object(document, plan.style, object);
             let piece = Piece::new(Some(&wiring.feature), &options, Shape::Inline);
             let inserted = sequence.insert(sequence.items.len(), &[piece], Shape::Inline);
-            let step = Step::new(&["features", &wiring.feature], WHY_FEATURE);
+            let step = Step::new(&["features", &wiring.feature], why);
             plan.insert(vec![step], inserted);
             let mut value = to_value(&found.value);
             value[wiring.feature.as_str()] = options;
             plan.intend("features", Some(value));
             Ok(wiring.port)
         }
-        [feature] => feature_port(plan, feature, wiring.port),
+        [feature] => feature_port(plan, feature, wiring.port, why_port),
         [first, second, ..] => {
             let body = document.body();
             let line = line_of(body, first.range.start);
@@ -124,33 +133,23 @@ fn features(
 }
 
 /// The members of `features` that are ours, however they are spelled.
-pub(super) fn our_features<'d, 't>(object: &'d Object<'t>) -> Vec<&'d ObjectProp<'t>> {
-    let ours = |member: &&ObjectProp<'t>| is_our_feature(member.name.as_str());
+fn our_features<'d, 't>(object: &'d Object<'t>) -> Vec<&'d ObjectProp<'t>> {
+    let ours = |member: &&ObjectProp<'t>| is_ours(member.name.as_str());
     object.properties.iter().filter(ours).collect()
 }
 
-/// Refuses the specification's own sshd Feature beside ours on the same port: the port of that one
-/// cannot be set, and only one of the two would start.
-fn refuse_other_sshd(document: &Document<'_>, object: &Object<'_>) -> Result<(), Problem> {
-    let other = object.properties.iter().find(|member| {
-        let key = member.name.as_str();
-        key.contains("devcontainers/features/") && feature_name(key) == "sshd"
-    });
-    let Some(other) = other else {
-        return Ok(());
-    };
-    let message = format!("this Feature runs an sshd on port {DEFAULT_PORT}, too");
-    Err(Problem::at(document.body(), name_range(other), message).with_hint(
-        "take it out, or give ours another port: \"customizations\": { \"lace\": { \"ssh\": { \"port\": 2223 } } }",
-    ))
+/// The specification's own sshd Feature, where it is there.
+fn other_sshd<'d, 't>(object: &'d Object<'t>) -> Option<&'d ObjectProp<'t>> {
+    let mut members = object.properties.iter();
+    members.find(|member| is_other_sshd(member.name.as_str()))
 }
 
-/// The port that a Feature of ours is set to.
-pub(super) fn port_of(feature: &ObjectProp<'_>) -> Option<u16> {
-    match to_value(&feature.value).get("port")? {
-        Value::String(port) => port.parse().ok(),
-        port => port.as_u64().and_then(|port| u16::try_from(port).ok()),
-    }
+/// The port that the options give is that of the other sshd: only one of the two would start.
+fn taken(document: &Document<'_>, other: &ObjectProp<'_>) -> Problem {
+    let message = format!("this Feature runs an sshd on port {DEFAULT_PORT}, too");
+    Problem::at(document.body(), name_range(other), message).with_hint(
+        "leave our \"port\" out, or give another one: \"customizations\": { \"lace\": { \"ssh\": { \"port\": 2223 } } }",
+    )
 }
 
 /// Keeps the Feature's option `port` true; everything else in it is the user's.
@@ -158,6 +157,7 @@ fn feature_port(
     plan: &mut Plan<'_, '_>,
     feature: &ObjectProp<'_>,
     port: u16,
+    why: &'static str,
 ) -> Result<u16, Problem> {
     let document = plan.document;
     let key = feature.name.as_str();
@@ -175,9 +175,10 @@ fn feature_port(
         );
     };
     let given = member(document.body(), object, "port")?;
-    let old_port = port_of(feature).unwrap_or(DEFAULT_PORT);
+    let set = port_of(&to_value(&feature.value));
+    let old_port = set.unwrap_or(DEFAULT_PORT);
     let right = if given.is_some() {
-        port_of(feature) == Some(port)
+        set == Some(port)
     } else {
         old_port == port
     };
@@ -185,7 +186,7 @@ fn feature_port(
         return Ok(old_port);
     }
     let wanted = json!(port.to_string());
-    let step = Step::new(&["features", key, "port"], WHY_PORT);
+    let step = Step::new(&["features", key, "port"], why);
     match given {
         Some(given) => {
             plan.replace(step, range_of(&given.value), quoted(&port.to_string()));
@@ -299,7 +300,7 @@ fn owners(document: &Document<'_>, elements: &[Node<'_>]) -> Result<Vec<Owner>, 
     .with_hint(hint))
 }
 
-pub(super) fn numbers(owners: &[Owner], wanted: impl Fn(&Owner) -> bool) -> Vec<usize> {
+fn numbers(owners: &[Owner], wanted: impl Fn(&Owner) -> bool) -> Vec<usize> {
     let numbered = owners.iter().enumerate();
     numbered
         .filter(|(_, owner)| wanted(owner))

@@ -123,19 +123,8 @@ mod tests {
 
     fn environment(home: &Path) -> Environment {
         Environment {
-            home: home.into(),
-            sudo_by: None,
-            store: None,
-            folder: home.into(),
             docker_host: None,
-            docker_context: None,
-            docker_config: home.join(".docker"),
-            container_host: None,
-            agent: None,
-            askpass: None,
-            askpass_forced: false,
-            program: "/x".into(),
-            interactive: false,
+            ..Environment::example(home)
         }
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use super::Ring;
-use crate::advice::{Advise, failure};
+use crate::advice::{Advise, advised};
 use crate::app::App;
 use crate::keys::agent::{Agent, AgentError, Constraints, Destination};
 use crate::keys::{KeyPair, PublicKey};
@@ -33,7 +33,11 @@ impl Ring<'_> {
                 Some(Destination {
                     host: devcontainer.alias.clone(),
                     user: None,
-                    host_keys: vec![PublicKey::parse(&devcontainer.host_key)?],
+                    host_keys: devcontainer
+                        .host_key
+                        .all()
+                        .map(PublicKey::parse)
+                        .collect::<Result<_, _>>()?,
                 })
             }
             _ => None,
@@ -93,8 +97,5 @@ fn connect(app: &App) -> Result<Agent> {
 
 /// An error of the agent with what the user can do about it.
 fn explained(error: AgentError) -> anyhow::Error {
-    match error.hint() {
-        Some(hint) => failure(error.to_string(), hint),
-        None => error.into(),
-    }
+    advised(error.to_string(), error.hint())
 }

@@ -43,7 +43,7 @@ mod tests {
     use super::*;
     use crate::keys::KeyPair;
     use crate::ring::record;
-    use crate::store::registry::{Next, Origin};
+    use crate::store::registry::{Custody, Next, Origin};
 
     const NOW: i64 = 1_000_000;
 
@@ -93,7 +93,7 @@ mod tests {
             ),
         ];
         for (overlap, next, retired, expected) in cases {
-            let mut key = record::new(&public(1), Origin::Generated, 0);
+            let mut key = record::new(&public(1), Custody::File, Origin::Generated, 0);
             key.next = next.map(|seed| Next {
                 public: public(seed).render_bare(),
                 overlap: 0,

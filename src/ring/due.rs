@@ -11,14 +11,14 @@ use crate::store::registry::{DevContainer, Key, Origin, Rotate};
 pub fn applies(devcontainer: &DevContainer, key: &Key) -> bool {
     devcontainer.key == devcontainer.alias
         && key.origin == Origin::Generated
-        && !key.encrypted
-        && !key.is_token()
+        && !key.is_encrypted()
+        && !key.is_foreign()
 }
 
 /// Whether a rotation may be due; for `on-create` only the engine can tell.
 pub fn may_be_due(devcontainer: &DevContainer, key: &Key, now: i64) -> bool {
-    match devcontainer.rotate {
-        Rotate::Never => false,
+    match &devcontainer.rotate {
+        Rotate::Never | Rotate::Unknown(_) => false,
         _ if !applies(devcontainer, key) => false,
         Rotate::OnCreate | Rotate::OnCreateAndEvery(_) => key.since() != now,
         Rotate::Every(_) => is_of_age(devcontainer, key, now),
@@ -48,6 +48,7 @@ mod tests {
     use super::*;
     use crate::keys::KeyPair;
     use crate::ring::record;
+    use crate::store::registry::Custody;
 
     #[test]
     fn a_container_is_new_when_another_one_was_seen_last() {
@@ -64,37 +65,26 @@ mod tests {
 
     #[test]
     fn a_policy_is_about_the_own_key_and_its_age_whatever_the_clock_did() {
-        let hour = Rotate::Every(3600);
+        let hour = || Rotate::Every(3600);
+        let weekly = Rotate::Unknown("weekly".into());
         for (key, rotate, since, now, due) in [
             ("lace-x", Rotate::Never, 0, 9999, false),
-            ("lace-x", hour, 1000, 4599, false),
-            ("lace-x", hour, 1000, 4600, true),
-            ("user", hour, 1000, 4600, false),
+            ("lace-x", weekly, 0, 9999, false),
+            ("lace-x", hour(), 1000, 4599, false),
+            ("lace-x", hour(), 1000, 4600, true),
+            ("user", hour(), 1000, 4600, false),
             ("team", Rotate::OnCreate, 1000, 4600, false),
             ("lace-x", Rotate::OnCreate, 1000, 1001, true),
             ("lace-x", Rotate::OnCreate, 1000, 1000, false),
             // It was made years ahead of now.
-            ("lace-x", hour, 900_000, 1000, true),
+            ("lace-x", hour(), 900_000, 1000, true),
             ("lace-x", Rotate::OnCreate, 900_000, 1000, true),
         ] {
             let pair = KeyPair::generate(&[1; 32], "x").unwrap();
-            let record = record::new(&pair.public(), Origin::Generated, since);
+            let record = record::new(&pair.public(), Custody::File, Origin::Generated, since);
             let devcontainer = DevContainer {
-                alias: "lace-x".into(),
-                workspace_folder: "/p".into(),
-                config_file: "/p/devcontainer.json".into(),
-                user: None,
-                user_chosen: false,
-                port: 2222,
-                key: key.into(),
-                host_key: String::new(),
-                endpoint: String::new(),
-                registered: 0,
-                trusts_since: 0,
-                rotate,
-                overlap: 60,
-                agent: false,
-                container: None,
+                rotate: rotate.clone(),
+                ..DevContainer::example("lace-x", key)
             };
             let found = may_be_due(&devcontainer, &record, now);
             if let Rotate::Every(age) = rotate {
@@ -108,14 +98,22 @@ mod tests {
                 );
             }
             assert_eq!(found, due, "{key} {rotate:?} {since} {now}");
-            let mut others = record.clone();
-            others.origin = Origin::Imported;
-            assert!(!may_be_due(&devcontainer, &others, now));
-            others = Key {
-                encrypted: true,
-                ..record
+            let imported = Key {
+                origin: Origin::Imported,
+                ..record.clone()
             };
-            assert!(!may_be_due(&devcontainer, &others, now));
+            assert!(!may_be_due(&devcontainer, &imported, now));
+            for custody in [
+                Custody::EncryptedFile,
+                Custody::SecurityKey,
+                Custody::Unknown("tpm".into()),
+            ] {
+                let kept = Key {
+                    custody,
+                    ..record.clone()
+                };
+                assert!(!may_be_due(&devcontainer, &kept, now));
+            }
         }
     }
 }

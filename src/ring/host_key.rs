@@ -28,7 +28,7 @@ pub fn ensure(ring: &mut Ring<'_>, id: &str, known: Option<&DevContainer>) -> Re
     durable::sweep(&store.host_keys())?;
     let there = read(&mounted);
     let public_there = there.as_ref().map(|pair| pair.public().render_bare());
-    let pinned = known.map(|known| known.host_key.as_str());
+    let pinned = known.map(|known| known.host_key.current.as_str());
     let pair = match choose(pinned, read(&copy), there) {
         Some(pair) => pair,
         None => identity::generate("lace-ssh host key")?,
@@ -61,7 +61,7 @@ fn choose(
 
 fn tell(ring: &mut Ring<'_>, id: &str, known: &DevContainer, pair: &KeyPair) -> Result<()> {
     let alias = &known.alias;
-    let kept = pair.public().render_bare() == known.host_key;
+    let kept = pair.public().render_bare() == known.host_key.current;
     ring.note(Kind::HostKeyReplaced, &known.key, |event| {
         event.fingerprint = Some(pair.fingerprint());
         event.dev_container = Some(alias.clone());

@@ -8,7 +8,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use zeroize::Zeroizing;
 
-use crate::advice::{failure, shell};
+use crate::advice::{advised, failure, shell};
 use crate::app::App;
 use crate::keys::KeyError;
 use crate::keys::import::{self, Imported};
@@ -43,11 +43,7 @@ pub fn read(app: &App, path: &Path) -> Result<(Imported, Option<Zeroizing<String
     }
     let imported = read.map_err(|error| {
         let hint = error.hint().map(|hint| hint.replace("FILE", &shell(path)));
-        let message = format!("cannot take {shown} in: {error}");
-        match hint {
-            Some(hint) => failure(message, hint),
-            None => anyhow::Error::msg(message),
-        }
+        advised(format!("cannot take {shown} in: {error}"), hint)
     })?;
     if matches!(imported, Imported::Pair(_)) && mode & 0o077 != 0 {
         return Err(failure(

@@ -11,9 +11,10 @@ use crate::app::{App, now};
 use crate::devcontainer::options;
 use crate::durable;
 use crate::keys::PublicKey;
-use crate::store::audit::{self, Filter, Kind};
-use crate::store::registry::{Damaged, Key, Origin, Registry};
-use crate::store::{LARGEST_KEY, LARGEST_LOG};
+use crate::store::audit::{self, Event, Filter, Kind};
+use crate::store::learnt;
+use crate::store::registry::{Custody, Damaged, Key, Origin, Registry};
+use crate::store::{LARGEST_KEY, LARGEST_LOG, Store};
 use crate::talk::say;
 
 /// The registry; where it and its copy are damaged, one made from the key files, and `true`. Any
@@ -41,7 +42,23 @@ pub fn look(app: &App) -> Result<Registry> {
         registry => registry?,
     };
     registry.settle(now());
+    take_in_learnt(&app.store, &mut registry);
     Ok(registry)
+}
+
+/// Puts the users who were learnt without the lock into the registry; says of which dev containers.
+pub fn take_in_learnt(store: &Store, registry: &mut Registry) -> Vec<String> {
+    let mut aliases = Vec::new();
+    for (alias, user) in learnt::all(store) {
+        let mut known = registry.devcontainers.values_mut();
+        if let Some(known) = known.find(|known| known.alias == alias && !known.user_chosen)
+            && options::is_user(&user)
+        {
+            known.user = Some(user);
+        }
+        aliases.push(alias);
+    }
+    aliases
 }
 
 /// A registry from the key files alone.
@@ -81,8 +98,9 @@ pub fn found(app: &App, name: &str) -> Result<Option<Key>> {
         since: None,
     };
     let log = durable::read(&app.store.audit(), LARGEST_LOG)?.unwrap_or_default();
-    let came = audit::read(&log, &filter).into_iter().rev();
-    let origin = came.into_iter().find_map(|record| match record.event.kind {
+    let events: Vec<_> = audit::read(&log, &filter);
+    let latest = || events.iter().rev().map(|record| &record.event);
+    let origin = latest().find_map(|event| match event.kind {
         Kind::Generated => Some(Origin::Generated),
         Kind::Imported => Some(Origin::Imported),
         Kind::Migrated => Some(Origin::Migrated),
@@ -91,12 +109,22 @@ pub fn found(app: &App, name: &str) -> Result<Option<Key>> {
     // Without a trace, only the own key of a dev container was surely made here.
     let own = options::is_alias(name).then_some(Origin::Generated);
     let origin = origin.or(own).unwrap_or(Origin::Imported);
-    let mut key = record::new(&public, origin, now());
     let text = durable::read(&path, LARGEST_KEY)?
         .map(Zeroizing::new)
         .unwrap_or_default();
-    key.agent_only = std::str::from_utf8(&text).is_ok_and(|text| PublicKey::parse(text).is_ok());
-    Ok(Some(key))
+    let holds_public = std::str::from_utf8(&text).is_ok_and(|text| PublicKey::parse(text).is_ok());
+    let custody = match holds_public {
+        true if public.algorithm().starts_with("sk-") => Custody::SecurityKey,
+        true => Custody::Agent,
+        false => Custody::of_file(identity::is_encrypted(&path)?),
+    };
+    // Whoever comes up under that name first must not get the key of another.
+    let is_own = |event: &&Event| event.dev_container.as_deref() == Some(name);
+    let owner = latest().find(|event| event.kind == Kind::Trusted && is_own(event));
+    Ok(Some(Key {
+        made_for: owner.and_then(|event| event.dev_container_id.clone()),
+        ..record::new(&public, custody, origin, now())
+    }))
 }
 
 /// The names of the folders of keys.

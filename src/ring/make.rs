@@ -6,7 +6,7 @@ use super::{Ring, agent, identity, record};
 use crate::durable::{self, PRIVATE};
 use crate::keys::{KeyPair, PublicKey};
 use crate::store::audit::Kind;
-use crate::store::registry::{Key, Origin};
+use crate::store::registry::{Custody, Key, Origin};
 
 impl Ring<'_> {
     /// Writes a key pair into the ring, private half first; under its passphrase, if it has one.
@@ -26,18 +26,20 @@ impl Ring<'_> {
             }
             None => identity::write_private(&identity, pair)?,
         }
-        self.put_record(name, &pair.public(), origin)?;
-        if let Some(key) = self.registry.keys.get_mut(name) {
-            key.encrypted = passphrase.is_some();
-        }
-        Ok(())
+        let custody = Custody::of_file(passphrase.is_some());
+        self.put_record(name, &pair.public(), custody, origin)
     }
 
-    /// Takes a public half into the ring whose private half is where `identity` says, or in an agent.
-    pub fn put_record(&mut self, name: &str, public: &PublicKey, origin: Origin) -> Result<()> {
-        self.registry
-            .keys
-            .insert(name.to_owned(), record::new(public, origin, self.now));
+    /// Takes a public half into the ring; its private half is where `custody` says.
+    pub fn put_record(
+        &mut self,
+        name: &str,
+        public: &PublicKey,
+        custody: Custody,
+        origin: Origin,
+    ) -> Result<()> {
+        let record = record::new(public, custody, origin, self.now);
+        self.registry.keys.insert(name.to_owned(), record);
         self.write_public(name)?;
         self.touch(name);
         Ok(())
@@ -64,7 +66,7 @@ impl Ring<'_> {
     /// Makes the key `name` in the agent, unless the agent has it; says whether it did. No private
     /// half is ever on the disk: a key that the agent has lost is simply made anew.
     fn ensure_in_agent(&mut self, name: &str) -> Result<bool> {
-        let known = self.registry.keys.get(name).filter(|key| key.agent_only);
+        let known = self.registry.keys.get(name).filter(|key| key.is_in_agent());
         if known.is_some_and(|key| agent::holds(self.app, key)) {
             self.write_halves(name)?;
             return Ok(false);
@@ -79,10 +81,7 @@ impl Ring<'_> {
         }
         let public = pair.public();
         identity::write_public_key(&self.app.store.identity(name), &public)?;
-        self.put_record(name, &public, Origin::Generated)?;
-        if let Some(key) = self.registry.keys.get_mut(name) {
-            key.agent_only = true;
-        }
+        self.put_record(name, &public, Custody::Agent, Origin::Generated)?;
         self.note(Kind::Generated, name, |event| {
             event.detail = Some("in ssh-agent".to_owned())
         })?;
@@ -94,28 +93,20 @@ impl Ring<'_> {
         let store = &self.app.store;
         store.folder(&store.key(name))?;
         durable::sweep(&store.key(name))?;
-        if self.registry.keys.get(name).is_some_and(Key::is_token) {
+        if self.registry.keys.get(name).is_some_and(Key::is_foreign) {
             self.write_halves(name)?;
             return Ok(false);
         }
         if in_agent {
             return self.ensure_in_agent(name);
         }
+        let known = self.registry.keys.get(name);
         match identity::read_public(&store.identity(name))? {
-            Some(public)
-                if self
-                    .registry
-                    .keys
-                    .get(name)
-                    .is_none_or(|key| !key.agent_only) =>
-            {
-                if self
-                    .registry
-                    .keys
-                    .get(name)
-                    .is_none_or(|key| key.public != public.render_bare())
-                {
-                    self.put_record(name, &public, Origin::Generated)?;
+            Some(public) if known.is_none_or(Key::is_in_file) => {
+                if known.is_none_or(|key| key.public != public.render_bare()) {
+                    let encrypted = identity::is_encrypted(&store.identity(name))?;
+                    let custody = Custody::of_file(encrypted);
+                    self.put_record(name, &public, custody, Origin::Generated)?;
                 }
                 self.write_public(name)?;
                 Ok(false)

@@ -8,6 +8,7 @@ use anyhow::Result;
 use super::{Ring, identity, look, masters, purge, trash};
 use crate::durable::{self};
 use crate::store::LARGEST_KEY;
+use crate::store::registry::{Custody, Key};
 use crate::store::stamp;
 use crate::talk::{say, warn};
 
@@ -38,7 +39,7 @@ impl Ring<'_> {
         if let Some(bytes) = durable::read(&record, LARGEST_KEY)? {
             // It was on its way to the trash, or back.
             if !self.registry.keys.contains_key(name)
-                && let Ok(key) = serde_json::from_slice(&bytes)
+                && let Ok(key) = Key::parse(&bytes)
             {
                 self.registry.keys.insert(name.to_owned(), key);
                 self.touch(name);
@@ -117,9 +118,10 @@ impl Ring<'_> {
     fn note_encryption(&mut self, name: &str) -> Result<()> {
         let encrypted = identity::is_encrypted(&self.app.store.identity(name))?;
         if let Some(key) = self.registry.keys.get_mut(name)
-            && key.encrypted != encrypted
+            && key.is_in_file()
+            && key.is_encrypted() != encrypted
         {
-            key.encrypted = encrypted;
+            key.custody = Custody::of_file(encrypted);
             self.touch(name);
         }
         Ok(())

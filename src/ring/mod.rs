@@ -32,7 +32,7 @@ use anyhow::{Context, Result};
 use jiff::Timestamp;
 
 use crate::app::{App, now};
-use crate::devcontainer::options;
+use crate::durable;
 use crate::settings::{self, Settings};
 use crate::store::audit::{self, Event, Kind};
 use crate::store::learnt;
@@ -91,8 +91,12 @@ impl<'a> Ring<'a> {
             warn(&error);
         }
         ring.mend()?;
-        ring.take_in_learnt();
-        if rebuilt || !ring.learnt.is_empty() || !ring.touched.is_empty() {
+        ring.take_in_learnt()?;
+        if rebuilt
+            || ring.registry.is_upgraded
+            || !ring.learnt.is_empty()
+            || !ring.touched.is_empty()
+        {
             ring.commit()?;
         }
         ring.mends = false;
@@ -101,16 +105,11 @@ impl<'a> Ring<'a> {
     }
 
     /// Takes in what was learnt without the lock.
-    fn take_in_learnt(&mut self) {
-        for (alias, user) in learnt::all(&self.app.store) {
-            let mut known = self.registry.devcontainers.values_mut();
-            if let Some(known) = known.find(|known| known.alias == alias && !known.user_chosen)
-                && options::is_user(&user)
-            {
-                known.user = Some(user);
-            }
-            self.learnt.push(alias);
-        }
+    fn take_in_learnt(&mut self) -> Result<()> {
+        // Whoever learns just now holds no lock.
+        durable::sweep_old(&self.app.store.learnt())?;
+        self.learnt = look::take_in_learnt(&self.app.store, &mut self.registry);
+        Ok(())
     }
 
     /// Marks the dev containers that the key `name` opens as to be written.

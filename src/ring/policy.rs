@@ -65,9 +65,12 @@ fn container(ring: &Ring<'_>, id: &str, devcontainer: &DevContainer) -> Result<O
     if let Some(container) = engine::only(engine.containers()?, &trust)? {
         return Ok(Some(container.id));
     }
+    let Some(workspace) = &devcontainer.workspace else {
+        return Ok(None);
+    };
     let labelled = engine.with_labels(&[
-        (id::LOCAL_FOLDER, &devcontainer.workspace_folder),
-        (id::CONFIG_FILE, &devcontainer.config_file),
+        (id::LOCAL_FOLDER, &workspace.folder),
+        (id::CONFIG_FILE, &workspace.config_file),
     ])?;
     Ok(labelled.into_iter().next().map(|container| container.id))
 }

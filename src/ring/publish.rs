@@ -29,6 +29,7 @@ pub fn write_trust(app: &App, registry: &Registry, id: &str, now: i64) -> Result
         return Ok(());
     };
     app.store.folder(&app.store.trust(id))?;
+    durable::sweep(&app.store.trust(id))?;
     converge(&trust_files(&app.store, registry, id, devcontainer, now)?)
 }
 
@@ -86,7 +87,7 @@ pub fn clients_are_current(
 }
 
 fn client_files(app: &App, settings: &Settings, registry: &Registry) -> Result<Vec<Wanted>> {
-    let known_hosts = inventory::known_hosts(registry);
+    let known_hosts = inventory::known_hosts(app, settings, registry);
     Ok(vec![
         (app.store.known_hosts(), Some(known_hosts)),
         (

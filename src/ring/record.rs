@@ -3,10 +3,10 @@
 use anyhow::Result;
 
 use crate::keys::PublicKey;
-use crate::store::registry::{Key, Next, Origin};
+use crate::store::registry::{Custody, Key, Next, Origin};
 
 /// The record of a key that has just come in.
-pub fn new(public: &PublicKey, origin: Origin, now: i64) -> Key {
+pub fn new(public: &PublicKey, custody: Custody, origin: Origin, now: i64) -> Key {
     Key {
         algorithm: public.algorithm().to_owned(),
         public: public.render_bare(),
@@ -16,8 +16,8 @@ pub fn new(public: &PublicKey, origin: Origin, now: i64) -> Key {
         rotated: None,
         retired: Vec::new(),
         next: None,
-        agent_only: false,
-        encrypted: false,
+        custody,
+        made_for: None,
     }
 }
 
@@ -58,7 +58,7 @@ mod tests {
             (&[(100, 50), (110, 0)], &[(0, 110, 110), (1, 110, 110)]),
         ];
         for (rotations, expected) in cases {
-            let mut key = new(&public(0), Origin::Imported, 7);
+            let mut key = new(&public(0), Custody::File, Origin::Imported, 7);
             for (i, &(now, overlap)) in (1..).zip(rotations) {
                 let next = Next {
                     public: public(i).render_bare(),
@@ -83,7 +83,7 @@ mod tests {
 
     #[test]
     fn a_next_key_that_cannot_be_read_changes_nothing() {
-        let mut key = new(&public(0), Origin::Generated, 7);
+        let mut key = new(&public(0), Custody::File, Origin::Generated, 7);
         let before = key.clone();
         let next = Next {
             public: "no key".into(),

@@ -16,7 +16,7 @@ use crate::durable::{self, PRIVATE};
 use crate::route::own_agent::OwnAgent;
 use crate::route::proof::{self, Credential, Proof};
 use crate::store::audit::Kind;
-use crate::store::registry::Next;
+use crate::store::registry::{Custody, Next};
 use crate::talk;
 
 /// The overlap of a key that opens no dev container: a day, the default of the option.
@@ -168,7 +168,13 @@ fn prepare(ring: &mut Ring<'_>, name: &str, overlap: i64, new: Option<&str>) -> 
     let Some(key) = ring.registry.keys.get(name).cloned() else {
         bail!("there is no key {name:?}")
     };
-    if key.is_token() {
+    if matches!(key.custody, Custody::Unknown(_)) {
+        return Err(failure(
+            format!("{name} is kept in a way that this lace-ssh does not know"),
+            "install the newer one here, too",
+        ));
+    }
+    if key.is_foreign() {
         return Err(failure(
             format!("{name} is in a security key, which makes its own keys"),
             "make one there, and take it in: lace-ssh keys import NAME --key-file FILE",
@@ -177,12 +183,12 @@ fn prepare(ring: &mut Ring<'_>, name: &str, overlap: i64, new: Option<&str>) -> 
     let pair = identity::generate(name)?;
     let file = ring.app.store.next(name);
     let mut agent = None;
-    let credential = if key.agent_only {
+    let credential = if key.is_in_agent() {
         let socket = ring.hand_to_agent(name, &pair)?;
         identity::write_public_key(&file, &pair.public())?;
         let public = file;
         Credential::Agent { socket, public }
-    } else if key.encrypted {
+    } else if key.is_encrypted() {
         let Some(new) = new else {
             return Err(failure(
                 format!("{name} has a passphrase, and so must the new key"),

@@ -93,7 +93,7 @@ impl Ring<'_> {
             return Ok(());
         };
         key.retired.retain(|old| !expired.contains(old));
-        let (none_left, in_agent) = (key.retired.is_empty(), key.agent_only);
+        let (none_left, in_agent) = (key.retired.is_empty(), key.is_in_agent());
         if none_left {
             identity::remove_pair(&self.app.store.previous(name))?;
         }
@@ -125,7 +125,7 @@ impl Ring<'_> {
         durable::remove(&self.app.store.next(name))?;
         if let Some(key) = self.registry.keys.get_mut(name) {
             let next = key.next.take();
-            if let Some(next) = next.filter(|_| key.agent_only) {
+            if let Some(next) = next.filter(|_| key.is_in_agent()) {
                 self.forget_in_agent(&next.public);
             }
         }
@@ -143,28 +143,8 @@ mod tests {
     use crate::app::App;
     use crate::environment::Environment;
     use crate::ring::host_key;
-    use crate::store::Store;
-    use crate::store::registry::{DevContainer, Next};
+    use crate::store::registry::{DevContainer, HostKey, Next};
     use std::fs;
-    use std::path::Path;
-
-    fn environment(home: &Path) -> Environment {
-        Environment {
-            home: home.into(),
-            sudo_by: None,
-            store: None,
-            folder: home.into(),
-            docker_host: Some("unix:///nowhere/docker.sock".into()),
-            docker_context: None,
-            container_host: None,
-            docker_config: home.join(".docker"),
-            agent: None,
-            askpass: None,
-            askpass_forced: false,
-            program: "/x/lace-ssh".into(),
-            interactive: false,
-        }
-    }
 
     /// Three dev containers that share the key `user`, and a new key that is about to take its place at
     /// once.
@@ -173,7 +153,7 @@ mod tests {
         for id in ["one", "two", "three"] {
             app.store.folder(&app.store.trust(id)).unwrap();
             let entry = DevContainer {
-                host_key: host_key::ensure(&mut ring, id, None).unwrap(),
+                host_key: HostKey::of(host_key::ensure(&mut ring, id, None).unwrap()),
                 registered: ring.now,
                 trusts_since: ring.now,
                 ..DevContainer::example(&format!("lace-{id}"), "user")
@@ -194,11 +174,8 @@ mod tests {
     #[test]
     fn a_trust_folder_that_cannot_be_written_keeps_no_other_from_revoking_and_is_made_good_later() {
         let home = tempfile::tempdir().unwrap();
-        let environment = environment(home.path());
-        let app = App {
-            store: Store::locate(&environment),
-            environment: &environment,
-        };
+        let environment = Environment::example(home.path());
+        let app = App::new(&environment);
         let trusted = |id: &str| {
             fs::read_to_string(app.store.trust(id).join("authorized_keys")).unwrap_or_default()
         };

@@ -39,7 +39,7 @@ impl Ring<'_> {
             &store.key(name),
             &store.trash().join(format!("{when}.{name}")),
         )?;
-        if key.agent_only && !key.is_token() {
+        if key.is_in_agent() {
             self.forget_in_agent(&key.public);
         }
         self.registry.keys.remove(name);
@@ -53,8 +53,8 @@ impl Ring<'_> {
         let record = from.join(RECORD);
         let bytes = durable::read(&record, LARGEST_KEY)?
             .with_context(|| format!("{} is missing", record.display()))?;
-        let key: Key = serde_json::from_slice(&bytes)
-            .with_context(|| format!("cannot read {}", record.display()))?;
+        let key =
+            Key::parse(&bytes).with_context(|| format!("cannot read {}", record.display()))?;
         let folder = self.app.store.key(name);
         // Left by a key that was never finished.
         let _ = fs::remove_dir(&folder);

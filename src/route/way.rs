@@ -10,7 +10,7 @@ use crate::advice::{failure, shell};
 use crate::app::App;
 use crate::devcontainer::{find, id};
 use crate::engine::{self, Container, Engine, Found};
-use crate::store::registry::DevContainer;
+use crate::store::registry::{DevContainer, Workspace};
 
 /// The way to sshd of a dev container, as the engine knows it.
 pub struct Way {
@@ -60,10 +60,13 @@ pub fn way(app: &App, engine: &Engine, id: &str, devcontainer: &DevContainer) ->
             Some(network @ ("host" | "none")) => {
                 format!("take --network={network} out of runArgs: it has no published ports")
             }
-            _ => format!(
-                "lace-ssh setup {} && {up} --remove-existing-container",
-                flags(devcontainer)
-            ),
+            _ => match &devcontainer.workspace {
+                Some(workspace) => format!(
+                    "lace-ssh setup {} && {up} --remove-existing-container",
+                    flags(workspace)
+                ),
+                None => up,
+            },
         };
         return Err(failure(message, way_out));
     };
@@ -76,22 +79,28 @@ pub fn way(app: &App, engine: &Engine, id: &str, devcontainer: &DevContainer) ->
 
 /// The command that makes its container, or starts it.
 pub fn up(engine: &Engine, devcontainer: &DevContainer) -> String {
-    let flags = flags(devcontainer);
-    match engine.command() {
-        "docker" => format!("devcontainer up {flags}"),
-        command => format!("devcontainer up {flags} --docker-path {command}"),
+    let command = engine.command();
+    match &devcontainer.workspace {
+        None => format!("start its container; this lists all: {command} ps --all"),
+        Some(workspace) if command == "docker" => format!("devcontainer up {}", flags(workspace)),
+        Some(workspace) => {
+            format!(
+                "devcontainer up {} --docker-path {command}",
+                flags(workspace)
+            )
+        }
     }
 }
 
 /// What says which dev container is meant, here and to the devcontainer CLI.
-fn flags(devcontainer: &DevContainer) -> String {
-    let folder = shell(&devcontainer.workspace_folder);
+fn flags(workspace: &Workspace) -> String {
+    let folder = shell(&workspace.folder);
     // Where a workspace has one config file, it is found without.
-    match find::candidates(&devcontainer.workspace_folder).len() {
+    match find::candidates(&workspace.folder).len() {
         1 => format!("--workspace-folder {folder}"),
         _ => format!(
             "--workspace-folder {folder} --config {}",
-            shell(&devcontainer.config_file)
+            shell(&workspace.config_file)
         ),
     }
 }
@@ -134,11 +143,14 @@ fn container(
 
 /// Why there is none, and the next step.
 fn no_container(engine: &Engine, devcontainer: &DevContainer, up: &str) -> Result<anyhow::Error> {
-    let labels = [
-        (id::LOCAL_FOLDER, devcontainer.workspace_folder.as_path()),
-        (id::CONFIG_FILE, devcontainer.config_file.as_path()),
-    ];
-    Ok(match engine.with_labels(&labels)?.first() {
+    let labelled = match &devcontainer.workspace {
+        Some(workspace) => engine.with_labels(&[
+            (id::LOCAL_FOLDER, workspace.folder.as_path()),
+            (id::CONFIG_FILE, workspace.config_file.as_path()),
+        ])?,
+        None => Vec::new(),
+    };
+    Ok(match labelled.first() {
         None => failure(format!("{} has no container", devcontainer.alias), up),
         Some(old) => failure(
             format!(

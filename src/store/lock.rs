@@ -56,7 +56,11 @@ impl Lock {
                 Err(TryLockError::WouldBlock) => {
                     let mut holder = String::new();
                     let _ = (&file).take(LONGEST_NAME).read_to_string(&mut holder);
-                    return Err(anyhow!("{} is locked by {}", path.display(), holder.trim()))
+                    let holder = match holder.trim() {
+                        "" => "another command",
+                        holder => holder,
+                    };
+                    return Err(anyhow!("{} is locked by {holder}", path.display()))
                         .hint("wait for that command to end, or stop it, and run this one again");
                 }
                 Err(TryLockError::Error(error)) => {
@@ -65,10 +69,11 @@ impl Lock {
             }
         }
         let name = format!("process {} (lace-ssh {command})\n", std::process::id());
-        file.set_len(0)
+        // It is held without it: a full disk shall not stop the command that makes room.
+        let _ = file
+            .set_len(0)
             .and_then(|()| file.rewind())
-            .and_then(|()| file.write_all(name.as_bytes()))
-            .with_context(|| format!("cannot write {}", path.display()))?;
+            .and_then(|()| file.write_all(name.as_bytes()));
         Ok(Self { _file: file })
     }
 }
@@ -88,6 +93,10 @@ mod tests {
             std::process::id()
         );
         assert!(format!("{error:#}").ends_with(&expected), "{error:#}");
+        // A full disk takes no name.
+        held._file.set_len(0).unwrap();
+        let error = Lock::take_within(&path, "initialize", Duration::from_millis(20)).unwrap_err();
+        assert!(format!("{error:#}").ends_with("is locked by another command"));
         drop(held);
         Lock::take_within(&path, "initialize", Duration::ZERO).unwrap();
     }

@@ -233,7 +233,11 @@ impl Store {
     /// # Errors
     /// Names the file.
     pub fn save(&self, registry: &Registry) -> Result<()> {
-        let text = registry.render();
+        // What a newer version has put into it is kept; what cannot be read has nothing to keep.
+        let before = durable::read(&self.registry_file(), LARGEST_LIST);
+        let text = registry
+            .render(before.ok().flatten().as_deref())
+            .context("cannot write the registry")?;
         durable::write(&self.registry_file(), &text, PRIVATE)?;
         durable::write(&self.registry_copy(), &text, PRIVATE)
     }

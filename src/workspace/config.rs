@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 
 use crate::devcontainer::options::{self, Options};
-use crate::devcontainer::{Document, Problem, Wiring, dialect, find, remarks};
+use crate::devcontainer::{Document, Problem, Wiring, dialect, features, find, remarks};
 use crate::durable;
 use crate::workspace::target::Target;
 
@@ -56,14 +56,18 @@ pub fn text(path: &Path) -> Result<String> {
     Ok(text.to_owned())
 }
 
-fn understand(text: String, defaults: &Options) -> Result<Config, Problem> {
+/// What a text says.
+///
+/// # Errors
+/// As [`read`], without the path.
+pub fn understand(text: String, defaults: &Options) -> Result<Config, Problem> {
     let document = Document::parse(&text)?;
     let value = document.value();
     let options = options::options(&value, defaults).map_err(|fault| fault.placed(&document))?;
     let owned = |text: Option<&str>| text.map(str::to_owned);
     let (remote_user, feature) = (
         owned(options::remote_user(&value)),
-        owned(options::feature(&value)),
+        owned(features::ours(&value)),
     );
     let remarks = remarks(&document, &options);
     drop(document);

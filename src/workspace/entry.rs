@@ -7,7 +7,7 @@ use super::config::Config;
 use crate::client;
 use crate::devcontainer::options;
 use crate::settings::Settings;
-use crate::store::registry::{DevContainer, Origin, Registry, Rotate};
+use crate::store::registry::{DevContainer, HostKey, Key, Origin, Registry, Rotate, Workspace};
 use crate::workspace::target::Target;
 
 /// What `initialize` was called for.
@@ -48,10 +48,17 @@ pub fn entry(
         user: chosen
             .or_else(|| wanted.config.remote_user.clone())
             .or(learnt),
-        workspace_folder: wanted.target.folder.clone(),
-        config_file: wanted.target.config.clone(),
+        workspace: Some(Workspace {
+            folder: wanted.target.folder.clone(),
+            config_file: wanted.target.config.clone(),
+        }),
         port: options.port,
-        host_key,
+        host_key: HostKey {
+            next: known
+                .filter(|known| known.host_key.current == host_key)
+                .and_then(|known| known.host_key.next.clone()),
+            current: host_key,
+        },
         endpoint: wanted.endpoint.to_owned(),
         registered: known.map_or(now, |known| known.registered),
         rotate: rotate(options.rotate, wanted.settings.require.rotate),
@@ -91,13 +98,12 @@ pub fn wanted_alias(wanted: &Wanted<'_>) -> String {
 /// whoever comes second under the same name gets so much of his ID that he is alone with it.
 pub fn alias(registry: &Registry, wanted: &Wanted<'_>) -> String {
     let name = wanted_alias(wanted);
-    // A key that was taken in under that very name is not this dev container's own.
-    let foreign = |alias: &str| {
-        registry
-            .keys
-            .get(alias)
-            .is_some_and(|key| key.origin != Origin::Generated)
+    // A key that was taken in under that very name, or made for another, is not this dev container's own.
+    let is_foreign = |key: &Key| {
+        let made_for = key.made_for.as_ref();
+        key.origin != Origin::Generated || made_for.is_some_and(|id| id != wanted.id)
     };
+    let foreign = |alias: &str| registry.keys.get(alias).is_some_and(is_foreign);
     let of_another = |alias: &str| {
         let mut others = registry.devcontainers.iter();
         others.any(|(id, known)| id != wanted.id && known.alias == alias)
@@ -149,6 +155,49 @@ fn seconds(duration: Duration) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::keys::KeyPair;
+    use crate::ring::record;
+    use crate::store::registry::Custody;
+    use crate::workspace::config;
+
+    const ID: &str = "0123456789abcdefghij0123456789abcdefghij0123456789ab";
+    const OTHER: &str = "zzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzz";
+
+    fn target(config: &str) -> Target {
+        Target {
+            folder: "/home/me/web".into(),
+            config: Path::new("/home/me/web").join(config),
+        }
+    }
+
+    fn config_of(options: &str) -> Config {
+        let text = format!(
+            "{{ \"image\": \"x\", \"customizations\": {{ \"lace\": {{ \"ssh\": {{ {options} }} }} }} }}"
+        );
+        config::understand(text, &options::Options::default()).unwrap()
+    }
+
+    /// The entry of this dev container under a registry that has these others, by ID, alias and key.
+    fn entry_among(
+        others: &[(&str, &str, &str)],
+        config: &Config,
+        target: &Target,
+    ) -> DevContainer {
+        let mut registry = Registry::default();
+        for (id, alias, key) in others {
+            let other = DevContainer::example(alias, key);
+            registry.devcontainers.insert((*id).into(), other);
+        }
+        let known = registry.devcontainers.get(ID).cloned();
+        let wanted = Wanted {
+            id: ID,
+            target,
+            config,
+            settings: &Settings::default(),
+            endpoint: "unix:///x",
+        };
+        entry(&registry, &wanted, "h".into(), known.as_ref(), 1000)
+    }
 
     #[test]
     fn what_the_user_requires_tightens_what_the_options_say_and_loosens_nothing() {
@@ -165,6 +214,131 @@ mod tests {
             (OnCreate, Some(days(1)), Rotate::OnCreateAndEvery(86400)),
         ] {
             assert_eq!(rotate(asked, longest), expected, "{asked:?} {longest:?}");
+        }
+    }
+
+    #[test]
+    fn an_alias_comes_from_the_folder_or_the_option_and_is_nobody_elses() {
+        let plain = ".devcontainer/devcontainer.json";
+        for (options, file, others, alias) in [
+            ("", plain, &[][..], "lace-web"),
+            ("", ".devcontainer.json", &[], "lace-web"),
+            (
+                "",
+                ".devcontainer/rust/devcontainer.json",
+                &[],
+                "lace-web-rust",
+            ),
+            (r#""host": "lace-shop""#, plain, &[], "lace-shop"),
+            ("", plain, &[(OTHER, "lace-web", "k")], "lace-web-789ab"),
+            (
+                "",
+                plain,
+                &[(OTHER, "lace-web", "k"), ("o", "lace-web-789ab", "k")],
+                "lace-web-23456789ab",
+            ),
+            // Given once, it stays, when the one that it clashed with is gone.
+            ("", plain, &[(ID, "lace-web-789ab", "k")], "lace-web-789ab"),
+            // It is not one that its folder gives: the option was taken out again.
+            ("", plain, &[(ID, "lace-shop", "k")], "lace-web"),
+        ] {
+            let entry = entry_among(others, &config_of(options), &target(file));
+            assert_eq!(entry.alias, alias, "{options} {file} {others:?}");
+        }
+    }
+
+    #[test]
+    fn a_key_that_is_another_ones_gives_its_name_to_nobody() {
+        let public = KeyPair::generate(&[1; 32], "x").unwrap().public();
+        for (origin, made_for, alias) in [
+            (Origin::Generated, None, "lace-web"),
+            (Origin::Generated, Some(ID), "lace-web"),
+            (Origin::Generated, Some(OTHER), "lace-web-789ab"),
+            (Origin::Imported, None, "lace-web-789ab"),
+            (Origin::Migrated, Some(ID), "lace-web-789ab"),
+            (Origin::Unknown("x".into()), None, "lace-web-789ab"),
+        ] {
+            let mut registry = Registry::default();
+            let key = Key {
+                made_for: made_for.map(str::to_owned),
+                ..record::new(&public, Custody::File, origin.clone(), 0)
+            };
+            registry.keys.insert("lace-web".into(), key);
+            let wanted = Wanted {
+                id: ID,
+                target: &target(".devcontainer/devcontainer.json"),
+                config: &config_of(""),
+                settings: &Settings::default(),
+                endpoint: "unix:///x",
+            };
+            assert_eq!(
+                super::alias(&registry, &wanted),
+                alias,
+                "{origin:?} {made_for:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_key_is_the_own_one_the_users_or_a_named_one() {
+        for (options, key) in [
+            ("", "lace-web"),
+            (r#""key": "workspace""#, "lace-web"),
+            (r#""key": "user""#, "user"),
+            (r#""key": "team""#, "team"),
+            (r#""host": "lace-shop""#, "lace-shop"),
+        ] {
+            let entry = entry_among(&[], &config_of(options), &target("devcontainer.json"));
+            assert_eq!(entry.key, key, "{options}");
+        }
+    }
+
+    #[test]
+    fn what_was_learnt_stays_and_what_the_file_says_comes_first() {
+        let mut registry = Registry::default();
+        let mut known = DevContainer {
+            user: Some("learnt".into()),
+            trusts_since: 7,
+            registered: 5,
+            container: Some("c".into()),
+            host_key: HostKey {
+                current: "h".into(),
+                next: Some("n".into()),
+            },
+            ..DevContainer::example("lace-web", "lace-web")
+        };
+        // The options, whether the known user was chosen; the user, and since when the key is trusted.
+        for (options, was_chosen, user, since) in [
+            ("", false, Some("learnt"), 7),
+            ("", true, None, 7),
+            (r#""user": "node""#, false, Some("node"), 7),
+            (r#""key": "user""#, false, Some("learnt"), 1000),
+        ] {
+            known.user_chosen = was_chosen;
+            registry.devcontainers.insert(ID.into(), known.clone());
+            let config = config_of(options);
+            let target = target(".devcontainer/devcontainer.json");
+            let wanted = Wanted {
+                id: ID,
+                target: &target,
+                config: &config,
+                settings: &Settings::default(),
+                endpoint: "unix:///x",
+            };
+            let entry = entry(&registry, &wanted, "h".into(), Some(&known), 1000);
+            assert_eq!(entry.user.as_deref(), user, "{options}");
+            assert_eq!(
+                entry.user_chosen,
+                options.contains("\"user\":"),
+                "{options}"
+            );
+            assert_eq!(
+                (entry.trusts_since, entry.registered),
+                (since, 5),
+                "{options}"
+            );
+            assert_eq!(entry.container.as_deref(), Some("c"));
+            assert_eq!(entry.host_key, known.host_key);
         }
     }
 }

@@ -4,7 +4,7 @@
 //! Whoever only looks or connects may write part of a name, and is told which one is meant. What grants,
 //! changes or destroys takes [`exactly`] what is written.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow};
 
@@ -172,7 +172,10 @@ pub fn here<'r>(app: &App, registry: &'r Registry, place: &Place) -> Result<Entr
     }
     let mut found = around(registry, &folder);
     if let Some(config) = &config {
-        found.retain(|(_, known)| is_same(config, &known.config_file));
+        found.retain(|(_, known)| {
+            let workspace = known.workspace.as_ref();
+            workspace.is_some_and(|workspace| is_same(config, &workspace.config_file))
+        });
     }
     match found[..] {
         [one] => Ok(one),
@@ -199,9 +202,8 @@ fn unknown(registry: &Registry, name: &str) -> anyhow::Error {
 /// The dev containers of the workspace that `folder` is in, also by way of symlinks.
 fn around<'r>(registry: &'r Registry, folder: &Path) -> Vec<Entry<'r>> {
     let in_folder = |folder: &Path| -> Vec<_> {
-        let all = entries(registry);
-        all.filter(|(_, known)| known.workspace_folder == folder)
-            .collect()
+        let found = registry.in_folder(folder).into_iter();
+        found.map(|(id, known)| (id.as_str(), known)).collect()
     };
     let mut above = folder.ancestors().map(in_folder);
     if let Some(found) = above.find(|found| !found.is_empty()) {
@@ -211,15 +213,12 @@ fn around<'r>(registry: &'r Registry, folder: &Path) -> Vec<Entry<'r>> {
         return Vec::new();
     };
     let all = registry.devcontainers.values();
-    let nearest = all
-        .filter(|known| {
-            known
-                .workspace_folder
-                .canonicalize()
-                .is_ok_and(|it| real.starts_with(it))
-        })
-        .max_by_key(|known| known.workspace_folder.components().count());
-    nearest.map_or_else(Vec::new, |known| in_folder(&known.workspace_folder))
+    let folders = all.filter_map(|known| Some(&known.workspace.as_ref()?.folder));
+    let is_above = |folder: &&PathBuf| folder.canonicalize().is_ok_and(|it| real.starts_with(it));
+    let nearest = folders
+        .filter(is_above)
+        .max_by_key(|folder| folder.components().count());
+    nearest.map_or_else(Vec::new, |folder| in_folder(folder))
 }
 
 /// Both name the same file, if by way of a symlink.

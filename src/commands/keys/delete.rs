@@ -83,7 +83,7 @@ pub fn restore(app: &App, text: &str) -> Result<ExitCode> {
     }
     let key = ring.take_back(name, path)?;
     ring.commit()?;
-    say(match key.agent_only && !key.is_token() {
+    say(match key.is_in_agent() {
         true => format!(
             "restored the record of {name}; its private half was in ssh-agent, and the next `devcontainer up` makes a new one"
         ),

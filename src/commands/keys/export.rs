@@ -23,13 +23,13 @@ pub fn run(app: &App, args: &cli::Export) -> Result<ExitCode> {
     // The question comes before the lock: nobody shall wait for an answer.
     let registry = ring::look(app)?;
     let (name, key) = named::find(&registry, &args.name)?;
-    if key.agent_only {
+    if !key.is_in_file() {
         return Err(failure(
             format!("the private half of {name} is in ssh-agent, which gives none out"),
             format!("share the public half: lace-ssh keys public {name}"),
         ));
     }
-    let protected = key.encrypted;
+    let protected = key.is_encrypted();
     let new = (args.encrypt && !protected)
         .then(|| passphrase::new(app.environment, &args.output.display().to_string()))
         .transpose()?;

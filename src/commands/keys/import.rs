@@ -10,7 +10,7 @@ use crate::cli;
 use crate::keys::import::Imported;
 use crate::ring::{Ring, identity, key_file, named};
 use crate::store::audit::Kind;
-use crate::store::registry::Origin;
+use crate::store::registry::{Custody, Origin};
 use crate::talk::say;
 
 /// Runs `keys import`.
@@ -37,10 +37,7 @@ pub fn run(app: &App, args: &cli::Import) -> Result<ExitCode> {
         Imported::Token(public) => {
             app.store.folder(&app.store.key(&name))?;
             identity::write_public_key(&app.store.identity(&name), public)?;
-            ring.put_record(&name, public, Origin::Imported)?;
-            if let Some(key) = ring.registry.keys.get_mut(&name) {
-                key.agent_only = true;
-            }
+            ring.put_record(&name, public, Custody::SecurityKey, Origin::Imported)?;
         }
     }
     let file = args.key_file.display().to_string();

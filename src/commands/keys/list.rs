@@ -24,7 +24,7 @@ struct Row<'r> {
     fingerprint: &'r str,
     /// `workspace`, `user` or `shared`.
     scope: &'static str,
-    origin: Origin,
+    origin: &'r Origin,
     created: Time,
     rotated: Option<Time>,
     /// When `initialize` will rotate it.
@@ -160,12 +160,12 @@ fn rows<'r>(registry: &'r Registry, seen: &HashMap<&str, Seen>) -> Vec<Row<'r>> 
             algorithm: &key.algorithm,
             fingerprint: &key.fingerprint,
             scope: scope(name, &devcontainers),
-            origin: key.origin,
+            origin: &key.origin,
             created: Time(key.created),
             rotated: key.rotated.map(Time),
             next_rotation: next_rotation(registry, key, &devcontainers),
-            agent: key.agent_only,
-            passphrase: key.encrypted,
+            agent: !key.is_in_file(),
+            passphrase: key.is_encrypted(),
             devcontainers,
             retired: key
                 .retired

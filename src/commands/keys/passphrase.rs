@@ -13,13 +13,14 @@ use crate::keys::{KeyError, KeyPair};
 use crate::ring::{self, Ring, identity, named};
 use crate::store::LARGEST_KEY;
 use crate::store::audit::Kind;
+use crate::store::registry::Custody;
 use crate::talk::{passphrase, say};
 
 /// Runs `keys passphrase`. Questions come before the lock: nobody shall wait for an answer.
 pub fn run(app: &App, args: &cli::Passphrase) -> Result<ExitCode> {
     let registry = ring::look(app)?;
     let (name, key) = named::find(&registry, &args.name)?;
-    if key.agent_only {
+    if !key.is_in_file() {
         return Err(failure(
             format!("the private half of {name} is in no file"),
             "only a key file can have a passphrase",
@@ -28,7 +29,7 @@ pub fn run(app: &App, args: &cli::Passphrase) -> Result<ExitCode> {
     let identity = app.store.identity(&name);
     let text = identity::private_text(app, &name)?;
     let old = key
-        .encrypted
+        .is_encrypted()
         .then(|| passphrase::of(app.environment, &format!("passphrase of {name}: ")));
     let old = old.transpose()?;
     let pair = KeyPair::parse(&text, old.as_ref().map(|old| old.as_str()))
@@ -47,7 +48,7 @@ pub fn run(app: &App, args: &cli::Passphrase) -> Result<ExitCode> {
     protect_previous(app, &name, old.as_ref().map(|old| old.as_str()), new)?;
     durable::write(&identity, wanted.as_bytes(), PRIVATE)?;
     if let Some(key) = ring.registry.keys.get_mut(&name) {
-        key.encrypted = !args.remove;
+        key.custody = Custody::of_file(!args.remove);
     }
     let kind = match args.remove {
         true => Kind::Decrypted,

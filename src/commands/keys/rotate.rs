@@ -33,7 +33,7 @@ pub fn run(app: &App, args: &cli::Rotate) -> Result<ExitCode> {
     // The question comes before the lock: nobody shall wait for an answer.
     let protected: Vec<_> = names
         .iter()
-        .filter(|name| registry.keys[*name].encrypted)
+        .filter(|name| registry.keys[*name].is_encrypted())
         .map(String::as_str)
         .collect();
     let new = match &protected[..] {
@@ -66,13 +66,13 @@ pub fn run(app: &App, args: &cli::Rotate) -> Result<ExitCode> {
 /// Whether `--all` means this key; the user is told why it does not.
 fn can_be_rotated(app: &App, registry: &Registry, name: &str) -> bool {
     let key = &registry.keys[name];
-    if key.is_token() {
+    if key.is_foreign() {
         say(format!(
             "left out {name}: it is in a security key, which makes its own keys"
         ));
         return false;
     }
-    if key.encrypted && !passphrase::can_ask(app.environment) {
+    if key.is_encrypted() && !passphrase::can_ask(app.environment) {
         say(format!(
             "left out {name}: its new key needs a passphrase, and there is no terminal to ask on"
         ));

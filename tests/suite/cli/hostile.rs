@@ -159,6 +159,24 @@ fn no_two_dev_containers_have_one_alias_whatever_a_file_asks_for() {
 }
 
 #[test]
+fn a_lost_registry_gives_a_key_to_nobody_but_its_dev_container() {
+    let (user, id) = initialised(CONFIG);
+    // Under the same name, and the first to come up when nobody knows any more whose the name was.
+    let config = with_options("\"host\": \"lace-my-project\"");
+    let other = Workspace::wired(&user, "other", &config);
+    for name in ["registry.json", "registry.copy.json"] {
+        fs::remove_file(user.store().join(name)).unwrap();
+    }
+    let own = user.ok(&["keys", "public", KEY]).out;
+    user.ok(&other.hook());
+    let public = own.split(' ').nth(1).unwrap();
+    assert!(!trusted(&user, &other.id).contains(public));
+    user.ok(&["initialize", "--id", &id]);
+    assert!(trusted(&user, &id).contains(public));
+    assert_eq!(user.ok(&["keys", "public", KEY]).out, own);
+}
+
+#[test]
 fn a_config_file_does_not_rotate_a_key_that_others_share() {
     for name in ["user", "team"] {
         let (user, id) = initialised(&with_options(&format!("\"key\": \"{name}\"")));

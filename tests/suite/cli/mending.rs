@@ -4,7 +4,9 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 use crate::support::openssh::new_key;
-use crate::support::ring::{CONFIG, KEY, Workspace, initialised, initialize, json, trusted};
+use crate::support::ring::{
+    CONFIG, KEY, Workspace, edit_registry, initialised, initialize, json, trusted,
+};
 
 #[test]
 fn a_lost_or_damaged_registry_costs_no_key() {
@@ -107,4 +109,78 @@ fn a_trash_that_leads_elsewhere_is_not_emptied() {
         "{said}"
     );
     assert!(photos.join("1.holiday").exists());
+}
+
+#[test]
+fn a_file_that_was_half_written_in_a_trust_folder_goes_with_whatever_changes_something_next() {
+    let (user, id) = initialised(CONFIG);
+    let trust = user.store().join("trust").join(id);
+    let half = trust.join(".lace-ssh-tmp-Ab12Cd");
+    fs::write(&half, "ssh-ed25519 AAA").unwrap();
+    user.ok(&["status"]);
+    assert!(half.exists(), "looking writes nothing");
+    user.ok(&["keys", "rotate"]);
+    assert!(!half.exists());
+}
+
+#[test]
+fn what_a_newer_version_has_written_is_kept_or_the_whole_file_refused() {
+    let (user, id) = initialised(CONFIG);
+    edit_registry(&user, |registry| {
+        registry["teams"] = serde_json::json!(["red"]);
+        registry["keys"][KEY]["owner"] = "me".into();
+        registry["devcontainers"][&id]["mesh"] = serde_json::json!({ "node": 7 });
+    });
+    user.ok(&["keys", "rotate"]);
+    let path = user.store().join("registry.json");
+    let registry: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    assert_eq!(registry["teams"][0], "red");
+    assert_eq!(registry["keys"][KEY]["owner"], "me");
+    assert_eq!(registry["devcontainers"][&id]["mesh"]["node"], 7);
+    // A custody that nobody here knows: the key works, and is not made anew.
+    edit_registry(&user, |registry| {
+        registry["keys"][KEY]["custody"] = serde_json::json!({ "tpm": "0x81" });
+    });
+    let said = user.fails(1, &["keys", "rotate", KEY]).err;
+    assert!(said.contains("does not know"), "{said}");
+    assert_eq!(initialize(&user, &id).err, "");
+    // Another number: nothing is touched.
+    edit_registry(&user, |registry| registry["version"] = 3.into());
+    let before = fs::read(&path).unwrap();
+    for args in [
+        &["status"][..],
+        &["keys", "rotate"],
+        &["initialize", "--id", &id],
+    ] {
+        let said = user.fails(1, args).err;
+        assert!(said.contains("a newer lace-ssh (format 3"), "{said}");
+    }
+    assert_eq!(fs::read(&path).unwrap(), before);
+}
+
+#[test]
+fn a_registry_of_the_first_version_goes_on_with_the_next_command() {
+    let (user, id) = initialised(CONFIG);
+    edit_registry(&user, |registry| {
+        registry["version"] = 1.into();
+        let key = registry["keys"][KEY].as_object_mut().unwrap();
+        key.remove("custody");
+        key.remove("made_for");
+        let entry = &mut registry["devcontainers"][&id];
+        entry["host_key"] = entry["host_key"]["current"].clone();
+        entry["workspace_folder"] = entry["workspace"]["folder"].clone();
+        entry["config_file"] = entry["workspace"]["config_file"].clone();
+        entry.as_object_mut().unwrap().remove("workspace");
+    });
+    let followed = || {
+        let read = |name: &str| fs::read_to_string(user.store().join(name)).unwrap();
+        (read("config"), read("known_hosts"), trusted(&user, &id))
+    };
+    let before = followed();
+    assert_eq!(initialize(&user, &id).err, "");
+    assert_eq!(followed(), before);
+    let registry = fs::read(user.store().join("registry.json")).unwrap();
+    let registry: serde_json::Value = serde_json::from_slice(&registry).unwrap();
+    assert_eq!(registry["version"], 2);
+    assert_eq!(registry["keys"][KEY]["made_for"], id);
 }

@@ -342,6 +342,40 @@ fn what_is_to_be_checked_or_written_is_so_even_if_nobody_reads_the_diff() {
 }
 
 #[test]
+fn beside_another_sshd_setup_takes_another_port_by_itself_and_shows_it() {
+    let config = "{\n  \"image\": \"x\",\n  \"features\": {\n    \"ghcr.io/devcontainers/features/sshd:1\": {}\n  },\n  \"forwardPorts\": [2223]\n}\n";
+    let user = User::with(config);
+    let shown = user.ok(&["setup", "--yes", "--no-client-config"]).out;
+    for line in [
+        "+    \"./lace-ssh\": { \"port\": \"2224\" }",
+        "+  \"runArgs\": [\"--publish=127.0.0.1::2224\"],",
+        "  # installs sshd in the container and starts it, on a port that the other sshd leaves free",
+    ] {
+        assert!(shown.lines().any(|it| it == line), "{line}\n{shown}");
+    }
+    user.ok(&["setup", "--check", "--no-client-config"]);
+    let id = lace_ssh::devcontainer::id::devcontainer_id(&user.project(), &user.config());
+    user.ok(&["initialize", "--id", &id]);
+    let registry = fs::read_to_string(user.store().join("registry.json")).unwrap();
+    let registry: serde_json::Value = serde_json::from_str(&registry).unwrap();
+    assert_eq!(registry["devcontainers"][&id]["port"], 2224);
+    user.ok(&["remove", "--yes"]);
+    assert_eq!(user.read(PATH), config);
+
+    let taken = config.replace(
+        "\"forwardPorts\": [2223]",
+        "\"customizations\": { \"lace\": { \"ssh\": { \"port\": 2222 } } }",
+    );
+    let user = User::with(&taken);
+    let said = Said::of(&mut user.lace(&["setup", "--yes"])).expect(1).err;
+    assert!(
+        said.contains("4:5: this Feature runs an sshd on port 2222") && said.contains("hint: "),
+        "{said}"
+    );
+    assert_eq!(user.read(PATH), taken);
+}
+
+#[test]
 fn an_include_below_a_host_is_moved_up_and_is_gone_after_uninstall() {
     let user = User::with(CONFIG);
     let file = user.home().join(".ssh/config");

@@ -51,3 +51,20 @@ fn every_line_of_talk_is_one_write_and_a_strangers_words_stay_within_it() {
         "{said:?}"
     );
 }
+
+#[test]
+fn the_mark_under_a_strangers_line_is_where_the_fault_is() {
+    let user = User::with("{ \"image\": \"\u{202e}x\u{200b}\" \"y\": 1 }\n");
+    let said = user.fails(1, &["setup", "--dry-run"]).err;
+    let lines: Vec<_> = said.lines().collect();
+    let at = lines.iter().position(|line| line.contains("1 | ")).unwrap();
+    assert!(
+        lines[at].contains("\"\\u{202e}x\\u{200b}\" \"y\""),
+        "{said}"
+    );
+    let (fault, mark) = (lines[at].find("\"y\""), lines[at + 1].find('^'));
+    assert!(
+        fault == mark || lines[at].find("\" \"y\"").map(|at| at + 1) == mark,
+        "{said}"
+    );
+}

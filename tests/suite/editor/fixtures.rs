@@ -1,14 +1,14 @@
 //! Every case of `fixtures/devcontainer`: what `setup` makes of `before.jsonc`, and that `remove`
 //! takes it back.
 //!
-//! A case may hold `port.txt`, `feature.txt` and `schema.txt` (what to wire with) and `unwired.jsonc` (what is
+//! Without a `port.txt` the port is the one that the options say. A case may hold `port.txt`, `feature.txt` and `schema.txt` (what to wire with) and `unwired.jsonc` (what is
 //! left after taking out, where that is not `before.jsonc` again). `UPDATE_FIXTURES=1 cargo test`
 //! writes the expected files anew and names each one that changed; read them before you keep them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use lace_ssh::devcontainer::{Edited, Problem, Wiring, dialect, unwire, wire};
+use lace_ssh::devcontainer::{Document, Edited, Problem, Wiring, dialect, options, unwire, wire};
 
 struct Case {
     name: String,
@@ -34,12 +34,25 @@ fn cases() -> Vec<Case> {
         before: fs::read(folder.join("before.jsonc")).unwrap(),
         wiring: Wiring {
             feature: read(&folder, "feature.txt", "./lace-ssh"),
-            port: read(&folder, "port.txt", "2222").parse().unwrap(),
+            port: match read(&folder, "port.txt", "").parse() {
+                Ok(port) => port,
+                Err(_) => {
+                    port(&fs::read_to_string(folder.join("before.jsonc")).unwrap_or_default())
+                }
+            },
             schema: Some(read(&folder, "schema.txt", "")).filter(|schema| !schema.is_empty()),
         },
         folder,
     };
     folders.into_iter().map(case).collect()
+}
+
+/// The port that the options say, or the usual one where nobody can read them.
+fn port(text: &str) -> u16 {
+    let value = Document::parse(text).map(|document| document.value());
+    let options = value
+        .map(|value| options::options(&value, &options::Options::default()).unwrap_or_default());
+    options.unwrap_or_default().port
 }
 
 /// The message, the snippet and the hint, as a terminal shows them.
@@ -125,6 +138,9 @@ fn a_second_time_changes_nothing() {
         let again = wire(&edited.text, &case.wiring).unwrap();
         assert_eq!(again.text, edited.text, "{}", case.name);
         assert!(again.edits.is_empty(), "{}: {:?}", case.name, again.edits);
+        if !case.folder.join("port.txt").exists() {
+            assert_eq!(port(&edited.text), case.wiring.port, "{}", case.name);
+        }
     }
 }
 

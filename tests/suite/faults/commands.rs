@@ -4,6 +4,7 @@
 //! Slow, so `cargo test` lists these as ignored and `tests/run.sh` runs them.
 
 use std::fs;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -238,10 +239,8 @@ fn client_config_uninstall() -> Scene {
 fn purge() -> Scene {
     let scene = Scene::new(|user, id| {
         initialize(user, id);
-        // Stamped, and its user known.
+        // Stamped.
         initialize(user, id);
-        fs::create_dir_all(user.store().join("users")).unwrap();
-        fs::write(user.store().join("users").join(KEY), "User vscode\n").unwrap();
         new_key(&user.home().join("made"));
         let made = user.home().join("made");
         user.ok(&[
@@ -251,6 +250,10 @@ fn purge() -> Scene {
             "--key-file",
             made.to_str().unwrap(),
         ]);
+        // As `refresh` leaves it until the next command takes it in.
+        let learnt = user.store().join("learnt");
+        fs::DirBuilder::new().mode(0o700).create(&learnt).unwrap();
+        fs::write(learnt.join(KEY), format!("Host {KEY}\n    User vscode\n")).unwrap();
         words(&["remove", "--yes", "--purge", KEY])
     });
     scene.at_once(|_, _| {}).then(|scene, what| {
@@ -276,7 +279,7 @@ fn purge() -> Scene {
             the_next_command_mends(scene, what);
         } else {
             assert!(!store.join("stamps").join(&scene.id).exists(), "{what}");
-            assert!(!store.join("users").join(KEY).exists(), "{what}");
+            assert!(!store.join("learnt").join(KEY).exists(), "{what}");
             let said = scene.lace(&["keys", "restore", KEY]);
             assert_eq!(said.code, 0, "{what}: {said:?}");
         }

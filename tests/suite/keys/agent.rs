@@ -1,91 +1,57 @@
 //! The agent client against a real `ssh-agent`, a real sshd, and agents that lie.
 
+use super::import::import;
 use crate::support::openssh::{folder, keygen};
 use crate::support::sshd::{Sshd, user};
+use crate::support::{Agent as RealAgent, Said};
 use lace_ssh::keys::agent::{Agent, AgentError, Constraints, Destination};
-use lace_ssh::keys::import::{Imported, read};
 use lace_ssh::keys::{KeyPair, PublicKey};
 use proptest::prelude::*;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 const PATIENCE: Duration = Duration::from_secs(5);
 
-struct RealAgent {
-    child: Child,
-    socket: PathBuf,
+fn client(agent: &RealAgent) -> Agent {
+    Agent::connect(Path::new(&agent.socket), PATIENCE).unwrap()
 }
 
-impl RealAgent {
-    fn start(folder: &Path) -> Self {
-        let socket = folder.join("agent");
-        let mut command = Command::new("ssh-agent");
-        command.arg("-D").arg("-a").arg(&socket);
-        let child = command.stdout(Stdio::null()).spawn().unwrap();
-        while !socket.exists() {
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        Self { child, socket }
-    }
-
-    fn client(&self) -> Agent {
-        Agent::connect(&self.socket, PATIENCE).unwrap()
-    }
-
-    fn ssh_add(&self, arguments: &[&str]) -> String {
-        let mut command = Command::new("ssh-add");
-        command.args(arguments).env("SSH_AUTH_SOCK", &self.socket);
-        let output = command.stdin(Stdio::null()).output().unwrap();
-        String::from_utf8_lossy(&output.stdout).into_owned()
-    }
-}
-
-impl Drop for RealAgent {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+fn ssh_add(agent: &RealAgent, arguments: &[&str]) -> Said {
+    let mut command = Command::new("ssh-add");
+    Said::of(command.args(arguments).env("SSH_AUTH_SOCK", &agent.socket))
 }
 
 fn pair(number: u8) -> KeyPair {
     KeyPair::generate(&[number; 32], &format!("key {number}")).unwrap()
 }
 
-fn of_file(path: &Path) -> KeyPair {
-    match read(&std::fs::read(path).unwrap(), None).unwrap() {
-        Imported::Pair(pair) => pair,
-        Imported::Token(_) => panic!("only a public half"),
-    }
-}
-
 #[test]
 fn a_real_agent_takes_lists_and_forgets_every_kind_of_key() {
     let folder = folder();
-    let agent = RealAgent::start(folder.path());
+    let agent = RealAgent::start_in(folder.path());
     let kinds: [(&str, &[&str]); 4] = [
         ("ed25519", &["-t", "ed25519"]),
         ("rsa", &["-t", "rsa", "-b", "2048", "-m", "PEM"]),
         ("ecdsa", &["-t", "ecdsa", "-b", "256", "-m", "PKCS8"]),
         ("ecdsa521", &["-t", "ecdsa", "-b", "521"]),
     ];
-    let mut client = agent.client();
+    let mut client = client(&agent);
     assert!(client.list().unwrap().is_empty());
     for (name, kind) in kinds {
-        let key = of_file(&keygen(folder.path(), name, "", kind))
-            .with_comment(name)
-            .unwrap();
+        let file = keygen(folder.path(), name, "", kind);
+        let key = import(&file, None).unwrap().with_comment(name).unwrap();
         client.add(&key, &Constraints::default()).unwrap();
-        let listed = agent.ssh_add(&["-l"]);
+        let listed = ssh_add(&agent, &["-l"]).out;
         assert!(
             listed.contains(&format!("{} {name} ", key.fingerprint())),
             "{listed}"
         );
         // The agent signs with it, and OpenSSH finds the signature good.
         let public = folder.path().join(format!("{name}.pub"));
-        assert_eq!(agent.ssh_add(&["-T", public.to_str().unwrap()]), "");
+        ssh_add(&agent, &["-T", public.to_str().unwrap()]).expect(0);
         assert!(client.holds(&key.public()).unwrap());
     }
     let identities = client.list().unwrap();
@@ -104,18 +70,18 @@ fn a_real_agent_takes_lists_and_forgets_every_kind_of_key() {
             "{again}"
         );
     }
-    assert!(agent.ssh_add(&["-l"]).contains("no identities"));
+    assert!(ssh_add(&agent, &["-l"]).out.contains("no identities"));
 }
 
 #[test]
 fn a_key_with_a_lifetime_goes_by_itself() {
     let folder = folder();
-    let agent = RealAgent::start(folder.path());
+    let agent = RealAgent::start_in(folder.path());
     let lifetime = |time| Constraints {
         lifetime: Some(time),
         ..Constraints::default()
     };
-    let mut client = agent.client();
+    let mut client = client(&agent);
     client
         .add(&pair(1), &lifetime(Duration::from_millis(2900)))
         .unwrap();
@@ -136,7 +102,7 @@ fn a_key_with_a_lifetime_goes_by_itself() {
 #[test]
 fn a_key_for_one_destination_opens_that_one_only() {
     let (here, there) = (folder(), folder());
-    let agent = RealAgent::start(here.path());
+    let agent = RealAgent::start_in(here.path());
     let key = pair(1);
     for folder in [&here, &there] {
         std::fs::write(folder.path().join("authorized_keys"), key.public().render()).unwrap();
@@ -157,7 +123,7 @@ fn a_key_for_one_destination_opens_that_one_only() {
     let public = here.path().join("key.pub");
     let identity = ["-o", "IdentitiesOnly=yes", "-i", public.to_str().unwrap()];
     let admits = |sshd: &Sshd| {
-        sshd.ssh(&identity, Some(&agent.socket), "true")
+        sshd.ssh(&identity, Some(Path::new(&agent.socket)), "true")
             .status
             .success()
     };
@@ -166,18 +132,18 @@ fn a_key_for_one_destination_opens_that_one_only() {
             lifetime: Some(Duration::from_secs(60)),
             destination: Some(destination.clone()),
         };
-        agent.client().add(&key, &constraints)
+        client(&agent).add(&key, &constraints)
     };
 
-    agent.client().add(&key, &Constraints::default()).unwrap();
+    client(&agent).add(&key, &Constraints::default()).unwrap();
     assert!(admits(&near), "{}", near.log());
     assert!(admits(&far), "{}", far.log());
-    agent.client().remove(&key.public()).unwrap();
+    client(&agent).remove(&key.public()).unwrap();
 
     constrain(&destination).unwrap();
     assert!(admits(&near), "{}", near.log());
     assert!(!admits(&far));
-    agent.client().remove(&key.public()).unwrap();
+    client(&agent).remove(&key.public()).unwrap();
 
     destination.user = Some("somebody-else".to_owned());
     constrain(&destination).unwrap();
@@ -199,7 +165,7 @@ fn a_key_for_one_destination_opens_that_one_only() {
 #[test]
 fn a_locked_agent_refuses() {
     let folder = folder();
-    let agent = RealAgent::start(folder.path());
+    let agent = RealAgent::start_in(folder.path());
     // The lock message itself, as ssh-add would ask for the passphrase on a terminal.
     let mut stream = std::os::unix::net::UnixStream::connect(&agent.socket).unwrap();
     stream
@@ -208,8 +174,7 @@ fn a_locked_agent_refuses() {
     let mut answer = [0; 5];
     stream.read_exact(&mut answer).unwrap();
     assert_eq!(answer, [0, 0, 0, 1, 6]);
-    let error = agent
-        .client()
+    let error = client(&agent)
         .add(&pair(1), &Constraints::default())
         .unwrap_err();
     assert!(
@@ -217,7 +182,7 @@ fn a_locked_agent_refuses() {
         "{error}"
     );
     assert!(error.hint().unwrap().contains("ssh-add -X"));
-    assert!(agent.client().list().unwrap().is_empty());
+    assert!(client(&agent).list().unwrap().is_empty());
 }
 
 #[test]

@@ -8,7 +8,8 @@ use lace_ssh::keys::import::{Imported, read};
 use lace_ssh::keys::{KeyError, KeyPair, PublicKey};
 use std::path::Path;
 
-fn import(path: &Path, passphrase: Option<&str>) -> Result<KeyPair, KeyError> {
+/// Reads a file that holds a pair.
+pub fn import(path: &Path, passphrase: Option<&str>) -> Result<KeyPair, KeyError> {
     match read(&std::fs::read(path).unwrap(), passphrase)? {
         Imported::Pair(pair) => Ok(pair),
         Imported::Token(_) => panic!("{}: only a public half", path.display()),

@@ -1,17 +1,11 @@
 //! Files that are no key to take, and files that were made to do harm.
 
+use super::import::import;
 use crate::support::openssh::{PASSPHRASE, folder, keygen, openssl, public_of, run};
 use base64ct::{Base64, Encoding};
-use lace_ssh::keys::import::{Imported, read};
-use lace_ssh::keys::{KeyError, KeyPair, PublicKey};
-use std::path::{Path, PathBuf};
-
-fn import(path: &Path, passphrase: Option<&str>) -> Result<KeyPair, KeyError> {
-    match read(&std::fs::read(path).unwrap(), passphrase)? {
-        Imported::Pair(pair) => Ok(pair),
-        Imported::Token(_) => panic!("{}: only a public half", path.display()),
-    }
-}
+use lace_ssh::keys::import::read;
+use lace_ssh::keys::{KeyError, PublicKey};
+use std::path::PathBuf;
 
 #[test]
 fn keys_that_are_refused_say_why() {

@@ -150,7 +150,12 @@ pub struct Agent {
 
 impl Agent {
     pub fn start(user: &User) -> Self {
-        let socket = user.home().join("agent");
+        Self::start_in(&user.home())
+    }
+
+    /// With its socket in this folder.
+    pub fn start_in(folder: &Path) -> Self {
+        let socket = folder.join("agent");
         let mut command = Command::new("ssh-agent");
         command.arg("-D").arg("-a").arg(&socket);
         let quiet = || Stdio::null();

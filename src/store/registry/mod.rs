@@ -1,6 +1,14 @@
 //! What we know of every dev container and key: `registry.json`, versioned.
 //!
 //! Types and text only; [`super::Store`] reads and writes it. Times are seconds since the epoch.
+//!
+//! A file of an older version is read as if it were of this one (`upgrade`). What this version does not
+//! know is kept: values of an enumeration in its `Unknown`, members of an object in the file, from where
+//! `keep` takes them over into the next one. A version that older programs cannot read needs a new number:
+//! they refuse the file then, and leave it as it is.
+
+mod keep;
+mod upgrade;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,12 +16,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::audit::Head;
 use crate::advice::failure;
 
 /// The version that this program writes, and the newest that it reads.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// The whole registry.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,6 +38,9 @@ pub struct Registry {
     /// The last line of the audit log, so that a tail that was cut off is noticed.
     #[serde(default)]
     pub audit_head: Option<Head>,
+    /// It was read from a file of an older version, which is still there.
+    #[serde(skip)]
+    pub is_upgraded: bool,
 }
 
 impl Default for Registry {
@@ -39,19 +51,19 @@ impl Default for Registry {
             keys: BTreeMap::new(),
             client_config_offered: false,
             audit_head: None,
+            is_upgraded: false,
         }
     }
 }
 
-/// One dev container that `initialize` has prepared.
+/// One dev container that can be reached.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DevContainer {
     /// What `ssh` is called with: the `Host`, the `HostKeyAlias`, the name in every message.
     pub alias: String,
-    /// The workspace folder on the host.
-    pub workspace_folder: PathBuf,
-    /// Its `devcontainer.json`.
-    pub config_file: PathBuf,
+    /// Where it comes from; a container that was only adopted comes from nowhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workspace: Option<Workspace>,
     /// The account to log in to; `None` until the container has told it.
     pub user: Option<String>,
     /// `user` was chosen by the config file, not learnt from the container.
@@ -60,8 +72,8 @@ pub struct DevContainer {
     pub port: u16,
     /// The name of the key that opens it.
     pub key: String,
-    /// The public host key, pinned: `ssh-ed25519 AAAA…`.
-    pub host_key: String,
+    /// What is pinned.
+    pub host_key: HostKey,
     /// The engine's endpoint as seen by the last `initialize`.
     pub endpoint: String,
     /// When it was registered.
@@ -82,19 +94,63 @@ pub struct DevContainer {
     pub container: Option<String>,
 }
 
+/// A workspace folder on the host, and the config file in use.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Workspace {
+    /// The folder.
+    pub folder: PathBuf,
+    /// Its `devcontainer.json`.
+    pub config_file: PathBuf,
+}
+
+/// The public host keys of a dev container: `ssh-ed25519 AAAA…`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostKey {
+    /// The one that sshd has.
+    pub current: String,
+    /// The one that is about to take its place, trusted already.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+impl HostKey {
+    /// One that nothing is about to replace.
+    pub fn of(public: String) -> Self {
+        Self {
+            current: public,
+            next: None,
+        }
+    }
+
+    /// All that are trusted.
+    pub fn all(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(self.current.as_str()).chain(self.next.as_deref())
+    }
+}
+
+impl DevContainer {
+    /// It is the one of this config file.
+    pub fn is_of(&self, config_file: &Path) -> bool {
+        let workspace = self.workspace.as_ref();
+        workspace.is_some_and(|workspace| workspace.config_file == config_file)
+    }
+}
+
 #[cfg(test)]
 impl DevContainer {
     /// One for tests: its alias, and the key that opens it.
     pub fn example(alias: &str, key: &str) -> Self {
         Self {
             alias: alias.into(),
-            workspace_folder: "/p".into(),
-            config_file: "/p/devcontainer.json".into(),
+            workspace: Some(Workspace {
+                folder: "/p".into(),
+                config_file: "/p/devcontainer.json".into(),
+            }),
             user: Some("vscode".into()),
             user_chosen: false,
             port: 2222,
             key: key.into(),
-            host_key: "ssh-ed25519 AAAA".into(),
+            host_key: HostKey::of("ssh-ed25519 AAAA".into()),
             endpoint: "unix:///nowhere/docker.sock".into(),
             registered: 0,
             trusts_since: 0,
@@ -107,7 +163,7 @@ impl DevContainer {
 }
 
 /// When a key is replaced without being asked to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Rotate {
     /// Never.
@@ -119,14 +175,17 @@ pub enum Rotate {
     Every(i64),
     /// When a new container is made, and when it is this many seconds old.
     OnCreateAndEvery(i64),
+    /// Something that a newer version knows; never, as far as this one can tell.
+    #[serde(untagged)]
+    Unknown(Value),
 }
 
 impl Rotate {
     /// The age in seconds at which it is replaced.
-    pub fn age(self) -> Option<i64> {
+    pub fn age(&self) -> Option<i64> {
         match self {
-            Self::Never | Self::OnCreate => None,
-            Self::Every(age) | Self::OnCreateAndEvery(age) => Some(age),
+            Self::Never | Self::OnCreate | Self::Unknown(_) => None,
+            Self::Every(age) | Self::OnCreateAndEvery(age) => Some(*age),
         }
     }
 }
@@ -152,18 +211,71 @@ pub struct Key {
     /// The key that a rotation under way is about to put in its place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<Next>,
-    /// Only an agent can use it: there is no private key in the file, but the public half.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub agent_only: bool,
-    /// The private key in the file has a passphrase.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub encrypted: bool,
+    /// Where the private half is.
+    pub custody: Custody,
+    /// The dev container, by ID, that it was made for and for whose sake it may go; `None`: the user's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made_for: Option<String>,
+}
+
+/// Where the private half of a key is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Custody {
+    /// In its file.
+    File,
+    /// In its file, under a passphrase.
+    EncryptedFile,
+    /// In the user's ssh-agent alone; the file holds the public half.
+    Agent,
+    /// In a security key of the user's, which was never ours to make; the file holds the public half.
+    SecurityKey,
+    /// Somewhere that a newer version knows.
+    #[serde(untagged)]
+    Unknown(Value),
+}
+
+impl Custody {
+    /// Of a private key file.
+    pub fn of_file(encrypted: bool) -> Self {
+        match encrypted {
+            true => Self::EncryptedFile,
+            false => Self::File,
+        }
+    }
 }
 
 impl Key {
-    /// It is in a security key of the user's, and was never ours to make.
-    pub fn is_token(&self) -> bool {
-        self.algorithm.starts_with("sk-")
+    /// There is a private key file, which we may read.
+    pub fn is_in_file(&self) -> bool {
+        matches!(self.custody, Custody::File | Custody::EncryptedFile)
+    }
+
+    /// The private key file has a passphrase.
+    pub fn is_encrypted(&self) -> bool {
+        self.custody == Custody::EncryptedFile
+    }
+
+    /// The private half is in the user's ssh-agent, where we have put it.
+    pub fn is_in_agent(&self) -> bool {
+        self.custody == Custody::Agent
+    }
+
+    /// It is not ours to make anew: in a security key, or somewhere unknown.
+    pub fn is_foreign(&self) -> bool {
+        matches!(self.custody, Custody::SecurityKey | Custody::Unknown(_))
+    }
+
+    /// The text of one record.
+    ///
+    /// # Errors
+    /// It is damaged.
+    pub fn parse(bytes: &[u8]) -> serde_json::Result<Self> {
+        serde_json::from_slice(bytes).or_else(|error| {
+            let mut record = serde_json::from_slice(bytes)?;
+            upgrade::key(&mut record);
+            serde_json::from_value(record).map_err(|_| error)
+        })
     }
 
     /// When this key pair came into use: what its age is counted from.
@@ -215,7 +327,7 @@ pub struct Next {
 }
 
 /// Where a key comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Origin {
     /// Made here.
@@ -224,6 +336,9 @@ pub enum Origin {
     Imported,
     /// Found in an older set-up.
     Migrated,
+    /// From where a newer version knows.
+    #[serde(untagged)]
+    Unknown(Value),
 }
 
 /// A public half that a rotation has replaced.
@@ -279,7 +394,7 @@ impl Registry {
             Ok(text) => serde_json::from_str::<Self>(text),
             Err(_) => serde_json::from_slice(bytes),
         };
-        // A newer one may differ in anything but this.
+        // Another version may differ in anything but this.
         let version = match &parsed {
             Ok(registry) => registry.version,
             Err(_) => serde_json::from_slice::<Version>(bytes).map_or(VERSION, |it| it.version),
@@ -292,15 +407,39 @@ impl Registry {
                 "install the newer one here, too",
             ));
         }
-        Ok(parsed.map_err(|error| Damaged(format!("it is damaged: {error}")))?)
+        let read = match version < VERSION {
+            true => Self::of_older(bytes),
+            false => parsed,
+        };
+        Ok(read.map_err(|error| Damaged(format!("it is damaged: {error}")))?)
     }
 
-    /// The text of `registry.json`.
-    pub fn render(&self) -> Vec<u8> {
-        // Plain maps, strings and numbers: nothing in it can fail to serialise.
-        let mut text = serde_json::to_vec(self).unwrap_or_default();
+    fn of_older(bytes: &[u8]) -> serde_json::Result<Self> {
+        let mut text = serde_json::from_slice(bytes)?;
+        upgrade::registry(&mut text);
+        Ok(Self {
+            version: VERSION,
+            is_upgraded: true,
+            ..serde_json::from_value(text)?
+        })
+    }
+
+    /// The text of `registry.json`, with what this version does not know of the text `before`.
+    ///
+    /// # Errors
+    /// None that is known of: maps, strings and numbers can be written.
+    pub fn render(&self, before: Option<&[u8]>) -> serde_json::Result<Vec<u8>> {
+        let mut value = serde_json::to_value(self)?;
+        let before = before.and_then(|bytes| serde_json::from_slice::<Value>(bytes).ok());
+        if let Some(mut before) = before {
+            if before["version"].as_u64() < Some(VERSION.into()) {
+                upgrade::registry(&mut before);
+            }
+            keep::unknown(&mut value, &before);
+        }
+        let mut text = serde_json::to_vec(&value)?;
         text.push(b'\n');
-        text
+        Ok(text)
     }
 
     /// Whether the time of an old key is up that is still kept, or has to be counted anew because the
@@ -352,7 +491,10 @@ impl Registry {
     /// The dev containers of a workspace folder.
     pub fn in_folder(&self, folder: &Path) -> Vec<(&String, &DevContainer)> {
         let all = self.devcontainers.iter();
-        all.filter(|(_, known)| known.workspace_folder == folder)
-            .collect()
+        let is_in = |known: &DevContainer| {
+            let workspace = known.workspace.as_ref();
+            workspace.is_some_and(|workspace| workspace.folder == folder)
+        };
+        all.filter(|(_, known)| is_in(known)).collect()
     }
 }

@@ -1,0 +1,81 @@
+//! The members of `features`: which one is ours, and which is another sshd.
+//!
+//! Pure values; a Feature is known by its key alone, whatever version or registry that names.
+
+use serde_json::Value;
+
+/// The key under `features` that is ours, of a local copy or of a registry.
+pub fn ours(config: &Value) -> Option<&str> {
+    let features = config.get("features")?.as_object()?;
+    let mut keys = features.keys().map(String::as_str);
+    keys.find(|key| is_ours(key))
+}
+
+/// `./lace-ssh`, `../lace-ssh`, `ghcr.io/owner/repository/lace-ssh:1`, …
+pub(super) fn is_ours(key: &str) -> bool {
+    matches!(name(key), "lace-ssh" | "devcontainer-feature-lace-ssh.tgz")
+}
+
+/// The specification's own sshd Feature.
+pub(super) fn is_other_sshd(key: &str) -> bool {
+    key.contains("devcontainers/features/") && name(key) == "sshd"
+}
+
+/// The port that the options of a Feature of ours set.
+pub(super) fn port_of(options: &Value) -> Option<u16> {
+    match options.get("port")? {
+        Value::String(port) => port.parse().ok(),
+        port => port.as_u64().and_then(|port| u16::try_from(port).ok()),
+    }
+}
+
+/// The name of a Feature: the last step of its path, without a version.
+fn name(key: &str) -> &str {
+    let key = key.trim_end_matches('/');
+    let last = key.rsplit('/').next().unwrap_or(key);
+    last.split(['@', ':']).next().unwrap_or(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn our_feature_is_known_by_its_last_name() {
+        for key in [
+            "./lace-ssh",
+            "../lace-ssh",
+            "ghcr.io/x/y/lace-ssh:1",
+            "ghcr.io/x/lace-ssh@sha256:0",
+        ] {
+            assert_eq!(
+                ours(&json!({ "features": { "./other": {}, key: {} } })),
+                Some(key)
+            );
+        }
+        assert_eq!(
+            ours(&json!({ "features": { "ghcr.io/lace-ssh/other": {} } })),
+            None
+        );
+    }
+
+    #[test]
+    fn the_other_sshd_is_known_in_every_version() {
+        for key in [
+            "ghcr.io/devcontainers/features/sshd",
+            "ghcr.io/devcontainers/features/sshd:1.0.9",
+            "ghcr.io/devcontainers/features/sshd@sha256:0",
+        ] {
+            assert!(is_other_sshd(key), "{key}");
+        }
+        for key in [
+            "./sshd",
+            "ghcr.io/devcontainers/features/sshd-x:1",
+            "ghcr.io/x/sshd:1",
+        ] {
+            assert!(!is_other_sshd(key), "{key}");
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! Members of the registry that this version does not know are taken over from the file before.
+
+use serde_json::{Map, Value};
+
+/// What this version knows of the registry, of a dev container, of a key, and of what is in them.
+const REGISTRY: [&str; 5] = [
+    "version",
+    "devcontainers",
+    "keys",
+    "client_config_offered",
+    "audit_head",
+];
+const DEV_CONTAINER: [&str; 14] = [
+    "alias",
+    "workspace",
+    "user",
+    "user_chosen",
+    "port",
+    "key",
+    "host_key",
+    "endpoint",
+    "registered",
+    "trusts_since",
+    "rotate",
+    "overlap",
+    "agent",
+    "container",
+];
+const WORKSPACE: [&str; 2] = ["folder", "config_file"];
+const HOST_KEY: [&str; 2] = ["current", "next"];
+const KEY: [&str; 10] = [
+    "algorithm",
+    "public",
+    "fingerprint",
+    "origin",
+    "created",
+    "rotated",
+    "retired",
+    "next",
+    "custody",
+    "made_for",
+];
+const NEXT: [&str; 2] = ["public", "overlap"];
+const RETIRED: [&str; 3] = ["public", "since", "until"];
+
+/// Takes over into `new` what `old` has and this version does not know. What an entry had goes with it.
+pub fn unknown(new: &mut Value, old: &Value) {
+    members(new, old, &REGISTRY);
+    each(
+        &mut new["devcontainers"],
+        &old["devcontainers"],
+        |new, old| {
+            members(new, old, &DEV_CONTAINER);
+            inner(new, old, "workspace", &WORKSPACE);
+            inner(new, old, "host_key", &HOST_KEY);
+        },
+    );
+    each(&mut new["keys"], &old["keys"], |new, old| {
+        members(new, old, &KEY);
+        inner(new, old, "next", &NEXT);
+        let retired = new.get_mut("retired").and_then(Value::as_array_mut);
+        for retired in retired.into_iter().flatten() {
+            let mut before = old["retired"].as_array().into_iter().flatten();
+            if let Some(same) = before.find(|old| old["public"] == retired["public"]) {
+                members(retired, same, &RETIRED);
+            }
+        }
+    });
+}
+
+fn members(new: &mut Value, old: &Value, known: &[&str]) {
+    let (Some(new), Some(old)) = (new.as_object_mut(), old.as_object()) else {
+        return;
+    };
+    for (name, value) in old
+        .iter()
+        .filter(|(name, _)| !known.contains(&name.as_str()))
+    {
+        new.entry(name).or_insert_with(|| value.clone());
+    }
+}
+
+fn inner(new: &mut Value, old: &Value, name: &str, known: &[&str]) {
+    if let (Some(new), Some(old)) = (new.get_mut(name), old.get(name)) {
+        members(new, old, known);
+    }
+}
+
+fn each(new: &mut Value, old: &Value, take_over: impl Fn(&mut Value, &Value)) {
+    let new = new.as_object_mut().into_iter().flat_map(Map::iter_mut);
+    for (name, entry) in new {
+        if let Some(before) = old.get(name) {
+            take_over(entry, before);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::registry::{
+        Custody, DevContainer, HostKey, Key, Next, Origin, Registry, Retired, Rotate,
+    };
+
+    /// With every member that there is.
+    fn full() -> Registry {
+        let devcontainer = DevContainer {
+            host_key: HostKey {
+                current: "a".into(),
+                next: Some("b".into()),
+            },
+            rotate: Rotate::Every(60),
+            container: Some("c".into()),
+            ..DevContainer::example("lace-x", "lace-x")
+        };
+        let key = Key {
+            algorithm: "ssh-ed25519".into(),
+            public: "p".into(),
+            fingerprint: "f".into(),
+            origin: Origin::Imported,
+            created: 1,
+            rotated: Some(2),
+            retired: vec![Retired {
+                public: "r".into(),
+                since: 3,
+                until: 4,
+            }],
+            next: Some(Next {
+                public: "n".into(),
+                overlap: 5,
+            }),
+            custody: Custody::EncryptedFile,
+            made_for: Some("id".into()),
+        };
+        Registry {
+            devcontainers: [("id".to_owned(), devcontainer)].into(),
+            keys: [("lace-x".to_owned(), key)].into(),
+            ..Registry::default()
+        }
+    }
+
+    fn names(value: &Value) -> Vec<&str> {
+        value
+            .as_object()
+            .unwrap()
+            .keys()
+            .map(String::as_str)
+            .collect()
+    }
+
+    #[test]
+    fn every_member_that_is_written_is_one_that_is_known() {
+        let text = full().render(None).unwrap();
+        let registry: Value = serde_json::from_slice(&text).unwrap();
+        let (entry, key) = (
+            &registry["devcontainers"]["id"],
+            &registry["keys"]["lace-x"],
+        );
+        for (written, known) in [
+            (names(&registry), &REGISTRY[..]),
+            (names(entry), &DEV_CONTAINER),
+            (names(&entry["workspace"]), &WORKSPACE),
+            (names(&entry["host_key"]), &HOST_KEY),
+            (names(key), &KEY),
+            (names(&key["next"]), &NEXT),
+            (names(&key["retired"][0]), &RETIRED),
+        ] {
+            let (mut written, mut known) = (written, known.to_vec());
+            written.sort_unstable();
+            known.sort_unstable();
+            assert_eq!(written, known);
+        }
+    }
+
+    #[test]
+    fn what_is_unknown_is_read_written_and_goes_with_its_entry() {
+        let text = full().render(None).unwrap();
+        let mut newer: Value = serde_json::from_slice(&text).unwrap();
+        newer["teams"] = serde_json::json!(["a"]);
+        newer["devcontainers"]["id"]["mesh"] = true.into();
+        newer["devcontainers"]["id"]["workspace"]["repository"] = "r".into();
+        newer["devcontainers"]["id"]["host_key"]["signed"] = "s".into();
+        newer["devcontainers"]["id"]["rotate"] = serde_json::json!({ "weekly": 2 });
+        newer["keys"]["lace-x"]["custody"] = serde_json::json!({ "tpm": "0x81" });
+        newer["keys"]["lace-x"]["origin"] = "inherited".into();
+        newer["keys"]["lace-x"]["owner"] = "me".into();
+        newer["keys"]["lace-x"]["next"]["proof"] = 1.into();
+        newer["keys"]["lace-x"]["retired"][0]["why"] = "w".into();
+        let before = serde_json::to_vec(&newer).unwrap();
+        let mut registry = Registry::parse(&before).unwrap();
+        let after = registry.render(Some(&before)).unwrap();
+        assert_eq!(serde_json::from_slice::<Value>(&after).unwrap(), newer);
+        // What is known may change or go; what is unknown of the same entry stays.
+        registry.keys.get_mut("lace-x").unwrap().next = None;
+        registry.devcontainers.clear();
+        let after = registry.render(Some(&before)).unwrap();
+        let after: Value = serde_json::from_slice(&after).unwrap();
+        newer["keys"]["lace-x"]
+            .as_object_mut()
+            .unwrap()
+            .remove("next");
+        newer["devcontainers"] = serde_json::json!({});
+        assert_eq!(after, newer);
+    }
+}
