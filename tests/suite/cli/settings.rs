@@ -95,6 +95,7 @@ fn damaged_settings_stop_what_changes_something_and_nothing_else() {
     let before = user.store_files();
     for args in [
         &["initialize", "--id", &id][..],
+        &["setup", "--yes"],
         &["keys", "rotate"],
         &["keys", "delete", KEY, "--yes"],
     ] {
@@ -111,7 +112,6 @@ fn damaged_settings_stop_what_changes_something_and_nothing_else() {
         &["status"][..],
         &["keys", "list"],
         &["log"],
-        &["setup", "--check", "--no-client-config"],
         &["schema", "--settings"],
     ] {
         let said = user.ok(args).err;

@@ -3,9 +3,10 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use crate::support::User;
-use crate::support::engine::{DevContainer, IMAGE};
+use crate::support::engine::{DevContainer, IMAGE, wait_for_sshd};
 
 /// The sockets of the masters.
 fn sockets(store: &Path) -> Vec<PathBuf> {
@@ -54,6 +55,27 @@ fn sessions_share_a_connection_until_the_key_is_revoked() {
         "what begins now opens a connection of its own"
     );
     assert_eq!(served_by(&container), second);
+
+    // A connection that died with its container is in nobody's way.
+    let container_id = container.id();
+    container.docker(&["restart", "--time", "0"]).expect(0);
+    wait_for_sshd(&container_id);
+    let start = Instant::now();
+    let third = served_by(&container);
+    assert!(
+        start.elapsed() < Duration::from_secs(20),
+        "{:?}",
+        start.elapsed()
+    );
+    assert_eq!(served_by(&container), third);
+    container.up(&["--remove-existing-container"]).expect(0);
+    let start = Instant::now();
+    served_by(&container);
+    assert!(
+        start.elapsed() < Duration::from_secs(20),
+        "{:?}",
+        start.elapsed()
+    );
 
     container
         .lace(&["keys", "delete", "lace-my-project", "--yes"])
