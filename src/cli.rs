@@ -126,7 +126,10 @@ pub enum Command {
     Man,
     /// Hand a connection to ssh; called as its ProxyCommand.
     #[command(hide = true)]
-    Proxy(Proxy),
+    Proxy {
+        /// The alias.
+        alias: String,
+    },
     /// Learn the remote user of a dev container; called by ssh's configuration.
     #[command(hide = true)]
     Refresh {
@@ -240,16 +243,6 @@ pub enum ClientConfigAction {
     Install(Consent),
     /// Take the line out of ~/.ssh/config.
     Uninstall(Consent),
-}
-
-/// `proxy`
-#[derive(Debug, Args)]
-pub struct Proxy {
-    /// The alias.
-    pub alias: String,
-    /// Pass the connected socket over stdout, for `ProxyUseFdpass yes`.
-    #[arg(long)]
-    pub pass_fd: bool,
 }
 
 /// `keys`

@@ -126,6 +126,11 @@ pub fn host_block(host: &Host<'_>, paths: &Paths) -> Result<String> {
         Some(previous) => format!("    IdentityFile {}\n", quote::ssh_config(previous)?),
         None => String::new(),
     };
+    // Elsewhere `proxy` cannot tell whether it is ssh that asks, so it always copies.
+    let pass = match cfg!(target_os = "linux") {
+        true => "    ProxyUseFdpass yes\n",
+        false => "",
+    };
     let keep = if host.encrypted {
         "    AddKeysToAgent yes\n"
     } else {
@@ -148,9 +153,8 @@ pub fn host_block(host: &Host<'_>, paths: &Paths) -> Result<String> {
         "Host {alias}
 {user}    HostName {alias}
     HostKeyAlias {alias}
-    ProxyCommand {command} proxy --pass-fd {alias}
-    ProxyUseFdpass yes
-    IdentityFile {identity}
+    ProxyCommand {command} proxy {alias}
+{pass}    IdentityFile {identity}
 {previous}    IdentitiesOnly yes
 {keep}{forward}{share}    PreferredAuthentications publickey
     UserKnownHostsFile {known_hosts}
@@ -258,7 +262,7 @@ mod tests {
             "hostkeyalias lace-x",
             "identityfile /home/my me/100%%/identity",
             "userknownhostsfile \"/k h\"",
-            r"proxycommand '/opt/it'\''s 5%%/lace-ssh' proxy --pass-fd lace-x",
+            r"proxycommand '/opt/it'\''s 5%%/lace-ssh' proxy lace-x",
             "proxyusefdpass yes",
             "stricthostkeychecking true",
         ] {

@@ -42,7 +42,7 @@ pub fn run(command: Command, environment: &Environment) -> Result<ExitCode> {
         Command::Keys(action) => keys::run(&app, &action),
         Command::Log(args) => log::run(&app, &args),
         Command::ClientConfig(args) => client_config::run(&app, &args),
-        Command::Proxy(args) => proxy::run(&app, &args),
+        Command::Proxy { alias } => proxy::run(&app, &alias),
         Command::Refresh { alias } => proxy::refresh(&app, &alias),
         Command::Schema { settings: false } => print_as_is(options::SCHEMA),
         Command::Schema { settings: true } => print_as_is(settings::schema()?),

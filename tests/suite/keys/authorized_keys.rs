@@ -272,7 +272,7 @@ fn what_a_line_restricts_stays_and_what_cannot_be_read_is_left_out() {
         ("restrict, ssh-rsa A", None),
         (",restrict ssh-rsa A", None),
         (
-            "LEASE=\"SHA256:x\",restrict ssh-rsa A",
+            "LEASE=\"SHA256:z\",restrict ssh-rsa A",
             Some(ours() + ",restrict ssh-rsa A"),
         ),
         (
