@@ -54,4 +54,5 @@ mod e2e {
     mod connections;
     mod containers;
     mod keys;
+    mod routes;
 }
