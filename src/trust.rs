@@ -12,8 +12,9 @@ pub const MOUNT_TARGET: &str = "/etc/lace-ssh";
 /// which the engine tells the host. Features before there was a contract say nothing; they know
 /// `authorized_keys`, `revoked_keys`, `user` and the host key.
 ///
-/// 1: certificates (`user_ca.pub`, `principals`), options in `authorized_keys` beside the environment of
-///    a session, a host key that is exchanged while sshd runs.
+/// 1: certificates (`user_ca.pub`, `principals`); a line's own `command=` within the environment of the
+///    dev container; `lease="FINGERPRINT"`, which ends what a key has opened when its line goes or
+///    expires; a host key that is exchanged while sshd runs; one path for the forwarded agents.
 pub const CONTRACT: u32 = 1;
 
 /// The program that the Feature has the engine run at every start of the container; what its entry in

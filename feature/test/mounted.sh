@@ -279,13 +279,15 @@ revoke() {
     write_trust revoked_keys "$project/krl"
 }
 
+# line OPTIONS: authorized_keys with these options for the key `other`, and `id` without any.
+line() {
+    { cat "$work/id.pub" && echo "$1 $(cat "$work/other.pub")"; } >"$project/keys"
+    write_trust authorized_keys "$project/keys"
+}
+
 # What a line of authorized_keys restricts is sshd's to enforce, for the account $1.
 check_restrictions() {
     local user=$1
-    line() {
-        { cat "$work/id.pub" && echo "$1 $(cat "$work/other.pub")"; } >"$project/keys"
-        write_trust authorized_keys "$project/keys"
-    }
     with_other() { key=$work/other ssh_as "$user" "$@" 2>/dev/null; }
     line 'command="printf \"%s|\" \"$GREETING\" '"'own'"' \"$SSH_ORIGINAL_COMMAND\""'
     check "a key's own command, in the environment" equals "$(with_other 'rm -rf x')" "it's \"quoted\" \$HOME|own|rm -rf x|"
@@ -308,6 +310,46 @@ check_restrictions() {
     check "options that sshd does not know let nobody in" refused with_other true
     check "but the others" ssh_as "$user" true
     write_trust authorized_keys "$work/id.pub"
+}
+
+# What a key has opened ends with its line, where that says so, for the account $1.
+check_leases() {
+    local user=$1 lease pids stays what
+    lease="lease=\"$(ssh-keygen -lf "$work/other.pub" | cut -d ' ' -f 2)\""
+    # shellcheck disable=SC2317 # `check` calls it
+    # opened OPTIONS: a session, and forwarding without one; `other` has both in $pids.
+    opened() {
+        rm -f "$project/opened" "$project/socket"
+        line "$1"
+        ssh_options
+        ssh "${options[@]}" -i "$work/other" "$user@127.0.0.1" 'echo opened; sleep 60' >"$project/opened" 2>/dev/null &
+        pids=("$!")
+        ssh "${options[@]}" -i "$work/other" -N -L "$project/socket:127.0.0.1:2222" "$user@127.0.0.1" 2>/dev/null &
+        pids+=("$!")
+        until_true test -s "$project/opened" -a -S "$project/socket"
+    }
+    # shellcheck disable=SC2317
+    gone() { ! kill -0 "${pids[0]}" && ! kill -0 "${pids[1]}"; }
+    ssh_options
+    ssh "${options[@]}" -i "$work/id" "$user@127.0.0.1" 'sleep 100' &
+    stays=$!
+    for what in "$lease" "expiry-time=\"20990101000000Z\",$lease,no-pty"; do
+        check "a lease is good" opened "$what"
+        sleep 2.5
+        check "as long as its line is there" kill -0 "${pids[@]}"
+        write_trust authorized_keys "$work/id.pub"
+        check "then all ends that it has opened" until_true gone
+    done
+    check "a lease for a while is good" opened "expiry-time=\"$(date -u -d '+6 seconds' +%Y%m%d%H%M%SZ)\",$lease"
+    check "all ends with it" until_true gone
+    check "another lease is none of this key's" opened 'lease="SHA256:another"'
+    write_trust authorized_keys "$work/id.pub"
+    sleep 3
+    check "what it has opened stays" kill -0 "${pids[@]}"
+    kill "${pids[@]}"
+    check "so does what others have opened" kill -0 "$stays"
+    kill "$stays"
+    check "nobody watches any more" until_true test "$(docker exec "$id" sh -c 'ps -eo args | grep -c "[a]uthorized keys"')" = 0
 }
 
 # One path for the agents of all connections, for the account $1.
@@ -443,6 +485,7 @@ case_vscode() {
 check_all_else() {
     check_certificates "$1"
     check_restrictions "$1"
+    check_leases "$1"
     check_agent "$1"
     check_host_key "$1"
 }
@@ -656,6 +699,7 @@ was made without the mount of lace-ssh; rebuild it: devcontainer up --workspace-
 case_post_start() {
     make_project post-start base '"remoteUser": "vscode", "remoteEnv": { "REMOTE": "it'"'"'s here" }' && make_trust 4242
     with_binary && up
+    check_quiet_start
     check "sessions get the environment of the lifecycle commands" \
         equals "$(ssh_as vscode 'printf "%s|" "$REMOTE" "$GREETING"')" "it's here|it's \"quoted\" \$HOME|"
     docker exec -u root "$id" sh -c 'cd /var/lib/lace-ssh/1000 && rm environment && mkdir -p environment/in-the-way'

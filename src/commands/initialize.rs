@@ -19,6 +19,7 @@ use crate::durable;
 use crate::engine::{Engine, endpoint};
 use crate::ring::{Ring, agent, due, host_key, identity, policy, publish, purge};
 use crate::store::audit::Kind;
+use crate::store::learnt;
 use crate::store::registry::{DevContainer, Registry};
 use crate::store::stamp::{self, Identities};
 use crate::talk::{self, say, warn};
@@ -215,6 +216,7 @@ fn is_ready(app: &App, registry: &Registry, wanted: &Wanted<'_>) -> Result<bool>
     Ok(entry == *known
         && !registry.has_expired(now())
         && key.next.is_none()
+        && learnt::read(&app.store, &known.alias).is_none()
         && !due::may_be_due(known, key, now())
         && (key.is_foreign() || known.agent == key.is_in_agent())
         && (key.is_foreign() || !known.agent || agent::holds(app, key))

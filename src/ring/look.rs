@@ -12,8 +12,9 @@ use crate::devcontainer::options;
 use crate::durable;
 use crate::keys::PublicKey;
 use crate::store::audit::{self, Event, Filter, Kind};
+use crate::store::learnt;
 use crate::store::registry::{Custody, Damaged, Key, Origin, Registry};
-use crate::store::{LARGEST_KEY, LARGEST_LOG};
+use crate::store::{LARGEST_KEY, LARGEST_LOG, Store};
 use crate::talk::say;
 
 /// The registry; where it and its copy are damaged, one made from the key files, and `true`. Any
@@ -41,7 +42,23 @@ pub fn look(app: &App) -> Result<Registry> {
         registry => registry?,
     };
     registry.settle(now());
+    take_in_learnt(&app.store, &mut registry);
     Ok(registry)
+}
+
+/// Puts the users who were learnt without the lock into the registry; says of which dev containers.
+pub fn take_in_learnt(store: &Store, registry: &mut Registry) -> Vec<String> {
+    let mut aliases = Vec::new();
+    for (alias, user) in learnt::all(store) {
+        let mut known = registry.devcontainers.values_mut();
+        if let Some(known) = known.find(|known| known.alias == alias && !known.user_chosen)
+            && options::is_user(&user)
+        {
+            known.user = Some(user);
+        }
+        aliases.push(alias);
+    }
+    aliases
 }
 
 /// A registry from the key files alone.

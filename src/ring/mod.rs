@@ -31,7 +31,6 @@ use anyhow::{Context, Result};
 use jiff::Timestamp;
 
 use crate::app::{App, now};
-use crate::devcontainer::options;
 use crate::durable;
 use crate::store::audit::{self, Event, Kind};
 use crate::store::learnt;
@@ -97,15 +96,7 @@ impl<'a> Ring<'a> {
     fn take_in_learnt(&mut self) -> Result<()> {
         // Whoever learns just now holds no lock.
         durable::sweep_old(&self.app.store.learnt())?;
-        for (alias, user) in learnt::all(&self.app.store) {
-            let mut known = self.registry.devcontainers.values_mut();
-            if let Some(known) = known.find(|known| known.alias == alias && !known.user_chosen)
-                && options::is_user(&user)
-            {
-                known.user = Some(user);
-            }
-            self.learnt.push(alias);
-        }
+        self.learnt = look::take_in_learnt(&self.app.store, &mut self.registry);
         Ok(())
     }
 

@@ -115,6 +115,20 @@ fn a_user_that_the_config_does_not_name_is_learnt_at_the_first_connection() {
         text.contains("    User root\n") && !text.contains("Match"),
         "{text}"
     );
+    // ssh's own calls hold no lock; whatever does next takes it in.
+    let file = || fs::read_to_string(container.user.store().join("config")).unwrap();
+    assert!(file().contains("Match"), "{}", file());
+    container.up(&[]).expect(0);
+    assert_eq!(file(), text);
+    assert!(
+        !container
+            .user
+            .store()
+            .join("learnt/lace-my-project")
+            .exists()
+    );
+    let said = container.ssh(&["lace-my-project", "id -un"]).expect(0);
+    assert_eq!((said.out.as_str(), said.err.as_str()), ("root\n", ""));
 }
 
 #[test]

@@ -271,6 +271,15 @@ fn what_a_line_restricts_stays_and_what_cannot_be_read_is_left_out() {
         ("command=a ssh-rsa A", None),
         ("restrict, ssh-rsa A", None),
         (",restrict ssh-rsa A", None),
+        (
+            "LEASE=\"SHA256:z\",restrict ssh-rsa A",
+            Some(ours() + ",restrict ssh-rsa A"),
+        ),
+        (
+            "no-pty,lease=\"SHA256:y\" ssh-rsa A",
+            Some(ours() + ",no-pty ssh-rsa A"),
+        ),
+        ("lease ssh-rsa A", Some(ours() + ",lease ssh-rsa A")),
         ("no-pty,expiry-time=\"20200101000000Z\" ssh-rsa A", None),
         (
             "no-pty,Expiry-Time=\"29990101000000Z\" ssh-rsa A",
@@ -334,7 +343,7 @@ fn a_real_sshd_enforces_the_same_with_us_as_without() {
         "restrict",
         "restrict,pty,no-pty",
         "command=\"echo own\"",
-        r#"no-pty,command="echo \"it's\" 100% a\b '\' \\x \$HOME $((1+1)); echo \"$SSH_ORIGINAL_COMMAND\" | cat""#,
+        r#"no-pty,command="echo \"it's\" 100% !x !! a\b '\' \\x \$HOME $((1+1)); echo \"$SSH_ORIGINAL_COMMAND\" | cat""#,
         "COMMAND=\"exit 7\",no-agent-forwarding",
         "command=\"\"",
         "command=\"internal-sftp\"",
