@@ -2,6 +2,8 @@
 # Measures lace-ssh beside what it is made of and what it takes the place of: one table, medians, ratios first, each
 # with the target it is meant to reach. Commands that are compared take turns (interleave.py). Loopback only.
 #
+# usage: bench.sh [PART…]      commands, ssh, many, editor, growth, size; default: all
+#
 # LACE_SSH_BENCH_ROUNDS        how often each quick command runs; default: 40
 # LACE_SSH_BENCH_BULK_ROUNDS   how often 500 MB are sent each way; default: 20
 set -euo pipefail
@@ -90,7 +92,7 @@ setup() { lace-ssh setup --yes --no-client-config "$@" >/dev/null 2>&1; }
 
 prepare() {
     need_binary
-    need_commands python3 time curl ssh ssh-keygen
+    need_commands cc python3 time curl ssh ssh-keygen
     start_engine
     need_devcontainer
     need_image base
@@ -142,8 +144,17 @@ EOF
     against version ssh-keygen '' '' "--version" "ssh-keygen -t ed25519"
 }
 
+# A bare sshd in the container, at port 2200, with the same keys; and what passes a socket to ssh and does nothing else.
+make_floor() {
+    cc -O2 -o "$work/floor" "$root/tests/floor.c"
+    docker exec -u root "$container" sh -c 'mkdir -p /run/sshd && cp /etc/lace-ssh/ssh_host_ed25519_key /etc/bench_key &&
+        cut -d " " -f 2- /etc/lace-ssh/authorized_keys | grep -o "ssh-ed25519 [^ ]*" >/etc/bench_authorized &&
+        chmod 600 /etc/bench_key && /usr/sbin/sshd -f /dev/null -p 2200 -h /etc/bench_key -o PidFile=none -o StrictModes=no \
+        -o AuthorizedKeysFile=/etc/bench_authorized'
+}
+
 bench_ssh() {
-    local address port plain lace size=500000000
+    local address port plain lace floor copy bridge name value size=500000000
     address=$(lace-ssh port lace-bench)
     port=${address##*:}
     sed "s/^lace-bench /[127.0.0.1]:$port /" "$HOME/.config/lace/ssh/known_hosts" >"$work/known_hosts"
@@ -151,29 +162,74 @@ bench_ssh() {
     plain="ssh -F none -p $port -i $HOME/.config/lace/ssh/keys/lace-bench/identity -o UserKnownHostsFile=$work/known_hosts"
     plain+=" -o BatchMode=yes vscode@127.0.0.1"
     lace="ssh -F $HOME/.ssh/config lace-bench"
+    copy="ssh -F $HOME/.ssh/config -o ProxyUseFdpass=no lace-bench"
+    bridge=$(docker inspect --format '{{ .NetworkSettings.IPAddress }}' "$container")
+    make_floor
+    floor="ssh -F $HOME/.ssh/config -o 'ProxyCommand=$work/floor $bridge 2200' lace-bench"
     engine_say "ssh, $rounds rounds; then 500 MB each way, $bulk_rounds rounds"
     measure "$rounds" <<EOF
 ssh :: $lace true
 plain :: $plain true
+copy :: $copy true
+floor :: $floor true
 EOF
+    python3 "$root/tests/greeting.py" "$rounds" "$bridge" 2222 lace-ssh proxy lace-bench >"$work/medians"
+    while IFS=$'\t' read -r name value; do median[$name]=$value; done <"$work/medians"
     measure "$bulk_rounds" <<EOF
 up :: sh -c "head -c $size /dev/zero | $lace 'cat >/dev/null'"
+copy up :: sh -c "head -c $size /dev/zero | $copy 'cat >/dev/null'"
 plain up :: sh -c "head -c $size /dev/zero | $plain 'cat >/dev/null'"
 down :: $lace 'head -c $size /dev/zero'
+copy down :: $copy 'head -c $size /dev/zero'
 plain down :: $plain 'head -c $size /dev/zero'
 EOF
     heading "ssh"
-    against ssh plain '<=' 0.65 "ssh lace-x true" "ssh -p PORT"
-    throughput up "500 MB to the container"
-    throughput down "500 MB from the container"
+    against ssh plain '<=' 0.35 "ssh lace-x true" "ssh -p PORT"
+    against ssh floor '' '' "ssh lace-x true" "the floor: a bare sshd, a bare socket"
+    against copy plain '' '' "ssh lace-x true, copied" "ssh -p PORT"
+    within "$(awk -v a="${median[proxy]}" -v b="${median[bare]}" 'BEGIN { printf "%.1f", a - b }')" 4 ms "proxy, beside a bare connection"
+    throughput up 1.7 "500 MB to the container"
+    throughput down 1.7 "500 MB from the container"
+    throughput "copy up" 0.9 "500 MB to the container, copied"
+    throughput "copy down" 0.9 "500 MB from the container, copied"
 }
 
-# throughput NAME WHAT
+# Among many: the others are dev containers too, each with a trust folder of its own, and run.
+bench_many() {
+    local n ids=() before among after
+    engine_say "port, among 2 containers and among 200"
+    more_containers 1 1
+    measure "$rounds" <<<"port 2 :: lace-ssh port lace-bench"
+    before=${median[port 2]}
+    more_containers 2 199
+    measure "$rounds" <<<"port 200 :: lace-ssh port lace-bench"
+    docker rm -f "${ids[@]:1}" >/dev/null
+    # The machine's speed drifts: measured before and after.
+    measure "$rounds" <<<"port 2 :: lace-ssh port lace-bench"
+    docker rm -f "${ids[0]}" >/dev/null
+    median[port 2]=$(awk -v a="$before" -v b="${median[port 2]}" 'BEGIN { print (a + b) / 2 }')
+    heading "many containers"
+    against "port 200" "port 2" '<=' 1.2 "port, among 200 containers" "among 2"
+}
+
+# more_containers FROM TO: adds their IDs to ids.
+more_containers() {
+    local n trust
+    for ((n = $1; n <= $2; n++)); do
+        trust=$HOME/.config/lace/ssh/trust/$(printf '%052d' "$n")
+        mkdir -p "$trust"
+        ids+=("$(docker run -d --init --network none --label "devcontainer.local_folder=$work/many-$n" \
+            -v "$trust:/etc/lace-ssh:ro" lace-ssh-test:base sleep infinity)")
+        rmdir "$trust" 2>/dev/null || true
+    done
+}
+
+# throughput NAME TARGET WHAT
 throughput() {
     local ours theirs
     ours=$(awk -v t="${median[$1]}" 'BEGIN { printf "%.0f", 500000 / t }')
-    theirs=$(awk -v t="${median[plain $1]}" 'BEGIN { printf "%.0f", 500000 / t }')
-    row "$(awk -v a="$ours" -v b="$theirs" 'BEGIN { printf "%.2f", a / b }')" '>=' 1.2 "$2" "$ours MB/s" "ssh -p PORT $theirs MB/s"
+    theirs=$(awk -v t="${median[plain ${1#copy }]}" 'BEGIN { printf "%.0f", 500000 / t }')
+    row "$(awk -v a="$ours" -v b="$theirs" 'BEGIN { printf "%.2f", a / b }')" '>=' "$2" "$3" "$ours MB/s" "ssh -p PORT $theirs MB/s"
 }
 
 # The same edits by the library that editors use, each as a careful caller of it would make it.
@@ -298,9 +354,7 @@ prepare
 make_container
 printf 'medians; %s cores, %s, %s; engine %s; %s\n' "$(nproc)" "$(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -n 1)" \
     "$(. /etc/os-release && echo "$PRETTY_NAME")" "$(docker version --format '{{ .Server.Version }}')" "$(ssh -V 2>&1)"
-bench_commands
-bench_ssh
-bench_editor
-bench_growth
-bench_size
+for part in "${@:-commands ssh many editor growth size}"; do
+    for part in $part; do "bench_$part"; done
+done
 printf '\n%s\n' "$([ "$missed" = 0 ] && echo "every target is reached" || echo "targets missed: $missed")"

@@ -7,6 +7,8 @@
 #   need_devcontainer      the devcontainer CLI, in the cache; sets DEVCONTAINER to its path
 #   need_jsonc_parser      npm's jsonc-parser, in the cache; sets NODE_MODULES to the folder that has it
 #   need_ajv               the same for npm's ajv
+#   need_clients           other SSH clients, in the cache; sets CLIENT_PYTHON to a Python that has asyncssh, paramiko and
+#                          libssh, CLIENT_NODE_PATH to the folders that have npm's ssh2 and ssh-config
 #   start_engine           uses the engine that answers, or starts one; sets ENGINE_STARTED to 1 if it did
 #   stop_engine            stops the engine that start_engine started, and no other
 #   need_image NAME…       lace-ssh-test:NAME, made once and kept:
@@ -30,7 +32,12 @@ LACE_SSH_TEST_CACHE=${LACE_SSH_TEST_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/lace-
 DEVCONTAINER_VERSION=0.89.0
 JSONC_PARSER_VERSION=3.3.1
 AJV_VERSION=8.17.1
+CLIENT_PACKAGES='asyncssh==2.24.1 paramiko==5.1.0 ssh-python==1.2.0.post1'
+SSH2_VERSION=1.17.0
+SSH_CONFIG_VERSION=5.3.0
 NODE_MODULES=
+CLIENT_PYTHON=
+CLIENT_NODE_PATH=
 DEVCONTAINER=
 ENGINE_STARTED=
 ENGINE_FILES=
@@ -115,6 +122,28 @@ need_devcontainer() {
 
 need_jsonc_parser() { need_npm jsonc-parser "$JSONC_PARSER_VERSION"; }
 need_ajv() { need_npm ajv "$AJV_VERSION"; }
+
+need_clients() {
+    local folder
+    folder=$LACE_SSH_TEST_CACHE/clients-$(cksum <<<"$CLIENT_PACKAGES" | cut -d ' ' -f 1)
+    need_npm ssh2 "$SSH2_VERSION" && CLIENT_NODE_PATH=$NODE_MODULES || return 1
+    need_npm ssh-config "$SSH_CONFIG_VERSION" || return 1
+    # shellcheck disable=SC2034 # for the caller
+    CLIENT_NODE_PATH+=:$NODE_MODULES CLIENT_PYTHON=$folder/bin/python3
+    [ ! -e "$folder/complete" ] || return 0
+    need_commands python3 || return 1
+    if ! python3 -c 'import ensurepip' 2>/dev/null; then
+        apt_get update && apt_get install --no-install-recommends python3-venv || return 1
+    fi
+    engine_say "installing $CLIENT_PACKAGES from PyPI"
+    rm -rf "$folder"
+    # shellcheck disable=SC2086 # one word each
+    if ! python3 -m venv "$folder" || ! "$folder/bin/pip" install -q --only-binary :all: $CLIENT_PACKAGES; then
+        engine_say "pip could not install $CLIENT_PACKAGES"
+        return 1
+    fi
+    touch "$folder/complete"
+}
 
 # need_npm PACKAGE VERSION: the package in a folder of its own in the cache; sets NODE_MODULES to where it is.
 need_npm() {

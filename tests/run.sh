@@ -45,7 +45,7 @@ prepare() {
 }
 
 prepare_engine() {
-    start_engine && need_devcontainer && need_image base bare nosudo busybox && note_images "$work" || return 1
+    start_engine && need_devcontainer && need_clients && need_image base bare nosudo busybox && note_images "$work" || return 1
     # shellcheck disable=SC2153 # set by need_devcontainer
     docker version --format 'engine {{ .Server.Version }}' && echo "devcontainer CLI $("$DEVCONTAINER" --version)"
 }
@@ -90,7 +90,8 @@ ignored() {
 
 end_to_end() {
     # One at a time: the devcontainer CLI gives what it builds for any project the same image tag.
-    LACE_SSH_TEST_BINARY=$BINARY LACE_SSH_TEST_DEVCONTAINER=$DEVCONTAINER ignored e2e:: --test-threads 1
+    LACE_SSH_TEST_BINARY=$BINARY LACE_SSH_TEST_DEVCONTAINER=$DEVCONTAINER LACE_SSH_TEST_PYTHON=$CLIENT_PYTHON \
+        LACE_SSH_TEST_NODE_PATH=$CLIENT_NODE_PATH ignored e2e:: --test-threads 1
 }
 
 # Killed, and refused by the disk, at every system call; then thirty at once, killed at random.

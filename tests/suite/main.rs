@@ -58,4 +58,5 @@ mod e2e {
     mod containers;
     mod keys;
     mod multiplex;
+    mod routes;
 }

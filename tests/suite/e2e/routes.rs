@@ -1,0 +1,317 @@
+//! How a connection gets there: by which route, to whom it is handed over, and what a slow one costs.
+//!
+//! `cargo test` lists these as ignored; `tests/run.sh` prepares the machine and runs them.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener};
+use std::os::unix::net::UnixStream;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::support::engine::{DevContainer, IMAGE};
+use crate::support::ring::json;
+use crate::support::{Said, User};
+
+fn config(rest: &str) -> String {
+    format!("{{ \"image\": \"{IMAGE}\", \"remoteUser\": \"vscode\"{rest} }}")
+}
+
+/// The engine over TCP: it could be anybody's, so there is no bridge. Ends with the process.
+fn over_tcp() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("tcp://{}", listener.local_addr().unwrap());
+    thread::spawn(move || {
+        for client in listener.incoming() {
+            let client = client.unwrap();
+            let engine = UnixStream::connect("/var/run/docker.sock").unwrap();
+            let (up, down) = (client.try_clone().unwrap(), engine.try_clone().unwrap());
+            thread::spawn(move || {
+                let _ = std::io::copy(&mut &up, &mut &engine);
+                let _ = engine.shutdown(Shutdown::Write);
+            });
+            thread::spawn(move || {
+                let _ = std::io::copy(&mut &down, &mut &client);
+                let _ = client.shutdown(Shutdown::Both);
+            });
+        }
+    });
+    endpoint
+}
+
+/// The engine of the container over TCP, so that only the published port leads there.
+fn up_over_tcp(config: &str) -> DevContainer {
+    let container = DevContainer::of(User::with(config)).with("DOCKER_HOST", &over_tcp());
+    container.lace(&["setup", "--yes"]).expect(0);
+    container.up(&[]).expect(0);
+    container
+}
+
+/// Puts this in the place of sshd, for each connection: Perl, with the connection in `$c`.
+fn replace_sshd(container: &DevContainer, perl: &str) {
+    let script = format!(
+        "kill $(cat /run/lace-ssh/sshd.pid); sleep 0.3; mkdir -p /run/sshd; exec setsid perl -MIO::Socket::INET -e '
+            my $l = IO::Socket::INET->new(LocalPort => 2222, Listen => 9, ReuseAddr => 1) or die;
+            $SIG{{CHLD}} = \"IGNORE\"; $| = 1; close STDOUT; close STDERR;
+            while (my $c = $l->accept) {{ if (fork) {{ close $c; next }} {perl}; exit }}' &"
+    );
+    container.docker_exec(&["sh", "-c", &script]).expect(0);
+    thread::sleep(Duration::from_millis(500));
+}
+
+/// The names of the routes in an answer.
+fn routes(answer: &serde_json::Value) -> Vec<&str> {
+    let routes = answer["routes"].as_array().unwrap();
+    routes
+        .iter()
+        .map(|route| route["via"].as_str().unwrap())
+        .collect()
+}
+
+#[test]
+#[ignore = "needs a container engine: tests/run.sh"]
+fn by_the_bridge_no_port_needs_to_be_published_and_else_one_does() {
+    let unpublished = config(r#", "customizations": { "lace": { "ssh": { "publish": false } } }"#);
+    let container = DevContainer::up_with(&unpublished);
+    let said = container.ssh(&["lace-my-project", "echo there"]).expect(0);
+    assert_eq!((said.out.as_str(), said.err.as_str()), ("there\n", ""));
+    let said = container.lace(&["port"]).expect(1).err;
+    assert!(
+        said.contains("publishes no port for its port 2222")
+            && said.contains("ssh lace-my-project"),
+        "{said}"
+    );
+    let status = json(&container.lace(&["status", "--json"]).expect(0))[0].clone();
+    assert_eq!(
+        (routes(&status), status["address"].is_null()),
+        (vec!["bridge"], true)
+    );
+    assert!(
+        container
+            .lace(&["status"])
+            .expect(0)
+            .out
+            .contains("  bridge  ")
+    );
+    container.lace(&["keys", "rotate"]).expect(0);
+
+    let container = up_over_tcp(&unpublished);
+    let said = container.ssh(&["lace-my-project", "true"]).expect(255).err;
+    assert!(
+        said.contains("publishes no port for its port 2222"),
+        "{said}"
+    );
+
+    let container = up_over_tcp(&config(""));
+    let said = container.ssh(&["lace-my-project", "echo there"]).expect(0);
+    assert_eq!((said.out.as_str(), said.err.as_str()), ("there\n", ""));
+    let port = json(&container.lace(&["port", "--json"]).expect(0));
+    assert_eq!(routes(&port), ["published"]);
+    assert_eq!(
+        (&port["routes"][0]["host"], &port["routes"][0]["port"]),
+        (&port["host"], &port["port"])
+    );
+}
+
+#[test]
+#[ignore = "needs a container engine: tests/run.sh"]
+fn a_network_of_the_users_own_has_a_bridge_too_and_the_hosts_has_none() {
+    let container = DevContainer::of(User::with(&config("")));
+    container.lace(&["setup", "--yes"]).expect(0);
+    container.up(&[]).expect(0);
+    let name = format!("lace-ssh-test-{}", std::process::id());
+    let docker = |args: &[&str]| Said::of(Command::new("docker").args(args));
+    docker(&["network", "create", &name]).expect(0);
+    let id = container.id();
+    docker(&["network", "disconnect", "bridge", &id]).expect(0);
+    docker(&["network", "connect", &name, &id]).expect(0);
+    let status = json(&container.lace(&["status", "--json"]).expect(0))[0].clone();
+    let said = container.ssh(&["lace-my-project", "echo there"]);
+    docker(&["network", "disconnect", &name, &id]).expect(0);
+    let none = json(&container.lace(&["status", "--json"]).expect(0))[0].clone();
+    docker(&["network", "rm", &name]).expect(0);
+    assert_eq!(said.expect(0).out, "there\n");
+    assert_eq!(routes(&status)[0], "bridge");
+    assert!(!routes(&none).contains(&"bridge"), "{none}");
+}
+
+#[test]
+#[ignore = "needs a container engine: tests/run.sh"]
+fn a_second_container_with_the_same_folder_is_seen_by_whatever_name() {
+    let container = DevContainer::up_with(&config(""));
+    let trust = container.user.store().join("trust");
+    let id = std::fs::read_dir(&trust).unwrap().next().unwrap().unwrap();
+    let label = format!(
+        "--label=devcontainer.local_folder={}/x",
+        container.user.project().display()
+    );
+    let mount = format!("{}:/etc/lace-ssh:ro", id.path().display());
+    let mut run = Command::new("docker");
+    run.args(["run", "-d", &label, "-v", &mount, IMAGE, "sleep", "99"]);
+    let second = Said::of(&mut run).expect(0).out.trim().to_owned();
+    for said in [
+        container.ssh(&["lace-my-project", "true"]).expect(255),
+        container.lace(&["port"]).expect(1),
+    ] {
+        assert!(
+            said.err.contains(
+                "several running containers have the trust folder of lace-my-project mounted"
+            ),
+            "{said:?}"
+        );
+    }
+    Said::of(Command::new("docker").args(["rm", "-f", &second])).expect(0);
+    container.ssh(&["lace-my-project", "true"]).expect(0);
+}
+
+#[test]
+#[ignore = "needs a container engine: tests/run.sh"]
+fn a_greeting_that_comes_late_is_waited_for_and_one_without_an_end_is_not() {
+    for container in [DevContainer::up_with(&config("")), up_over_tcp(&config(""))] {
+        replace_sshd(
+            &container,
+            r#"sleep 3; open STDIN, "<&", $c; open STDOUT, ">&", $c;
+               exec "/usr/sbin/sshd", "-i", "-f", "/usr/local/share/lace-ssh/sshd_config", "-o", "AllowUsers=vscode""#,
+        );
+        let said = container.ssh(&["lace-my-project", "echo there"]).expect(0);
+        assert_eq!(said.out, "there\n");
+        assert!(
+            said.err.contains("waiting for sshd of lace-my-project"),
+            "{said:?}"
+        );
+    }
+    let container = DevContainer::up_with(&config(""));
+    replace_sshd(&container, r#"while (syswrite $c, "x") { sleep 1 }"#);
+    let start = Instant::now();
+    let said = container.ssh(&["lace-my-project", "true"]).expect(255);
+    assert!(
+        said.err
+            .contains("its greeting does not come to an end within 15 s"),
+        "{said:?}"
+    );
+    assert!(start.elapsed() < Duration::from_secs(20));
+}
+
+#[test]
+#[ignore = "needs a container engine: tests/run.sh"]
+fn a_session_that_says_much_is_proven_all_the_same() {
+    let container = DevContainer::up_with(&config(""));
+    let script =
+        "printf '%s\\n' 'head -c 200000 /dev/zero | tr \"\\\\0\" x >&2' >/home/vscode/.bashrc";
+    container.docker_exec(&["sh", "-c", script]).expect(0);
+    let said = container.ssh(&["lace-my-project", "true"]).expect(0);
+    assert!(said.err.len() >= 200_000, "{}", said.err.len());
+    container.lace(&["keys", "rotate"]).expect(0);
+}
+
+#[test]
+#[ignore = "needs a container engine: tests/run.sh"]
+fn ssh_gets_the_socket_or_the_bytes_as_it_asks() {
+    let container = DevContainer::up_with(&config(""));
+    let script = "head -c 3000000 /dev/zero | tee /dev/stderr | wc -c";
+    for options in [
+        &[][..],
+        &["-o", "ProxyUseFdpass=no"],
+        &["-o", "ProxyUseFdpass=no", "-o", "ControlMaster=no", "-C"],
+    ] {
+        let said = container.ssh(&[options, &["lace-my-project", script]].concat());
+        let said = said.expect(0);
+        assert_eq!(
+            (said.out.as_str(), said.err.len()),
+            ("3000000\n", 3_000_000)
+        );
+    }
+    // With the socket itself nobody is in between.
+    for (option, expected) in [("ProxyUseFdpass=yes", 0), ("ProxyUseFdpass=no", 1)] {
+        let mut ssh = container
+            .ssh_command(&["-o", option, "lace-my-project", "echo there; cat"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut there = [0; 6];
+        ssh.stdout.as_mut().unwrap().read_exact(&mut there).unwrap();
+        let children = format!("/proc/{0}/task/{0}/children", ssh.id());
+        let children = std::fs::read_to_string(children).unwrap();
+        assert_eq!(children.split_whitespace().count(), expected, "{option}");
+        drop(ssh.stdin.take());
+        assert!(ssh.wait().unwrap().success());
+    }
+}
+
+/// Where the caller has said all, the container's side still has its say: over pipes, and over one socket.
+#[test]
+#[ignore = "needs a container engine: tests/run.sh"]
+fn a_caller_that_has_said_all_still_hears_the_rest() {
+    let container = DevContainer::up_with(&config(""));
+    // Speaks like sshd, hears all, and answers only then.
+    replace_sshd(
+        &container,
+        r#"syswrite $c, "SSH-2.0-x\r\n"; my ($n, $b) = 0; while (my $r = sysread $c, $b, 65536) { $n += $r }
+           syswrite $c, "heard $n"; close $c"#,
+    );
+    let sent = vec![b'x'; 5_000_000];
+    let expected = format!("SSH-2.0-x\r\nheard {}", sent.len());
+    let said = || {
+        let mut proxy = container.command("lace-ssh");
+        proxy.args(["proxy", "lace-my-project"]);
+        proxy
+    };
+    let mut proxy = said()
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    proxy.stdin.take().unwrap().write_all(&sent).unwrap();
+    let mut heard = String::new();
+    proxy
+        .stdout
+        .take()
+        .unwrap()
+        .read_to_string(&mut heard)
+        .unwrap();
+    assert!(proxy.wait().unwrap().success());
+    assert_eq!(heard, expected);
+
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    let mut proxy = said();
+    proxy.stdin(Stdio::from(std::os::fd::OwnedFd::from(
+        theirs.try_clone().unwrap(),
+    )));
+    proxy.stdout(Stdio::from(std::os::fd::OwnedFd::from(theirs)));
+    let mut child = proxy.spawn().unwrap();
+    // Its end of the pair is the child's alone then.
+    drop(proxy);
+    (&ours).write_all(&sent).unwrap();
+    ours.shutdown(Shutdown::Write).unwrap();
+    let mut heard = String::new();
+    (&ours).read_to_string(&mut heard).unwrap();
+    assert!(child.wait().unwrap().success());
+    assert_eq!(heard, expected);
+}
+
+#[test]
+#[ignore = "needs a container engine: tests/run.sh"]
+fn other_clients_come_in_through_the_same_file() {
+    let container = DevContainer::up_with(&config(""));
+    let file = container.user.store().join("config");
+    let tool = |name: &str| {
+        std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: tests/run.sh sets it"))
+    };
+    let (python, modules) = (
+        tool("LACE_SSH_TEST_PYTHON"),
+        tool("LACE_SSH_TEST_NODE_PATH"),
+    );
+    for (program, script) in [
+        (python.as_str(), "with_paramiko.py"),
+        (python.as_str(), "with_asyncssh.py"),
+        (python.as_str(), "with_libssh.py"),
+        ("node", "with_ssh2.js"),
+    ] {
+        let script = format!("{}/tests/clients/{script}", env!("CARGO_MANIFEST_DIR"));
+        let mut client = container.command(program);
+        client.env("NODE_PATH", &modules);
+        let said = Said::of(client.arg(&script).arg(&file).arg("lace-my-project"));
+        assert_eq!(said.expect(0).out, "through 256000\n", "{script}");
+    }
+}
