@@ -216,7 +216,7 @@ fn is_ready(app: &App, registry: &Registry, wanted: &Wanted<'_>) -> Result<bool>
     Ok(entry == *known
         && !registry.has_expired(now())
         && key.next.is_none()
-        && learnt::read(&app.store, &known.alias).is_none()
+        && learnt::all(&app.store).is_empty()
         && !due::may_be_due(known, key, now())
         && (key.is_foreign() || known.agent == key.is_in_agent())
         && (key.is_foreign() || !known.agent || agent::holds(app, key))

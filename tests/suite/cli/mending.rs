@@ -226,3 +226,26 @@ fn who_cannot_have_the_name_of_a_key_that_is_anothers_is_told_why() {
     let said = user.ok(&["status", "--json"]);
     assert_ne!(json(&said)[0]["alias"], KEY);
 }
+
+#[test]
+fn what_another_program_left_among_the_learnt_users_stops_ssh_no_longer_than_to_the_next_up() {
+    let (user, id) = initialised(CONFIG);
+    let learnt = user.store().join("learnt");
+    fs::create_dir(&learnt).unwrap();
+    fs::set_permissions(&learnt, fs::Permissions::from_mode(0o700)).unwrap();
+    let reads = || {
+        let mut ssh = user.command("ssh");
+        ssh.arg("-G").arg("-F").arg(user.store().join("config"));
+        ssh.arg("elsewhere.example")
+            .output()
+            .unwrap()
+            .status
+            .success()
+    };
+    for name in [KEY, "lace-my-project~"] {
+        fs::write(learnt.join(name), "no configuration").unwrap();
+        assert!(!reads(), "{name} does no harm");
+        assert_eq!(initialize(&user, &id).err, "");
+        assert!(reads(), "{name}");
+    }
+}
