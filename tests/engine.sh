@@ -6,6 +6,7 @@
 #   need_commands CMD…     installs the Debian packages of the commands that are missing
 #   need_devcontainer      the devcontainer CLI, in the cache; sets DEVCONTAINER to its path
 #   need_jsonc_parser      npm's jsonc-parser, in the cache; sets NODE_MODULES to the folder that has it
+#   need_ajv               the same for npm's ajv
 #   start_engine           uses the engine that answers, or starts one; sets ENGINE_STARTED to 1 if it did
 #   stop_engine            stops the engine that start_engine started, and no other
 #   need_image NAME…       lace-ssh-test:NAME, made once and kept:
@@ -28,6 +29,7 @@
 LACE_SSH_TEST_CACHE=${LACE_SSH_TEST_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/lace-ssh-tests}
 DEVCONTAINER_VERSION=0.89.0
 JSONC_PARSER_VERSION=3.3.1
+AJV_VERSION=8.17.1
 NODE_MODULES=
 DEVCONTAINER=
 ENGINE_STARTED=
@@ -112,6 +114,7 @@ need_devcontainer() {
 }
 
 need_jsonc_parser() { need_npm jsonc-parser "$JSONC_PARSER_VERSION"; }
+need_ajv() { need_npm ajv "$AJV_VERSION"; }
 
 # need_npm PACKAGE VERSION: the package in a folder of its own in the cache; sets NODE_MODULES to where it is.
 need_npm() {

@@ -9,6 +9,7 @@ use crate::app::App;
 use crate::cli;
 use crate::engine::Engine;
 use crate::ring;
+use crate::route::routes::Route;
 use crate::route::way;
 use crate::talk::{print, print_as_is};
 use crate::workspace::registered;
@@ -34,9 +35,19 @@ pub fn run(app: &App, args: &cli::Port) -> Result<ExitCode> {
             way::up(&engine, devcontainer),
         ));
     }
-    let address = way.address;
+    let Some(address) = way.container.published(devcontainer.port) else {
+        return Err(failure(
+            format!(
+                "container {} of {} publishes no port for its port {}",
+                way.container.name, devcontainer.alias, devcontainer.port
+            ),
+            format!("ssh needs none here: ssh {}", devcontainer.alias),
+        ));
+    };
     if args.json {
-        let data = serde_json::json!({ "host": address.ip(), "port": address.port() });
+        let routes: Vec<_> = way.routes.iter().map(Route::to_json).collect();
+        let data =
+            serde_json::json!({ "host": address.ip(), "port": address.port(), "routes": routes });
         return print_as_is(format_args!("{data}\n"));
     }
     print(format_args!("{address}\n"))

@@ -9,23 +9,18 @@ use anyhow::{Result, anyhow};
 
 use crate::advice::Advise;
 use crate::app::App;
-use crate::cli;
 use crate::engine::Engine;
 use crate::ring::{self, Ring};
 use crate::route::{connect, hand_over, user, way};
 use crate::store::registry::{DevContainer, Key, Registry};
 
 /// Runs `proxy`.
-pub fn run(app: &App, args: &cli::Proxy) -> Result<ExitCode> {
+pub fn run(app: &App, alias: &str) -> Result<ExitCode> {
     let registry = app.store.registry().hint("lace-ssh status")?;
-    let (id, devcontainer) = find(&registry, &args.alias)?;
+    let (id, devcontainer) = find(&registry, alias)?;
     let engine = Engine::at(&devcontainer.endpoint)?;
     let stream = connect::connect(app, &engine, id, devcontainer)?;
-    if args.pass_fd {
-        hand_over::pass(&stream)
-    } else {
-        hand_over::copy(stream)
-    }?;
+    hand_over::to_caller(stream)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -8,10 +8,12 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::app::{App, now};
 use crate::cli;
 use crate::ring::{self, purge};
+use crate::route::routes::Route;
 use crate::route::seen::{self, Seen};
 use crate::store::registry::{DevContainer, Registry};
 use crate::talk::table::{self, Cell};
@@ -25,6 +27,8 @@ struct Row<'r> {
     state: Cow<'static, str>,
     /// Where sshd is published now.
     address: Option<SocketAddr>,
+    /// As ssh tries them, the quickest first.
+    routes: Vec<Value>,
     user: Option<&'r str>,
     /// The contract that its Feature follows; none where it is older than that, or there is no container.
     contract: Option<u32>,
@@ -89,6 +93,7 @@ fn row<'r>(
         alias: &known.alias,
         state: seen.state.clone(),
         address: running.and_then(|container| container.published(known.port)),
+        routes: seen.routes.iter().map(Route::to_json).collect(),
         user: known.user.as_deref(),
         contract: container.and_then(|container| container.contract),
         key: &known.key,
@@ -100,15 +105,21 @@ fn row<'r>(
 }
 
 fn render(rows: &[Row<'_>]) -> String {
-    let mut cells: Vec<[Cell<'_>; 6]> =
-        vec![["NAME", "STATE", "ADDRESS", "USER", "KEY AGE", "CONFIG"].map(Cell::from)];
+    let mut cells: Vec<[Cell<'_>; 7]> = vec![
+        [
+            "NAME", "STATE", "ADDRESS", "ROUTE", "USER", "KEY AGE", "CONFIG",
+        ]
+        .map(Cell::from),
+    ];
     cells.extend(rows.iter().map(|row| {
+        let route = row.routes.first().and_then(|route| route["via"].as_str());
         let address = row.address.map(|address| address.to_string());
         let age = row.key_age.map(table::age);
         [
             row.alias.into(),
             row.state.as_ref().into(),
             address.map_or("-".into(), Cell::from),
+            route.unwrap_or("-").into(),
             row.user.unwrap_or("?").into(),
             age.map_or("-".into(), Cell::from),
             row.config_file.map_or("-".into(), Path::to_string_lossy),

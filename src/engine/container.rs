@@ -35,6 +35,8 @@ pub struct Container {
     pub contract: Option<u32>,
     /// The name of its network; `host` and `none` publish nothing. Podman leaves it out.
     pub network: Option<String>,
+    /// Its own addresses in the engine's networks.
+    pub addresses: Vec<Ipv4Addr>,
     /// Source and target of each mount, as the engine names them.
     mounts: Vec<(PathBuf, PathBuf)>,
     /// Container port and the address it is published at.
@@ -93,13 +95,15 @@ impl Container {
 /// `source` is followed: whoever can write to a workspace could make it lead anywhere, and elsewhere
 /// tomorrow.
 fn is_at(source: &Path, path: &Path) -> bool {
-    source == path
-        || source
-            .to_str()
-            .and_then(|source| source.strip_prefix(OF_THE_HOST))
-            .is_some_and(|source| Path::new(source) == path)
-        // Some engines resolve what they were given.
-        || (source.file_name() == path.file_name() && path.canonicalize().is_ok_and(|real| real == source))
+    source.file_name() == path.file_name() && sources(path).any(|it| it == source)
+}
+
+/// All the names that engines have for this path of the host.
+pub(super) fn sources(path: &Path) -> impl Iterator<Item = PathBuf> {
+    let of_the_host = Path::new(OF_THE_HOST).join(path.strip_prefix("/").unwrap_or(path));
+    // Some engines resolve what they were given.
+    let real = path.canonicalize().ok().filter(|real| real != path);
+    [path.to_owned(), of_the_host].into_iter().chain(real)
 }
 
 /// One container of a list.
@@ -118,6 +122,8 @@ pub(super) struct Summary {
     ports: Vec<Port>,
     #[serde(default, deserialize_with = "or_default")]
     host_config: HostConfig,
+    #[serde(default, deserialize_with = "or_default")]
+    network_settings: Networks,
 }
 
 #[derive(Deserialize)]
@@ -143,6 +149,19 @@ struct HostConfig {
     network_mode: Option<String>,
 }
 
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Networks {
+    #[serde(default, deserialize_with = "or_default")]
+    networks: HashMap<String, Network>,
+}
+
+#[derive(Deserialize)]
+struct Network {
+    #[serde(rename = "IPAddress")]
+    ip_address: Option<String>,
+}
+
 /// Go writes an empty list or map as `null`.
 fn or_default<'d, D: Deserializer<'d>, T: Default + Deserialize<'d>>(
     deserializer: D,
@@ -155,6 +174,7 @@ impl From<ContainerSummary> for Summary {
         let mounts = told.mounts.unwrap_or_default().into_iter();
         let ports = told.ports.unwrap_or_default().into_iter();
         let network_mode = told.host_config.and_then(|config| config.network_mode);
+        let networks = told.network_settings.and_then(|it| it.networks);
         Self {
             id: told.id.unwrap_or_default(),
             names: told.names.unwrap_or_default(),
@@ -177,6 +197,16 @@ impl From<ContainerSummary> for Summary {
                 })
                 .collect(),
             host_config: HostConfig { network_mode },
+            network_settings: Networks {
+                networks: networks
+                    .unwrap_or_default()
+                    .into_iter()
+                    .map(|(name, network)| {
+                        let ip_address = network.ip_address;
+                        (name, Network { ip_address })
+                    })
+                    .collect(),
+            },
         }
     }
 }
@@ -190,7 +220,13 @@ impl From<Summary> for Container {
             Some((port.private_port, address))
         });
         let mounts = summary.mounts.into_iter();
+        let networks = summary.network_settings.networks.values();
+        let mut addresses: Vec<_> = networks
+            .filter_map(|network| network.ip_address.as_deref()?.parse().ok())
+            .collect();
+        addresses.sort_unstable();
         Self {
+            addresses,
             name: summary
                 .names
                 .first()
@@ -380,6 +416,10 @@ mod tests {
                 assert_eq!(user, ours.then_some("vscode"));
                 if container.name == "running" {
                     assert!(container.published(2222).is_some(), "{container:?}");
+                    let [address] = container.addresses[..] else {
+                        panic!("{container:?}");
+                    };
+                    assert!(address.is_private() && address.octets()[3] == 2);
                 }
                 assert_eq!(container.published(22), None);
             }

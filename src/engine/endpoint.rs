@@ -1,6 +1,7 @@
 //! Where the engine listens: as the `docker` command finds it, plus the sockets of its relatives.
 
 use std::fs;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -9,6 +10,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::environment::Environment;
+use crate::socket;
 
 /// Where the engine is taken to listen if nothing says otherwise.
 const DEFAULT: &str = "/var/run/docker.sock";
@@ -86,12 +88,21 @@ fn context_endpoint(docker_config: &Path, name: &str) -> Result<String> {
     })
 }
 
+/// Root listens at this endpoint, on this machine.
+pub fn is_of_root(endpoint: &str) -> bool {
+    let peer = |path| socket::peer(connect(Path::new(path))?);
+    endpoint
+        .strip_prefix("unix://")
+        .is_some_and(|path| peer(path).is_ok_and(|peer| peer.user == 0))
+}
+
 /// Connects to a socket without waiting: where the one who listens has stopped accepting, that is an
 /// error.
-fn connect(path: &Path) -> std::io::Result<()> {
+fn connect(path: &Path) -> std::io::Result<OwnedFd> {
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
     let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
-    Ok(rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)?)
+    rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)?;
+    Ok(socket)
 }
 
 fn well_known(home: &Path) -> [PathBuf; 7] {
@@ -184,6 +195,19 @@ mod tests {
         let _podman = UnixListener::bind(at("podman.sock")).unwrap();
         assert_eq!(first(&sockets), at("podman.sock"));
         assert_eq!(first(&[missing]), Path::new(DEFAULT));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn an_engine_is_roots_only_where_root_listens_here() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("engine.sock");
+        let ours = UnixListener::bind(&path).unwrap();
+        let endpoint = format!("unix://{}", path.display());
+        assert_eq!(is_of_root(&endpoint), rustix::process::geteuid().is_root());
+        assert!(!is_of_root("tcp://127.0.0.1:2375"));
+        drop(ours);
+        assert!(!is_of_root(&endpoint), "nobody listens");
     }
 
     #[test]

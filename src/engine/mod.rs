@@ -7,9 +7,12 @@
 //! path labels do not. The labels answer only one question: is there a container of this workspace
 //! that was made before the mount was?
 //!
-//! Mounts are looked at here, not by the engine: what its `volume` filter means differs between
-//! Docker and each version of Podman. So a list is of *all* containers of the engine, each with all
-//! its mounts. A list that cannot be read whole is an error, never a shorter list.
+//! Mounts are looked at here, not by the engine: what its `volume` filter means differs (Docker: source
+//! or target; Podman 4: the source; 5 and later: the target). So whether there is *no* container is
+//! told by a list of *all* containers of the engine, each with all its mounts. But where the filter by
+//! source finds one for certain, it has found every other one with the same folder too: one name of it
+//! is compared for all of them. Labels could not tell that there is no second one. A list that cannot
+//! be read whole is an error, never a shorter list.
 
 mod container;
 pub mod endpoint;
@@ -83,6 +86,11 @@ impl Engine {
         endpoint::command(&self.endpoint)
     }
 
+    /// It is root's, and listens on a socket of this machine.
+    pub fn is_of_root(&self) -> bool {
+        endpoint::is_of_root(&self.endpoint)
+    }
+
     /// All containers, running or not.
     ///
     /// # Errors
@@ -91,13 +99,15 @@ impl Engine {
         self.list(HashMap::new())
     }
 
-    /// The containers that run: a question that is answered quickly, however many do not. Who is not
-    /// in it may still be there.
+    /// The containers that have this folder of the host mounted, where the engine can be asked for that:
+    /// a question that is answered as quickly among many. Else none, or more than asked for.
     ///
     /// # Errors
     /// As [`Engine::containers`].
-    pub fn running(&self) -> Result<Vec<Container>> {
-        self.list(HashMap::from([("status", vec!["running".to_owned()])]))
+    pub fn mounting(&self, folder: &Path) -> Result<Vec<Container>> {
+        let names = container::sources(folder);
+        let names = names.filter_map(|name| Some(name.to_str()?.to_owned()));
+        self.list(HashMap::from([("volume", names.collect())]))
     }
 
     /// The containers that carry all of these labels, mount or no mount.

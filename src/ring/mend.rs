@@ -5,7 +5,7 @@
 
 use anyhow::Result;
 
-use super::{Ring, identity, look, purge, trash};
+use super::{Ring, identity, look, masters, purge, trash};
 use crate::durable::{self};
 use crate::store::LARGEST_KEY;
 use crate::store::registry::{Custody, Key};
@@ -17,6 +17,7 @@ impl Ring<'_> {
     pub fn mend(&mut self) -> Result<()> {
         durable::sweep(self.app.store.root())?;
         stamp::sweep(&self.app.store)?;
+        masters::sweep(&self.app.store);
         for name in look::names(self.app) {
             // Whoever needs this very key is stopped by it; nobody else is.
             if let Err(error) = self.settle(&name) {
@@ -85,32 +86,41 @@ impl Ring<'_> {
         }
     }
 
-    /// A rotation that was cut off: past the switch it is completed, before it it is undone. A record
-    /// without its folder was on its way to the trash, and is dropped.
+    /// Finishes what was cut off of one key.
     fn finish(&mut self, name: &str) -> Result<()> {
         let store = &self.app.store;
-        if !store.key(name).exists() && self.trash()?.iter().any(|(_, trashed, _)| trashed == name)
-        {
-            self.registry.keys.remove(name);
-            self.touch(name);
-            say(format!(
-                "finished the deletion of {name}, which was cut off"
-            ));
-            return Ok(());
-        }
-        let Some(next) = self.registry.keys[name].next.clone() else {
-            durable::remove(&store.next(name))?;
-            return self.note_encryption(name);
+        let key = &self.registry.keys[name];
+        let identity = match &key.next {
+            Some(_) => identity::read_public(&store.identity(name))?,
+            None => None,
         };
-        let identity = identity::read_public(&store.identity(name))?;
-        if identity.is_some_and(|public| public.render_bare() == next.public) {
-            self.switch(name)?;
-            say(format!("completed a rotation of {name} that was cut off"));
-        } else {
-            self.roll_back(name, "cut off before the switch")?;
-            say(format!("undid a rotation of {name} that was cut off"));
+        let identity = identity.map(|public| public.render_bare());
+        let is_trashed = !store.key(name).exists()
+            && self.trash()?.iter().any(|(_, trashed, _)| trashed == name);
+        match unfinished(key, is_trashed, identity.as_deref()) {
+            Unfinished::Nothing => {
+                durable::remove(&store.next(name))?;
+                self.note_encryption(name)
+            }
+            Unfinished::Deletion => {
+                self.registry.keys.remove(name);
+                self.touch(name);
+                say(format!(
+                    "finished the deletion of {name}, which was cut off"
+                ));
+                Ok(())
+            }
+            Unfinished::Switch => {
+                self.switch(name)?;
+                say(format!("completed a rotation of {name} that was cut off"));
+                Ok(())
+            }
+            Unfinished::Rotation => {
+                self.roll_back(name, "cut off before the switch")?;
+                say(format!("undid a rotation of {name} that was cut off"));
+                Ok(())
+            }
         }
-        Ok(())
     }
 
     /// The file knows whether it takes a passphrase; the record follows it.
@@ -133,6 +143,61 @@ impl Ring<'_> {
             if let Err(error) = self.settle_retired(&name) {
                 warn(&error);
             }
+        }
+    }
+}
+
+/// What of a key was cut off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Unfinished {
+    Nothing,
+    /// Its files are in the trash, its record is not.
+    Deletion,
+    /// The new key is in its place: the rest follows.
+    Switch,
+    /// The new key is not in its place: it goes.
+    Rotation,
+}
+
+/// From the record of a key, whether its folder is in the trash, and the public half of its identity file.
+fn unfinished(key: &Key, is_trashed: bool, identity: Option<&str>) -> Unfinished {
+    match &key.next {
+        _ if is_trashed => Unfinished::Deletion,
+        None => Unfinished::Nothing,
+        Some(next) if identity == Some(next.public.as_str()) => Unfinished::Switch,
+        Some(_) => Unfinished::Rotation,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keys::KeyPair;
+    use crate::ring::record;
+    use crate::store::registry::{Next, Origin};
+
+    #[test]
+    fn a_rotation_is_completed_past_the_switch_and_undone_before_it() {
+        let public = KeyPair::generate(&[1; 32], "x").unwrap().public();
+        let key = |next: Option<&str>| Key {
+            next: next.map(|public| Next {
+                public: public.into(),
+                overlap: 60,
+            }),
+            ..record::new(&public, Custody::File, Origin::Generated, 0)
+        };
+        for (next, is_trashed, identity, expected) in [
+            (None, false, None, Unfinished::Nothing),
+            (None, false, Some("old"), Unfinished::Nothing),
+            (Some("new"), false, Some("new"), Unfinished::Switch),
+            (Some("new"), false, Some("old"), Unfinished::Rotation),
+            // The old identity is gone, and the new one is not there: what can be made again is not lost.
+            (Some("new"), false, None, Unfinished::Rotation),
+            (None, true, None, Unfinished::Deletion),
+            (Some("new"), true, None, Unfinished::Deletion),
+        ] {
+            let found = unfinished(&key(next), is_trashed, identity);
+            assert_eq!(found, expected, "{next:?} {is_trashed} {identity:?}");
         }
     }
 }

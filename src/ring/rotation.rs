@@ -2,7 +2,8 @@
 //!
 //! Trusted first, proven by a real login to every running dev container, and only then put in place;
 //! the old key opens the doors until the overlap has passed. Open sessions stay open: expiry and
-//! revocation are looked at when a connection begins.
+//! revocation are looked at when a connection begins. Only what shares a connection ends with `--now`, or
+//! the next session would have none to begin.
 
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use crate::route::own_agent::OwnAgent;
 use crate::route::proof::{self, Credential, Proof};
 use crate::store::audit::Kind;
 use crate::store::registry::{Custody, Next};
+use crate::talk;
 
 /// The overlap of a key that opens no dev container: a day, the default of the option.
 const OVERLAP: i64 = 24 * 60 * 60;
@@ -64,7 +66,7 @@ pub fn one(
     let fate = if overlap > 0 {
         format!(
             "the old one expires in {}",
-            humantime::format_duration(Duration::from_secs(overlap.unsigned_abs()))
+            talk::span(Duration::from_secs(overlap.unsigned_abs()))
         )
     } else {
         "the old one opens no new session".to_owned()
@@ -96,8 +98,8 @@ fn judge(
     let mut proven = Vec::new();
     for (id, proof) in opened.iter().zip(proofs) {
         let alias = ring.registry.devcontainers[id].alias.clone();
-        match proof {
-            Proof::LoggedIn => {
+        match verdict(proof, &alias, overlap) {
+            Verdict::Proven => {
                 proven.push(id.clone());
                 ring.note(Kind::LoginProof, name, |event| {
                     event.dev_container = Some(alias);
@@ -105,14 +107,8 @@ fn judge(
                     event.fingerprint = Some(fingerprint.to_owned());
                 })?;
             }
-            Proof::NotRunning(why) => lines.push(format!(
-                "{alias}: {why}; it trusts the new key once it runs"
-            )),
-            Proof::Unknown(why) if overlap > 0 => lines.push(format!(
-                "{alias}: the new key is not proven: {why}; ssh also offers the old one meanwhile"
-            )),
-            Proof::Unknown(reason) | Proof::Refused(reason) => {
-                let reason = format!("{alias} refused the new key: {reason}");
+            Verdict::Later(line) => lines.push(line),
+            Verdict::Refused(reason) => {
                 ring.roll_back(name, &reason)?;
                 return Err(failure(
                     format!("{name} was not rotated: {reason}; the old key is in force"),
@@ -122,6 +118,33 @@ fn judge(
         }
     }
     Ok((lines, proven))
+}
+
+/// What a proof means for a rotation.
+#[derive(Debug, PartialEq, Eq)]
+enum Verdict {
+    /// The key opens the dev container.
+    Proven,
+    /// Nobody is locked out by the switch; what is to be told.
+    Later(String),
+    /// Somebody would be: why.
+    Refused(String),
+}
+
+/// Where the old key goes on for a while, what is not known costs nobody a login.
+fn verdict(proof: Proof, alias: &str, overlap: i64) -> Verdict {
+    match proof {
+        Proof::LoggedIn => Verdict::Proven,
+        Proof::NotRunning(why) => Verdict::Later(format!(
+            "{alias}: {why}; it trusts the new key once it runs"
+        )),
+        Proof::Unknown(why) if overlap > 0 => Verdict::Later(format!(
+            "{alias}: the new key is not proven: {why}; ssh also offers the old one meanwhile"
+        )),
+        Proof::Unknown(why) | Proof::Refused(why) => {
+            Verdict::Refused(format!("{alias} refused the new key: {why}"))
+        }
+    }
 }
 
 /// The key logs in from where ssh will take it, too; what has come to lie beside it there counts.
@@ -217,4 +240,35 @@ fn prepare(ring: &mut Ring<'_>, name: &str, overlap: i64, new: Option<&str>) -> 
         credential,
         _agent: agent,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rotation_goes_on_unless_somebody_would_be_locked_out() {
+        let why = || "w".to_owned();
+        for (proof, overlap, expected) in [
+            (Proof::LoggedIn, 60, "proven"),
+            (Proof::LoggedIn, 0, "proven"),
+            (Proof::NotRunning(why()), 60, "later"),
+            (Proof::NotRunning(why()), 0, "later"),
+            (Proof::Unknown(why()), 60, "later"),
+            (Proof::Unknown(why()), 1, "later"),
+            (Proof::Unknown(why()), 0, "refused"),
+            (Proof::Unknown(why()), -1, "refused"),
+            (Proof::Refused(why()), 60, "refused"),
+            (Proof::Refused(why()), 0, "refused"),
+        ] {
+            let case = format!("{proof:?} {overlap}");
+            let found = match verdict(proof, "lace-x", overlap) {
+                Verdict::Proven => "proven",
+                Verdict::Later(line) if line.starts_with("lace-x: ") => "later",
+                Verdict::Refused(line) if line.starts_with("lace-x ") => "refused",
+                other => panic!("{case}: {other:?}"),
+            };
+            assert_eq!(found, expected, "{case}");
+        }
+    }
 }

@@ -1,29 +1,50 @@
-//! Waiting for sshd: a connection on which it has begun to speak.
+//! Waiting for sshd: a connection on which it has said what it is.
+//!
+//! Every route is tried, the quicker one a little ahead, and the first on which sshd speaks is taken.
+//! A connection is kept as long as there is patience, for a loaded or emulated machine needs longer
+//! than a moment for its first bytes; meanwhile the engine is asked again whether the way is still the
+//! same.
 
-use std::io::ErrorKind;
-use std::net::{SocketAddr, TcpStream};
+use std::io::{Error, ErrorKind};
+use std::net::TcpStream;
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use rustix::net::{RecvFlags, recv};
+use socket2::{Domain, Socket, Type};
 
+use super::routes::Route;
 use super::user;
 use super::way::{Way, way};
 use crate::advice::failure;
 use crate::app::App;
 use crate::engine::Engine;
+use crate::socket;
 use crate::store::registry::DevContainer;
 use crate::talk::say;
 
-/// How long a container may take to come up and sshd to answer.
+/// How long a container may take to come up, and sshd to say all of its greeting.
 const PATIENCE: Duration = Duration::from_secs(15);
 /// After this long the user is told what we wait for.
 const QUIET: Duration = Duration::from_secs(1);
+/// How far a route is ahead of the next one.
+const HEAD_START: Duration = Duration::from_millis(30);
+/// How long is waited where nobody listens.
+const PAUSE: Duration = Duration::from_millis(100);
+/// ssh and sshd set `TCP_NODELAY` late or never, and then a small packet waits until the one before is
+/// acknowledged: after 40 ms, were it not for this. Two ticks of the clock are the least that the kernel
+/// takes.
+const ACKNOWLEDGE: i32 = 8_000;
+/// As much as ssh reads before it gives up.
+const GREETING: usize = 8 * 1024;
 
-/// A connection on which sshd has begun to speak.
+/// A connection on which sshd has said what it is.
 ///
 /// The engine's own forwarder accepts before sshd listens, and then hangs up; so an accepted
-/// connection means nothing until the first bytes are there. They are looked at, not taken.
+/// connection means nothing until the greeting is there. It is looked at, not taken. ssh would wait for
+/// the rest of one for ever.
 pub fn connect(
     app: &App,
     engine: &Engine,
@@ -31,25 +52,22 @@ pub fn connect(
     devcontainer: &DevContainer,
 ) -> Result<TcpStream> {
     let start = Instant::now();
+    let mut race = Race::until(start + PATIENCE);
     let mut told = false;
     loop {
         let way = way(app, engine, id, devcontainer)?;
-        let address = way.address;
-        let left = PATIENCE.saturating_sub(start.elapsed());
-        let trouble = match speaking(address, left.min(QUIET)) {
-            Ok(stream) => {
-                check_user(app, devcontainer, &way)?;
-                return Ok(stream);
-            }
-            Err(trouble) => trouble,
-        };
+        if let Some(stream) = race.run(&way.routes) {
+            check_user(app, devcontainer, &way)?;
+            return Ok(stream);
+        }
+        let (alias, address) = (&devcontainer.alias, way.routes[0].address());
         if start.elapsed() >= PATIENCE {
+            let (address, trouble) = match &race.trouble {
+                Some((route, trouble)) => (route.address(), in_words(trouble)),
+                None => (address, in_words(&ErrorKind::TimedOut.into())),
+            };
             return Err(failure(
-                format!(
-                    "sshd of {} does not answer at {address}: {}",
-                    devcontainer.alias,
-                    in_words(&trouble)
-                ),
+                format!("sshd of {alias} does not answer at {address}: {trouble}"),
                 format!(
                     "see why: {} exec {} cat /var/lib/lace-ssh/sshd.log",
                     engine.command(),
@@ -58,12 +76,11 @@ pub fn connect(
             ));
         }
         if start.elapsed() >= QUIET && !std::mem::replace(&mut told, true) {
-            say(format!(
-                "waiting for sshd of {} at {address}",
-                devcontainer.alias
-            ));
+            say(format!("waiting for sshd of {alias} at {address}"));
         }
-        thread::sleep(Duration::from_millis(100));
+        if race.under_way.is_empty() {
+            thread::sleep(PAUSE);
+        }
     }
 }
 
@@ -85,7 +102,68 @@ fn check_user(app: &App, devcontainer: &DevContainer, way: &Way) -> Result<()> {
     }
 }
 
-fn in_words(trouble: &std::io::Error) -> String {
+/// Connections that are waited for, each in a thread of its own.
+struct Race {
+    deadline: Instant,
+    arrive: Sender<(Route, Result<TcpStream, Error>)>,
+    arrived: Receiver<(Route, Result<TcpStream, Error>)>,
+    under_way: Vec<Route>,
+    /// What went wrong last, and where.
+    trouble: Option<(Route, Error)>,
+}
+
+impl Race {
+    fn until(deadline: Instant) -> Self {
+        let (arrive, arrived) = channel();
+        Self {
+            deadline,
+            arrive,
+            arrived,
+            under_way: Vec::new(),
+            trouble: None,
+        }
+    }
+
+    /// Starts those routes that are not under way, and waits for a while.
+    fn run(&mut self, routes: &[Route]) -> Option<TcpStream> {
+        for route in routes {
+            if !self.under_way.contains(route) {
+                self.start(route);
+                if let Some(stream) = self.first(HEAD_START) {
+                    return Some(stream);
+                }
+            }
+        }
+        self.first(QUIET)
+    }
+
+    fn start(&mut self, route: &Route) {
+        self.under_way.push(route.clone());
+        let (route, deadline, arrive) = (route.clone(), self.deadline, self.arrive.clone());
+        thread::spawn(move || {
+            let result = greeted(&route, deadline);
+            // Nobody waits for it any more where another was first.
+            let _ = arrive.send((route, result));
+        });
+    }
+
+    /// The first connection that arrives, unless this takes too long or all have failed.
+    fn first(&mut self, patience: Duration) -> Option<TcpStream> {
+        let until = Instant::now() + patience;
+        while !self.under_way.is_empty() {
+            let left = until.saturating_duration_since(Instant::now());
+            let (route, result) = self.arrived.recv_timeout(left).ok()?;
+            self.under_way.retain(|it| *it != route);
+            match result {
+                Ok(stream) => return Some(stream),
+                Err(trouble) => self.trouble = Some((route, trouble)),
+            }
+        }
+        None
+    }
+}
+
+fn in_words(trouble: &Error) -> String {
     match trouble.kind() {
         ErrorKind::WouldBlock | ErrorKind::TimedOut => {
             format!("it says nothing for {} s", PATIENCE.as_secs())
@@ -95,18 +173,183 @@ fn in_words(trouble: &std::io::Error) -> String {
     }
 }
 
-fn speaking(address: SocketAddr, patience: Duration) -> std::io::Result<TcpStream> {
-    let patience = patience.max(Duration::from_millis(1));
-    let stream = TcpStream::connect_timeout(&address, patience)?;
-    stream.set_read_timeout(Some(patience))?;
-    let mut first = [0; 4];
-    match stream.peek(&mut first) {
-        Ok(0) => Err(ErrorKind::ConnectionReset.into()),
-        // A part of `SSH-` is a listener that speaks; ssh judges the rest.
-        Ok(_) => {
-            stream.set_read_timeout(None)?;
-            Ok(stream)
+/// A connection on which the whole greeting has arrived.
+fn greeted(route: &Route, deadline: Instant) -> Result<TcpStream, Error> {
+    let stream = open(route, left(deadline)?)?;
+    let mut said = [0; GREETING];
+    let mut length = 0;
+    loop {
+        stream.set_read_timeout(Some(left(deadline).map_err(|error| slow(length, error))?))?;
+        // Waits for one more byte than there was.
+        let more = &mut said[..=length];
+        let (seen, _) = match recv(&stream, more, RecvFlags::PEEK | RecvFlags::WAITALL) {
+            Err(rustix::io::Errno::INTR) => continue,
+            answer => answer.map_err(|error| slow(length, error.into()))?,
+        };
+        if seen <= length && left(deadline).is_ok() {
+            return Err(match said[..length].split(|byte| *byte == b'\n').next() {
+                Some(line) if !line.is_empty() => Error::other(format!(
+                    "it says {:?} and hangs up",
+                    String::from_utf8_lossy(line).trim_end()
+                )),
+                _ => ErrorKind::ConnectionReset.into(),
+            });
         }
-        Err(error) => Err(error),
+        length = stream.peek(&mut said)?;
+        if is_greeting(&said[..length]) {
+            stream.set_read_timeout(None)?;
+            return Ok(stream);
+        }
+        if length == GREETING {
+            return Err(Error::other("it does not speak SSH"));
+        }
+    }
+}
+
+/// There may be other lines before the one that counts.
+fn is_greeting(said: &[u8]) -> bool {
+    said.split_inclusive(|byte| *byte == b'\n')
+        .any(|line| line.starts_with(b"SSH-") && line.ends_with(b"\n"))
+}
+
+/// Time is up: before it said anything, or before it came to an end.
+fn slow(length: usize, error: Error) -> Error {
+    match error.kind() {
+        ErrorKind::WouldBlock | ErrorKind::TimedOut if length > 0 => Error::other(format!(
+            "its greeting does not come to an end within {} s",
+            PATIENCE.as_secs()
+        )),
+        _ => error,
+    }
+}
+
+fn left(deadline: Instant) -> Result<Duration, Error> {
+    let left = deadline.saturating_duration_since(Instant::now());
+    (!left.is_zero())
+        .then_some(left)
+        .ok_or_else(|| ErrorKind::TimedOut.into())
+}
+
+fn open(route: &Route, patience: Duration) -> Result<TcpStream, Error> {
+    let address = route.address();
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    #[cfg(target_os = "linux")]
+    if let Route::Bridge { interface, .. } = route {
+        socket.bind_device(Some(interface.as_bytes()))?;
+    }
+    socket.connect_timeout(&address.into(), patience)?;
+    socket.set_tcp_nodelay(true)?;
+    let stream = TcpStream::from(socket);
+    // Without it, it takes longer.
+    let _ = socket::acknowledge_within(&stream, ACKNOWLEDGE);
+    Ok(stream)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read, Write};
+    use std::net::{SocketAddr, TcpListener};
+
+    /// A listener that does this with every connection.
+    fn listener(serve: impl Fn(TcpStream) + Send + 'static) -> Route {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        thread::spawn(move || {
+            listener
+                .incoming()
+                .for_each(|stream| serve(stream.unwrap()))
+        });
+        Route::Published(address)
+    }
+
+    fn says(parts: &'static [&'static str], pause: Duration) -> Route {
+        listener(move |mut stream| {
+            for part in parts {
+                thread::sleep(pause);
+                let _ = stream.write_all(part.as_bytes());
+            }
+            // Until the other side has enough.
+            if pause > Duration::ZERO {
+                let _ = stream.read(&mut [0]);
+            }
+        })
+    }
+
+    #[test]
+    fn a_greeting_is_a_whole_line_within_its_time() {
+        let slowly = Duration::from_millis(40);
+        let many: &[&str] = &["x"; 100];
+        for (parts, pause, expected) in [
+            (&["SSH-2.0-x\r\n"][..], slowly, "greeted"),
+            (&["S", "SH-2", ".0-x", "\r\n"], slowly, "greeted"),
+            (&["take care\r\n", "SSH-2.0-x\r\n"], slowly, "greeted"),
+            (&["SSH-2.0-x\r\n"], Duration::ZERO, "greeted"),
+            (
+                &["SSH-2.0-x"],
+                slowly,
+                "its greeting does not come to an end within 15 s",
+            ),
+            (
+                many,
+                slowly,
+                "its greeting does not come to an end within 15 s",
+            ),
+            (&[], slowly, "it says nothing for 15 s"),
+            (&[], Duration::ZERO, "it hangs up"),
+            (
+                &["Exceeded MaxStartups\r\n"],
+                Duration::ZERO,
+                "it says \"Exceeded MaxStartups\" and hangs up",
+            ),
+        ] {
+            let route = says(parts, pause);
+            let deadline = Instant::now() + Duration::from_millis(400);
+            let told = match greeted(&route, deadline) {
+                Ok(mut stream) => {
+                    let mut first = [0; 1];
+                    stream.read_exact(&mut first).unwrap();
+                    assert_eq!(first[0], parts[0].as_bytes()[0], "nothing is taken");
+                    "greeted".to_owned()
+                }
+                Err(trouble) => in_words(&trouble),
+            };
+            assert_eq!(told, expected, "{parts:?}");
+        }
+        let endless = listener(|mut stream| while stream.write_all(&[b'x'; 4096]).is_ok() {});
+        let told = greeted(&endless, Instant::now() + PATIENCE).unwrap_err();
+        assert_eq!(in_words(&told), "it does not speak SSH");
+    }
+
+    #[test]
+    fn the_first_that_speaks_is_taken_and_the_first_route_is_ahead() {
+        let port = |stream: &TcpStream| Some(stream.peer_addr().unwrap());
+        let speaks = |pause| says(&["SSH-2.0-x\r\n"], pause);
+        let ended = |address: SocketAddr| Route::Published(address);
+        let (now, soon) = (Duration::ZERO, Duration::from_millis(200));
+        let silent = says(&[], soon);
+        let nobody = ended(
+            TcpListener::bind("127.0.0.1:0")
+                .unwrap()
+                .local_addr()
+                .unwrap(),
+        );
+        let mut race = Race::until(Instant::now() + PATIENCE);
+        let (first, second) = (speaks(now), speaks(now));
+        let stream = race.run(&[first.clone(), second]);
+        assert_eq!(stream.as_ref().and_then(port), Some(first.address()));
+        // One that hangs or is not there costs next to nothing.
+        for other in [&silent, &nobody] {
+            let start = Instant::now();
+            let stream = race.run(&[other.clone(), first.clone()]);
+            assert_eq!(stream.as_ref().and_then(port), Some(first.address()));
+            assert!(start.elapsed() < soon, "{:?}", start.elapsed());
+        }
+        // A connection is kept, not started anew.
+        let mut race = Race::until(Instant::now() + PATIENCE);
+        let late = speaks(QUIET + soon);
+        assert!(race.run(std::slice::from_ref(&late)).is_none());
+        let start = Instant::now();
+        assert!(race.run(&[late]).is_some() && start.elapsed() < QUIET);
     }
 }

@@ -5,10 +5,12 @@
 //! lock. Whether a listener is the container is proven afterwards, by ssh, with the pinned host key;
 //! only where nobody would ask for that, [`proof`] does it here.
 
+mod bridge;
 pub mod connect;
 pub mod hand_over;
 pub mod own_agent;
 pub mod proof;
+pub mod routes;
 pub mod seen;
 pub mod user;
 pub mod way;

@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 use std::ffi::OsString;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -25,6 +26,12 @@ const PATIENCE: Duration = Duration::from_secs(8);
 
 /// How long sshd may take to prove its host key.
 const KEY_PATIENCE: Duration = Duration::from_secs(4);
+
+/// As much is kept of what ssh says.
+const WORDS: u64 = 16 * 1024;
+
+/// How long is waited for the rest of it once ssh has ended.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// What came of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -312,8 +319,11 @@ fn ssh(arguments: &[OsString], patience: Duration) -> Result<std::result::Result
         .process_group(0);
     let mut child = command.spawn().context("cannot run ssh")?;
     let start = Instant::now();
-    // What it says on stderr is far less than a pipe holds, so nobody need read meanwhile.
-    while child.try_wait().context("cannot wait for ssh")?.is_none() {
+    let said = listen(child.stderr.take());
+    let status = loop {
+        if let Some(status) = child.try_wait().context("cannot wait for ssh")? {
+            break status;
+        }
         if start.elapsed() > patience {
             // With its `proxy`, which would go on waiting.
             let _ = kill_process_group(Pid::from_child(&child), Signal::KILL);
@@ -321,12 +331,29 @@ fn ssh(arguments: &[OsString], patience: Duration) -> Result<std::result::Result
             return Ok(Err(format!("no login within {} s", patience.as_secs())));
         }
         thread::sleep(Duration::from_millis(5));
+    };
+    if status.success() {
+        return Ok(Ok(()));
     }
-    let output = child.wait_with_output().context("cannot wait for ssh")?;
-    Ok(match output.status.success() {
-        true => Ok(()),
-        false => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
-    })
+    // What ssh has left running may hold it open.
+    let said = said.recv_timeout(LAST_WORDS).unwrap_or_default();
+    Ok(Err(String::from_utf8_lossy(&said).into_owned()))
+}
+
+/// Reads what is said meanwhile, whatever a session adds to it: one that cannot go on writing does not
+/// end. The first of it is kept.
+fn listen(from: Option<impl Read + Send + 'static>) -> Receiver<Vec<u8>> {
+    let (tell, told) = channel();
+    thread::spawn(move || {
+        let mut said = Vec::new();
+        if let Some(mut from) = from {
+            let _ = from.by_ref().take(WORDS).read_to_end(&mut said);
+            let _ = std::io::copy(&mut from, &mut std::io::sink());
+        }
+        // Nobody asks for it after a login.
+        let _ = tell.send(said);
+    });
+    told
 }
 
 /// A file that is gone with the value; a killed process leaves it to the next sweep.

@@ -3,6 +3,9 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
+use anyhow::Result;
+
+use super::routes::{self, Route};
 use crate::app::App;
 use crate::engine::{self, Container, Engine, Found};
 use crate::store::registry::{DevContainer, Registry};
@@ -15,6 +18,8 @@ pub struct Seen {
     pub state: Cow<'static, str>,
     /// The container, if there is one for certain.
     pub container: Option<Container>,
+    /// How its sshd is reached while it runs, the quickest first.
+    pub routes: Vec<Route>,
 }
 
 /// Looks at every dev container, with one question to each engine that has some; by ID.
@@ -27,13 +32,19 @@ pub fn look<'r>(app: &App, registry: &'r Registry) -> HashMap<&'r str, Seen> {
         let nothing = |state: &'static str| Seen {
             state: state.into(),
             container: None,
+            routes: Vec::new(),
         };
-        let Some(containers) = answer else {
+        let Some((engine, containers)) = answer else {
             return nothing("unknown");
         };
         match engine::found(containers, &app.store.trust(id)) {
             Found::One(container) => Seen {
                 state: container.state.clone().into(),
+                routes: if container.runs() {
+                    routes::of(engine, &container, known.port)
+                } else {
+                    Vec::new()
+                },
                 container: Some(container),
             },
             Found::None => nothing("none"),
@@ -46,10 +57,15 @@ pub fn look<'r>(app: &App, registry: &'r Registry) -> HashMap<&'r str, Seen> {
         .collect()
 }
 
-/// The containers of one engine; `None`: no answer, and the user is told why.
-fn ask(endpoint: &str) -> Option<Vec<Container>> {
-    match Engine::at(endpoint).and_then(|engine| engine.containers()) {
-        Ok(containers) => Some(containers),
+/// One engine and its containers; `None`: no answer, and the user is told why.
+fn ask(endpoint: &str) -> Option<(Engine, Vec<Container>)> {
+    let ask = || -> Result<_> {
+        let engine = Engine::at(endpoint)?;
+        let containers = engine.containers()?;
+        Ok((engine, containers))
+    };
+    match ask() {
+        Ok(answer) => Some(answer),
         Err(error) => {
             warn(&error);
             None

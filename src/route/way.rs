@@ -1,11 +1,10 @@
-//! Which container a dev container is now, and where its sshd is published; or the next step where there
-//! is no way.
-
-use std::net::SocketAddr;
+//! Which container a dev container is now, and the routes to its sshd; or the next step where there is
+//! no way.
 
 use anyhow::{Context, Result, bail};
 
 use super::proof;
+use super::routes::{self, Route};
 use crate::advice::{failure, shell};
 use crate::app::App;
 use crate::devcontainer::{find, id};
@@ -14,8 +13,8 @@ use crate::store::registry::{DevContainer, Workspace};
 
 /// The way to sshd of a dev container, as the engine knows it.
 pub struct Way {
-    /// Where sshd is published.
-    pub address: SocketAddr,
+    /// At least one, the quickest first.
+    pub routes: Vec<Route>,
     /// The container.
     pub container: Container,
     /// It has the dev container's own trust folder mounted, not one that is only named like it.
@@ -35,7 +34,7 @@ impl Way {
 /// The way to sshd, from the engine.
 ///
 /// # Errors
-/// The container is not there, does not run, or publishes no port; each with the next step.
+/// The container is not there, does not run, or no route leads to it; each with the next step.
 pub fn way(app: &App, engine: &Engine, id: &str, devcontainer: &DevContainer) -> Result<Way> {
     let alias = &devcontainer.alias;
     let (command, up) = (engine.command(), up(engine, devcontainer));
@@ -51,7 +50,8 @@ pub fn way(app: &App, engine: &Engine, id: &str, devcontainer: &DevContainer) ->
         };
         return Err(failure(message, way_out));
     }
-    let Some(address) = container.published(devcontainer.port) else {
+    let routes = routes::of(engine, &container, devcontainer.port);
+    if routes.is_empty() {
         let message = format!(
             "container {} of {alias} publishes no port for its port {}",
             container.name, devcontainer.port
@@ -69,9 +69,9 @@ pub fn way(app: &App, engine: &Engine, id: &str, devcontainer: &DevContainer) ->
             },
         };
         return Err(failure(message, way_out));
-    };
+    }
     Ok(Way {
-        address,
+        routes,
         container,
         certain,
     })
@@ -115,11 +115,12 @@ fn container(
 ) -> Result<(Container, bool)> {
     let alias = &devcontainer.alias;
     let trust = app.store.trust(id);
-    // Nearly always it runs, and then the others need not be asked for.
-    if let Found::One(container) = engine::found(&engine.running()?, &trust) {
-        return Ok((container, true));
-    }
-    let mut unproven = match engine::found(&engine.containers()?, &trust) {
+    // Nearly always there is one, and then the others need not be asked for.
+    let found = match engine::found(&engine.mounting(&trust)?, &trust) {
+        Found::None | Found::Unproven(_) => engine::found(&engine.containers()?, &trust),
+        certain => certain,
+    };
+    let mut unproven = match found {
         Found::One(container) => return Ok((container, true)),
         Found::Several(several) => bail!(
             "several running containers have the trust folder of {alias} mounted: {}",

@@ -24,6 +24,7 @@ const TIERS: [&[&str]; 3] = [
         "keys",
         "lib",
         "settings",
+        "socket",
         "store",
         "talk",
         "trust",

@@ -271,8 +271,14 @@ fn what_a_line_restricts_stays_and_what_cannot_be_read_is_left_out() {
         ("command=a ssh-rsa A", None),
         ("restrict, ssh-rsa A", None),
         (",restrict ssh-rsa A", None),
-        ("LEASE=\"SHA256:x\",restrict ssh-rsa A", Some(ours() + ",restrict ssh-rsa A")),
-        ("no-pty,lease=\"SHA256:y\" ssh-rsa A", Some(ours() + ",no-pty ssh-rsa A")),
+        (
+            "LEASE=\"SHA256:z\",restrict ssh-rsa A",
+            Some(ours() + ",restrict ssh-rsa A"),
+        ),
+        (
+            "no-pty,lease=\"SHA256:y\" ssh-rsa A",
+            Some(ours() + ",no-pty ssh-rsa A"),
+        ),
         ("lease ssh-rsa A", Some(ours() + ",lease ssh-rsa A")),
         ("no-pty,expiry-time=\"20200101000000Z\" ssh-rsa A", None),
         (
