@@ -46,13 +46,13 @@ pub fn look(app: &App) -> Result<Registry> {
     Ok(registry)
 }
 
-/// Puts the users who were learnt without the lock into the registry; says of which dev containers.
+/// Puts the users who were learnt without the lock into the registry; says which files are needless then.
 pub fn take_in_learnt(store: &Store, registry: &mut Registry) -> Vec<String> {
     let mut aliases = Vec::new();
     for (alias, user) in learnt::all(store) {
         let mut known = registry.devcontainers.values_mut();
-        if let Some(known) = known.find(|known| known.alias == alias && !known.user_chosen)
-            && options::is_user(&user)
+        if let Some(user) = user.filter(|user| options::is_user(user))
+            && let Some(known) = known.find(|known| known.alias == alias && !known.user_chosen)
         {
             known.user = Some(user);
         }

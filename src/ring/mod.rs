@@ -55,7 +55,7 @@ pub struct Ring<'a> {
     touched: BTreeSet<String>,
     /// The aliases whose masters end with the next commit.
     ended: BTreeSet<String>,
-    /// Whose remote user was taken in from a file of its own, which the next commit makes needless.
+    /// What was learnt and is taken in, or is none of that: the next commit makes it needless.
     learnt: Vec<String>,
     /// A commit that was cut off may have left any trust folder behind the registry: the next one looks
     /// at them all, and one that cannot be written stops nobody else.
