@@ -21,7 +21,7 @@ use crate::ring::{Ring, agent, due, host_key, identity, masters, policy, publish
 use crate::settings;
 use crate::store::audit::Kind;
 use crate::store::learnt;
-use crate::store::registry::{DevContainer, Registry};
+use crate::store::registry::{DevContainer, Origin, Registry};
 use crate::store::stamp::{self, Identities};
 use crate::talk::{self, say, warn};
 use crate::workspace::config::Config;
@@ -272,6 +272,7 @@ fn prepare(ring: &mut Ring<'_>, wanted: &Wanted<'_>) -> Result<String> {
     };
     if key == alias
         && let Some(record) = ring.registry.keys.get_mut(&key)
+        && record.origin == Origin::Generated
     {
         record.made_for = Some(wanted.id.to_owned());
     }
