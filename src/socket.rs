@@ -1,8 +1,12 @@
-//! Two socket options of Linux that no safe crate offers: the only `unsafe` code.
+//! Two socket options of Linux that no safe crate offers: the only `unsafe` code. And a connection to a
+//! socket of this machine that nobody can keep waiting.
 
 use std::io::{Error, Result};
 use std::net::TcpStream;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, socket_with};
 
 /// Who made a socket pair, or listens at the other end of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,10 +101,41 @@ pub fn peer(socket: impl AsFd) -> Result<Peer> {
     options::peer(socket)
 }
 
+/// Connects to a socket of this machine without waiting: where the one who listens has stopped accepting,
+/// that is an error.
+///
+/// # Errors
+/// Nobody listens there, or nobody accepts any more: that is [`WouldBlock`](std::io::ErrorKind).
+pub fn connect(path: &Path) -> Result<OwnedFd> {
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)?;
+    Ok(socket)
+}
+
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
     use super::*;
     use std::os::unix::net::UnixStream;
+
+    #[test]
+    fn one_who_accepts_nobody_any_more_is_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("hung");
+        let _hung = listener(&path);
+        // Connections that nobody accepts, until there is no more room for any.
+        let waiting: Vec<_> = (0..8).map(|_| connect(&path)).collect();
+        let refused = waiting.iter().find_map(|it| it.as_ref().err()).unwrap();
+        assert_eq!(refused.kind(), std::io::ErrorKind::WouldBlock);
+    }
+
+    /// Room for one that waits.
+    fn listener(path: &Path) -> OwnedFd {
+        let socket = rustix::net::socket(AddressFamily::UNIX, SocketType::STREAM, None).unwrap();
+        rustix::net::bind(&socket, &SocketAddrUnix::new(path).unwrap()).unwrap();
+        rustix::net::listen(&socket, 0).unwrap();
+        socket
+    }
 
     #[test]
     fn the_maker_of_a_pair_is_told() {

@@ -1,11 +1,9 @@
 //! Where the engine listens: as the `docker` command finds it, plus the sockets of its relatives.
 
 use std::fs;
-use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, socket_with};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -90,19 +88,10 @@ fn context_endpoint(docker_config: &Path, name: &str) -> Result<String> {
 
 /// Root listens at this endpoint, on this machine.
 pub fn is_of_root(endpoint: &str) -> bool {
-    let peer = |path| socket::peer(connect(Path::new(path))?);
+    let peer = |path| socket::peer(socket::connect(Path::new(path))?);
     endpoint
         .strip_prefix("unix://")
         .is_some_and(|path| peer(path).is_ok_and(|peer| peer.user == 0))
-}
-
-/// Connects to a socket without waiting: where the one who listens has stopped accepting, that is an
-/// error.
-fn connect(path: &Path) -> std::io::Result<OwnedFd> {
-    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
-    rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)?;
-    Ok(socket)
 }
 
 fn well_known(home: &Path) -> [PathBuf; 7] {
@@ -122,7 +111,7 @@ fn well_known(home: &Path) -> [PathBuf; 7] {
 /// none. Where no engine runs, the first that is there.
 fn first(sockets: &[PathBuf]) -> &Path {
     let find = |is_it: &dyn Fn(&Path) -> bool| sockets.iter().find(|socket| is_it(socket));
-    let found = find(&|socket| connect(socket).is_ok()).or_else(|| find(&|it| it.exists()));
+    let found = find(&|it| socket::connect(it).is_ok()).or_else(|| find(&|it| it.exists()));
     found.map_or(Path::new(DEFAULT), PathBuf::as_path)
 }
 
@@ -208,25 +197,6 @@ mod tests {
         assert!(!is_of_root("tcp://127.0.0.1:2375"));
         drop(ours);
         assert!(!is_of_root(&endpoint), "nobody listens");
-    }
-
-    #[test]
-    fn an_engine_that_accepts_nobody_any_more_is_not_waited_for() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("hung");
-        let here = SocketAddrUnix::new(&path).unwrap();
-        let stream =
-            |flags| socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None).unwrap();
-        let socket = stream(SocketFlags::empty());
-        rustix::net::bind(&socket, &here).unwrap();
-        rustix::net::listen(&socket, 0).unwrap();
-        // Connections that nobody accepts, until there is no more room for any.
-        let waiting: Vec<_> = (0..8).map(|_| stream(SocketFlags::NONBLOCK)).collect();
-        let room = waiting
-            .iter()
-            .filter(|it| rustix::net::connect(it, &here).is_ok());
-        assert!(room.count() < 8);
-        assert!(connect(&path).is_err());
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io::ErrorKind;
 use std::os::unix::fs::FileTypeExt;
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -19,6 +19,7 @@ use anyhow::{Context, Result};
 use crate::advice::failure;
 use crate::client::{openssh, quote};
 use crate::settings::Settings;
+use crate::socket;
 use crate::store::Store;
 use crate::talk::warn;
 
@@ -133,9 +134,9 @@ fn wait(mut ssh: Child, socket: &Path, deadline: Instant) -> Result<()> {
     }
 }
 
-/// Whether somebody listens.
+/// Whether somebody listens, be it one who hangs.
 fn is_heard(socket: &Path) -> bool {
-    match UnixStream::connect(socket) {
+    match socket::connect(socket) {
         Ok(_) => true,
         Err(error) => !matches!(
             error.kind(),

@@ -2,9 +2,12 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
+
+use rustix::net::{self, AddressFamily, SocketAddrUnix, SocketType};
 
 use crate::support::openssh::run;
 use crate::support::ring::{CONFIG, KEY, initialize, made_ready};
@@ -138,4 +141,32 @@ fn a_master_that_does_not_answer_costs_a_moment_and_takes_no_further_sessions() 
     assert!(said.contains(theirs.to_str().unwrap()), "{said}");
     assert!(!theirs.exists());
     assert!(other.exists(), "of another dev container");
+}
+
+/// A master that was stopped, and whom so many have called that there is no room for another call.
+#[test]
+fn a_master_whom_nobody_can_call_any_more_keeps_nobody_waiting() {
+    let (user, id) = made_ready(User::near(CONFIG));
+    settings(&user, WANTED);
+    initialize(&user, &id);
+    let theirs = socket(&user);
+    let hung = net::socket(AddressFamily::UNIX, SocketType::STREAM, None).unwrap();
+    net::bind(&hung, &SocketAddrUnix::new(&theirs).unwrap()).unwrap();
+    net::listen(&hung, 0).unwrap();
+    let _call = UnixStream::connect(&theirs).unwrap();
+    make_old(&theirs);
+    let start = Instant::now();
+    let mut delete = user.lace(&["keys", "delete", KEY, "--yes"]);
+    let mut delete = delete.stderr(Stdio::piped()).spawn().unwrap();
+    while delete.try_wait().unwrap().is_none() {
+        if start.elapsed() > Duration::from_secs(10) {
+            delete.kill().unwrap();
+            panic!("it waits");
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let said = delete.wait_with_output().unwrap();
+    let said = String::from_utf8(said.stderr).unwrap();
+    assert!(said.contains("its master does not answer"), "{said}");
+    assert!(!theirs.exists());
 }
