@@ -16,6 +16,7 @@ use crate::store::registry::{DevContainer, Key, Registry};
 
 /// Runs `proxy`.
 pub fn run(app: &App, alias: &str) -> Result<ExitCode> {
+    hand_over::speak_where_ssh_does();
     let registry = app.store.registry().hint("lace-ssh status")?;
     let (id, devcontainer) = find(&registry, alias)?;
     let engine = Engine::at(&devcontainer.endpoint)?;

@@ -7,19 +7,21 @@
 //! be seen, or ssh has another name, the bytes are copied: if that was wrong, ssh says at once that it
 //! was not passed a connection, whereas the others would take a passed socket for an end without a word.
 
-use std::fs;
+use std::fs::{self, File, OpenOptions};
 use std::io::{Error, ErrorKind, IoSlice};
 use std::mem::MaybeUninit;
 use std::net::{Shutdown, TcpStream};
 use std::os::fd::AsFd;
-use std::path::Path;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
 use std::thread;
 
 use anyhow::{Context, Result};
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::fs::fstat;
+use rustix::fs::{FileType, OFlags, Stat, fstat, stat};
 use rustix::io::{Errno, read, write};
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+use rustix::stdio::dup2_stderr;
 
 use crate::socket;
 
@@ -31,23 +33,48 @@ const CHUNK: usize = 256 * 1024;
 /// # Errors
 /// The connection breaks before they have it, or while it is copied.
 pub fn to_caller(stream: TcpStream) -> Result<()> {
-    if is_ssh_waiting() {
-        pass(&stream)
-    } else {
-        copy(stream)
+    match waiting_ssh() {
+        Some(_) => pass(&stream),
+        None => copy(stream),
     }
 }
 
-/// ssh waits for the socket at the other end of our stdin and stdout.
-fn is_ssh_waiting() -> bool {
-    let (stdin, stdout) = (std::io::stdin(), std::io::stdout());
-    let is_one = match (fstat(&stdin), fstat(&stdout)) {
-        (Ok(one), Ok(other)) => (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino),
-        _ => false,
+/// Says what there is to say where ssh does. One that keeps its connection open for the next session
+/// (`ControlPersist`) gives us `/dev/null`, as if we stayed as long, and says itself no more than that there
+/// is no connection.
+pub fn speak_where_ssh_does() {
+    let is_silenced = || {
+        let (ours, null) = (fstat(std::io::stderr())?, stat("/dev/null")?);
+        rustix::io::Result::Ok(is(&ours, FileType::CharacterDevice) && ours.st_rdev == null.st_rdev)
     };
-    let made_by_ssh =
-        |peer: socket::Peer| is_ssh(&Path::new("/proc").join(peer.process.to_string()));
-    is_one && socket::peer(&stdin).is_ok_and(made_by_ssh)
+    let Some(ssh) = is_silenced().unwrap_or(false).then(waiting_ssh).flatten() else {
+        return;
+    };
+    // A pipe that nobody reads any more would keep us, a terminal could become ours.
+    let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits() as i32;
+    let opened = OpenOptions::new()
+        .append(true)
+        .custom_flags(flags)
+        .open(ssh.join("fd/2"));
+    // In a file, ssh would write over what we have written: its place in it is not ours.
+    let is_shared = |it: &File| fstat(it).is_ok_and(|it| !is(&it, FileType::RegularFile));
+    if let Some(stderr) = opened.ok().filter(is_shared) {
+        let _ = dup2_stderr(stderr);
+    }
+}
+
+fn is(file: &Stat, kind: FileType) -> bool {
+    FileType::from_raw_mode(file.st_mode) == kind
+}
+
+/// The folder in `/proc` of the ssh that waits for the socket at the other end of our stdin and stdout.
+fn waiting_ssh() -> Option<PathBuf> {
+    let (stdin, stdout) = (std::io::stdin(), std::io::stdout());
+    let (one, other) = (fstat(&stdin).ok()?, fstat(&stdout).ok()?);
+    let is_one = (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino);
+    let maker = is_one.then(|| socket::peer(&stdin).ok()).flatten()?;
+    let process = Path::new("/proc").join(maker.process.to_string());
+    is_ssh(&process).then_some(process)
 }
 
 /// The process of this folder of `/proc` is ssh, as far as it lets us see.

@@ -170,3 +170,18 @@ fn a_master_whom_nobody_can_call_any_more_keeps_nobody_waiting() {
     assert!(said.contains("its master does not answer"), "{said}");
     assert!(!theirs.exists());
 }
+
+#[test]
+fn what_stops_proxy_is_read_although_ssh_would_keep_its_connection_open() {
+    let (user, id) = made_ready(User::near(CONFIG));
+    settings(&user, WANTED);
+    initialize(&user, &id);
+    let mut ssh = user.command("ssh");
+    // There is no engine.
+    ssh.arg("-F")
+        .arg(user.store().join("config"))
+        .args([KEY, "true"]);
+    let said = Said::of(&mut ssh).expect(255).err;
+    assert!(said.contains("lace-ssh: error: "), "{said}");
+    assert!(said.contains("hint: "), "{said}");
+}
