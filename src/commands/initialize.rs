@@ -259,6 +259,11 @@ fn prepare(ring: &mut Ring<'_>, wanted: &Wanted<'_>) -> Result<String> {
     }
     let changed = known.as_ref() != Some(&entry);
     let newly_trusted = known.as_ref().is_none_or(|known| known.key != key);
+    if let Some(known) = &known
+        && (newly_trusted || known.alias != alias)
+    {
+        ring.end_shared_of(&known.alias);
+    }
     ring.registry
         .devcontainers
         .insert(wanted.id.to_owned(), entry);

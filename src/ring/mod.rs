@@ -130,6 +130,11 @@ impl<'a> Ring<'a> {
         self.ended.extend(opened.map(|known| known.alias.clone()));
     }
 
+    /// The same of one dev container that loses this alias, or its key: nobody finds it by that afterwards.
+    pub fn end_shared_of(&mut self, alias: &str) {
+        self.ended.insert(alias.to_owned());
+    }
+
     /// Writes the registry alone.
     pub fn save(&self) -> Result<()> {
         self.app.store.save(&self.registry)

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use rustix::net::{self, AddressFamily, SocketAddrUnix, SocketType};
 
 use crate::support::openssh::run;
-use crate::support::ring::{CONFIG, KEY, initialize, made_ready};
+use crate::support::ring::{CONFIG, KEY, initialize, made_ready, with_options};
 use crate::support::{Said, User};
 
 const WANTED: &str = "{ \"multiplex\": \"10m\" }";
@@ -169,6 +169,24 @@ fn a_master_whom_nobody_can_call_any_more_keeps_nobody_waiting() {
     let said = String::from_utf8(said.stderr).unwrap();
     assert!(said.contains("its master does not answer"), "{said}");
     assert!(!theirs.exists());
+}
+
+#[test]
+fn a_connection_ends_that_nobody_would_find_by_its_alias_or_its_key() {
+    for options in [r#""host": "lace-other""#, r#""key": "team""#] {
+        let (user, id) = made_ready(User::near(CONFIG));
+        settings(&user, WANTED);
+        initialize(&user, &id);
+        let theirs = socket(&user);
+        let _silent = UnixListener::bind(&theirs).unwrap();
+        initialize(&user, &id);
+        assert!(theirs.exists(), "nothing has changed");
+        fs::write(user.config(), with_options(options)).unwrap();
+        user.ok(&["setup", "--yes", "--no-client-config"]);
+        let said = initialize(&user, &id).err;
+        assert!(said.contains("its master does not answer"), "{said}");
+        assert!(!theirs.exists(), "{options}");
+    }
 }
 
 #[test]
