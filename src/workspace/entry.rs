@@ -62,7 +62,7 @@ pub fn entry(
         endpoint: wanted.endpoint.to_owned(),
         registered: known.map_or(now, |known| known.registered),
         rotate: rotate(options.rotate, wanted.settings.require.rotate),
-        overlap: seconds(options.overlap),
+        overlap: overlap(options.overlap, wanted.settings.require.rotate),
         agent: options.agent,
         trusts_since: known
             .filter(|known| known.key == key)
@@ -148,6 +148,12 @@ fn rotate(asked: options::Rotation, longest: Option<Duration>) -> Rotate {
     }
 }
 
+/// How long a replaced key still opens the door: no longer than the next one may reach, or the requirement
+/// would be none.
+fn overlap(asked: Duration, longest: Option<Duration>) -> i64 {
+    seconds(longest.map_or(asked, |longest| asked.min(longest)))
+}
+
 fn seconds(duration: Duration) -> i64 {
     i64::try_from(duration.as_secs()).unwrap_or(i64::MAX)
 }
@@ -214,6 +220,14 @@ mod tests {
             (OnCreate, Some(days(1)), Rotate::OnCreateAndEvery(86400)),
         ] {
             assert_eq!(rotate(asked, longest), expected, "{asked:?} {longest:?}");
+        }
+        for (asked, longest, expected) in [
+            (3660, None, 3660),
+            (3660, Some(days(30)), 30),
+            (1, Some(days(30)), 1),
+        ] {
+            let found = overlap(days(asked), longest);
+            assert_eq!(found, expected * 86400, "{asked} {longest:?}");
         }
     }
 
