@@ -25,6 +25,7 @@ use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use bollard::errors::Error;
@@ -32,6 +33,7 @@ use bollard::query_parameters::{InspectContainerOptions, ListContainersOptionsBu
 use bollard::{API_DEFAULT_VERSION, Docker};
 use serde::de::DeserializeOwned;
 use tokio::runtime::Runtime;
+use tokio::time::timeout;
 
 use crate::advice::{Advise, failure};
 use container::{Inspected, Summary};
@@ -192,14 +194,21 @@ fn unreachable(endpoint: &str, error: &Error) -> anyhow::Error {
 }
 
 /// Runs one request to its end. The runtime is started once, and only by commands that talk to the engine.
-fn wait<F: Future>(request: F) -> Result<F::Output> {
+///
+/// bollard itself waits no longer than that for the beginning of an answer, and for ever for the rest.
+fn wait<T>(
+    request: impl Future<Output = std::result::Result<T, Error>>,
+) -> Result<std::result::Result<T, Error>> {
     static RUNTIME: LazyLock<std::io::Result<Runtime>> = LazyLock::new(|| {
         tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
     });
     match &*RUNTIME {
-        Ok(runtime) => Ok(runtime.block_on(request)),
+        Ok(runtime) => Ok(runtime.block_on(async {
+            let answer = timeout(Duration::from_secs(PATIENCE), request).await;
+            answer.unwrap_or(Err(Error::RequestTimeoutError))
+        })),
         Err(error) => Err(anyhow!("cannot start the asynchronous runtime: {error}")),
     }
 }
@@ -223,6 +232,30 @@ fn is_here(authority: &str) -> bool {
 mod tests {
     use super::*;
     use crate::advice::hint_of;
+    use std::io::{Read, Write};
+    use std::os::unix::net::UnixListener;
+
+    #[test]
+    fn an_engine_that_stops_in_the_middle_of_an_answer_is_given_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("engine.sock");
+        let listener = UnixListener::bind(&socket).unwrap();
+        std::thread::spawn(move || {
+            let (mut call, _) = listener.accept().unwrap();
+            let _ = call.read(&mut [0; 4096]).unwrap();
+            let head =
+                "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n[";
+            call.write_all(head.as_bytes()).unwrap();
+            // Until the other side has gone.
+            let _ = call.read(&mut [0]);
+        });
+        let engine = Engine::at(&format!("unix://{}", socket.display())).unwrap();
+        let (told, heard) = std::sync::mpsc::channel();
+        std::thread::spawn(move || told.send(engine.containers()));
+        let answer = heard.recv_timeout(Duration::from_secs(2 * PATIENCE));
+        let told = answer.expect("it waits").unwrap_err().to_string();
+        assert!(told.ends_with("did not answer within 8 s"), "{told}");
+    }
 
     #[test]
     fn an_engine_on_another_machine_is_refused() {
