@@ -111,8 +111,12 @@ pub enum Command {
     Log(Log),
     /// Print, install or take out the configuration of ssh clients.
     ClientConfig(ClientConfig),
-    /// Print the JSON Schema of customizations.lace.ssh.
-    Schema,
+    /// Print the JSON Schema of customizations.lace.ssh, or of your own settings.
+    Schema {
+        /// That of settings.jsonc in the store (~/.config/lace/ssh).
+        #[arg(long)]
+        settings: bool,
+    },
     /// Print a completion script.
     Completions {
         /// The shell.
@@ -190,7 +194,8 @@ pub struct Initialize {
 /// `connect`
 #[derive(Debug, Args)]
 pub struct Connect {
-    /// The alias [default: the dev container of the workspace].
+    /// The alias, a part of one, or a dev container ID [default: the dev container of the workspace, else
+    /// the `default` of your settings, else the only one].
     pub name: Option<String>,
     /// Which dev container.
     #[command(flatten)]
@@ -204,7 +209,8 @@ pub struct Connect {
 /// `port`
 #[derive(Debug, Args)]
 pub struct Port {
-    /// The alias [default: the dev container of the workspace].
+    /// The alias, a part of one, or a dev container ID [default: the dev container of the workspace, else
+    /// the `default` of your settings, else the only one].
     pub name: Option<String>,
     /// Which dev container.
     #[command(flatten)]
@@ -295,7 +301,8 @@ pub struct Rotate {
     /// Rotate every key.
     #[arg(long, conflicts_with = "name")]
     pub all: bool,
-    /// Revoke the old key at once, instead of when the overlap has passed; open sessions stay open.
+    /// Revoke the old key at once, instead of when the overlap has passed; open sessions stay open,
+    /// but for those that share a connection (`multiplex` in your settings).
     #[arg(long)]
     pub now: bool,
 }

@@ -13,6 +13,8 @@ use crate::advice::Advise;
 pub struct Environment {
     /// The user's home folder: `$HOME`, absolute.
     pub home: PathBuf,
+    /// `$SUDO_UID`: who has called this program by way of `sudo`.
+    pub sudo_by: Option<u32>,
     /// `$LACE_SSH_HOME`: another place for the store.
     pub store: Option<PathBuf>,
     /// The current folder as the shell names it (`$PWD`, where it is the same folder), with symlinks.
@@ -52,6 +54,7 @@ impl Environment {
         // Whoever stands in a folder that is gone can still use all that is not about a folder.
         let current = env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
         Ok(Self {
+            sudo_by: text("SUDO_UID").and_then(|uid| uid.parse().ok()),
             store: text("LACE_SSH_HOME").map(|path| current.join(path)),
             folder: logical_folder(current),
             docker_host: text("DOCKER_HOST"),
@@ -75,6 +78,7 @@ impl Environment {
     pub fn example(home: &Path) -> Self {
         Self {
             home: home.into(),
+            sudo_by: None,
             store: None,
             folder: home.into(),
             docker_host: Some("unix:///nowhere/docker.sock".into()),

@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 
 use crate::app::App;
-use crate::client::openssh::{self, Host, Paths};
+use crate::client::openssh::{self, Host, Multiplex, Paths};
+use crate::settings::Settings;
 use crate::store::Store;
 use crate::store::registry::{DevContainer, Key, Registry};
 
@@ -16,32 +17,43 @@ use crate::store::registry::{DevContainer, Key, Registry};
 ///
 /// # Errors
 /// A path cannot be quoted.
-pub fn client_config(app: &App, registry: &Registry) -> Result<String> {
-    openssh::config(&hosts(&app.store, registry), &paths(app))
+pub fn client_config(app: &App, settings: &Settings, registry: &Registry) -> Result<String> {
+    let hosts = hosts(&app.store, settings, registry);
+    openssh::config(&hosts, &paths(app, settings))
 }
 
 /// The pinned host keys that every ssh client of this machine shall read.
-pub fn known_hosts(app: &App, registry: &Registry) -> String {
-    openssh::known_hosts(&hosts(&app.store, registry))
+pub fn known_hosts(app: &App, settings: &Settings, registry: &Registry) -> String {
+    openssh::known_hosts(&hosts(&app.store, settings, registry))
 }
 
 /// The part of [`client_config`] that is about one dev container.
 ///
 /// # Errors
 /// A path cannot be quoted.
-pub fn host_block(app: &App, registry: &Registry, devcontainer: &DevContainer) -> Result<String> {
-    openssh::host_block(&host(&app.store, registry, devcontainer), &paths(app))
+pub fn host_block(
+    app: &App,
+    settings: &Settings,
+    registry: &Registry,
+    devcontainer: &DevContainer,
+) -> Result<String> {
+    let host = host(&app.store, settings, registry, devcontainer);
+    openssh::host_block(&host, &paths(app, settings))
 }
 
-fn hosts<'r>(store: &Store, registry: &'r Registry) -> Vec<Host<'r>> {
-    registry
-        .devcontainers
-        .values()
-        .map(|devcontainer| host(store, registry, devcontainer))
+fn hosts<'r>(store: &Store, settings: &Settings, registry: &'r Registry) -> Vec<Host<'r>> {
+    let known = registry.devcontainers.values();
+    known
+        .map(|known| host(store, settings, registry, known))
         .collect()
 }
 
-fn host<'r>(store: &Store, registry: &Registry, devcontainer: &'r DevContainer) -> Host<'r> {
+fn host<'r>(
+    store: &Store,
+    settings: &Settings,
+    registry: &Registry,
+    devcontainer: &'r DevContainer,
+) -> Host<'r> {
     let key = registry.keys.get(&devcontainer.key);
     Host {
         alias: &devcontainer.alias,
@@ -53,6 +65,7 @@ fn host<'r>(store: &Store, registry: &Registry, devcontainer: &'r DevContainer) 
         host_keys: devcontainer.host_key.all().collect(),
         renewed: devcontainer.agent,
         encrypted: key.is_some_and(Key::is_encrypted),
+        forwards_agent: settings.forward_agent.contains(&devcontainer.alias),
     }
 }
 
@@ -70,7 +83,7 @@ pub fn host_block_for(
 ) -> Result<String> {
     let paths = Paths {
         known_hosts: known_hosts.to_path_buf(),
-        ..paths(app)
+        ..paths(app, &Settings::default())
     };
     let host = Host {
         alias: &devcontainer.alias,
@@ -80,6 +93,7 @@ pub fn host_block_for(
         host_keys: devcontainer.host_key.all().collect(),
         renewed: false,
         encrypted: false,
+        forwards_agent: false,
     };
     openssh::host_block(&host, &paths)
 }
@@ -91,12 +105,16 @@ pub fn known_host(devcontainer: &DevContainer) -> String {
         .collect()
 }
 
-fn paths(app: &App) -> Paths {
+fn paths(app: &App, settings: &Settings) -> Paths {
+    // Where there can be no sockets, `ring/masters.rs` has left no folder.
+    let folder = app.store.masters();
+    let multiplex = settings.multiplex.filter(|_| folder.is_dir());
     Paths {
         program: app.environment.program.clone(),
         store: app.environment.store.clone(),
         learnt: app.store.learnt(),
         known_hosts: app.store.known_hosts(),
+        multiplex: multiplex.map(|idle| Multiplex { folder, idle }),
     }
 }
 
@@ -155,6 +173,11 @@ mod tests {
                 ..DevContainer::example("lace-x", "k")
             };
             let (previous, renewed, encrypted) = expected;
+            let named = if retired { "lace-x" } else { "lace-y" };
+            let settings = Settings {
+                forward_agent: vec![named.into()],
+                ..Settings::default()
+            };
             let wanted = Host {
                 alias: "lace-x",
                 user: Some("vscode"),
@@ -163,8 +186,9 @@ mod tests {
                 host_keys: vec!["a", "b"],
                 renewed,
                 encrypted,
+                forwards_agent: retired,
             };
-            assert_eq!(host(&store, &registry, &devcontainer), wanted);
+            assert_eq!(host(&store, &settings, &registry, &devcontainer), wanted);
         }
     }
 

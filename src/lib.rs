@@ -17,6 +17,7 @@ pub mod inventory;
 pub mod keys;
 pub mod ring;
 pub mod route;
+pub mod settings;
 pub mod socket;
 pub mod store;
 pub mod talk;

@@ -14,7 +14,8 @@ pub const MOUNT_TARGET: &str = "/etc/lace-ssh";
 ///
 /// 1: certificates (`user_ca.pub`, `principals`); a line's own `command=` within the environment of the
 ///    dev container; `lease="FINGERPRINT"`, which ends what a key has opened when its line goes or
-///    expires; a host key that is exchanged while sshd runs; one path for the forwarded agents.
+///    expires; the account's own keys (`own_keys`); a host key that is exchanged while sshd runs; one path
+///    for the forwarded agents.
 pub const CONTRACT: u32 = 1;
 
 /// The program that the Feature has the engine run at every start of the container; what its entry in
@@ -33,6 +34,8 @@ pub const PRINCIPALS: &str = "principals";
 pub const REVOKED_KEYS: &str = "revoked_keys";
 /// The account that may log in, where it is not the remote user of the image.
 pub const USER: &str = "user";
+/// Where it is there, the account's own `~/.ssh/authorized_keys` in the container counts, too.
+pub const OWN_KEYS: &str = "own_keys";
 /// The private host key.
 pub const HOST_KEY: &str = "ssh_host_ed25519_key";
 
@@ -43,12 +46,13 @@ mod tests {
     use super::*;
     use crate::workspace::feature::FILES;
 
-    const ALL: [&str; 6] = [
+    const ALL: [&str; 7] = [
         AUTHORIZED_KEYS,
         USER_CA,
         PRINCIPALS,
         REVOKED_KEYS,
         USER,
+        OWN_KEYS,
         HOST_KEY,
     ];
 

@@ -8,6 +8,7 @@
 #   need_jsonc_parser      npm's jsonc-parser, in the cache; sets NODE_MODULES to the folder that has it
 #   need_clients           other SSH clients, in the cache; sets CLIENT_PYTHON to a Python that has asyncssh, paramiko and
 #                          libssh, CLIENT_NODE_PATH to the folders that have npm's ssh2 and ssh-config
+#   need_ajv               the same for npm's ajv
 #   start_engine           uses the engine that answers, or starts one; sets ENGINE_STARTED to 1 if it did
 #   stop_engine            stops the engine that start_engine started, and no other
 #   need_image NAME…       lace-ssh-test:NAME, made once and kept:
@@ -33,6 +34,7 @@ JSONC_PARSER_VERSION=3.3.1
 CLIENT_PACKAGES='asyncssh==2.24.1 paramiko==5.1.0 ssh-python==1.2.0.post1'
 SSH2_VERSION=1.17.0
 SSH_CONFIG_VERSION=5.3.0
+AJV_VERSION=8.17.1
 NODE_MODULES=
 CLIENT_PYTHON=
 CLIENT_NODE_PATH=
@@ -119,6 +121,7 @@ need_devcontainer() {
 }
 
 need_jsonc_parser() { need_npm jsonc-parser "$JSONC_PARSER_VERSION"; }
+need_ajv() { need_npm ajv "$AJV_VERSION"; }
 
 need_clients() {
     local folder

@@ -138,6 +138,7 @@ step "shellcheck" check_scripts
 step "clippy" cargo clippy --locked --all-targets -- -D warnings
 step "unit and command line" unit_and_command_line
 step "release binary" need_binary
+step "schema" tests/schema.sh
 step "faults" faults
 tests_with_engine
 

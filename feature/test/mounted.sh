@@ -116,6 +116,7 @@ until_login() {
     ssh_as "$1" true
 }
 log=/var/lib/lace-ssh/sshd.log
+in_container() { docker exec -i -u root "$id" "$@"; }
 log() { docker exec -u root "$id" cat "${1:-$log}"; }
 start() { docker exec -u "$1" "$id" /usr/local/share/lace-ssh/start 2>&1; }
 sshds() { docker exec -u root "$id" sh -c 'ps -eo args | grep -c "[s]shd: .*listener"'; }
@@ -312,6 +313,29 @@ check_restrictions() {
     write_trust authorized_keys "$work/id.pub"
 }
 
+# The keys that are in the home folder of the account $1.
+check_own_keys() {
+    local user=$1 home
+    home=$(in_container sh -c "getent passwd '$user' || grep '^$user:' /etc/passwd" | cut -d : -f 6)
+    own() { key=$work/other ssh_as "$user" "$@" 2>/dev/null; }
+    in_container sh -c "umask 077; mkdir -p '$home/.ssh'; cat >'$home/.ssh/authorized_keys'; chown -R '$user' '$home/.ssh'" \
+        <"$work/other.pub"
+    check "the account's own keys do not count" refused own true
+    write_trust own_keys /dev/null
+    check "where the host says so, they do" equals "$(own 'echo "$GREETING"')" "it's \"quoted\" \$HOME"
+    check "beside the others" ssh_as "$user" true
+    in_container chmod 666 "$home/.ssh/authorized_keys"
+    check "not where everybody can write them" refused own true
+    in_container chmod 600 "$home/.ssh/authorized_keys"
+    check "but else" own true
+    in_container sh -c "mv '$home/.ssh/authorized_keys' '$home/keys'; ln -s '$home/keys' '$home/.ssh/authorized_keys'"
+    check "not by a link" refused own true
+    in_container sh -c "rm '$home/.ssh/authorized_keys'; mkfifo '$home/.ssh/authorized_keys'"
+    check "a pipe holds nobody up" ssh_as "$user" true
+    in_container rm -r "$home/.ssh" "$home/keys"
+    as_root rm "$trust/own_keys"
+}
+
 # What a key has opened ends with its line, where that says so, for the account $1.
 check_leases() {
     local user=$1 lease pids stays what
@@ -485,6 +509,7 @@ case_vscode() {
 check_all_else() {
     check_certificates "$1"
     check_restrictions "$1"
+    check_own_keys "$1"
     check_leases "$1"
     check_agent "$1"
     check_host_key "$1"

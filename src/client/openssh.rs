@@ -5,8 +5,10 @@
 //! the meaning of a line; paths are quoted here.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::Result;
+use sha2::{Digest, Sha256};
 
 use super::quote;
 
@@ -28,6 +30,8 @@ pub struct Host<'a> {
     pub renewed: bool,
     /// The private key file has a passphrase: asked for once, if there is an agent to keep it.
     pub encrypted: bool,
+    /// What runs there may use the user's agent.
+    pub forwards_agent: bool,
 }
 
 /// What the host blocks call and name.
@@ -41,6 +45,36 @@ pub struct Paths {
     pub learnt: PathBuf,
     /// Our own pinned host keys.
     pub known_hosts: PathBuf,
+    /// How sessions share a connection, if they do.
+    pub multiplex: Option<Multiplex>,
+}
+
+/// A connection that stays open for the next session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Multiplex {
+    /// The folder of the sockets.
+    pub folder: PathBuf,
+    /// How long it stays open without any.
+    pub idle: Duration,
+}
+
+/// How many characters of a socket's name say which dev container it is of.
+const PREFIX: usize = 4;
+
+/// How the names of the sockets begin by which the sessions of one dev container share a connection.
+pub fn socket_prefix(alias: &str) -> String {
+    let mut prefix = base16ct::lower::encode_string(&Sha256::digest(alias));
+    prefix.truncate(PREFIX);
+    prefix
+}
+
+/// Whether the path of a socket in this folder is one that ssh can use on this system.
+pub fn takes_sockets(folder: &Path) -> bool {
+    // `sun_path`, without the zero at its end.
+    const LONGEST: usize = if cfg!(target_os = "linux") { 107 } else { 103 };
+    // `%C`, and what ssh appends while it makes one: a dot and 16 characters.
+    const NAME: usize = "/".len() + PREFIX + 40 + 17;
+    folder.as_os_str().len() + NAME <= LONGEST
 }
 
 impl Paths {
@@ -102,6 +136,19 @@ pub fn host_block(host: &Host<'_>, paths: &Paths) -> Result<String> {
     } else {
         ""
     };
+    let forward = if host.forwards_agent {
+        "    ForwardAgent yes\n"
+    } else {
+        ""
+    };
+    let share = match &paths.multiplex {
+        Some(Multiplex { folder, idle }) => format!(
+            "    ControlMaster auto\n    ControlPath {}\n    ControlPersist {}\n",
+            quote::control_path(&folder.join(socket_prefix(alias)))?,
+            idle.as_secs()
+        ),
+        None => String::new(),
+    };
     let mut text = format!(
         "Host {alias}
 {user}    HostName {alias}
@@ -109,7 +156,7 @@ pub fn host_block(host: &Host<'_>, paths: &Paths) -> Result<String> {
     ProxyCommand {command} proxy {alias}
 {pass}    IdentityFile {identity}
 {previous}    IdentitiesOnly yes
-{keep}    PreferredAuthentications publickey
+{keep}{forward}{share}    PreferredAuthentications publickey
     UserKnownHostsFile {known_hosts}
     GlobalKnownHostsFile /dev/null
     StrictHostKeyChecking yes
@@ -172,6 +219,7 @@ mod tests {
             previous: None,
             renewed: false,
             encrypted: false,
+            forwards_agent: false,
         }
     }
 
@@ -197,6 +245,7 @@ mod tests {
             store: None,
             learnt: folder.join("learnt"),
             known_hosts: "/k h".into(),
+            multiplex: None,
         }
     }
 
@@ -224,6 +273,57 @@ mod tests {
                     .any(|l| l == line || l.replace('"', "") == bare),
                 "{line}\n{answer}"
             );
+        }
+    }
+
+    #[test]
+    fn sessions_share_a_connection_where_the_user_wants_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let sockets = PathBuf::from("/home/my me/100%/mux");
+        let paths = Paths {
+            multiplex: Some(Multiplex {
+                folder: sockets.clone(),
+                idle: Duration::from_secs(600),
+            }),
+            ..paths(folder.path(), "/bin/true")
+        };
+        let answer = asked(
+            &config(&[host(Some("vscode"))], &paths).unwrap(),
+            folder.path(),
+        );
+        for line in ["controlmaster auto", "controlpersist 600"] {
+            assert!(answer.lines().any(|l| l == line), "{line}\n{answer}");
+        }
+        let path = answer
+            .lines()
+            .find_map(|l| l.strip_prefix("controlpath "))
+            .unwrap();
+        let start = sockets.join(socket_prefix("lace-x"));
+        let hash = path.strip_prefix(start.to_str().unwrap()).unwrap();
+        assert_eq!(hash.len(), 40, "{path}");
+        assert_ne!(socket_prefix("lace-x"), socket_prefix("lace-y"));
+    }
+
+    /// Bound for real, with the name that ssh gives a socket at first.
+    #[test]
+    fn a_folder_takes_sockets_up_to_where_the_system_takes_none() {
+        let folder = tempfile::tempdir_in("/tmp").unwrap();
+        let longest = (1..100)
+            .map(|length| folder.path().join("x".repeat(length)))
+            .take_while(|folder| takes_sockets(folder))
+            .last()
+            .unwrap();
+        let longer = PathBuf::from(format!("{}x", longest.display()));
+        for (folder, works) in [(longest, true), (longer, false)] {
+            std::fs::create_dir(&folder).unwrap();
+            let name = format!(
+                "{}{}.{}",
+                socket_prefix("x"),
+                "c".repeat(40),
+                "r".repeat(16)
+            );
+            let bound = std::os::unix::net::UnixListener::bind(folder.join(name));
+            assert_eq!(bound.is_ok(), works, "{}", folder.display());
         }
     }
 

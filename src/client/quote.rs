@@ -46,6 +46,18 @@ pub fn include_all(folder: &Path) -> Result<String> {
     })
 }
 
+/// How the path of a control socket begins; ssh makes the rest of it from who connects where.
+///
+/// # Errors
+/// As [`ssh_config`].
+pub fn control_path(start: &Path) -> Result<String> {
+    let text = ssh_config(start)?;
+    Ok(match text.strip_suffix('"') {
+        Some(open) => format!("{open}%C\""),
+        None => format!("{text}%C"),
+    })
+}
+
 /// A path as one word for the shell that runs a `ProxyCommand`, `%` doubled for ssh.
 ///
 /// # Errors

@@ -8,6 +8,7 @@ use crate::app::App;
 use crate::cli::{self, ClientConfigAction};
 use crate::inventory;
 use crate::ring;
+use crate::settings;
 use crate::talk::agree::Outcome;
 use crate::talk::print_as_is;
 use crate::workspace::user_config;
@@ -15,7 +16,10 @@ use crate::workspace::user_config;
 /// Runs `client-config`.
 pub fn run(app: &App, args: &cli::ClientConfig) -> Result<ExitCode> {
     let (consent, outcome) = match args.action {
-        None => return print_as_is(inventory::client_config(app, &ring::look(app)?)?),
+        None => {
+            let (settings, registry) = (settings::read(&app.store)?, ring::look(app)?);
+            return print_as_is(inventory::client_config(app, &settings, &registry)?);
+        }
         Some(ClientConfigAction::Install(consent)) => {
             let given = consent.given(app.environment);
             (consent, user_config::install(app, given)?)

@@ -17,7 +17,8 @@ use crate::cli;
 use crate::devcontainer::{find, id, wire};
 use crate::durable;
 use crate::engine::{Engine, endpoint};
-use crate::ring::{Ring, agent, due, host_key, identity, policy, publish, purge};
+use crate::ring::{Ring, agent, due, host_key, identity, masters, policy, publish, purge};
+use crate::settings;
 use crate::store::audit::Kind;
 use crate::store::learnt;
 use crate::store::registry::{DevContainer, Registry};
@@ -35,7 +36,8 @@ pub fn run(app: &App, args: &cli::Initialize) -> Result<ExitCode> {
             .hint("in devcontainer.json, write: lace-ssh initialize --id ${devcontainerId}");
     }
     let target = target_of(app, args)?;
-    let config = config::read(&target.config)?;
+    let settings = settings::read(&app.store)?;
+    let config = config::read(&target.config, &settings.defaults)?;
     complete_config(app, &target, &config)?;
     complete_feature(app, &target, &config)?;
 
@@ -44,6 +46,7 @@ pub fn run(app: &App, args: &cli::Initialize) -> Result<ExitCode> {
         id: &args.id,
         target: &target,
         config: &config,
+        settings: &settings,
         endpoint: &endpoint,
     };
     app.store.prepare()?;
@@ -75,8 +78,7 @@ fn target_of(app: &App, args: &cli::Initialize) -> Result<Target> {
 /// Puts into `devcontainer.json` what is missing of ours, and then fails, to stop the `up`.
 fn complete_config(app: &App, target: &Target, config: &Config) -> Result<()> {
     let wanted = config::wiring(target, config);
-    let edited =
-        wire(&config.text, &wanted).map_err(|problem| config::located(&target.config, problem))?;
+    let edited = wire(&config.text, &wanted).map_err(|problem| problem.of_file(&target.config))?;
     if edited.text == config.text {
         return Ok(());
     }
@@ -185,7 +187,7 @@ fn was_ready(app: &App, wanted: &Wanted<'_>) -> bool {
     let ready = !registry.is_upgraded
         && is_ready(app, &registry, wanted).unwrap_or(false)
         && known.is_some_and(|known| {
-            publish::clients_are_current(app, &registry, known).unwrap_or(false)
+            publish::clients_are_current(app, wanted.settings, &registry, known).unwrap_or(false)
         });
     // Without a stamp the next call is slower, and nothing else.
     if ready && let Err(error) = stamp::write(store, wanted.id, identities, &registry) {
@@ -214,6 +216,7 @@ fn is_ready(app: &App, registry: &Registry, wanted: &Wanted<'_>) -> Result<bool>
     };
     let half = identity::public_file(&key.public, &known.key);
     Ok(entry == *known
+        && masters::are_prepared(&app.store, wanted.settings)
         && !registry.has_expired(now())
         && key.next.is_none()
         && learnt::read(&app.store, &known.alias).is_none()

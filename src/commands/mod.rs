@@ -20,7 +20,9 @@ use clap::CommandFactory;
 
 use crate::app::App;
 use crate::cli::{Cli, Command};
+use crate::devcontainer::options;
 use crate::environment::Environment;
+use crate::settings;
 use crate::talk::print_as_is;
 
 /// Runs one command.
@@ -42,7 +44,8 @@ pub fn run(command: Command, environment: &Environment) -> Result<ExitCode> {
         Command::ClientConfig(args) => client_config::run(&app, &args),
         Command::Proxy { alias } => proxy::run(&app, &alias),
         Command::Refresh { alias } => proxy::refresh(&app, &alias),
-        Command::Schema => print_as_is(crate::devcontainer::options::SCHEMA),
+        Command::Schema { settings: false } => print_as_is(options::SCHEMA),
+        Command::Schema { settings: true } => print_as_is(settings::schema()?),
         Command::Completions { shell } => print_as_is(completions(shell)),
         Command::Man => {
             let mut page = Vec::new();

@@ -11,7 +11,8 @@ use crate::advice::failure;
 use crate::app::App;
 use crate::change::{Change, Plan, Reason};
 use crate::cli;
-use crate::devcontainer::{Document, Modified, SCHEMA_FILE, features, find, options, unwire};
+use crate::devcontainer::options::{self, Options};
+use crate::devcontainer::{Document, Modified, Problem, SCHEMA_FILE, features, find, unwire};
 use crate::durable;
 use crate::engine::{self, Engine, Found, endpoint};
 use crate::ring::purge::Purge;
@@ -33,7 +34,7 @@ pub fn run(app: &App, args: &cli::Remove) -> Result<ExitCode> {
         return purge_unknown(app, args, id);
     }
     let target = match &args.name {
-        Some(name) => known(app, name, &args.workspace)?,
+        Some(name) => known(app, name)?,
         None => target::find(app, &args.workspace.place())?,
     };
     if args.name.is_some() && !target.config.exists() {
@@ -130,9 +131,9 @@ fn uses_copy(target: &Target, text: &str) -> bool {
 }
 
 /// A dev container that is registered, whose workspace may be gone.
-fn known(app: &App, name: &str, workspace: &cli::Workspace) -> Result<Target> {
+fn known(app: &App, name: &str) -> Result<Target> {
     let registry = ring::look(app)?;
-    let (_, known) = registered::registered(app, &registry, Some(name), &workspace.place())?;
+    let (_, known) = registered::exactly(&registry, name)?;
     let workspace = known.workspace.clone();
     let workspace = workspace.with_context(|| format!("{name} has no workspace"))?;
     Ok(Target {
@@ -166,7 +167,7 @@ struct TakenOut {
 
 /// The text without what is ours. A piece that somebody has changed by hand is asked about.
 fn take_out(app: &App, args: &cli::Remove, target: &Target, text: &str) -> Result<TakenOut> {
-    let at_fault = |problem| config::located(&target.config, problem);
+    let at_fault = |problem: Problem| problem.of_file(&target.config);
     let mut gone = Vec::new();
     let mut left = 0;
     let original = original::text_before(&app.store, &target.config)?;
@@ -217,7 +218,8 @@ fn is_used_elsewhere(app: &App, target: &Target) -> Result<bool> {
     Ok(others.into_iter().any(|config| {
         let folder = target.folder.clone();
         let other = Target { folder, config };
-        config::read(&other.config).is_ok_and(|config| config.uses_copy(&other))
+        config::read(&other.config, &Options::default())
+            .is_ok_and(|config| config.uses_copy(&other))
     }))
 }
 

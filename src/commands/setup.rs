@@ -10,6 +10,7 @@ use crate::app::App;
 use crate::change::{Change, Plan};
 use crate::cli;
 use crate::devcontainer::{Problem, SCHEMA_FILE, options, wire};
+use crate::settings;
 use crate::talk::agree::{Outcome, agree};
 use crate::talk::{print_as_is, say};
 use crate::workspace::target::Target;
@@ -18,7 +19,8 @@ use crate::workspace::{config, feature, original, target, user_config};
 /// Runs `setup`.
 pub fn run(app: &App, args: &cli::Setup) -> Result<ExitCode> {
     let target = target::find(app, &args.workspace.place())?;
-    let config = config::read(&target.config)?;
+    let settings = settings::read(&app.store)?;
+    let config = config::read(&target.config, &settings.defaults)?;
     let mut wanted = config::wiring(&target, &config);
     if let Some(asked) = &args.feature {
         if let Some(there) = config.feature.filter(|there| there != asked) {
@@ -32,7 +34,7 @@ pub fn run(app: &App, args: &cli::Setup) -> Result<ExitCode> {
         }
         wanted.feature.clone_from(asked);
     }
-    let at_fault = |problem| config::located(&target.config, problem);
+    let at_fault = |problem: Problem| problem.of_file(&target.config);
     wanted.schema = args
         .schema
         .then(|| format!("{}/{SCHEMA_FILE}", config::local_feature(&target)));

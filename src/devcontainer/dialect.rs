@@ -1,4 +1,5 @@
-//! The dialect of `devcontainer.json`: JSON, comments and trailing commas, nothing else.
+//! The dialect of `devcontainer.json`, and of the user's settings: JSON, comments and trailing commas,
+//! nothing else.
 //!
 //! Owns which text is refused and in which words. It knows nothing of what the members mean.
 
@@ -33,7 +34,7 @@ pub(super) fn options() -> ParseOptions {
 /// The text of a file, if it is UTF-8 and of a size that anybody would write by hand.
 pub fn decode(bytes: &[u8]) -> Result<&str, Problem> {
     if bytes.len() > LARGEST {
-        return Err(too_large(bytes.len()));
+        return Err(too_large(&DEVCONTAINER, bytes.len()));
     }
     if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
         return Err(Problem::whole("the file is UTF-16, not UTF-8").with_hint("save it as UTF-8"));
@@ -49,9 +50,10 @@ pub fn decode(bytes: &[u8]) -> Result<&str, Problem> {
     })
 }
 
-pub(super) fn too_large(bytes: usize) -> Problem {
+pub(super) fn too_large(file: &File, bytes: usize) -> Problem {
     Problem::whole(format!(
-        "the file has {bytes} bytes; more than {LARGEST} is no devcontainer.json"
+        "the file has {bytes} bytes; more than {LARGEST} is no {}",
+        file.name
     ))
 }
 
@@ -108,35 +110,67 @@ pub(super) fn check_space(body: &str, range: Range<usize>) -> Result<(), Problem
         .with_hint("replace it with an ordinary space"))
 }
 
-const LEFT_OUT: &str = "the devcontainer CLI would silently leave it out";
-const MISREAD: &str = "the devcontainer CLI would silently misread it";
+/// Which file a text is of, where the words depend on it.
+pub(super) struct File {
+    /// What it is called.
+    name: &'static str,
+    /// The least that it holds.
+    pub(super) least: &'static str,
+    /// What becomes elsewhere of what is refused here.
+    left_out: &'static str,
+    misread: &'static str,
+}
+
+pub(super) const DEVCONTAINER: File = File {
+    name: "devcontainer.json",
+    least: r#"a devcontainer.json is one object, at least { "image": "…" }"#,
+    left_out: "; the devcontainer CLI would silently leave it out",
+    misread: "; the devcontainer CLI would silently misread it",
+};
+
+/// Nobody else reads them.
+pub(super) const SETTINGS: File = File {
+    name: "settings.jsonc",
+    least: "the settings are one object, at least {}",
+    left_out: "",
+    misread: "",
+};
+
 const NO_COLON: &str = "a colon must follow the name of a member";
 const NO_VALUE: &str = "a value must follow the colon";
 const MEMBER_HINT: &str = "write it as \"name\": value";
 
 /// The parser's error in our words, with the fix.
-pub(super) fn explain(body: &str, error: &ParseError) -> Problem {
+pub(super) fn explain(file: &File, body: &str, error: &ParseError) -> Problem {
     use ParseErrorKind as Kind;
+    let File {
+        name,
+        left_out,
+        misread,
+        ..
+    } = file;
     let range = error.range().start..error.range().end;
     let (message, hint) = match error.kind() {
         Kind::SingleQuotedStringsNotAllowed => (
             "single quotes are JSON5, not JSON".into(),
-            format!("use double quotes; {LEFT_OUT}"),
+            format!("use double quotes{left_out}"),
         ),
         Kind::ExpectedStringObjectProperty => {
             let range = word_at(body, range.start);
             let word = &body[range.clone()];
             let message = format!("the name {word} has no quotes, which is JSON5, not JSON");
             return Problem::at(body, range, message)
-                .with_hint(format!("put it in double quotes; {LEFT_OUT}"));
+                .with_hint(format!("put it in double quotes{left_out}"));
         }
         Kind::UnexpectedWord
         | Kind::UnexpectedToken
         | Kind::ExpectedDigit
         | Kind::ExpectedDigitFollowingNegativeSign
-        | Kind::ExpectedPlusMinusOrDigitInNumberLiteral => return no_value(body, range.start),
+        | Kind::ExpectedPlusMinusOrDigitInNumberLiteral => {
+            return no_value(file, body, range.start);
+        }
         Kind::ExpectedComma if is_within_a_word(body, range.start) => {
-            return no_value(body, range.start);
+            return no_value(file, body, range.start);
         }
         Kind::UnexpectedCloseBrace | Kind::UnexpectedCloseBracket | Kind::UnexpectedComma
             if is_behind_a_colon(body, range.start) =>
@@ -148,7 +182,7 @@ pub(super) fn explain(body: &str, error: &ParseError) -> Problem {
         | Kind::BareDecimalPointNumbersNotAllowed
         | Kind::NonFiniteNumbersNotAllowed => (
             "this way to write a number is JSON5, not JSON".into(),
-            format!("write a plain decimal number; {MISREAD}"),
+            format!("write a plain decimal number{misread}"),
         ),
         Kind::String(kind) => string_problem(kind),
         Kind::ExpectedComma => (
@@ -161,7 +195,7 @@ pub(super) fn explain(body: &str, error: &ParseError) -> Problem {
         ),
         Kind::NestingDepthExceeded => (
             "nested too deeply".into(),
-            "no devcontainer.json needs hundreds of levels".into(),
+            format!("no {name} needs hundreds of levels"),
         ),
         Kind::UnterminatedObject => ("this object is not closed".into(), "add a `}`".into()),
         Kind::UnterminatedArray => ("this array is not closed".into(), "add a `]`".into()),
@@ -193,15 +227,18 @@ pub(super) fn explain(body: &str, error: &ParseError) -> Problem {
 }
 
 /// Text at `at` that is no value, in the words of what was probably meant.
-fn no_value(body: &str, at: usize) -> Problem {
+fn no_value(file: &File, body: &str, at: usize) -> Problem {
+    let File {
+        left_out, misread, ..
+    } = file;
     let range = word_at(body, at);
     let word = &body[range.clone()];
     let lower = word.to_ascii_lowercase();
     let is_none = format!("{word} is not a JSON value");
     let (message, hint) = match lower.trim_start_matches(['-', '+']) {
-        "true" | "false" | "null" => (is_none, format!("write it as {lower}; {LEFT_OUT}")),
+        "true" | "false" | "null" => (is_none, format!("write it as {lower}{left_out}")),
         "nan" | "infinity" | "undefined" | "none" | "nil" => {
-            (is_none, format!("write null, or take it out; {LEFT_OUT}"))
+            (is_none, format!("write null, or take it out{left_out}"))
         }
         rest if rest.starts_with('#') => (
             "`#` does not begin a comment in JSON".into(),
@@ -209,20 +246,20 @@ fn no_value(body: &str, at: usize) -> Problem {
         ),
         rest if rest.starts_with('`') => (
             "backticks are not quotes in JSON".into(),
-            format!("use double quotes; {LEFT_OUT}"),
+            format!("use double quotes{left_out}"),
         ),
         rest if rest.starts_with('=') && !is_behind_a_colon(body, at) => {
             (NO_COLON.into(), MEMBER_HINT.into())
         }
         rest if rest.starts_with('0') && rest.parse::<f64>().is_ok() => (
             format!("{word} begins with a zero, which no number in JSON does"),
-            format!("leave the zero out, or put text in double quotes; {MISREAD}"),
+            format!("leave the zero out, or put text in double quotes{misread}"),
         ),
         rest if rest.starts_with(|c: char| c.is_ascii_digit()) || rest.is_empty() => (
             is_none,
-            format!("write a plain decimal number, or text in double quotes; {MISREAD}"),
+            format!("write a plain decimal number, or text in double quotes{misread}"),
         ),
-        _ => (is_none, format!("text needs double quotes; {LEFT_OUT}")),
+        _ => (is_none, format!("text needs double quotes{left_out}")),
     };
     Problem::at(body, range, message).with_hint(hint)
 }

@@ -59,8 +59,17 @@ impl Mark {
 impl<'t> Document<'t> {
     /// Parses `text`: JSON with comments and trailing commas, an object at the root.
     pub fn parse(text: &'t str) -> Result<Self, Problem> {
+        Self::read(text, &dialect::DEVCONTAINER)
+    }
+
+    /// The same for the text of the user's settings.
+    pub fn parse_settings(text: &'t str) -> Result<Self, Problem> {
+        Self::read(text, &dialect::SETTINGS)
+    }
+
+    fn read(text: &'t str, file: &dialect::File) -> Result<Self, Problem> {
         if text.len() > dialect::LARGEST {
-            return Err(dialect::too_large(text.len()));
+            return Err(dialect::too_large(file, text.len()));
         }
         let body = text.strip_prefix(BOM).unwrap_or(text);
         let collect = CollectOptions {
@@ -68,16 +77,16 @@ impl<'t> Document<'t> {
             // The scanner below streams them: collected, they would be most of the memory.
             tokens: false,
         };
-        let refused = |error| dialect::explain(body, &error);
+        let refused = |error| dialect::explain(file, body, &error);
         let parsed = parse_to_ast(body, &collect, &dialect::options()).map_err(refused)?;
-        let marks = marks_of(body)?;
+        let marks = marks_of(file, body)?;
         match parsed.value {
             Some(Node::Object(root)) => Ok(Self { text, root, marks }),
             Some(other) => {
                 let message = format!("the document is {}, not an object", kind_of(&other));
-                Err(Problem::at(body, range_of(&other), message).with_hint(EMPTY_HINT))
+                Err(Problem::at(body, range_of(&other), message).with_hint(file.least))
             }
-            None => Err(Problem::whole("the file holds no value").with_hint(EMPTY_HINT)),
+            None => Err(Problem::whole("the file holds no value").with_hint(file.least)),
         }
     }
 
@@ -191,14 +200,14 @@ impl<'t> Document<'t> {
 }
 
 /// Every comment and comma of a text that has been parsed; refuses what the parser is too mild on.
-fn marks_of(body: &str) -> Result<Vec<Mark>, Problem> {
+fn marks_of(file: &dialect::File, body: &str) -> Result<Vec<Mark>, Problem> {
     let mut scanner = Scanner::new(body, &dialect::scanner_options());
     let mut marks = Vec::new();
     let mut end = 0;
     loop {
         let token = scanner
             .scan()
-            .map_err(|error| dialect::explain(body, &error))?;
+            .map_err(|error| dialect::explain(file, body, &error))?;
         let range = scanner.token_start()..scanner.token_end();
         dialect::check_space(body, end..range.start)?;
         end = range.end;
@@ -217,8 +226,6 @@ fn marks_of(body: &str) -> Result<Vec<Mark>, Problem> {
         marks.push(Mark { start, end, kind });
     }
 }
-
-const EMPTY_HINT: &str = r#"a devcontainer.json is one object, at least { "image": "…" }"#;
 
 struct Found<'d, 't> {
     member: Option<&'d ObjectProp<'t>>,

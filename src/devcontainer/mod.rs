@@ -2,7 +2,7 @@
 //!
 //! An edit goes one way: `document` (what is there) → `wiring`/`unwiring` (what should be) →
 //! `sequence`, `insertion`, `removal`, `style` (where and how a person would write it) → `plan` → `guard`.
-//! `lines` lies below them all.
+//! `lines` lies below them all. `dialect`, `document`, `members` and `problem` read the user's own settings, too.
 
 mod command;
 pub mod dialect;
@@ -15,6 +15,7 @@ pub mod id;
 mod insertion;
 mod lifecycle;
 mod lines;
+pub mod members;
 pub mod mount;
 pub mod options;
 mod plan;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
+use super::members::{self, Fault, boolean, duration, string};
 use super::port::{DEFAULT_PORT, usual_port};
 
 /// How an alias begins. Without it a stranger's file could name itself `github.com`.
@@ -92,67 +93,32 @@ impl Default for Options {
     }
 }
 
-/// A fault in the options.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fault {
-    /// The path of the member that is at fault, from the root of the document.
-    pub path: Vec<String>,
-    /// The name itself is wrong, not the value.
-    pub name: bool,
-    /// What is wrong.
-    pub message: String,
-    /// What to do.
-    pub hint: Option<String>,
-}
+/// Where the options are in the document.
+const PLACE: [&str; 3] = ["customizations", "lace", "ssh"];
 
-impl Fault {
-    fn value(member: &str, message: impl Into<String>, hint: &str) -> Self {
-        Self {
-            path: path_of(member),
-            name: false,
-            message: message.into(),
-            hint: Some(hint.into()),
-        }
-    }
-}
-
-fn path_of(member: &str) -> Vec<String> {
-    ["customizations", "lace", "ssh"]
-        .into_iter()
-        .chain((!member.is_empty()).then_some(member))
-        .map(String::from)
-        .collect()
-}
-
-/// Reads `customizations.lace.ssh` of a whole `devcontainer.json`; all defaults where it is absent, but
-/// for a port that another sshd has.
+/// Reads `customizations.lace.ssh` of a whole `devcontainer.json`; what it leaves out is as in `defaults`,
+/// but for the port, where another sshd has the usual one.
 ///
 /// # Errors
 /// The first fault: a wrong type, an unknown member, a value that cannot be used.
-pub fn options(config: &Value) -> Result<Options, Fault> {
+pub fn options(config: &Value, defaults: &Options) -> Result<Options, Fault> {
     let usual = Options {
         port: usual_port(config),
-        ..Options::default()
+        ..defaults.clone()
     };
     let mut at = config;
-    for (depth, name) in ["customizations", "lace", "ssh"].into_iter().enumerate() {
-        match at.get(name) {
+    for (depth, name) in PLACE.into_iter().enumerate() {
+        at = match at.get(name) {
             None | Some(Value::Null) => return Ok(usual),
-            Some(value @ Value::Object(_)) => at = value,
             Some(value) => {
-                let path = path_of("").into_iter().take(depth + 1).collect();
-                let message = format!("`{name}` must be an object, not {}", type_of(value));
-                return Err(Fault {
-                    path,
-                    name: false,
-                    message,
-                    hint: Some(OBJECTS[depth].into()),
-                });
+                let object = members::object(name, value, OBJECTS[depth]);
+                object.map_err(|fault| fault.below(&PLACE[..depth]))?;
+                value
             }
         }
     }
-    let empty = Map::new();
-    read(at.as_object().unwrap_or(&empty), usual)
+    let members = at.as_object().cloned().unwrap_or_default();
+    read(&members, &MEMBERS, usual).map_err(|fault| fault.below(&PLACE))
 }
 
 /// How the objects around the options are written, the outermost first.
@@ -162,79 +128,63 @@ const OBJECTS: [&str; 3] = [
     r#"write it as "ssh": {}"#,
 ];
 
-fn read(members: &Map<String, Value>, mut options: Options) -> Result<Options, Fault> {
+/// The options for which a user may have defaults of his own. The others are about one dev container
+/// (`host`), or about what its image and its committed config file have agreed on (`user`, `port`).
+pub const DEFAULTABLE: [&str; 4] = ["key", "rotate", "overlap", "agent"];
+
+/// Reads the options that a repository may leave out.
+///
+/// # Errors
+/// As [`options`].
+pub fn defaults(members: &Map<String, Value>) -> Result<Options, Fault> {
+    read(members, &DEFAULTABLE, Options::default())
+}
+
+/// What `members` say, over what `options` have been so far.
+fn read(
+    members: &Map<String, Value>,
+    known: &[&str],
+    mut options: Options,
+) -> Result<Options, Fault> {
     for (name, value) in members {
         match name.as_str() {
-            "host" => options.host = Some(host(string(name, value)?)?),
+            name if !known.contains(&name) => return Err(Fault::unknown("option", name, known)),
+            "host" => options.host = Some(alias(name, string(name, value)?)?),
             "user" => options.user = Some(user(string(name, value)?)?),
             "port" => options.port = port(value)?,
             "key" => options.key = key(string(name, value)?)?,
             "rotate" => options.rotate = rotate(string(name, value)?)?,
-            "overlap" => options.overlap = duration(name, string(name, value)?)?,
-            "agent" => {
-                options.agent = value.as_bool().ok_or_else(|| {
-                    Fault::value(
-                        name,
-                        format!("`agent` must be true or false, not {}", type_of(value)),
-                        "write \"agent\": true",
-                    )
-                })?;
-            }
-            _ => return Err(unknown(name)),
+            "overlap" => options.overlap = duration(name, string(name, value)?, OVERLAP)?,
+            _ => options.agent = boolean(name, value)?,
         }
     }
     if options.agent && options.key != KeyScope::Workspace {
-        let message = "`agent` needs a key of the dev container's own";
-        return Err(Fault::value("agent", message, "leave `key` out"));
+        // What is said here comes before what is so only by default.
+        match (members.contains_key("key"), members.contains_key("agent")) {
+            (true, false) => options.agent = false,
+            (false, true) => options.key = KeyScope::Workspace,
+            _ => {
+                let message = "`agent` needs a key of the dev container's own";
+                return Err(Fault::value("agent", message, "leave `key` out"));
+            }
+        }
     }
     Ok(options)
 }
 
-fn unknown(name: &str) -> Fault {
-    let nearest = MEMBERS
-        .iter()
-        .max_by(|a, b| strsim::jaro(name, a).total_cmp(&strsim::jaro(name, b)));
-    let hint = match nearest {
-        Some(member) if strsim::jaro(name, member) > 0.7 => format!("did you mean `{member}`?"),
-        _ => format!("known are {}", MEMBERS.join(", ")),
-    };
-    Fault {
-        path: path_of(name),
-        name: true,
-        message: format!("unknown option {name:?}"),
-        hint: Some(hint),
-    }
-}
+const OVERLAP: &str = "write a duration such as `24h`";
 
-fn string<'a>(name: &str, value: &'a Value) -> Result<&'a str, Fault> {
-    let wrong = || {
-        Fault::value(
-            name,
-            format!("`{name}` must be a string, not {}", type_of(value)),
-            "put it in double quotes",
-        )
-    };
-    value.as_str().ok_or_else(wrong)
-}
-
-fn type_of(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "a boolean",
-        Value::Number(_) => "a number",
-        Value::String(_) => "a string",
-        Value::Array(_) => "an array",
-        Value::Object(_) => "an object",
-    }
-}
-
-fn host(text: &str) -> Result<String, Fault> {
+/// The alias of a dev container.
+///
+/// # Errors
+/// It cannot be one.
+pub fn alias(name: &str, text: &str) -> Result<String, Fault> {
     if is_alias(text) {
         return Ok(text.to_owned());
     }
     let message = format!("{text:?} cannot be a host alias");
     Err(Fault::value(
-        "host",
+        name,
         message,
         "an alias is `lace-` and then lower-case letters, digits, `-`, `_` or `.`",
     ))
@@ -315,30 +265,26 @@ fn rotate(text: &str) -> Result<Rotation, Fault> {
         "never" => Ok(Rotation::Never),
         "on-create" => Ok(Rotation::OnCreate),
         _ => {
-            let every = duration("rotate", text)?;
-            if every < Duration::from_secs(3600) {
-                return Err(Fault::value(
-                    "rotate",
-                    format!("{text:?} is too short"),
-                    "at least `1h`",
-                ));
-            }
-            Ok(Rotation::Every(every))
+            let example = "write `never`, `on-create` or a duration such as `30d`";
+            age("rotate", text, example).map(Rotation::Every)
         }
     }
 }
 
-fn duration(member: &str, text: &str) -> Result<Duration, Fault> {
-    const LONGEST: Duration = Duration::from_secs(10 * 366 * 24 * 60 * 60);
-    let parsed = humantime::parse_duration(text)
-        .ok()
-        .filter(|duration| *duration <= LONGEST);
-    let example = if member == "rotate" {
-        "write `never`, `on-create` or a duration such as `30d`"
-    } else {
-        "write a duration such as `24h`"
-    };
-    parsed.ok_or_else(|| Fault::value(member, format!("{text:?} cannot be a duration"), example))
+/// The age that a key may reach.
+///
+/// # Errors
+/// It is no duration, or too short a one.
+pub fn age(name: &str, text: &str, example: &str) -> Result<Duration, Fault> {
+    let age = duration(name, text, example)?;
+    match age < Duration::from_secs(3600) {
+        true => Err(Fault::value(
+            name,
+            format!("{text:?} is too short"),
+            "at least `1h`",
+        )),
+        false => Ok(age),
+    }
 }
 
 /// The remote user where the config file says it outright; `None`: the container knows. `containerUser`
@@ -353,7 +299,11 @@ mod tests {
     use super::*;
 
     fn with(ssh: Value) -> Result<Options, Fault> {
-        options(&json!({ "customizations": { "lace": { "ssh": ssh, "mounts": "not ours" } } }))
+        of(&json!({ "customizations": { "lace": { "ssh": ssh, "mounts": "not ours" } } }))
+    }
+
+    fn of(config: &Value) -> Result<Options, Fault> {
+        options(config, &Options::default())
     }
 
     #[test]
@@ -369,6 +319,60 @@ mod tests {
             (options.port, options.key, options.agent),
             (2223, KeyScope::Workspace, true)
         );
+    }
+
+    #[test]
+    fn what_a_repository_says_comes_before_the_users_defaults() {
+        let with = |defaults: Value, ssh: Value| {
+            let defaults = super::defaults(defaults.as_object().unwrap()).unwrap();
+            let config = json!({ "customizations": { "lace": { "ssh": ssh } } });
+            let read = options(&config, &defaults).unwrap();
+            assert_eq!(
+                options(&json!({}), &defaults),
+                Ok(defaults),
+                "all is left out"
+            );
+            (read.key, read.rotate, read.agent)
+        };
+        let (own, user) = (|| KeyScope::Workspace, || KeyScope::User);
+        let never = Rotation::Never;
+        for (defaults, ssh, expected) in [
+            (json!({ "key": "user" }), json!({}), (user(), never, false)),
+            (
+                json!({ "key": "user" }),
+                json!({ "key": "workspace" }),
+                (own(), never, false),
+            ),
+            (
+                json!({ "rotate": "on-create" }),
+                json!({ "port": 2223 }),
+                (own(), Rotation::OnCreate, false),
+            ),
+            (
+                json!({ "rotate": "30d" }),
+                json!({ "rotate": "never" }),
+                (own(), never, false),
+            ),
+            // The two do not go together: what the user has by default gives way.
+            (
+                json!({ "key": "user" }),
+                json!({ "agent": true }),
+                (own(), never, true),
+            ),
+            (
+                json!({ "agent": true }),
+                json!({ "key": "user" }),
+                (user(), never, false),
+            ),
+        ] {
+            assert_eq!(
+                with(defaults.clone(), ssh.clone()),
+                expected,
+                "{defaults} {ssh}"
+            );
+        }
+        let both = json!({ "key": "user", "agent": true });
+        assert!(super::defaults(both.as_object().unwrap()).is_err());
     }
 
     #[test]
@@ -403,7 +407,7 @@ mod tests {
             json!({ "customizations": null }),
             json!({ "customizations": { "vscode": {} } }),
         ] {
-            assert_eq!(options(&config), Ok(Options::default()));
+            assert_eq!(of(&config), Ok(Options::default()));
         }
     }
 
@@ -426,12 +430,12 @@ mod tests {
 
     #[test]
     fn wrong_types_are_faults_at_the_member() {
-        let fault = options(&json!({ "customizations": { "lace": { "ssh": true } } })).unwrap_err();
+        let fault = of(&json!({ "customizations": { "lace": { "ssh": true } } })).unwrap_err();
         assert_eq!(
             (fault.path.len(), fault.message.as_str()),
             (3, "`ssh` must be an object, not a boolean")
         );
-        let fault = options(&json!({ "customizations": { "lace": [] } })).unwrap_err();
+        let fault = of(&json!({ "customizations": { "lace": [] } })).unwrap_err();
         let hint = fault.hint.unwrap();
         assert_eq!(hint, r#"write it as "lace": { "ssh": {} }"#);
         assert!(with(json!({ "host": 1 })).is_err());

@@ -5,6 +5,9 @@
 
 use std::fmt;
 use std::ops::Range;
+use std::path::Path;
+
+use crate::advice::advised;
 
 use super::lines::{line_of, line_start};
 use crate::escape::is_unseen;
@@ -89,6 +92,17 @@ impl Problem {
             drawn.push_str(&format!("{:width$} | {}\n", "", under.trim_end()));
         }
         Some(drawn)
+    }
+
+    /// The same as an error of the file that has the text: `path:line:column: message`.
+    pub fn of_file(&self, path: &Path) -> anyhow::Error {
+        let separator = if self.position().is_some() { ":" } else { ": " };
+        let drawn = self
+            .snippet()
+            .map(|snippet| format!("\n{snippet}"))
+            .unwrap_or_default();
+        let message = format!("{}{separator}{self}{drawn}", path.display());
+        advised(message, self.hint())
     }
 }
 

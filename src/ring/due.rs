@@ -20,10 +20,16 @@ pub fn may_be_due(devcontainer: &DevContainer, key: &Key, now: i64) -> bool {
     match &devcontainer.rotate {
         Rotate::Never | Rotate::Unknown(_) => false,
         _ if !applies(devcontainer, key) => false,
-        Rotate::OnCreate => key.since() != now,
-        // Made while the clock was ahead, it is of no known age.
-        Rotate::Every(seconds) => key.since() > now || now - key.since() >= *seconds,
+        Rotate::OnCreate | Rotate::OnCreateAndEvery(_) => key.since() != now,
+        Rotate::Every(_) => is_of_age(devcontainer, key, now),
     }
+}
+
+/// Whether the key has reached the age at which it is replaced.
+pub fn is_of_age(devcontainer: &DevContainer, key: &Key, now: i64) -> bool {
+    // Made while the clock was ahead, it is of no known age.
+    let is_older = |age| key.since() > now || now - key.since() >= age;
+    devcontainer.rotate.age().is_some_and(is_older)
 }
 
 /// Whether the container that is there is another one than the key was made for; where there is none,
@@ -81,6 +87,16 @@ mod tests {
                 ..DevContainer::example("lace-x", key)
             };
             let found = may_be_due(&devcontainer, &record, now);
+            if let Rotate::Every(age) = rotate {
+                let both = DevContainer {
+                    rotate: Rotate::OnCreateAndEvery(age),
+                    ..devcontainer.clone()
+                };
+                assert_eq!(
+                    is_of_age(&both, &record, now),
+                    is_of_age(&devcontainer, &record, now)
+                );
+            }
             assert_eq!(found, due, "{key} {rotate:?} {since} {now}");
             let imported = Key {
                 origin: Origin::Imported,

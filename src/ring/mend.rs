@@ -5,7 +5,7 @@
 
 use anyhow::Result;
 
-use super::{Ring, identity, look, purge, trash};
+use super::{Ring, identity, look, masters, purge, trash};
 use crate::durable::{self};
 use crate::store::LARGEST_KEY;
 use crate::store::registry::{Custody, Key};
@@ -17,6 +17,7 @@ impl Ring<'_> {
     pub fn mend(&mut self) -> Result<()> {
         durable::sweep(self.app.store.root())?;
         stamp::sweep(&self.app.store)?;
+        masters::sweep(&self.app.store);
         for name in look::names(self.app) {
             // Whoever needs this very key is stopped by it; nobody else is.
             if let Err(error) = self.settle(&name) {

@@ -13,6 +13,7 @@ pub mod identity;
 pub mod key_file;
 pub mod look;
 mod make;
+pub mod masters;
 mod mend;
 pub mod named;
 pub mod policy;
@@ -32,6 +33,7 @@ use jiff::Timestamp;
 
 use crate::app::{App, now};
 use crate::durable;
+use crate::settings::{self, Settings};
 use crate::store::audit::{self, Event, Kind};
 use crate::store::learnt;
 use crate::store::lock::Lock;
@@ -47,8 +49,12 @@ pub struct Ring<'a> {
     /// The one instant that the whole command works with, in seconds since the epoch.
     pub now: i64,
     command: &'static str,
+    /// What the user says; read before anything is changed.
+    settings: Settings,
     /// The dev containers whose trust folder must be written again.
     touched: BTreeSet<String>,
+    /// The aliases whose masters end with the next commit.
+    ended: BTreeSet<String>,
     /// Whose remote user was taken in from a file of its own, which the next commit makes needless.
     learnt: Vec<String>,
     /// A commit that was cut off may have left any trust folder behind the registry: the next one looks
@@ -64,6 +70,7 @@ impl<'a> Ring<'a> {
     /// Locks the store and mends what needs mending. `command` is what others and the log are told.
     pub fn open(app: &'a App<'a>, command: &'static str) -> Result<Self> {
         app.store.prepare()?;
+        let settings = settings::read(&app.store)?;
         let lock = app.store.lock(command)?;
         let now = now();
         let (registry, rebuilt) = look::rebuilt(app)?;
@@ -72,12 +79,17 @@ impl<'a> Ring<'a> {
             registry,
             now,
             command,
+            settings,
             touched: BTreeSet::new(),
+            ended: BTreeSet::new(),
             learnt: Vec::new(),
             looks_at_all: false,
             mends: true,
             _lock: lock,
         };
+        if let Err(error) = masters::prepare(&app.store, &ring.settings) {
+            warn(&error);
+        }
         ring.mend()?;
         ring.take_in_learnt()?;
         if rebuilt
@@ -110,6 +122,14 @@ impl<'a> Ring<'a> {
         self.touched.insert(id.to_owned());
     }
 
+    /// No session of the dev containers that the key `name` opens shares a connection any more that is open
+    /// now, once the next commit has been made.
+    pub fn end_shared(&mut self, name: &str) {
+        let known = self.registry.devcontainers.values();
+        let opened = known.filter(|known| known.key == name);
+        self.ended.extend(opened.map(|known| known.alias.clone()));
+    }
+
     /// Writes the registry alone.
     pub fn save(&self) -> Result<()> {
         self.app.store.save(&self.registry)
@@ -128,7 +148,8 @@ impl<'a> Ring<'a> {
             .iter()
             .filter_map(|id| self.write_trust(id).err())
             .collect();
-        publish::write_clients(self.app, &self.registry)?;
+        masters::end(&self.app.store, &std::mem::take(&mut self.ended));
+        publish::write_clients(self.app, &self.settings, &self.registry)?;
         for alias in self.learnt.drain(..) {
             learnt::forget(&self.app.store, &alias)?;
         }

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use super::{Ring, due, rotation};
 use crate::devcontainer::id;
 use crate::engine::{self, Engine};
-use crate::store::registry::{DevContainer, Rotate};
+use crate::store::registry::DevContainer;
 use crate::talk::say;
 
 /// Rotates the key of a dev container if its policy says so.
@@ -20,7 +20,7 @@ pub fn apply(ring: &mut Ring<'_>, id: &str) -> Result<()> {
     if !due::may_be_due(&devcontainer, key, ring.now) {
         return Ok(());
     }
-    if devcontainer.rotate != Rotate::OnCreate {
+    if due::is_of_age(&devcontainer, key, ring.now) {
         rotate(ring, &devcontainer, "its time had come");
         return Ok(());
     }

@@ -12,6 +12,7 @@ use super::authorized;
 use crate::app::App;
 use crate::durable;
 use crate::inventory;
+use crate::settings::Settings;
 use crate::store::registry::{DevContainer, Registry};
 use crate::store::{LARGEST_LIST, Store};
 use crate::trust;
@@ -36,8 +37,8 @@ pub fn write_trust(app: &App, registry: &Registry, id: &str, now: i64) -> Result
 ///
 /// # Errors
 /// As [`write_trust`].
-pub fn write_clients(app: &App, registry: &Registry) -> Result<()> {
-    converge(&client_files(app, registry)?)
+pub fn write_clients(app: &App, settings: &Settings, registry: &Registry) -> Result<()> {
+    converge(&client_files(app, settings, registry)?)
 }
 
 /// Whether the trust folder of one dev container is as it must be.
@@ -69,6 +70,7 @@ pub fn is_current(
 /// A file cannot be read.
 pub fn clients_are_current(
     app: &App,
+    settings: &Settings,
     registry: &Registry,
     devcontainer: &DevContainer,
 ) -> Result<bool> {
@@ -76,7 +78,7 @@ pub fn clients_are_current(
         let bytes = durable::read(path, LARGEST_LIST)?.unwrap_or_default();
         Ok(std::str::from_utf8(&bytes).is_ok_and(|text| text.contains(part)))
     };
-    let block = inventory::host_block(app, registry, devcontainer)?;
+    let block = inventory::host_block(app, settings, registry, devcontainer)?;
     Ok(holds(&app.store.config(), &block)?
         && holds(
             &app.store.known_hosts(),
@@ -84,13 +86,13 @@ pub fn clients_are_current(
         )?)
 }
 
-fn client_files(app: &App, registry: &Registry) -> Result<Vec<Wanted>> {
-    let known_hosts = inventory::known_hosts(app, registry);
+fn client_files(app: &App, settings: &Settings, registry: &Registry) -> Result<Vec<Wanted>> {
+    let known_hosts = inventory::known_hosts(app, settings, registry);
     Ok(vec![
         (app.store.known_hosts(), Some(known_hosts)),
         (
             app.store.config(),
-            Some(inventory::client_config(app, registry)?),
+            Some(inventory::client_config(app, settings, registry)?),
         ),
     ])
 }

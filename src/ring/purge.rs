@@ -70,6 +70,7 @@ fn drop_rest(ring: &mut Ring<'_>, id: &str, purge: &Purge) -> Result<()> {
     if let Some(key) = &purge.key {
         ring.discard(key)?;
     }
+    ring.ended.insert(purge.alias.clone());
     ring.registry.devcontainers.remove(id);
     ring.commit()?;
     let store = &ring.app.store;

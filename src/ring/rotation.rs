@@ -2,7 +2,8 @@
 //!
 //! Trusted first, proven by a real login to every running dev container, and only then put in place;
 //! the old key opens the doors until the overlap has passed. Open sessions stay open: expiry and
-//! revocation are looked at when a connection begins.
+//! revocation are looked at when a connection begins. Only what shares a connection ends with `--now`, or
+//! the next session would have none to begin.
 
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use crate::route::own_agent::OwnAgent;
 use crate::route::proof::{self, Credential, Proof};
 use crate::store::audit::Kind;
 use crate::store::registry::{Custody, Next};
+use crate::talk;
 
 /// The overlap of a key that opens no dev container: a day, the default of the option.
 const OVERLAP: i64 = 24 * 60 * 60;
@@ -64,7 +66,7 @@ pub fn one(
     let fate = if overlap > 0 {
         format!(
             "the old one expires in {}",
-            humantime::format_duration(Duration::from_secs(overlap.unsigned_abs()))
+            talk::span(Duration::from_secs(overlap.unsigned_abs()))
         )
     } else {
         "the old one opens no new session".to_owned()

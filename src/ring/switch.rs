@@ -38,6 +38,9 @@ impl Ring<'_> {
             return Err(error.context(format!("{name} was not rotated")));
         }
         self.touch(name);
+        if overlap <= 0 {
+            self.end_shared(name);
+        }
         self.note(Kind::Rotated, name, |event| {
             event.detail = Some(format!("replaced {before}"))
         })?;

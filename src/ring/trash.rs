@@ -44,6 +44,7 @@ impl Ring<'_> {
         }
         self.registry.keys.remove(name);
         self.touch(name);
+        self.end_shared(name);
         Ok(())
     }
 

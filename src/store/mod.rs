@@ -38,6 +38,8 @@ pub struct Store {
     /// Where it would be without `LACE_SSH_HOME`.
     standard: PathBuf,
     trust: PathBuf,
+    home: PathBuf,
+    sudo_by: Option<u32>,
 }
 
 impl Store {
@@ -51,6 +53,8 @@ impl Store {
                 .clone()
                 .unwrap_or_else(|| standard.clone()),
             standard,
+            home: environment.home.clone(),
+            sudo_by: environment.sudo_by,
         }
     }
 
@@ -59,12 +63,31 @@ impl Store {
     /// # Errors
     /// A folder is a symlink, belongs to somebody else, is open to others, or cannot be made.
     pub fn prepare(&self) -> Result<()> {
+        self.refuse_sudo()?;
         // The store itself may be a link that the user made (dotfiles); what lies in it may not.
         let root = durable::resolve(&self.root)?;
         for folder in [&root, &self.trust, &self.keys()] {
             private_folder(folder)?;
         }
         Ok(())
+    }
+
+    /// `sudo -E`: what root makes in the home folder of the user, he can open no more.
+    fn refuse_sudo(&self) -> Result<()> {
+        let is_root = rustix::process::geteuid().is_root();
+        let Some(user) = self.sudo_by.filter(|user| is_root && *user != 0) else {
+            return Ok(());
+        };
+        match fs::metadata(&self.home) {
+            Ok(home) if home.uid() == user => Err(failure(
+                format!(
+                    "{} belongs to user {user}, who could not open what root makes in it",
+                    self.home.display()
+                ),
+                WITHOUT_SUDO,
+            )),
+            _ => Ok(()),
+        }
     }
 
     /// The folder of everything but `trust/`.
@@ -77,9 +100,19 @@ impl Store {
         self.root.join("config")
     }
 
+    /// The user's settings, which only he writes.
+    pub fn settings(&self) -> PathBuf {
+        self.root.join("settings.jsonc")
+    }
+
     /// The folder of what [`learnt`] writes.
     pub fn learnt(&self) -> PathBuf {
         self.root.join("learnt")
+    }
+
+    /// The folder of the sockets of ssh's masters; the name is short, for a socket's path must be.
+    pub fn masters(&self) -> PathBuf {
+        self.root.join("mux")
     }
 
     /// The pinned host keys.
@@ -283,6 +316,8 @@ impl Store {
     }
 }
 
+const WITHOUT_SUDO: &str = "run it as that user, without sudo";
+
 /// Whether a store has a registry, or what is left of one, or keys.
 fn is_in_use(root: &Path) -> bool {
     let registries = [
@@ -321,7 +356,11 @@ fn private_folder(path: &Path) -> Result<()> {
             path.display(),
             metadata.uid()
         ))
-        .hint(format!("sudo chown -R {uid} {}", shell(path)))
+        .hint_with(|| match uid {
+            // Given to root, it would be closed to the user whom it belongs to.
+            0 => WITHOUT_SUDO.to_owned(),
+            _ => format!("sudo chown -R {uid} {}", shell(path)),
+        })
     } else if metadata.permissions().mode() & 0o077 != 0 {
         Err(anyhow!(
             "{} is open to others (mode {:03o})",

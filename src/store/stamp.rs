@@ -27,8 +27,9 @@ pub struct Identities {
 impl Identities {
     /// Those of the store's files at this moment, as `program` writes them.
     pub fn now(store: &Store, program: PathBuf) -> Self {
+        // The user's settings may be a link to where he keeps them.
         let of = |path: PathBuf| {
-            let metadata = fs::symlink_metadata(path).ok()?;
+            let metadata = fs::metadata(path).ok()?;
             Some((
                 metadata.len(),
                 metadata.mtime(),
@@ -37,9 +38,14 @@ impl Identities {
             ))
         };
         Self {
-            files: [store.registry_file(), store.config(), store.known_hosts()]
-                .map(of)
-                .to_vec(),
+            files: [
+                store.registry_file(),
+                store.config(),
+                store.known_hosts(),
+                store.settings(),
+            ]
+            .map(of)
+            .to_vec(),
             program: (env!("CARGO_PKG_VERSION").to_owned(), program),
         }
     }

@@ -11,6 +11,7 @@ pub mod table;
 use std::fmt::Display;
 use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 
@@ -75,6 +76,19 @@ pub fn show(text: &str) {
     write(text);
 }
 
+/// A span of time in words: `1 day 2h`.
+pub fn span(time: Duration) -> String {
+    let text = humantime::format_duration(time).to_string();
+    let spaced = text.split(' ').map(|part| {
+        let unit = part.trim_start_matches(|c: char| c.is_ascii_digit());
+        let number = &part[..part.len() - unit.len()];
+        // `h`, `ms` are signs, the others words.
+        let blank = if unit.len() > 2 { " " } else { "" };
+        format!("{number}{blank}{unit}")
+    });
+    spaced.collect::<Vec<_>>().join(" ")
+}
+
 /// Asks a yes-or-no question on the terminal; no answer is a no.
 pub fn ask(question: &str) -> Result<bool> {
     write(&format!("{} [y/N] ", shown_lines(question)));
@@ -92,4 +106,24 @@ fn write(text: &str) {
     let mut adapted = anstream::AutoStream::new(Vec::new(), anstream::AutoStream::choice(&stderr));
     let _ = adapted.write_all(text.as_bytes());
     let _ = stderr.lock().write_all(&adapted.into_inner());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_span_has_its_words_apart() {
+        const DAY: u64 = 86_400;
+        for (seconds, expected) in [
+            (0, "0s"),
+            (3600, "1h"),
+            (DAY, "1 day"),
+            (2 * DAY, "2 days"),
+            (DAY + 2 * 3600 + 60, "1 day 2h 1m"),
+            (31 * DAY, "1 month 13h 26m 24s"),
+        ] {
+            assert_eq!(span(Duration::from_secs(seconds)), expected);
+        }
+    }
 }

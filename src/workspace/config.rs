@@ -4,7 +4,6 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use crate::advice::advised;
 use crate::devcontainer::options::{self, Options};
 use crate::devcontainer::{Document, Problem, Wiring, dialect, features, find, remarks};
 use crate::durable;
@@ -37,13 +36,13 @@ impl Config {
     }
 }
 
-/// Reads and understands a config file.
+/// Reads and understands a config file; options that it leaves out are as in `defaults`.
 ///
 /// # Errors
 /// It cannot be read, is no JSON with comments, or its options are at fault; with path and position.
-pub fn read(path: &Path) -> Result<Config> {
+pub fn read(path: &Path, defaults: &Options) -> Result<Config> {
     let text = text(path)?;
-    understand(text).map_err(|problem| located(path, problem))
+    understand(text, defaults).map_err(|problem| problem.of_file(path))
 }
 
 /// The text of a config file.
@@ -53,7 +52,7 @@ pub fn read(path: &Path) -> Result<Config> {
 pub fn text(path: &Path) -> Result<String> {
     let bytes = durable::read(&durable::resolve(path)?, LARGEST)?
         .with_context(|| format!("no such file: {}", path.display()))?;
-    let text = dialect::decode(&bytes).map_err(|problem| located(path, problem))?;
+    let text = dialect::decode(&bytes).map_err(|problem| problem.of_file(path))?;
     Ok(text.to_owned())
 }
 
@@ -61,22 +60,10 @@ pub fn text(path: &Path) -> Result<String> {
 ///
 /// # Errors
 /// As [`read`], without the path.
-pub fn understand(text: String) -> Result<Config, Problem> {
+pub fn understand(text: String, defaults: &Options) -> Result<Config, Problem> {
     let document = Document::parse(&text)?;
     let value = document.value();
-    let options = options::options(&value).map_err(|fault| {
-        let path: Vec<_> = fault.path.iter().map(String::as_str).collect();
-        let range = if fault.name {
-            document.name_range_of(&path)
-        } else {
-            document.range_of(&path)
-        };
-        let problem = match range {
-            Some(range) => Problem::at(&text, range, fault.message),
-            None => Problem::whole(fault.message),
-        };
-        fault.hint.into_iter().fold(problem, Problem::with_hint)
-    })?;
+    let options = options::options(&value, defaults).map_err(|fault| fault.placed(&document))?;
     let owned = |text: Option<&str>| text.map(str::to_owned);
     let (remote_user, feature) = (
         owned(options::remote_user(&value)),
@@ -91,21 +78,6 @@ pub fn understand(text: String) -> Result<Config, Problem> {
         remote_user,
         feature,
     })
-}
-
-/// A problem of a text as an error of a file: `path:line:column: message`.
-pub fn located(path: &Path, problem: Problem) -> anyhow::Error {
-    let separator = if problem.position().is_some() {
-        ":"
-    } else {
-        ": "
-    };
-    let drawn = problem
-        .snippet()
-        .map(|snippet| format!("\n{snippet}"))
-        .unwrap_or_default();
-    let message = format!("{}{separator}{problem}{drawn}", path.display());
-    advised(message, problem.hint())
 }
 
 /// What `setup` shall put into this config file.

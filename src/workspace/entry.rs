@@ -1,10 +1,12 @@
 //! The registry's entry of a dev container, as its config file wants it: pure.
 
 use std::path::Path;
+use std::time::Duration;
 
 use super::config::Config;
 use crate::client;
 use crate::devcontainer::options;
+use crate::settings::Settings;
 use crate::store::registry::{DevContainer, HostKey, Key, Origin, Registry, Rotate, Workspace};
 use crate::workspace::target::Target;
 
@@ -16,6 +18,8 @@ pub struct Wanted<'a> {
     pub target: &'a Target,
     /// What the config file says.
     pub config: &'a Config,
+    /// What the user says.
+    pub settings: &'a Settings,
     /// Where the engine listens.
     pub endpoint: &'a str,
 }
@@ -57,11 +61,7 @@ pub fn entry(
         },
         endpoint: wanted.endpoint.to_owned(),
         registered: known.map_or(now, |known| known.registered),
-        rotate: match options.rotate {
-            options::Rotation::Never => Rotate::Never,
-            options::Rotation::OnCreate => Rotate::OnCreate,
-            options::Rotation::Every(time) => Rotate::Every(seconds(time)),
-        },
+        rotate: rotate(options.rotate, wanted.settings.require.rotate),
         overlap: seconds(options.overlap),
         agent: options.agent,
         trusts_since: known
@@ -136,7 +136,19 @@ pub fn alias(registry: &Registry, wanted: &Wanted<'_>) -> String {
     }
 }
 
-fn seconds(duration: std::time::Duration) -> i64 {
+/// When the key is replaced: as the options say, and at the age that the user requires at the latest.
+fn rotate(asked: options::Rotation, longest: Option<Duration>) -> Rotate {
+    match (asked, longest) {
+        (options::Rotation::Never, None) => Rotate::Never,
+        (options::Rotation::OnCreate, None) => Rotate::OnCreate,
+        (options::Rotation::Every(age), None) => Rotate::Every(seconds(age)),
+        (options::Rotation::Never, Some(longest)) => Rotate::Every(seconds(longest)),
+        (options::Rotation::OnCreate, Some(longest)) => Rotate::OnCreateAndEvery(seconds(longest)),
+        (options::Rotation::Every(age), Some(longest)) => Rotate::Every(seconds(age.min(longest))),
+    }
+}
+
+fn seconds(duration: Duration) -> i64 {
     i64::try_from(duration.as_secs()).unwrap_or(i64::MAX)
 }
 
@@ -162,7 +174,7 @@ mod tests {
         let text = format!(
             "{{ \"image\": \"x\", \"customizations\": {{ \"lace\": {{ \"ssh\": {{ {options} }} }} }} }}"
         );
-        config::understand(text).unwrap()
+        config::understand(text, &options::Options::default()).unwrap()
     }
 
     /// The entry of this dev container under a registry that has these others, by ID, alias and key.
@@ -181,9 +193,28 @@ mod tests {
             id: ID,
             target,
             config,
+            settings: &Settings::default(),
             endpoint: "unix:///x",
         };
         entry(&registry, &wanted, "h".into(), known.as_ref(), 1000)
+    }
+
+    #[test]
+    fn what_the_user_requires_tightens_what_the_options_say_and_loosens_nothing() {
+        use options::Rotation::{Every, Never, OnCreate};
+        let days = |days: u64| Duration::from_secs(days * 86400);
+        let age = |age| Rotate::Every(seconds(days(age)));
+        for (asked, longest, expected) in [
+            (Never, None, Rotate::Never),
+            (OnCreate, None, Rotate::OnCreate),
+            (Every(days(30)), None, age(30)),
+            (Never, Some(days(30)), age(30)),
+            (Every(days(90)), Some(days(30)), age(30)),
+            (Every(days(7)), Some(days(30)), age(7)),
+            (OnCreate, Some(days(1)), Rotate::OnCreateAndEvery(86400)),
+        ] {
+            assert_eq!(rotate(asked, longest), expected, "{asked:?} {longest:?}");
+        }
     }
 
     #[test]
@@ -237,6 +268,7 @@ mod tests {
                 id: ID,
                 target: &target(".devcontainer/devcontainer.json"),
                 config: &config_of(""),
+                settings: &Settings::default(),
                 endpoint: "unix:///x",
             };
             assert_eq!(
@@ -290,6 +322,7 @@ mod tests {
                 id: ID,
                 target: &target,
                 config: &config,
+                settings: &Settings::default(),
                 endpoint: "unix:///x",
             };
             let entry = entry(&registry, &wanted, "h".into(), Some(&known), 1000);

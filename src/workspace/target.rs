@@ -25,6 +25,13 @@ pub struct Place {
     pub config: Option<PathBuf>,
 }
 
+impl Place {
+    /// He has said so, rather than standing there.
+    pub fn is_named(&self) -> bool {
+        self.folder.is_some() || self.config.is_some()
+    }
+}
+
 /// The workspace folder that is meant.
 pub fn folder(app: &App, place: &Place) -> PathBuf {
     let folder = place.folder.as_deref().unwrap_or(Path::new(""));

@@ -14,9 +14,12 @@ mod cli {
     mod keys;
     mod mending;
     mod migrate;
+    mod multiplex;
+    mod names;
     mod port;
     mod remove;
     mod secrets;
+    mod settings;
     mod setup;
     mod talk;
 }
@@ -54,5 +57,6 @@ mod e2e {
     mod connections;
     mod containers;
     mod keys;
+    mod multiplex;
     mod routes;
 }

@@ -12,7 +12,7 @@ use serde::Serialize;
 use crate::app::{App, now};
 use crate::ring::{self, due, named};
 use crate::route::seen::{self, Seen};
-use crate::store::registry::{Key, Origin, Registry, Rotate};
+use crate::store::registry::{Key, Origin, Registry};
 use crate::talk::table::{self, Cell};
 use crate::talk::{print, print_as_is, say};
 
@@ -196,10 +196,8 @@ fn scope(name: &str, opened: &[Opened<'_>]) -> &'static str {
 fn next_rotation(registry: &Registry, key: &Key, opened: &[Opened<'_>]) -> Option<Time> {
     let due = opened.iter().filter_map(|opened| {
         let known = registry.devcontainers.get(opened.id)?;
-        match known.rotate {
-            Rotate::Every(seconds) if due::applies(known, key) => Some(key.since() + seconds),
-            _ => None,
-        }
+        let age = known.rotate.age().filter(|_| due::applies(known, key))?;
+        Some(key.since() + age)
     });
     due.min().map(Time)
 }

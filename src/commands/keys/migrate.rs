@@ -119,14 +119,14 @@ fn config_plan(app: &App, workspace: &cli::Workspace) -> Result<ConfigPlan> {
         Err(_) => return Ok(ConfigPlan::default()),
         Ok(target) => target,
     };
-    let config = config::read(&target.config)?;
-    let document = Document::parse(&config.text)
-        .map_err(|problem| config::located(&target.config, problem))?;
+    let config = config::read(&target.config, &options::Options::default())?;
+    let document =
+        Document::parse(&config.text).map_err(|problem| problem.of_file(&target.config))?;
     if !mount::has_legacy(&document.value()) {
         return Ok(ConfigPlan::default());
     }
     let edited = wire(&config.text, &config::wiring(&target, &config))
-        .map_err(|problem| config::located(&target.config, problem))?;
+        .map_err(|problem| problem.of_file(&target.config))?;
     let mut plan = Plan::default();
     let change = Change::of(&target.config)?.becomes(Some(edited.text.clone().into_bytes()));
     plan.add(change.because(edited.edits));

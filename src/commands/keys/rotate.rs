@@ -2,7 +2,8 @@
 //!
 //! Trusted first, proven by a real login to every running dev container, and only then put in place;
 //! the old key opens the doors until the overlap has passed. Open sessions stay open: expiry and
-//! revocation are looked at when a connection begins.
+//! revocation are looked at when a connection begins. Only what shares a connection ends with `--now`, or
+//! the next session would have none to begin.
 
 use std::process::ExitCode;
 use std::thread;
@@ -86,7 +87,7 @@ fn names(app: &App, registry: &Registry, args: &cli::Rotate) -> Result<Vec<Strin
         Some(name) => vec![named::find(registry, name)?.0],
         None if args.all => registry.keys.keys().cloned().collect(),
         None => {
-            let here = registered::registered(app, registry, None, &Place::default());
+            let here = registered::here(app, registry, &Place::default());
             match (here, &registry.keys.keys().collect::<Vec<_>>()[..]) {
                 (Ok((_, known)), _) if registry.keys.contains_key(&known.key) => {
                     vec![known.key.clone()]

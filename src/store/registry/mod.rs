@@ -173,9 +173,21 @@ pub enum Rotate {
     OnCreate,
     /// When it is this many seconds old.
     Every(i64),
+    /// When a new container is made, and when it is this many seconds old.
+    OnCreateAndEvery(i64),
     /// Something that a newer version knows; never, as far as this one can tell.
     #[serde(untagged)]
     Unknown(Value),
+}
+
+impl Rotate {
+    /// The age in seconds at which it is replaced.
+    pub fn age(&self) -> Option<i64> {
+        match self {
+            Self::Never | Self::OnCreate | Self::Unknown(_) => None,
+            Self::Every(age) | Self::OnCreateAndEvery(age) => Some(*age),
+        }
+    }
 }
 
 /// One key of the ring.

@@ -5,7 +5,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 
 use crate::support::openssh::{public_of, run};
 use crate::support::ring::trusted;
-use crate::support::{ID, User, binary};
+use crate::support::{ID, Said, User, binary};
 use lace_ssh::devcontainer::id::devcontainer_id;
 
 const CONFIG: &str = r#"{
@@ -353,7 +353,43 @@ fn loose_or_foreign_or_linked_folders_of_the_store_are_refused() {
             said.contains("belongs to user 12345, not to you (0)"),
             "{said}"
         );
+        assert!(
+            said.contains("hint: run it as that user, without sudo"),
+            "{said}"
+        );
+        assert!(!said.contains("chown"), "{said}");
     }
+}
+
+#[test]
+fn sudo_makes_nothing_in_the_home_of_the_user_that_he_could_not_open() {
+    if !rustix::process::geteuid().is_root() {
+        // For anybody else `SUDO_UID` means nothing.
+        let user = User::with(CONFIG);
+        let mut setup = user.lace(&["setup", "--yes", "--no-client-config"]);
+        Said::of(setup.env("SUDO_UID", "1000")).expect(0);
+        return;
+    }
+    let user = User::with(CONFIG);
+    let setup = |uid: &str| {
+        let mut setup = user.lace(&["setup", "--yes", "--no-client-config"]);
+        Said::of(setup.env("SUDO_UID", uid))
+    };
+    let before = fs::read(user.config()).unwrap();
+    std::os::unix::fs::chown(user.home(), Some(1000), None).unwrap();
+    let said = setup("1000").expect(1).err;
+    assert!(
+        said.contains("belongs to user 1000, who could not open"),
+        "{said}"
+    );
+    assert!(
+        said.contains("hint: run it as that user, without sudo"),
+        "{said}"
+    );
+    assert!(!user.home().join(".config").exists());
+    assert_eq!(fs::read(user.config()).unwrap(), before);
+    // Root in a container whose home is kept on a volume of somebody's, without any sudo.
+    setup("").expect(0);
 }
 
 #[test]

@@ -49,7 +49,7 @@ fn a_rotation_trusts_both_keys_and_revokes_nothing_unproven() {
     let said = user.ok(&["keys", "rotate"]).err;
     assert!(
         said.contains("rotated lace-my-project: SHA256:")
-            && said.contains("the old one expires in 1day"),
+            && said.contains("the old one expires in 1 day"),
         "{said}"
     );
     let after = trusted(&user, &id);

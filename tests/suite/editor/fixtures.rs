@@ -50,7 +50,8 @@ fn cases() -> Vec<Case> {
 /// The port that the options say, or the usual one where nobody can read them.
 fn port(text: &str) -> u16 {
     let value = Document::parse(text).map(|document| document.value());
-    let options = value.map(|value| options::options(&value).unwrap_or_default());
+    let options = value
+        .map(|value| options::options(&value, &options::Options::default()).unwrap_or_default());
     options.unwrap_or_default().port
 }
 

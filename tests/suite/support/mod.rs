@@ -40,10 +40,21 @@ impl User {
         user
     }
 
+    /// The same where paths are short enough for sockets in the store.
+    pub fn near(config: &str) -> Self {
+        let user = Self::within(tempfile::tempdir_in("/tmp").unwrap(), "my-project");
+        user.write(".devcontainer/devcontainer.json", config);
+        user
+    }
+
     /// A user whose project has no config file yet.
     pub fn without_config(project_name: &'static str) -> Self {
+        Self::within(tempfile::tempdir().unwrap(), project_name)
+    }
+
+    fn within(folder: tempfile::TempDir, project_name: &'static str) -> Self {
         let user = Self {
-            folder: tempfile::tempdir().unwrap(),
+            folder,
             project_name,
         };
         fs::create_dir_all(user.home()).unwrap();

@@ -19,7 +19,11 @@ pub const KEY: &str = "lace-my-project";
 
 /// A user whose project is wired and initialised; its dev container ID.
 pub fn initialised(config: &str) -> (User, String) {
-    let user = User::with(config);
+    made_ready(User::with(config))
+}
+
+/// The same for a user who is there already.
+pub fn made_ready(user: User) -> (User, String) {
     user.ok(&["setup", "--yes", "--no-client-config"]);
     let id = devcontainer_id(&user.project(), &user.config());
     initialize(&user, &id);

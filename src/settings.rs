@@ -1,0 +1,369 @@
+//! `settings.jsonc` in the store: what the user says once for all dev containers, and no repository can.
+//!
+//! Text → settings, with the dialect, the positions and the words of the options. A missing file means
+//! defaults. A damaged one is an error, never half of what it says, for it may hold what keeps repositories
+//! in check; so whoever needs no setting does not read it: `proxy` and all that only looks go on.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use serde_json::{Map, Value};
+
+use crate::devcontainer::members::{Fault, duration, list, object, string};
+use crate::devcontainer::options::{self, Options};
+use crate::devcontainer::{Document, Problem, dialect};
+use crate::durable;
+use crate::store::{LARGEST_KEY, Store};
+
+/// What the user says.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Settings {
+    /// The alias of the dev container that is meant where none is named.
+    pub default: Option<String>,
+    /// The options that a repository leaves out.
+    pub defaults: Options,
+    /// What no repository may loosen.
+    pub require: Require,
+    /// How long OpenSSH keeps an idle connection open for the next session; `None`: not at all.
+    pub multiplex: Option<Duration>,
+    /// The aliases of the dev containers that may use the user's agent.
+    pub forward_agent: Vec<String>,
+    /// Where further engines listen.
+    pub engines: Vec<String>,
+}
+
+/// What no repository may loosen.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Require {
+    /// How to log in.
+    pub auth: Option<Auth>,
+    /// The longest that a certificate may be good for.
+    pub certificate_ttl: Option<Duration>,
+    /// The age at which the own key of a dev container is replaced at the latest.
+    pub rotate: Option<Duration>,
+}
+
+/// How to log in, the stricter one last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Auth {
+    /// With a key.
+    Key,
+    /// With a certificate that is good for a short while.
+    Certificate,
+}
+
+const MEMBERS: [&str; 6] = [
+    "default",
+    "defaults",
+    "require",
+    "multiplex",
+    "forwardAgent",
+    "engines",
+];
+const REQUIRED: [&str; 3] = ["auth", "certificateTtl", "rotate"];
+/// Names the schema, for editors.
+const LINK: &str = "$schema";
+
+/// The settings of the user who has this store.
+///
+/// # Errors
+/// The file cannot be read, or is at fault: with path, position and the way out.
+pub fn read(store: &Store) -> Result<Settings> {
+    let path = store.settings();
+    // What stands in the place of a store, the store itself says.
+    if !store.root().is_dir() {
+        return Ok(Settings::default());
+    }
+    // The user may keep it among his dotfiles.
+    let Some(bytes) = durable::read(&durable::resolve(&path)?, LARGEST_KEY)? else {
+        return Ok(Settings::default());
+    };
+    let parsed = dialect::decode(&bytes).and_then(parse);
+    parsed.map_err(|problem| problem.of_file(&path))
+}
+
+/// What the text of the file says.
+fn parse(text: &str) -> Result<Settings, Problem> {
+    let document = Document::parse_settings(text)?;
+    let value = document.value();
+    let members = value.as_object().cloned().unwrap_or_default();
+    all(&members).map_err(|fault| fault.placed(&document))
+}
+
+fn all(members: &Map<String, Value>) -> Result<Settings, Fault> {
+    const OBJECT: &str = "put its members into {}";
+    let mut settings = Settings::default();
+    for (name, value) in members {
+        let below = |fault: Fault| fault.below(&[name]);
+        match name.as_str() {
+            LINK => drop(string(name, value)?),
+            "default" => settings.default = Some(options::alias(name, string(name, value)?)?),
+            "defaults" => {
+                settings.defaults =
+                    options::defaults(object(name, value, OBJECT)?).map_err(below)?;
+            }
+            "require" => {
+                settings.require = required(object(name, value, OBJECT)?).map_err(below)?;
+            }
+            "multiplex" => settings.multiplex = Some(multiplex(name, string(name, value)?)?),
+            "forwardAgent" => settings.forward_agent = list(name, value, options::alias)?,
+            "engines" => settings.engines = list(name, value, engine)?,
+            _ => return Err(unknown("setting", name, &MEMBERS)),
+        }
+    }
+    Ok(settings)
+}
+
+fn required(members: &Map<String, Value>) -> Result<Require, Fault> {
+    let mut require = Require::default();
+    for (name, value) in members {
+        match name.as_str() {
+            "auth" => require.auth = Some(auth(name, string(name, value)?)?),
+            "certificateTtl" => {
+                let example = "write the longest that one may be good for, such as `10m`";
+                let longest = duration(name, string(name, value)?, example)?;
+                require.certificate_ttl = Some(longest);
+            }
+            "rotate" => {
+                let example = "write the age that no key may pass, such as `30d`";
+                require.rotate = Some(options::age(name, string(name, value)?, example)?);
+            }
+            _ => return Err(unknown("requirement", name, &REQUIRED)),
+        }
+    }
+    Ok(require)
+}
+
+/// What is not understood cannot be left out: it may be what keeps a repository in check.
+fn unknown(what: &str, name: &str, known: &[&str]) -> Fault {
+    let fault = Fault::unknown(what, name, known);
+    let hint = fault.hint.unwrap_or_default();
+    Fault {
+        hint: Some(format!("{hint}; a newer lace-ssh may know it")),
+        ..fault
+    }
+}
+
+fn auth(name: &str, text: &str) -> Result<Auth, Fault> {
+    match text {
+        "key" => Ok(Auth::Key),
+        "certificate" => Ok(Auth::Certificate),
+        _ => Err(Fault::value(
+            name,
+            format!("{text:?} is no way to log in"),
+            "write `key` or `certificate`",
+        )),
+    }
+}
+
+fn multiplex(name: &str, text: &str) -> Result<Duration, Fault> {
+    let example = "write a duration such as `10m`; to have it off, leave it out";
+    let idle = duration(name, text, example)?;
+    // For ssh, no seconds are all the time there is.
+    match idle < Duration::from_secs(1) {
+        true => Err(Fault::value(
+            name,
+            format!("{text:?} is too short"),
+            "at least `1s`; to have it off, leave it out",
+        )),
+        false => Ok(idle),
+    }
+}
+
+fn engine(name: &str, text: &str) -> Result<String, Fault> {
+    let rest = ["ssh://", "tcp://", "unix://"]
+        .iter()
+        .find_map(|scheme| text.strip_prefix(scheme));
+    let is_plain = |rest: &str| !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_graphic());
+    match rest.is_some_and(is_plain) {
+        true => Ok(text.to_owned()),
+        false => Err(Fault::value(
+            name,
+            format!("{text:?} is no address of an engine"),
+            "write it as `ssh://host`, `tcp://127.0.0.1:2375` or `unix:///run/docker.sock`",
+        )),
+    }
+}
+
+/// The JSON Schema of the file.
+///
+/// # Errors
+/// Never: the schema is part of this program.
+pub fn schema() -> serde_json::Result<String> {
+    let mut schema: Value = serde_json::from_str(include_str!("settings.schema.json"))?;
+    let of_options: Value = serde_json::from_str(options::SCHEMA)?;
+    let own = &mut schema["properties"];
+    for name in options::DEFAULTABLE {
+        own["defaults"]["properties"][name] = of_options["properties"][name].clone();
+    }
+    own[LINK] = serde_json::json!({ "type": "string" });
+    Ok(format!("{schema:#}\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::devcontainer::options::{KeyScope, Rotation};
+
+    const EXAMPLE: &str = r#"{
+        // What DESIGN's example has of what is known by now.
+        "default": "lace-web-shop",
+        "defaults": { "rotate": "30d", "key": "user" },
+        "require": { "auth": "certificate", "certificateTtl": "10m", "rotate": "90d" },
+        "multiplex": "10m",
+        "forwardAgent": ["lace-web-shop"],
+        "engines": ["ssh://build-host"],
+    }"#;
+
+    #[test]
+    fn every_setting_is_read() {
+        const DAY: Duration = Duration::from_secs(86400);
+        let minutes = |minutes: u64| Some(Duration::from_secs(minutes * 60));
+        let expected = Settings {
+            default: Some("lace-web-shop".into()),
+            defaults: Options {
+                rotate: Rotation::Every(30 * DAY),
+                key: KeyScope::User,
+                ..Options::default()
+            },
+            require: Require {
+                auth: Some(Auth::Certificate),
+                certificate_ttl: minutes(10),
+                rotate: Some(90 * DAY),
+            },
+            multiplex: minutes(10),
+            forward_agent: vec!["lace-web-shop".into()],
+            engines: vec!["ssh://build-host".into()],
+        };
+        assert_eq!(parse(EXAMPLE), Ok(expected));
+        for empty in ["{}", "// nothing yet\n{ \"$schema\": \"./x.json\" }"] {
+            assert_eq!(parse(empty), Ok(Settings::default()));
+        }
+    }
+
+    /// Each text with where it is at fault, and the beginning of the hint.
+    #[test]
+    fn what_is_at_fault_is_refused_at_its_place() {
+        for (text, at, hint) in [
+            (
+                "{ \"multiplx\": \"10m\" }",
+                (1, 3),
+                "did you mean `multiplex`?",
+            ),
+            ("{ \"zz\": 1 }", (1, 3), "known are default, "),
+            ("{ \"ca\": {} }", (1, 3), "known are default, "),
+            (
+                "{\n  \"require\": { \"atuh\": \"key\" } }",
+                (2, 16),
+                "did you mean `auth`?",
+            ),
+            (
+                "{ \"require\": { \"auth\": \"none\" } }",
+                (1, 24),
+                "write `key` or",
+            ),
+            (
+                "{ \"require\": { \"rotate\": \"1m\" } }",
+                (1, 26),
+                "at least `1h`",
+            ),
+            (
+                "{ \"require\": { \"rotate\": \"never\" } }",
+                (1, 26),
+                "write the age",
+            ),
+            (
+                "{ \"require\": { \"certificateTtl\": 5 } }",
+                (1, 34),
+                "put it in double",
+            ),
+            ("{ \"require\": [] }", (1, 14), "put its members into {}"),
+            (
+                "{ \"defaults\": { \"host\": \"lace-x\" } }",
+                (1, 17),
+                "known are key, ",
+            ),
+            (
+                "{ \"defaults\": { \"rotat\": \"30d\" } }",
+                (1, 17),
+                "did you mean `rotate`?",
+            ),
+            (
+                "{ \"defaults\": { \"key\": \"user\", \"agent\": true } }",
+                (1, 41),
+                "leave `key` out",
+            ),
+            ("{ \"default\": \"github.com\" }", (1, 14), "an alias is"),
+            (
+                "{ \"multiplex\": true }",
+                (1, 16),
+                "put it in double quotes",
+            ),
+            ("{ \"multiplex\": \"0s\" }", (1, 16), "at least `1s`"),
+            ("{ \"multiplex\": \"soon\" }", (1, 16), "write a duration"),
+            (
+                "{ \"forwardAgent\": \"lace-x\" }",
+                (1, 19),
+                "put it in square",
+            ),
+            (
+                "{ \"forwardAgent\": [\"lace-x\", \"*\"] }",
+                (1, 30),
+                "an alias is",
+            ),
+            ("{ \"engines\": [\"ssh://\"] }", (1, 15), "write it as"),
+            ("{ \"engines\": [\"unix:///a b\"] }", (1, 15), "write it as"),
+            ("{ multiplex: \"10m\" }", (1, 3), "put it in double quotes"),
+            ("[]", (1, 1), "the settings are one object"),
+        ] {
+            let problem = parse(text).unwrap_err();
+            assert_eq!(problem.position(), Some(at), "{text}: {problem}");
+            let found = problem.hint().unwrap();
+            assert!(found.starts_with(hint), "{text}: {found}");
+            assert!(!found.contains("devcontainer"), "{text}: {found}");
+        }
+        let newer = parse("{ \"zz\": 1 }").unwrap_err();
+        assert!(
+            newer
+                .hint()
+                .unwrap()
+                .ends_with("a newer lace-ssh may know it")
+        );
+    }
+
+    #[test]
+    fn the_schema_knows_what_the_parser_knows() {
+        let schema: Value = serde_json::from_str(&schema().unwrap()).unwrap();
+        let names = |object: &Value| -> Vec<String> {
+            assert_eq!(object["additionalProperties"], false);
+            let properties = object["properties"].as_object().unwrap();
+            properties.keys().cloned().collect()
+        };
+        let properties = &schema["properties"];
+        assert_eq!(names(&schema), [&MEMBERS[..], &[LINK]].concat());
+        assert_eq!(names(&properties["require"]), REQUIRED);
+        assert_eq!(names(&properties["defaults"]), options::DEFAULTABLE);
+        // Every example is read and is no default; every other type is refused.
+        let read = |text: Value| parse(&text.to_string());
+        for (above, members) in [
+            (None, properties),
+            (Some("require"), &properties["require"]["properties"]),
+            (Some("defaults"), &properties["defaults"]["properties"]),
+        ] {
+            for (name, property) in members.as_object().unwrap() {
+                let with = |value: &Value| {
+                    let members = serde_json::json!({ name: value });
+                    read(above.map_or(
+                        members.clone(),
+                        |above| serde_json::json!({ above: members }),
+                    ))
+                };
+                for example in property["examples"].as_array().into_iter().flatten() {
+                    assert_ne!(with(example), Ok(Settings::default()), "{name}");
+                    with(example).unwrap();
+                }
+                assert!(with(&Value::from(1)).is_err(), "{name} is of one type");
+            }
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! `multiplex` with a real dev container: who shares a connection, and whose ends.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use crate::support::User;
+use crate::support::engine::{DevContainer, IMAGE, wait_for_sshd};
+
+/// The sockets of the masters.
+fn sockets(store: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(store.join("mux")).into_iter().flatten();
+    entries.map(|entry| entry.unwrap().path()).collect()
+}
+
+/// The process there that serves the connection: the same for all sessions that share it.
+fn served_by(container: &DevContainer) -> String {
+    let said = container.ssh(&["lace-my-project", "echo $PPID"]).expect(0);
+    said.out.trim().to_owned()
+}
+
+#[test]
+#[ignore = "needs a container engine: tests/run.sh"]
+fn sessions_share_a_connection_until_the_key_is_revoked() {
+    // The home of a test may be too far down for sockets.
+    let store = tempfile::Builder::new()
+        .prefix("lace")
+        .tempdir_in("/tmp")
+        .unwrap();
+    fs::set_permissions(store.path(), fs::Permissions::from_mode(0o700)).unwrap();
+    fs::write(
+        store.path().join("settings.jsonc"),
+        "{ \"multiplex\": \"10m\" }",
+    )
+    .unwrap();
+    let store = store.path();
+    let config = format!("{{ \"image\": \"{IMAGE}\", \"remoteUser\": \"vscode\" }}");
+    let container =
+        DevContainer::of(User::with(&config)).with("LACE_SSH_HOME", store.to_str().unwrap());
+    container.lace(&["setup", "--yes"]).expect(0);
+    container.up(&[]).expect(0);
+
+    let first = served_by(&container);
+    assert_eq!(sockets(store).len(), 1);
+    assert_eq!(served_by(&container), first, "the second session shares it");
+    // A rotation with an overlap cuts nobody off.
+    container.lace(&["keys", "rotate"]).expect(0);
+    assert_eq!(served_by(&container), first);
+    let said = container.lace(&["keys", "rotate", "--now"]).expect(0);
+    assert_eq!(sockets(store), Vec::<PathBuf>::new(), "{said:?}");
+    let second = served_by(&container);
+    assert_ne!(
+        second, first,
+        "what begins now opens a connection of its own"
+    );
+    assert_eq!(served_by(&container), second);
+
+    // A connection that died with its container is in nobody's way.
+    let container_id = container.id();
+    container.docker(&["restart", "--time", "0"]).expect(0);
+    wait_for_sshd(&container_id);
+    let start = Instant::now();
+    let third = served_by(&container);
+    assert!(
+        start.elapsed() < Duration::from_secs(20),
+        "{:?}",
+        start.elapsed()
+    );
+    assert_eq!(served_by(&container), third);
+    container.up(&["--remove-existing-container"]).expect(0);
+    let start = Instant::now();
+    served_by(&container);
+    assert!(
+        start.elapsed() < Duration::from_secs(20),
+        "{:?}",
+        start.elapsed()
+    );
+
+    container
+        .lace(&["keys", "delete", "lace-my-project", "--yes"])
+        .expect(0);
+    assert_eq!(sockets(store), Vec::<PathBuf>::new());
+    let refused = container.ssh(&["lace-my-project", "true"]);
+    assert_ne!(refused.code, 0, "{refused:?}");
+    container
+        .lace(&["keys", "restore", "lace-my-project"])
+        .expect(0);
+    served_by(&container);
+    assert_eq!(sockets(store).len(), 1);
+    container
+        .lace(&["remove", "--yes", "--purge", "lace-my-project"])
+        .expect(0);
+    assert_eq!(sockets(store), Vec::<PathBuf>::new());
+}
