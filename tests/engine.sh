@@ -9,9 +9,6 @@
 #   need_ajv               the same for npm's ajv
 #   need_clients           other SSH clients, in the cache; sets CLIENT_PYTHON to a Python that has asyncssh, paramiko and
 #                          libssh, CLIENT_NODE_PATH to the folders that have npm's ssh2 and ssh-config
-#   need_clients           other SSH clients, in the cache; sets CLIENT_PYTHON to a Python that has asyncssh, paramiko and
-#                          libssh, CLIENT_NODE_PATH to the folders that have npm's ssh2 and ssh-config
-#   need_ajv               the same for npm's ajv
 #   start_engine           uses the engine that answers, or starts one; sets ENGINE_STARTED to 1 if it did
 #   stop_engine            stops the engine that start_engine started, and no other
 #   need_image NAME…       lace-ssh-test:NAME, made once and kept:
@@ -38,10 +35,6 @@ AJV_VERSION=8.17.1
 CLIENT_PACKAGES='asyncssh==2.24.1 paramiko==5.1.0 ssh-python==1.2.0.post1'
 SSH2_VERSION=1.17.0
 SSH_CONFIG_VERSION=5.3.0
-CLIENT_PACKAGES='asyncssh==2.24.1 paramiko==5.1.0 ssh-python==1.2.0.post1'
-SSH2_VERSION=1.17.0
-SSH_CONFIG_VERSION=5.3.0
-AJV_VERSION=8.17.1
 NODE_MODULES=
 CLIENT_PYTHON=
 CLIENT_NODE_PATH=
