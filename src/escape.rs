@@ -2,8 +2,7 @@
 //! hide, or make a line read as something else than it is.
 //!
 //! Pure. Everything that is told to a person passes through here: the doors of `talk`, the diffs of
-//! `change`, the lines of a file that a `Problem` points into. Data for programs does not: it has
-//! escapes of its own.
+//! `change`, the lines of a file that a `Problem` points into; data for programs in its own escapes.
 
 use std::borrow::Cow;
 
@@ -28,6 +27,22 @@ pub fn shown(text: &str) -> Cow<'_, str> {
 pub fn shown_lines(text: &str) -> String {
     let lines: Vec<_> = text.lines().map(shown).collect();
     lines.join("\n  ")
+}
+
+/// The text of a JSON value with the same characters as escapes of JSON's own: the same value.
+pub fn json(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        // Between values stand line breaks; within strings they are escaped already.
+        match is_unseen(c) && c != '\n' {
+            true => {
+                let units = c.encode_utf16(&mut [0; 2]).to_vec();
+                out.extend(units.iter().map(|unit| format!("\\u{unit:04x}")));
+            }
+            false => out.push(c),
+        }
+    }
+    out
 }
 
 /// Whether a reader would not see this character as what it is: control characters but the tab, those
@@ -63,6 +78,17 @@ mod tests {
             assert_eq!(shown(text), expected);
             assert_eq!(shown(&shown(text)), expected, "twice is once");
         }
+    }
+
+    #[test]
+    fn json_has_nothing_unseen_and_means_the_same() {
+        let value = serde_json::json!({ "a\u{7f}": "\u{9b}31m\u{202e}\n\t\u{e0041} 漢", "b": [1, "\u{feff}"] });
+        let text = json(&format!("{value:#}"));
+        assert!(!text.contains(|c| is_unseen(c) && c != '\n'), "{text}");
+        assert_eq!(
+            serde_json::from_str::<serde_json::Value>(&text).unwrap(),
+            value
+        );
     }
 
     #[test]

@@ -6,9 +6,9 @@
 #   need_commands CMD…     installs the Debian packages of the commands that are missing
 #   need_devcontainer      the devcontainer CLI, in the cache; sets DEVCONTAINER to its path
 #   need_jsonc_parser      npm's jsonc-parser, in the cache; sets NODE_MODULES to the folder that has it
+#   need_ajv               the same for npm's ajv
 #   need_clients           other SSH clients, in the cache; sets CLIENT_PYTHON to a Python that has asyncssh, paramiko and
 #                          libssh, CLIENT_NODE_PATH to the folders that have npm's ssh2 and ssh-config
-#   need_ajv               the same for npm's ajv
 #   start_engine           uses the engine that answers, or starts one; sets ENGINE_STARTED to 1 if it did
 #   stop_engine            stops the engine that start_engine started, and no other
 #   need_image NAME…       lace-ssh-test:NAME, made once and kept:
@@ -31,10 +31,10 @@
 LACE_SSH_TEST_CACHE=${LACE_SSH_TEST_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/lace-ssh-tests}
 DEVCONTAINER_VERSION=0.89.0
 JSONC_PARSER_VERSION=3.3.1
+AJV_VERSION=8.17.1
 CLIENT_PACKAGES='asyncssh==2.24.1 paramiko==5.1.0 ssh-python==1.2.0.post1'
 SSH2_VERSION=1.17.0
 SSH_CONFIG_VERSION=5.3.0
-AJV_VERSION=8.17.1
 NODE_MODULES=
 CLIENT_PYTHON=
 CLIENT_NODE_PATH=

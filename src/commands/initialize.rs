@@ -21,7 +21,7 @@ use crate::ring::{Ring, agent, due, host_key, identity, masters, policy, publish
 use crate::settings;
 use crate::store::audit::Kind;
 use crate::store::learnt;
-use crate::store::registry::{DevContainer, Registry};
+use crate::store::registry::{DevContainer, Origin, Registry};
 use crate::store::stamp::{self, Identities};
 use crate::talk::{self, say, warn};
 use crate::workspace::config::Config;
@@ -219,7 +219,7 @@ fn is_ready(app: &App, registry: &Registry, wanted: &Wanted<'_>) -> Result<bool>
         && masters::are_prepared(&app.store, wanted.settings)
         && !registry.has_expired(now())
         && key.next.is_none()
-        && learnt::read(&app.store, &known.alias).is_none()
+        && learnt::all(&app.store).is_empty()
         && !due::may_be_due(known, key, now())
         && (key.is_foreign() || known.agent == key.is_in_agent())
         && (key.is_foreign() || !known.agent || agent::holds(app, key))
@@ -243,14 +243,19 @@ fn prepare(ring: &mut Ring<'_>, wanted: &Wanted<'_>) -> Result<String> {
     let entry = entry::entry(&ring.registry, wanted, host_key, known.as_ref(), ring.now);
     let (alias, key, in_agent) = (entry.alias.clone(), entry.key.clone(), entry.agent);
     let name = entry::wanted_alias(wanted);
-    if let (None, Some((_, other))) = (&known, ring.registry.by_alias(&name)) {
-        say(format!(
-            "{name} is {} already, so this one is {alias}",
-            other
-                .workspace
-                .as_ref()
-                .map_or("a container".into(), |it| it.folder.to_string_lossy())
-        ));
+    if known.is_none() && alias != name {
+        let other = ring.registry.by_alias(&name).map(|(_, other)| other);
+        let workspace = other.map(|other| other.workspace.as_ref());
+        say(match workspace {
+            Some(Some(it)) => format!(
+                "{name} is {} already, so this one is {alias}",
+                it.folder.display()
+            ),
+            Some(None) => format!("{name} is a container already, so this one is {alias}"),
+            None => format!(
+                "there is a key {name} that was not made for this one, so this one is {alias}, with a key of its own"
+            ),
+        });
     }
     let changed = known.as_ref() != Some(&entry);
     let newly_trusted = known.as_ref().is_none_or(|known| known.key != key);
@@ -267,6 +272,7 @@ fn prepare(ring: &mut Ring<'_>, wanted: &Wanted<'_>) -> Result<String> {
     };
     if key == alias
         && let Some(record) = ring.registry.keys.get_mut(&key)
+        && record.origin == Origin::Generated
     {
         record.made_for = Some(wanted.id.to_owned());
     }

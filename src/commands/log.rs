@@ -13,7 +13,7 @@ use crate::ring::{self, named};
 use crate::store::LARGEST_LOG;
 use crate::store::audit::{self, Filter, Record};
 use crate::talk::table::{self, Cell};
-use crate::talk::{print, print_as_is, say};
+use crate::talk::{print, print_json, say};
 
 /// Runs `log`.
 pub fn run(app: &App, args: &cli::Log) -> Result<ExitCode> {
@@ -40,7 +40,7 @@ pub fn run(app: &App, args: &cli::Log) -> Result<ExitCode> {
             .iter()
             .map(|record| serde_json::from_str(&record.render()));
         let events = serde_json::Value::Array(events.collect::<Result<_, _>>()?);
-        return print_as_is(format_args!("{events:#}\n"));
+        return print_json(&events);
     }
     if records.is_empty() {
         say("nothing has happened to any such key");

@@ -17,7 +17,7 @@ use crate::durable;
 use crate::engine::{self, Engine, Found, endpoint};
 use crate::ring::purge::Purge;
 use crate::ring::{self, Ring, purge};
-use crate::store::registry::DevContainer;
+use crate::store::registry::{DevContainer, Origin};
 use crate::store::undo::{self, Original};
 use crate::talk::agree::{Outcome, agree};
 use crate::talk::{ask, say};
@@ -303,7 +303,9 @@ fn drop_one(app: &App, id: &str, known: &DevContainer) -> Result<()> {
         return Ok(());
     };
     let opened = ring.registry.opened_by(&dropped.key);
-    let own = dropped.key == dropped.alias && opened == [id];
+    let key = ring.registry.keys.get(&dropped.key);
+    let is_made_here = key.is_some_and(|key| key.origin == Origin::Generated);
+    let own = dropped.key == dropped.alias && opened == [id] && is_made_here;
     let purge = Purge {
         alias: dropped.alias,
         key: own.then_some(dropped.key),
@@ -315,7 +317,12 @@ fn drop_one(app: &App, id: &str, known: &DevContainer) -> Result<()> {
         Some(key) => format!(
             "dropped {alias}, its host key and its key; the key can be brought back for 7 days: lace-ssh keys restore {key}"
         ),
-        None => format!("dropped {alias} and its host key, but not its key, which is shared"),
+        None if is_made_here => {
+            format!("dropped {alias} and its host key, but not its key, which is shared")
+        }
+        None => {
+            format!("dropped {alias} and its host key, but not its key, which was not made here")
+        }
     });
     tell(mounted);
     Ok(())

@@ -12,7 +12,7 @@ use crate::cli;
 use crate::devcontainer::{Problem, SCHEMA_FILE, options, wire};
 use crate::settings;
 use crate::talk::agree::{Outcome, agree};
-use crate::talk::{print_as_is, say};
+use crate::talk::{print_json, say};
 use crate::workspace::target::Target;
 use crate::workspace::{config, feature, original, target, user_config};
 
@@ -58,7 +58,7 @@ pub fn run(app: &App, args: &cli::Setup) -> Result<ExitCode> {
     }
     let offer = !args.no_client_config && !user_config::was_offered(app)?;
     if args.json {
-        print_as_is(format_args!("{:#}\n", plan.json()?))?;
+        print_json(&plan.json()?)?;
         return Ok(ExitCode::from(u8::from(
             args.consent.check && !plan.is_empty(),
         )));

@@ -17,7 +17,7 @@ use crate::route::routes::Route;
 use crate::route::seen::{self, Seen};
 use crate::store::registry::{DevContainer, Registry};
 use crate::talk::table::{self, Cell};
-use crate::talk::{print, print_as_is, say};
+use crate::talk::{print, print_json, say};
 
 /// One row; its JSON form is part of the interface.
 #[derive(Debug, Serialize)]
@@ -52,7 +52,7 @@ pub fn run(app: &App, args: &cli::Status) -> Result<ExitCode> {
         .collect();
     rows.sort_by_key(|row| row.alias);
     if args.json {
-        return print_as_is(format_args!("{:#}\n", serde_json::to_value(&rows)?));
+        return print_json(&serde_json::to_value(&rows)?);
     }
     if rows.is_empty() {
         say("no dev container is known yet; in a project: lace-ssh setup");

@@ -46,19 +46,19 @@ pub fn look(app: &App) -> Result<Registry> {
     Ok(registry)
 }
 
-/// Puts the users who were learnt without the lock into the registry; says of which dev containers.
-pub fn take_in_learnt(store: &Store, registry: &mut Registry) -> Vec<String> {
-    let mut aliases = Vec::new();
-    for (alias, user) in learnt::all(store) {
+/// Puts the users who were learnt without the lock into the registry; hands back what the files say that
+/// are needless then, by alias.
+pub fn take_in_learnt(store: &Store, registry: &mut Registry) -> Vec<(String, Option<String>)> {
+    let learnt = learnt::all(store);
+    for (alias, user) in &learnt {
         let mut known = registry.devcontainers.values_mut();
-        if let Some(known) = known.find(|known| known.alias == alias && !known.user_chosen)
-            && options::is_user(&user)
+        if let Some(user) = user.as_ref().filter(|user| options::is_user(user))
+            && let Some(known) = known.find(|known| known.alias == *alias && !known.user_chosen)
         {
-            known.user = Some(user);
+            known.user = Some(user.clone());
         }
-        aliases.push(alias);
     }
-    aliases
+    learnt
 }
 
 /// A registry from the key files alone.

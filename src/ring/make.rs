@@ -38,7 +38,10 @@ impl Ring<'_> {
         custody: Custody,
         origin: Origin,
     ) -> Result<()> {
-        let record = record::new(public, custody, origin, self.now);
+        let mut record = record::new(public, custody, origin, self.now);
+        // Another pair in the place of one is for whom that was.
+        let known = self.registry.keys.get_mut(name);
+        record.made_for = known.and_then(|known| known.made_for.take());
         self.registry.keys.insert(name.to_owned(), record);
         self.write_public(name)?;
         self.touch(name);

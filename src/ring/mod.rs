@@ -55,8 +55,8 @@ pub struct Ring<'a> {
     touched: BTreeSet<String>,
     /// The aliases whose masters end with the next commit.
     ended: BTreeSet<String>,
-    /// Whose remote user was taken in from a file of its own, which the next commit makes needless.
-    learnt: Vec<String>,
+    /// What was learnt and is taken in, or is none of that: the next commit makes it needless.
+    learnt: Vec<(String, Option<String>)>,
     /// A commit that was cut off may have left any trust folder behind the registry: the next one looks
     /// at them all, and one that cannot be written stops nobody else.
     looks_at_all: bool,
@@ -150,8 +150,13 @@ impl<'a> Ring<'a> {
             .collect();
         masters::end(&self.app.store, &std::mem::take(&mut self.ended));
         publish::write_clients(self.app, &self.settings, &self.registry)?;
-        for alias in self.learnt.drain(..) {
-            learnt::forget(&self.app.store, &alias)?;
+        for (alias, user) in self.learnt.drain(..) {
+            // Somebody may have learnt another one meanwhile.
+            if learnt::read(&self.app.store, &alias) == user
+                && let Err(error) = learnt::forget(&self.app.store, &alias)
+            {
+                warn(&error);
+            }
         }
         if std::mem::take(&mut self.looks_at_all) {
             let all = self.registry.devcontainers.keys();

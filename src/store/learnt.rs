@@ -29,12 +29,19 @@ pub fn read(store: &Store, alias: &str) -> Option<String> {
     user.strip_suffix('\n').map(str::to_owned)
 }
 
-/// Everybody who was written down, with the alias of his dev container.
-pub fn all(store: &Store) -> Vec<(String, String)> {
+/// What is written down, by alias: the user, or `None` where it is not of our making. ssh reads that, too,
+/// and may stop at it, whichever host is asked for.
+pub fn all(store: &Store) -> Vec<(String, Option<String>)> {
     let entries = fs::read_dir(store.learnt()).into_iter().flatten().flatten();
-    let aliases = entries.filter_map(|entry| entry.file_name().into_string().ok());
+    let files = entries.filter(|entry| entry.file_type().is_ok_and(|kind| !kind.is_dir()));
+    let aliases = files.filter_map(|entry| entry.file_name().into_string().ok());
     aliases
-        .filter_map(|alias| read(store, &alias).map(|user| (alias, user)))
+        // Being written just now; ssh does not read it.
+        .filter(|alias| !alias.starts_with('.'))
+        .map(|alias| {
+            let user = read(store, &alias);
+            (alias, user)
+        })
         .collect()
 }
 

@@ -233,10 +233,14 @@ impl Store {
     /// # Errors
     /// Names the file.
     pub fn save(&self, registry: &Registry) -> Result<()> {
-        // What a newer version has put into it is kept; what cannot be read has nothing to keep.
-        let before = durable::read(&self.registry_file(), LARGEST_LIST);
+        // What a newer version has put into it is kept; where it cannot be read, its copy was.
+        let files = [self.registry_file(), self.registry_copy()];
+        let before = files.iter().find_map(|path| {
+            let bytes = durable::read(path, LARGEST_LIST).ok()??;
+            Registry::parse(&bytes).is_ok().then_some(bytes)
+        });
         let text = registry
-            .render(before.ok().flatten().as_deref())
+            .render(before.as_deref())
             .context("cannot write the registry")?;
         durable::write(&self.registry_file(), &text, PRIVATE)?;
         durable::write(&self.registry_copy(), &text, PRIVATE)

@@ -16,7 +16,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use crate::advice;
-use crate::escape::shown_lines;
+use crate::escape::{self, shown_lines};
 
 const ERROR: anstyle::Style = anstyle::AnsiColor::Red.on_default().bold();
 const HINT: anstyle::Style = anstyle::AnsiColor::Cyan.on_default();
@@ -28,7 +28,7 @@ const HINT: anstyle::Style = anstyle::AnsiColor::Cyan.on_default();
 /// It cannot be written, for another reason.
 pub fn print(text: impl Display) -> Result<ExitCode> {
     let text = text.to_string();
-    let lines = text.lines().map(crate::escape::shown);
+    let lines = text.lines().map(escape::shown);
     print_as_is(lines.map(|line| line + "\n").collect::<String>())
 }
 
@@ -44,6 +44,15 @@ pub fn print_as_is(text: impl Display) -> Result<ExitCode> {
         }
         _ => Ok(ExitCode::SUCCESS),
     }
+}
+
+/// Prints data, with every character that is not plainly seen as an escape of JSON's own: a terminal, and
+/// what makes output fit for it, then have nothing to take from it.
+///
+/// # Errors
+/// As [`print`].
+pub fn print_json(value: &serde_json::Value) -> Result<ExitCode> {
+    print_as_is(format_args!("{}\n", escape::json(&format!("{value:#}"))))
 }
 
 /// Says something to the person.

@@ -14,7 +14,7 @@ use crate::ring::{self, due, named};
 use crate::route::seen::{self, Seen};
 use crate::store::registry::{Key, Origin, Registry};
 use crate::talk::table::{self, Cell};
-use crate::talk::{print, print_as_is, say};
+use crate::talk::{print, print_json, say};
 
 /// One key; its JSON form is part of the interface.
 #[derive(Debug, Serialize)]
@@ -78,7 +78,7 @@ pub fn run(app: &App, json: bool) -> Result<ExitCode> {
     let registry = ring::look(app)?;
     let rows = rows(&registry, &seen::look(app, &registry));
     if json {
-        return print_as_is(format_args!("{:#}\n", serde_json::to_value(&rows)?));
+        return print_json(&serde_json::to_value(&rows)?);
     }
     if rows.is_empty() {
         say("there is no key yet; `lace-ssh setup` and `devcontainer up` make one");
@@ -95,7 +95,7 @@ pub fn show(app: &App, text: &str, json: bool) -> Result<ExitCode> {
     let row = rows.iter().find(|row| row.name == name);
     let row = row.context("the key is gone")?;
     if json {
-        return print_as_is(format_args!("{:#}\n", serde_json::to_value(row)?));
+        return print_json(&serde_json::to_value(row)?);
     }
     let identity = app.store.identity(&name);
     let mut lines: Vec<[Cell<'_>; 2]> = vec![

@@ -10,7 +10,30 @@ pub fn registry(registry: &mut Value) {
     for entry in entries(registry, "devcontainers") {
         devcontainer(entry);
     }
-    registry["version"] = json!(super::VERSION);
+    give_own_keys(registry);
+    // What is no object is damaged, and told so by whoever reads it.
+    if let Some(members) = registry.as_object_mut() {
+        members.insert("version".into(), json!(super::VERSION));
+    }
+}
+
+/// A key that was made here and has the name of the dev container that it opens was made for it.
+fn give_own_keys(registry: &mut Value) {
+    let owners: Vec<_> = registry["devcontainers"]
+        .as_object()
+        .into_iter()
+        .flatten()
+        .filter(|(_, entry)| entry["key"] == entry["alias"])
+        .map(|(id, entry)| (id.clone(), entry["key"].clone()))
+        .collect();
+    for (id, name) in owners {
+        let record = name
+            .as_str()
+            .and_then(|name| registry.get_mut("keys")?.get_mut(name)?.as_object_mut());
+        if let Some(record) = record.filter(|it| it.get("origin") == Some(&"generated".into())) {
+            record.entry("made_for").or_insert(id.into());
+        }
+    }
 }
 
 fn entries<'v>(registry: &'v mut Value, of: &str) -> impl Iterator<Item = &'v mut Value> {
@@ -115,6 +138,7 @@ mod tests {
         );
         assert!(registry.client_config_offered && known.agent);
         assert_eq!(registry.keys["lace-x"].custody, Custody::Agent);
+        assert_eq!(registry.keys["lace-x"].made_for.as_deref(), Some("id"));
         let written = registry.render(Some(text.as_bytes())).unwrap();
         let again = Registry::parse(&written).unwrap();
         assert!(!again.is_upgraded);
@@ -128,6 +152,25 @@ mod tests {
             },
             registry
         );
+    }
+
+    #[test]
+    fn what_is_no_registry_at_all_is_damaged_and_keeps_none_from_being_written() {
+        for text in [
+            "[]",
+            "[1]",
+            "[1, {}]",
+            "0",
+            "\"x\"",
+            "null",
+            "{}",
+            "{\"version\":1}",
+        ] {
+            let error = Registry::parse(text.as_bytes()).unwrap_err();
+            assert!(error.is::<super::super::Damaged>(), "{text}: {error:#}");
+            let written = Registry::default().render(Some(text.as_bytes())).unwrap();
+            assert_eq!(Registry::parse(&written).unwrap(), Registry::default());
+        }
     }
 
     #[test]

@@ -184,3 +184,68 @@ fn a_registry_of_the_first_version_goes_on_with_the_next_command() {
     assert_eq!(registry["version"], 2);
     assert_eq!(registry["keys"][KEY]["made_for"], id);
 }
+
+#[test]
+fn what_a_newer_version_has_noted_outlasts_a_damaged_registry() {
+    let (user, _) = initialised(CONFIG);
+    edit_registry(&user, |registry| {
+        registry["keys"][KEY]["owner"] = "me".into()
+    });
+    let (file, copy) = ("registry.json", "registry.copy.json");
+    fs::copy(user.store().join(file), user.store().join(copy)).unwrap();
+    // Cut off, no registry at all, and lost.
+    for damaged in [
+        Some("{ \"version\": 2, \"dev"),
+        Some("[1]"),
+        Some("[]"),
+        None,
+    ] {
+        match damaged {
+            Some(text) => fs::write(user.store().join(file), text).unwrap(),
+            None => fs::remove_file(user.store().join(file)).unwrap(),
+        }
+        user.ok(&["keys", "rotate", KEY]);
+        let registry = fs::read(user.store().join(file)).unwrap();
+        let registry: serde_json::Value = serde_json::from_slice(&registry).unwrap();
+        assert_eq!(registry["keys"][KEY]["owner"], "me", "{damaged:?}");
+    }
+}
+
+#[test]
+fn who_cannot_have_the_name_of_a_key_that_is_anothers_is_told_why() {
+    let (user, _) = initialised(CONFIG);
+    user.ok(&["remove", "--purge", "--yes", KEY]);
+    user.ok(&["keys", "restore", KEY]);
+    // The same project in another folder is another dev container.
+    let moved = Workspace::wired(&user, "moved/my-project", CONFIG);
+    let said = user.ok(&moved.hook()).err;
+    assert!(
+        said.contains("there is a key lace-my-project that was not made for this one"),
+        "{said}"
+    );
+    let said = user.ok(&["status", "--json"]);
+    assert_ne!(json(&said)[0]["alias"], KEY);
+}
+
+#[test]
+fn what_another_program_left_among_the_learnt_users_stops_ssh_no_longer_than_to_the_next_up() {
+    let (user, id) = initialised(CONFIG);
+    let learnt = user.store().join("learnt");
+    fs::create_dir(&learnt).unwrap();
+    fs::set_permissions(&learnt, fs::Permissions::from_mode(0o700)).unwrap();
+    let reads = || {
+        let mut ssh = user.command("ssh");
+        ssh.arg("-G").arg("-F").arg(user.store().join("config"));
+        ssh.arg("elsewhere.example")
+            .output()
+            .unwrap()
+            .status
+            .success()
+    };
+    for name in [KEY, "lace-my-project~"] {
+        fs::write(learnt.join(name), "no configuration").unwrap();
+        assert!(!reads(), "{name} does no harm");
+        assert_eq!(initialize(&user, &id).err, "");
+        assert!(reads(), "{name}");
+    }
+}

@@ -3,6 +3,9 @@
 use std::fs;
 use std::os::unix::fs::{DirBuilderExt, symlink};
 
+use lace_ssh::devcontainer::id::devcontainer_id;
+
+use crate::support::openssh::new_key;
 use crate::support::ring::{CONFIG, KEY, initialised, json, trusted};
 use crate::support::{ID, Said, User, files};
 
@@ -126,4 +129,19 @@ fn what_is_of_no_known_dev_container_is_told_and_dropped_only_by_name() {
     assert!(files(&trust.join(ID)).is_empty());
     assert_eq!(names(&user), [KEY]);
     assert_eq!(trusted(&user, &id).lines().count(), 2);
+}
+
+#[test]
+fn a_key_that_was_taken_in_under_the_alias_stays_when_its_dev_container_goes() {
+    let (user, _) = initialised(CONFIG);
+    user.ok(&["keys", "delete", KEY, "--yes"]);
+    let file = user.home().join("made");
+    new_key(&file);
+    user.ok(&["keys", "import", KEY, "--key-file", file.to_str().unwrap()]);
+    let id = devcontainer_id(&user.project(), &user.config());
+    user.ok(&["initialize", "--id", &id]);
+    let public = user.ok(&["keys", "public", KEY]).out;
+    let said = user.ok(&["remove", "--purge", "--yes", KEY]).err;
+    assert!(said.contains("was not made here"), "{said}");
+    assert_eq!(user.ok(&["keys", "public", KEY]).out, public);
 }

@@ -4,7 +4,10 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixDatagram;
 use std::process::Stdio;
 
+use lace_ssh::devcontainer::id::devcontainer_id;
+
 use crate::support::User;
+use crate::support::ring::{initialize, json};
 
 /// The writes to stderr of one command, which fails.
 fn writes(user: &User, args: &[&str]) -> Vec<String> {
@@ -66,5 +69,21 @@ fn the_mark_under_a_strangers_line_is_where_the_fault_is() {
     assert!(
         fault == mark || lines[at].find("\" \"y\"").map(|at| at + 1) == mark,
         "{said}"
+    );
+}
+
+#[test]
+fn data_says_what_is_there_and_drives_no_terminal() {
+    let user = User::without_config("p\u{7f}q\u{9b}2J\u{202e}");
+    user.write(".devcontainer/devcontainer.json", "{ \"image\": \"x\" }");
+    user.ok(&["setup", "--yes", "--no-client-config"]);
+    initialize(&user, &devcontainer_id(&user.project(), &user.config()));
+    let said = user.ok(&["status", "--json"]);
+    let folder = &json(&said)[0]["workspace_folder"];
+    assert_eq!(folder.as_str(), user.project().to_str());
+    assert!(
+        !said.out.contains(['\u{7f}', '\u{9b}', '\u{202e}']),
+        "{}",
+        said.out
     );
 }
