@@ -17,6 +17,7 @@ use crate::cli;
 use crate::devcontainer::{find, id, wire};
 use crate::durable;
 use crate::engine::{Engine, endpoint};
+use crate::ring::masters::End;
 use crate::ring::{Ring, agent, due, host_key, identity, masters, policy, publish, purge};
 use crate::settings;
 use crate::store::audit::Kind;
@@ -262,7 +263,7 @@ fn prepare(ring: &mut Ring<'_>, wanted: &Wanted<'_>) -> Result<String> {
     if let Some(known) = &known
         && (newly_trusted || known.alias != alias)
     {
-        ring.end_shared_of(&known.alias);
+        ring.end_shared_of(&known.alias, End::Exit);
     }
     ring.registry
         .devcontainers

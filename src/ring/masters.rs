@@ -2,9 +2,9 @@
 //!
 //! Their sockets lie in one folder of the store, and nowhere else: ssh refuses to connect at all where the
 //! folder is missing, so it is none that goes with a log-out. Here it is made, tried out and swept, and
-//! here masters end whose connection was opened with a key that is revoked.
+//! here masters end whose connection was opened with a key that is revoked, or has expired.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::ErrorKind;
 use std::os::unix::fs::FileTypeExt;
@@ -77,22 +77,31 @@ pub fn sweep(store: &Store) {
     }
 }
 
-/// Ends the masters of these dev containers, and the sessions that share their connections. One that does
-/// not end is told, and takes no further sessions.
-pub fn end(store: &Store, aliases: &BTreeSet<String>) {
-    let prefixes: Vec<_> = aliases
+/// How a master ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum End {
+    /// It takes no further session, and ends with the last of those that it has: their key has expired.
+    Stop,
+    /// At once, with its sessions: their key is revoked.
+    Exit,
+}
+
+/// Ends the masters of these dev containers, by alias. One that does not end is told, and takes no further
+/// sessions.
+pub fn end(store: &Store, aliases: &BTreeMap<String, End>) {
+    let ends: Vec<_> = aliases
         .iter()
-        .map(|it| openssh::socket_prefix(it))
+        .map(|(alias, end)| (openssh::socket_prefix(alias), *end))
         .collect();
-    let is_theirs = |socket: &PathBuf| {
+    let end_of = |socket: &Path| {
         let name = socket.file_name().unwrap_or_default().to_string_lossy();
-        prefixes.iter().any(|prefix| name.starts_with(prefix))
+        let theirs = ends.iter().filter(|(prefix, _)| name.starts_with(prefix));
+        theirs.map(|(_, end)| *end).max()
     };
     let deadline = Instant::now() + PATIENCE;
     let asked: Vec<_> = sockets(store)
         .into_iter()
-        .filter(is_theirs)
-        .map(|socket| (ask_to_end(&socket), socket))
+        .filter_map(|socket| Some((ask(&socket, end_of(&socket)?), socket)))
         .collect();
     for (asked, socket) in asked {
         let ended = asked.and_then(|ssh| wait(ssh, &socket, deadline));
@@ -107,9 +116,13 @@ pub fn end(store: &Store, aliases: &BTreeSet<String>) {
 }
 
 /// Asks by way of ssh itself, which alone knows how to; without any configuration.
-fn ask_to_end(socket: &Path) -> Result<Child> {
+fn ask(socket: &Path, end: End) -> Result<Child> {
+    let end = match end {
+        End::Stop => "stop",
+        End::Exit => "exit",
+    };
     let mut ssh = Command::new("ssh");
-    ssh.args(["-F", "none", "-O", "exit", "-o"])
+    ssh.args(["-F", "none", "-O", end, "-o"])
         .arg(format!("ControlPath={}", quote::ssh_config(socket)?))
         .arg("lace")
         .stdin(Stdio::null())
@@ -118,7 +131,7 @@ fn ask_to_end(socket: &Path) -> Result<Child> {
     ssh.spawn().context("cannot run ssh")
 }
 
-/// Waits until the master is gone: it takes its socket with it.
+/// Waits until the master takes no further session: it takes its socket with it.
 fn wait(mut ssh: Child, socket: &Path, deadline: Instant) -> Result<()> {
     loop {
         let is_asked = ssh.try_wait()?.is_some();

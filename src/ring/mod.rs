@@ -26,11 +26,12 @@ pub mod trash;
 
 pub use look::look;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result};
 use jiff::Timestamp;
 
+use self::masters::End;
 use crate::app::{App, now};
 use crate::durable;
 use crate::settings::{self, Settings};
@@ -54,7 +55,7 @@ pub struct Ring<'a> {
     /// The dev containers whose trust folder must be written again.
     touched: BTreeSet<String>,
     /// The aliases whose masters end with the next commit.
-    ended: BTreeSet<String>,
+    ended: BTreeMap<String, End>,
     /// What was learnt and is taken in, or is none of that: the next commit makes it needless.
     learnt: Vec<(String, Option<String>)>,
     /// A commit that was cut off may have left any trust folder behind the registry: the next one looks
@@ -81,7 +82,7 @@ impl<'a> Ring<'a> {
             command,
             settings,
             touched: BTreeSet::new(),
-            ended: BTreeSet::new(),
+            ended: BTreeMap::new(),
             learnt: Vec::new(),
             looks_at_all: false,
             mends: true,
@@ -124,15 +125,19 @@ impl<'a> Ring<'a> {
 
     /// No session of the dev containers that the key `name` opens shares a connection any more that is open
     /// now, once the next commit has been made.
-    pub fn end_shared(&mut self, name: &str) {
+    pub fn end_shared(&mut self, name: &str, end: End) {
         let known = self.registry.devcontainers.values();
         let opened = known.filter(|known| known.key == name);
-        self.ended.extend(opened.map(|known| known.alias.clone()));
+        let aliases: Vec<_> = opened.map(|known| known.alias.clone()).collect();
+        for alias in aliases {
+            self.end_shared_of(&alias, end);
+        }
     }
 
     /// The same of one dev container that loses this alias, or its key: nobody finds it by that afterwards.
-    pub fn end_shared_of(&mut self, alias: &str) {
-        self.ended.insert(alias.to_owned());
+    pub fn end_shared_of(&mut self, alias: &str, end: End) {
+        let ends = self.ended.entry(alias.to_owned()).or_insert(end);
+        *ends = end.max(*ends);
     }
 
     /// Writes the registry alone.

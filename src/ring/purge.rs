@@ -12,6 +12,7 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 use super::Ring;
+use super::masters::End;
 use crate::advice::{Advise, failure, shell};
 use crate::durable::{self, PRIVATE};
 use crate::store::learnt;
@@ -70,7 +71,7 @@ fn drop_rest(ring: &mut Ring<'_>, id: &str, purge: &Purge) -> Result<()> {
     if let Some(key) = &purge.key {
         ring.discard(key)?;
     }
-    ring.ended.insert(purge.alias.clone());
+    ring.end_shared_of(&purge.alias, End::Exit);
     ring.registry.devcontainers.remove(id);
     ring.commit()?;
     let store = &ring.app.store;

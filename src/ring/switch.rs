@@ -5,6 +5,7 @@
 
 use anyhow::{Context, Result, bail};
 
+use super::masters::End;
 use super::{Ring, identity, record};
 use crate::durable;
 use crate::keys::PublicKey;
@@ -39,7 +40,7 @@ impl Ring<'_> {
         }
         self.touch(name);
         if overlap <= 0 {
-            self.end_shared(name);
+            self.end_shared(name, End::Exit);
         }
         self.note(Kind::Rotated, name, |event| {
             event.detail = Some(format!("replaced {before}"))
@@ -93,6 +94,8 @@ impl Ring<'_> {
             return Ok(());
         };
         key.retired.retain(|old| !expired.contains(old));
+        self.end_shared(name, End::Stop);
+        let key = &self.registry.keys[name];
         let (none_left, in_agent) = (key.retired.is_empty(), key.is_in_agent());
         if none_left {
             identity::remove_pair(&self.app.store.previous(name))?;

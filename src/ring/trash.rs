@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 
 use super::Ring;
+use super::masters::End;
 use crate::durable::{self, PRIVATE};
 use crate::store::LARGEST_KEY;
 use crate::store::audit::Kind;
@@ -44,7 +45,7 @@ impl Ring<'_> {
         }
         self.registry.keys.remove(name);
         self.touch(name);
-        self.end_shared(name);
+        self.end_shared(name, End::Exit);
         Ok(())
     }
 

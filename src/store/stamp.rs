@@ -32,8 +32,8 @@ impl Identities {
             let metadata = fs::metadata(path).ok()?;
             Some((
                 metadata.len(),
-                metadata.mtime(),
-                metadata.mtime_nsec(),
+                metadata.ctime(),
+                metadata.ctime_nsec(),
                 metadata.ino(),
             ))
         };

@@ -22,6 +22,47 @@ fn served_by(container: &DevContainer) -> String {
 
 #[test]
 #[ignore = "needs a container engine: tests/run.sh"]
+fn a_master_takes_no_session_once_its_key_has_expired_and_keeps_those_that_it_has() {
+    let store = tempfile::Builder::new()
+        .prefix("lace")
+        .tempdir_in("/tmp")
+        .unwrap();
+    fs::set_permissions(store.path(), fs::Permissions::from_mode(0o700)).unwrap();
+    fs::write(
+        store.path().join("settings.jsonc"),
+        "{ \"multiplex\": \"10m\" }",
+    )
+    .unwrap();
+    let options = r#"{ "lace": { "ssh": { "overlap": "1s" } } }"#;
+    let config = format!(
+        "{{ \"image\": \"{IMAGE}\", \"remoteUser\": \"vscode\", \"customizations\": {options} }}"
+    );
+    let container =
+        DevContainer::of(User::with(&config)).with("LACE_SSH_HOME", store.path().to_str().unwrap());
+    container.lace(&["setup", "--yes"]).expect(0);
+    container.up(&[]).expect(0);
+    let first = served_by(&container);
+    std::thread::scope(|scope| {
+        let open = scope.spawn(|| {
+            container
+                .ssh(&["lace-my-project", "echo $PPID; sleep 12; echo still there"])
+                .expect(0)
+        });
+        container.lace(&["keys", "rotate"]).expect(0);
+        std::thread::sleep(Duration::from_secs(3));
+        // Whatever changes something next lets the old key go.
+        container.up(&[]).expect(0);
+        assert_ne!(served_by(&container), first);
+        assert_eq!(
+            open.join().unwrap().out,
+            format!("{first}\nstill there\n"),
+            "what was open goes on"
+        );
+    });
+}
+
+#[test]
+#[ignore = "needs a container engine: tests/run.sh"]
 fn sessions_share_a_connection_until_the_key_is_revoked() {
     // The home of a test may be too far down for sockets.
     let store = tempfile::Builder::new()
