@@ -43,6 +43,15 @@ pub struct Require {
     pub rotate: Option<Duration>,
 }
 
+impl Settings {
+    /// What is asked for here that nothing sees to yet.
+    pub fn unheeded(&self) -> Option<&'static str> {
+        let asks = self.require.auth == Some(Auth::Certificate);
+        (asks || self.require.certificate_ttl.is_some())
+            .then_some("dev containers are still opened with keys: no certificates are issued yet")
+    }
+}
+
 /// How to log in, the stricter one last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Auth {

@@ -54,6 +54,13 @@ pub fn run(app: &App, args: &cli::Initialize) -> Result<ExitCode> {
     if was_ready(app, &wanted) {
         return Ok(ExitCode::SUCCESS);
     }
+    if let Some(unheeded) = settings.unheeded() {
+        let path = app.store.settings();
+        say(format!(
+            "warning: `require` in {}: {unheeded}",
+            path.display()
+        ));
+    }
     let mut ring = Ring::open(app, "initialize")?;
     let did = prepare(&mut ring, &wanted)?;
     if !did.is_empty() {

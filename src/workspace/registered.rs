@@ -75,16 +75,20 @@ const SHORTEST_ID: usize = 6;
 
 /// An alias, `lace-` left out or not; else a part of one, or the beginning of a dev container ID.
 fn named<'r>(registry: &'r Registry, text: &str) -> Named<'r> {
-    if let Some(found) = written(registry, text) {
-        return Named::Written(found);
-    }
-    let text = text.to_lowercase();
-    let part = rest(&text);
+    let lower = text.to_lowercase();
+    let part = rest(&lower);
     let is_meant = |(id, known): &Entry<'r>| {
-        let by_id = text.len() >= SHORTEST_ID && id.starts_with(&text);
+        let by_id = lower.len() >= SHORTEST_ID && id.starts_with(&lower);
         by_id || (!part.is_empty() && rest(&known.alias).contains(part))
     };
     let meant: Vec<_> = entries(registry).filter(is_meant).collect();
+    if let Some(found) = written(registry, text) {
+        // A repository may have taken the very name that was a part of another one until now.
+        return match found.1.alias == text || meant.len() == 1 {
+            true => Named::Written(found),
+            false => Named::Meant(found),
+        };
+    }
     match meant[..] {
         [] => Named::None,
         [one] => Named::Meant(one),
@@ -272,7 +276,7 @@ mod tests {
         for (text, expected) in [
             // The very alias, though it is a part of another one.
             ("lace-web", Named::Written(entry(WEB))),
-            ("web", Named::Written(entry(WEB))),
+            ("web", Named::Meant(entry(WEB))),
             ("proxy.old", Named::Written(entry(PROXY))),
             ("prof", Named::Meant(entry(PROFILER))),
             ("Prof", Named::Meant(entry(PROFILER))),

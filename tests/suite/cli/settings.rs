@@ -171,3 +171,22 @@ fn the_schema_of_the_settings_is_printed() {
     let options = json(&user.ok(&["schema"]));
     assert_eq!(rotate(&schema["properties"]["defaults"]), rotate(&options));
 }
+
+#[test]
+fn what_is_required_and_not_seen_to_yet_is_said() {
+    let (user, id) = initialised(CONFIG);
+    settings(
+        &user,
+        "{ \"require\": { \"auth\": \"certificate\" }, \"forwardAgent\": [\"lace-my-project\"] }",
+    );
+    let said = initialize(&user, &id).err;
+    assert!(
+        said.contains("warning: `require` in ") && said.contains("still opened with keys"),
+        "{said}"
+    );
+    assert_eq!(
+        initialize(&user, &id).err,
+        "",
+        "where there is nothing to do, it is silent"
+    );
+}
