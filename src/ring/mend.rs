@@ -9,7 +9,7 @@ use super::{Ring, identity, look, masters, purge, trash};
 use crate::durable::{self};
 use crate::store::LARGEST_KEY;
 use crate::store::registry::{Custody, Key};
-use crate::store::stamp;
+use crate::store::{stamp, undo};
 use crate::talk::{say, warn};
 
 impl Ring<'_> {
@@ -17,6 +17,7 @@ impl Ring<'_> {
     pub fn mend(&mut self) -> Result<()> {
         durable::sweep(self.app.store.root())?;
         stamp::sweep(&self.app.store)?;
+        undo::sweep(&self.app.store)?;
         masters::sweep(&self.app.store);
         for name in look::names(self.app) {
             // Whoever needs this very key is stopped by it; nobody else is.

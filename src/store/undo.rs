@@ -38,11 +38,20 @@ fn hash(bytes: &[u8]) -> String {
     base16ct::lower::encode_string(&Sha256::digest(bytes))
 }
 
+fn folder(store: &Store) -> PathBuf {
+    store.root().join("undo")
+}
+
 fn record(store: &Store, path: &Path) -> PathBuf {
-    store
-        .root()
-        .join("undo")
-        .join(hash(path.as_os_str().as_encoded_bytes()))
+    folder(store).join(hash(path.as_os_str().as_encoded_bytes()))
+}
+
+/// Removes what was left half written here; whoever writes here just now holds no lock.
+///
+/// # Errors
+/// Names the file that cannot be removed.
+pub fn sweep(store: &Store) -> Result<()> {
+    durable::sweep_old(&folder(store))
 }
 
 /// Remembers that `path` held `original` before we wrote `written`.
@@ -50,7 +59,7 @@ fn record(store: &Store, path: &Path) -> PathBuf {
 /// # Errors
 /// Names the record that cannot be written.
 pub fn keep(store: &Store, path: &Path, original: Option<&[u8]>, written: &[u8]) -> Result<()> {
-    private_folder(&store.root().join("undo"))?;
+    private_folder(&folder(store))?;
     let head = Head {
         path: path.to_path_buf(),
         written: hash(written),

@@ -124,6 +124,25 @@ fn a_file_that_was_half_written_in_a_trust_folder_goes_with_whatever_changes_som
 }
 
 #[test]
+fn what_was_half_written_without_the_lock_goes_when_it_is_old() {
+    let (user, _) = initialised(CONFIG);
+    let hour = std::time::Duration::from_secs(3600);
+    for folder in ["undo", "learnt"] {
+        let folder = user.store().join(folder);
+        fs::create_dir_all(&folder).unwrap();
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o700)).unwrap();
+        let [old, young] =
+            ["Ab12Cd", "Ef34Gh"].map(|it| folder.join(format!(".lace-ssh-tmp-{it}")));
+        fs::write(&young, "half").unwrap();
+        let file = fs::File::create(&old).unwrap();
+        file.set_modified(std::time::SystemTime::now() - hour)
+            .unwrap();
+        user.ok(&["keys", "rotate"]);
+        assert!(!old.exists() && young.exists(), "{}", folder.display());
+    }
+}
+
+#[test]
 fn what_a_newer_version_has_written_is_kept_or_the_whole_file_refused() {
     let (user, id) = initialised(CONFIG);
     edit_registry(&user, |registry| {
