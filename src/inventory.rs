@@ -18,13 +18,16 @@ use crate::store::registry::{DevContainer, Key, Registry};
 /// # Errors
 /// A path cannot be quoted.
 pub fn client_config(app: &App, settings: &Settings, registry: &Registry) -> Result<String> {
-    let hosts = hosts(&app.store, settings, registry);
+    let known = registry.devcontainers.values();
+    let hosts: Vec<_> = known
+        .map(|known| host(&app.store, settings, registry, known))
+        .collect();
     openssh::config(&hosts, &paths(app, settings))
 }
 
 /// The pinned host keys that every ssh client of this machine shall read.
-pub fn known_hosts(app: &App, settings: &Settings, registry: &Registry) -> String {
-    openssh::known_hosts(&hosts(&app.store, settings, registry))
+pub fn known_hosts(registry: &Registry) -> String {
+    registry.devcontainers.values().map(known_host).collect()
 }
 
 /// The part of [`client_config`] that is about one dev container.
@@ -41,13 +44,6 @@ pub fn host_block(
     openssh::host_block(&host, &paths(app, settings))
 }
 
-fn hosts<'r>(store: &Store, settings: &Settings, registry: &'r Registry) -> Vec<Host<'r>> {
-    let known = registry.devcontainers.values();
-    known
-        .map(|known| host(store, settings, registry, known))
-        .collect()
-}
-
 fn host<'r>(
     store: &Store,
     settings: &Settings,
@@ -62,7 +58,6 @@ fn host<'r>(
         previous: key
             .is_some_and(|key| !key.retired.is_empty())
             .then(|| store.previous(&devcontainer.key)),
-        host_keys: devcontainer.host_key.all().collect(),
         renewed: devcontainer.agent,
         encrypted: key.is_some_and(Key::is_encrypted),
         forwards_agent: settings.forward_agent.contains(&devcontainer.alias),
@@ -90,7 +85,6 @@ pub fn host_block_for(
         user: Some(user),
         identity,
         previous: None,
-        host_keys: devcontainer.host_key.all().collect(),
         renewed: false,
         encrypted: false,
         forwards_agent: false,
@@ -183,7 +177,6 @@ mod tests {
                 user: Some("vscode"),
                 identity: at("k", "identity"),
                 previous: previous.then(|| at("k", "previous")),
-                host_keys: vec!["a", "b"],
                 renewed,
                 encrypted,
                 forwards_agent: retired,

@@ -48,7 +48,7 @@ impl Settings {
     pub fn unheeded(&self) -> Option<&'static str> {
         let asks = self.require.auth == Some(Auth::Certificate);
         (asks || self.require.certificate_ttl.is_some())
-            .then_some("dev containers are still opened with keys: no certificates are issued yet")
+            .then_some("no certificates are issued yet, so dev containers are still opened with keys; until then, leave `auth` and `certificateTtl` out")
     }
 }
 
@@ -215,7 +215,7 @@ mod tests {
     use crate::devcontainer::options::{KeyScope, Rotation};
 
     const EXAMPLE: &str = r#"{
-        // What DESIGN's example has of what is known by now.
+        // All that is known by now.
         "default": "lace-web-shop",
         "defaults": { "rotate": "30d", "key": "user" },
         "require": { "auth": "certificate", "certificateTtl": "10m", "rotate": "90d" },

@@ -18,7 +18,7 @@ pub struct Peer {
 }
 
 #[cfg(target_os = "linux")]
-#[allow(unsafe_code)]
+#[allow(unsafe_code, reason = "each call below proves itself")]
 mod options {
     use super::{AsFd, Error, Peer, Result, TcpStream};
     use std::mem::size_of;

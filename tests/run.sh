@@ -72,6 +72,11 @@ check_scripts() {
     shellcheck -x -s bash "${bash[@]}" && shellcheck -x -s sh "${sh[@]}"
 }
 
+# Also what is built apart from the crate: its lock must know what the crate depends on now.
+lint() {
+    cargo clippy --locked --all-targets -- -D warnings && cargo tree --locked --manifest-path fuzz/Cargo.toml >/dev/null
+}
+
 # Each test that is ignored is run by one of the steps below.
 unit_and_command_line() {
     local others
@@ -135,7 +140,7 @@ trap clean_up EXIT
 step "packages" prepare
 step "format" cargo fmt --check
 step "shellcheck" check_scripts
-step "clippy" cargo clippy --locked --all-targets -- -D warnings
+step "clippy" lint
 step "unit and command line" unit_and_command_line
 step "release binary" need_binary
 step "schema" tests/schema.sh

@@ -24,8 +24,6 @@ pub struct Host<'a> {
     /// The private key that a rotation has replaced a short while ago: for a dev container that could
     /// not be asked whether it takes the new one.
     pub previous: Option<PathBuf>,
-    /// The public host keys, each of which is trusted: `ssh-ed25519 AAAA…`.
-    pub host_keys: Vec<&'a str>,
     /// The key lives in the agent alone, and is made anew when the agent has lost it.
     pub renewed: bool,
     /// The private key file has a passphrase: asked for once, if there is an agent to keep it.
@@ -184,15 +182,6 @@ pub fn host_block(host: &Host<'_>, paths: &Paths) -> Result<String> {
     Ok(text)
 }
 
-/// The pinned host keys, a line each.
-pub fn known_hosts(hosts: &[Host<'_>]) -> String {
-    let pins = hosts.iter().flat_map(|host| {
-        let pin = |host_key: &&str| known_host(host.alias, host_key);
-        host.host_keys.iter().map(pin)
-    });
-    pins.collect()
-}
-
 /// One pinned host key of a dev container.
 pub fn known_host(alias: &str, host_key: &str) -> String {
     format!("{alias} {host_key}\n")
@@ -215,7 +204,6 @@ mod tests {
             alias: "lace-x",
             user,
             identity: "/home/my me/100%/identity".into(),
-            host_keys: vec!["ssh-ed25519 AAAA"],
             previous: None,
             renewed: false,
             encrypted: false,

@@ -69,7 +69,7 @@ pub fn run(app: &App, args: &cli::Remove) -> Result<ExitCode> {
         || Ok(()),
     )?;
     if outcome == Outcome::Shown {
-        if args.purge && (args.consent.looks_only()) {
+        if args.purge && args.consent.looks_only() {
             purge(app, args, &target)?;
         }
         return Ok(ExitCode::from(u8::from(!args.consent.dry_run)));
@@ -308,7 +308,7 @@ fn drop_one(app: &App, id: &str, known: &DevContainer) -> Result<()> {
     let own = dropped.key == dropped.alias && opened == [id] && is_made_here;
     let purge = Purge {
         alias: dropped.alias,
-        key: own.then_some(dropped.key),
+        key: own.then(|| dropped.key.clone()),
         folder_stays: !matches!(mounted, Ok(None)),
     };
     purge::purge(&mut ring, id, &purge)?;
@@ -321,7 +321,10 @@ fn drop_one(app: &App, id: &str, known: &DevContainer) -> Result<()> {
             format!("dropped {alias} and its host key, but not its key, which is shared")
         }
         None => {
-            format!("dropped {alias} and its host key, but not its key, which was not made here")
+            format!(
+                "dropped {alias} and its host key, but not its key, which was not made here; to delete that, too: lace-ssh keys delete {}",
+                dropped.key
+            )
         }
     });
     tell(mounted);

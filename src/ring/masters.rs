@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
-use crate::advice::failure;
+use crate::advice::{Advise, failure, shell};
 use crate::client::{openssh, quote};
 use crate::settings::Settings;
 use crate::socket;
@@ -63,7 +63,9 @@ fn try_out(folder: &Path) -> Result<()> {
     remove();
     let tried = UnixListener::bind(&socket).and_then(|_| fs::hard_link(&socket, &link));
     remove();
-    tried.with_context(|| format!("{} cannot hold a socket", folder.display()))
+    tried
+        .with_context(|| format!("{} cannot hold a socket", folder.display()))
+        .hint("LACE_SSH_HOME moves the store to another file system")
 }
 
 /// Removes the sockets of masters that were killed.
@@ -107,10 +109,12 @@ pub fn end(store: &Store, aliases: &BTreeMap<String, End>) {
         let ended = asked.and_then(|ssh| wait(ssh, &socket, deadline));
         let _ = fs::remove_file(&socket);
         if let Err(error) = ended {
-            warn(&error.context(format!(
-                "the connection behind {} may still be open",
+            let message = format!(
+                "{error:#}: the connection behind {} may still be open",
                 socket.display()
-            )));
+            );
+            let hint = format!("end it: pkill -f {}", shell(&socket));
+            warn(&failure(message, hint));
         }
     }
 }

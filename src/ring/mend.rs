@@ -6,7 +6,7 @@
 use anyhow::Result;
 
 use super::{Ring, identity, look, masters, purge, trash};
-use crate::durable::{self};
+use crate::durable;
 use crate::store::LARGEST_KEY;
 use crate::store::registry::{Custody, Key};
 use crate::store::{stamp, undo};

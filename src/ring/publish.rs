@@ -87,9 +87,11 @@ pub fn clients_are_current(
 }
 
 fn client_files(app: &App, settings: &Settings, registry: &Registry) -> Result<Vec<Wanted>> {
-    let known_hosts = inventory::known_hosts(app, settings, registry);
     Ok(vec![
-        (app.store.known_hosts(), Some(known_hosts)),
+        (
+            app.store.known_hosts(),
+            Some(inventory::known_hosts(registry)),
+        ),
         (
             app.store.config(),
             Some(inventory::client_config(app, settings, registry)?),

@@ -1,8 +1,9 @@
-//! Talking with the person: the only place that writes to stdout and stderr.
+//! Talking with the person: all that is said, asked and printed. Only a connection that is handed over
+//! (`route/hand_over.rs`) goes to stdout elsewhere.
 //!
 //! stdout is data, stderr is talk. What is said passes through `escape` here, at the door, for a name, a
-//! path or an error may come from a stranger; only [`print_as_is`] does not, for what has escapes of its
-//! own. Every line of talk is one write: other programs stamp and mix what comes in pieces.
+//! path or an error may come from a stranger; only [`print_as_is`] and [`show`] do not, for what has been
+//! made fit to be read. Every line of talk is one write: other programs stamp and mix what comes in pieces.
 
 pub mod agree;
 pub mod passphrase;
@@ -57,7 +58,7 @@ pub fn print_json(value: &serde_json::Value) -> Result<ExitCode> {
 
 /// Says something to the person.
 pub fn say(text: impl Display) {
-    write(&format!("lace-ssh: {}\n", shown_lines(&text.to_string())));
+    show(&format!("lace-ssh: {}\n", shown_lines(&text.to_string())));
 }
 
 /// Says what went wrong where that stops nothing, and the way out.
@@ -71,18 +72,13 @@ pub fn warn(error: &anyhow::Error) {
 /// Says what has stopped the command, and the way out.
 pub fn fail(error: &anyhow::Error) {
     let message = shown_lines(&format!("{error:#}"));
-    write(&format!("lace-ssh: {ERROR}error:{ERROR:#} {message}\n"));
+    show(&format!("lace-ssh: {ERROR}error:{ERROR:#} {message}\n"));
     if let Some(hint) = advice::hint_of(error) {
-        write(&format!(
+        show(&format!(
             "lace-ssh: {HINT}hint:{HINT:#} {}\n",
             shown_lines(hint)
         ));
     }
-}
-
-/// Shows on stderr what has been made fit to be read already: a preview where stdout is not ours.
-pub fn show(text: &str) {
-    write(text);
 }
 
 /// A span of time in words: `1 day 2h`.
@@ -100,7 +96,7 @@ pub fn span(time: Duration) -> String {
 
 /// Asks a yes-or-no question on the terminal; no answer is a no.
 pub fn ask(question: &str) -> Result<bool> {
-    write(&format!("{} [y/N] ", shown_lines(question)));
+    show(&format!("{} [y/N] ", shown_lines(question)));
     let mut answer = String::new();
     std::io::stdin().read_line(&mut answer)?;
     Ok(matches!(
@@ -109,8 +105,9 @@ pub fn ask(question: &str) -> Result<bool> {
     ))
 }
 
-/// One write. Where nobody listens, there is nobody to tell.
-fn write(text: &str) {
+/// Shows on stderr what has been made fit to be read already, in one write. Where nobody listens, there is
+/// nobody to tell.
+pub fn show(text: &str) {
     let stderr = std::io::stderr();
     let mut adapted = anstream::AutoStream::new(Vec::new(), anstream::AutoStream::choice(&stderr));
     let _ = adapted.write_all(text.as_bytes());

@@ -4,10 +4,10 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
+use super::target::Target;
 use crate::devcontainer::options::{self, Options};
 use crate::devcontainer::{Document, Problem, Wiring, dialect, features, find, remarks};
 use crate::durable;
-use crate::workspace::target::Target;
 
 /// The most that is read of a config file, in bytes: more than it may have, so that it can be said by
 /// how much one is too large.

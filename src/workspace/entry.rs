@@ -4,11 +4,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::config::Config;
+use super::target::Target;
 use crate::client;
 use crate::devcontainer::options;
 use crate::settings::Settings;
 use crate::store::registry::{DevContainer, HostKey, Key, Origin, Registry, Rotate, Workspace};
-use crate::workspace::target::Target;
 
 /// What `initialize` was called for.
 pub struct Wanted<'a> {

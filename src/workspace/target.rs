@@ -1,4 +1,4 @@
-//! Which dev container a command is about, and what its config file says.
+//! Which workspace a command is about, and which of its config files.
 
 use std::path::{Path, PathBuf};
 

@@ -20,27 +20,29 @@ fn served_by(container: &DevContainer) -> String {
     said.out.trim().to_owned()
 }
 
-#[test]
-#[ignore = "needs a container engine: tests/run.sh"]
-fn a_master_takes_no_session_once_its_key_has_expired_and_keeps_those_that_it_has() {
+/// A dev container with these members in its config file, whose sessions share a connection. The home of
+/// a test may be too far down for sockets, so the store is elsewhere.
+fn sharing(members: &str) -> (tempfile::TempDir, DevContainer) {
     let store = tempfile::Builder::new()
         .prefix("lace")
         .tempdir_in("/tmp")
         .unwrap();
     fs::set_permissions(store.path(), fs::Permissions::from_mode(0o700)).unwrap();
-    fs::write(
-        store.path().join("settings.jsonc"),
-        "{ \"multiplex\": \"10m\" }",
-    )
-    .unwrap();
-    let options = r#"{ "lace": { "ssh": { "overlap": "1s" } } }"#;
-    let config = format!(
-        "{{ \"image\": \"{IMAGE}\", \"remoteUser\": \"vscode\", \"customizations\": {options} }}"
-    );
+    let settings = store.path().join("settings.jsonc");
+    fs::write(settings, "{ \"multiplex\": \"10m\" }").unwrap();
+    let config = format!("{{ \"image\": \"{IMAGE}\", \"remoteUser\": \"vscode\"{members} }}");
     let container =
         DevContainer::of(User::with(&config)).with("LACE_SSH_HOME", store.path().to_str().unwrap());
     container.lace(&["setup", "--yes"]).expect(0);
     container.up(&[]).expect(0);
+    (store, container)
+}
+
+#[test]
+#[ignore = "needs a container engine: tests/run.sh"]
+fn a_master_takes_no_session_once_its_key_has_expired_and_keeps_those_that_it_has() {
+    let options = r#", "customizations": { "lace": { "ssh": { "overlap": "1s" } } }"#;
+    let (_store, container) = sharing(options);
     let first = served_by(&container);
     std::thread::scope(|scope| {
         let open = scope.spawn(|| {
@@ -64,23 +66,8 @@ fn a_master_takes_no_session_once_its_key_has_expired_and_keeps_those_that_it_ha
 #[test]
 #[ignore = "needs a container engine: tests/run.sh"]
 fn sessions_share_a_connection_until_the_key_is_revoked() {
-    // The home of a test may be too far down for sockets.
-    let store = tempfile::Builder::new()
-        .prefix("lace")
-        .tempdir_in("/tmp")
-        .unwrap();
-    fs::set_permissions(store.path(), fs::Permissions::from_mode(0o700)).unwrap();
-    fs::write(
-        store.path().join("settings.jsonc"),
-        "{ \"multiplex\": \"10m\" }",
-    )
-    .unwrap();
+    let (store, container) = sharing("");
     let store = store.path();
-    let config = format!("{{ \"image\": \"{IMAGE}\", \"remoteUser\": \"vscode\" }}");
-    let container =
-        DevContainer::of(User::with(&config)).with("LACE_SSH_HOME", store.to_str().unwrap());
-    container.lace(&["setup", "--yes"]).expect(0);
-    container.up(&[]).expect(0);
 
     let first = served_by(&container);
     assert_eq!(sockets(store).len(), 1);
