@@ -16,6 +16,8 @@
 
 mod container;
 pub mod endpoint;
+#[cfg(test)]
+pub mod example;
 mod found;
 
 pub use container::Container;
@@ -38,8 +40,8 @@ use tokio::time::timeout;
 use crate::advice::{Advise, failure};
 use container::{Inspected, Summary};
 
-/// Seconds until an engine that does not answer is given up.
-const PATIENCE: u64 = 8;
+/// Until an engine that does not answer is given up.
+const PATIENCE: Duration = Duration::from_secs(8);
 
 const START_IT: &str =
     "start the engine, or say where it is: export DOCKER_HOST=unix:///path/to/docker.sock";
@@ -49,6 +51,8 @@ const START_IT: &str =
 pub struct Engine {
     docker: Docker,
     endpoint: String,
+    /// Until it is given up.
+    patience: Duration,
 }
 
 impl Engine {
@@ -58,11 +62,17 @@ impl Engine {
     /// The endpoint is of a kind that cannot be reached from here, or on another machine; or its socket
     /// does not exist.
     pub fn at(endpoint: &str) -> Result<Self> {
+        Self::within(endpoint, PATIENCE)
+    }
+
+    fn within(endpoint: &str, patience: Duration) -> Result<Self> {
+        // bollard counts in seconds, and this is for the beginning of an answer alone; the whole is timed here.
+        let seconds = patience.as_secs().max(1);
         let elsewhere = "its ports are published on another machine; run lace-ssh there";
         let connected = match endpoint.split_once("://") {
-            Some(("unix", _)) => Docker::connect_with_unix(endpoint, PATIENCE, API_DEFAULT_VERSION),
+            Some(("unix", _)) => Docker::connect_with_unix(endpoint, seconds, API_DEFAULT_VERSION),
             Some(("tcp" | "http", authority)) if is_here(authority) => {
-                Docker::connect_with_http(endpoint, PATIENCE, API_DEFAULT_VERSION)
+                Docker::connect_with_http(endpoint, seconds, API_DEFAULT_VERSION)
             }
             Some(("tcp" | "http", _)) => {
                 let message = format!("the engine endpoint {endpoint} is not on this machine");
@@ -75,11 +85,12 @@ impl Engine {
             }
         };
         let docker = connected
-            .map_err(|error| unreachable(endpoint, &error))
+            .map_err(|error| unreachable(endpoint, &error, patience))
             .hint(START_IT)?;
         Ok(Self {
             docker,
             endpoint: endpoint.to_owned(),
+            patience,
         })
     }
 
@@ -146,7 +157,7 @@ impl Engine {
             .all(true)
             .filters(&filters)
             .build();
-        let answer = wait(self.docker.list_containers(Some(options)))?;
+        let answer = self.wait(self.docker.list_containers(Some(options)))?;
         let list: Vec<Summary> =
             self.understood(answer.map(|list| list.into_iter().map(Summary::from).collect()))?;
         Ok(list.into_iter().map(Container::from).collect())
@@ -154,7 +165,7 @@ impl Engine {
 
     fn inspect(&self, id: &str) -> Result<Inspected> {
         let options = None::<InspectContainerOptions>;
-        let answer = wait(self.docker.inspect_container(id, options))?;
+        let answer = self.wait(self.docker.inspect_container(id, options))?;
         self.understood(answer.map(Inspected::from))
     }
 
@@ -167,18 +178,40 @@ impl Engine {
                     let endpoint = &self.endpoint;
                     format!("what the engine at {endpoint} answers is not understood")
                 }),
-            Err(error) => Err(unreachable(&self.endpoint, &error)).hint(START_IT),
+            Err(error) => Err(unreachable(&self.endpoint, &error, self.patience)).hint(START_IT),
+        }
+    }
+
+    /// Runs one request to its end. The runtime is started once, and only by commands that talk to the engine.
+    ///
+    /// bollard itself waits no longer than that for the beginning of an answer, and for ever for the rest.
+    fn wait<T>(
+        &self,
+        request: impl Future<Output = std::result::Result<T, Error>>,
+    ) -> Result<std::result::Result<T, Error>> {
+        static RUNTIME: LazyLock<std::io::Result<Runtime>> = LazyLock::new(|| {
+            tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+        });
+        match &*RUNTIME {
+            Ok(runtime) => Ok(runtime.block_on(async {
+                let answer = timeout(self.patience, request).await;
+                answer.unwrap_or(Err(Error::RequestTimeoutError))
+            })),
+            Err(error) => Err(anyhow!("cannot start the asynchronous runtime: {error}")),
         }
     }
 }
 
-fn unreachable(endpoint: &str, error: &Error) -> anyhow::Error {
+fn unreachable(endpoint: &str, error: &Error, patience: Duration) -> anyhow::Error {
     match error {
         Error::SocketNotFoundError(_) => {
             anyhow!("no engine at {endpoint}: there is no such socket")
         }
         Error::RequestTimeoutError => {
-            anyhow!("the engine at {endpoint} did not answer within {PATIENCE} s")
+            let seconds = patience.as_secs_f32();
+            anyhow!("the engine at {endpoint} did not answer within {seconds} s")
         }
         Error::DockerResponseServerError { message, .. } => {
             anyhow!("the engine at {endpoint} says: {message}")
@@ -190,26 +223,6 @@ fn unreachable(endpoint: &str, error: &Error) -> anyhow::Error {
             let cause = cause.last().map(ToString::to_string).unwrap_or_default();
             anyhow!("cannot reach the engine at {endpoint}: {cause}")
         }
-    }
-}
-
-/// Runs one request to its end. The runtime is started once, and only by commands that talk to the engine.
-///
-/// bollard itself waits no longer than that for the beginning of an answer, and for ever for the rest.
-fn wait<T>(
-    request: impl Future<Output = std::result::Result<T, Error>>,
-) -> Result<std::result::Result<T, Error>> {
-    static RUNTIME: LazyLock<std::io::Result<Runtime>> = LazyLock::new(|| {
-        tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-    });
-    match &*RUNTIME {
-        Ok(runtime) => Ok(runtime.block_on(async {
-            let answer = timeout(Duration::from_secs(PATIENCE), request).await;
-            answer.unwrap_or(Err(Error::RequestTimeoutError))
-        })),
-        Err(error) => Err(anyhow!("cannot start the asynchronous runtime: {error}")),
     }
 }
 
@@ -249,12 +262,45 @@ mod tests {
             // Until the other side has gone.
             let _ = call.read(&mut [0]);
         });
-        let engine = Engine::at(&format!("unix://{}", socket.display())).unwrap();
+        let endpoint = format!("unix://{}", socket.display());
+        let patience = Duration::from_millis(100);
+        let engine = Engine::within(&endpoint, patience).unwrap();
         let (told, heard) = std::sync::mpsc::channel();
         std::thread::spawn(move || told.send(engine.containers()));
-        let answer = heard.recv_timeout(Duration::from_secs(2 * PATIENCE));
+        let answer = heard.recv_timeout(PATIENCE);
         let told = answer.expect("it waits").unwrap_err().to_string();
-        assert!(told.ends_with("did not answer within 8 s"), "{told}");
+        assert!(told.ends_with("did not answer within 0.1 s"), "{told}");
+    }
+
+    #[test]
+    fn what_an_engine_is_asked_is_what_it_answers() {
+        let folder = tempfile::tempdir().unwrap();
+        let [one, two] = ["one", "two"].map(|name| folder.path().join(name));
+        let mut second = example::container("b", "exited", &two, 1);
+        second["Labels"] = serde_json::json!({ "l": "/v w" });
+        second["Inspected"] = serde_json::json!({
+            "Config": { "User": "me:us" },
+            "NetworkSettings": { "Ports": { "22/tcp": [{ "HostIp": "127.0.0.1", "HostPort": "7" }] } },
+        });
+        let containers = vec![example::container("a", "running", &one, 1), second];
+        let engine = Engine::at(&example::engine(folder.path(), containers)).unwrap();
+        let ids = |found: Result<Vec<Container>>| -> Vec<_> {
+            found.unwrap().into_iter().map(|it| it.id).collect()
+        };
+        assert_eq!(ids(engine.containers()), ["a", "b"]);
+        assert_eq!(ids(engine.mounting(&two)), ["b"]);
+        assert_eq!(ids(engine.mounting(folder.path())), [""; 0]);
+        assert_eq!(ids(engine.with_labels(&[("l", Path::new("/v w"))])), ["b"]);
+        assert_eq!(ids(engine.with_labels(&[("l", Path::new("/v"))])), [""; 0]);
+        let address = engine.published("b", 22).unwrap();
+        assert_eq!(
+            address.map(|it| it.to_string()).as_deref(),
+            Some("127.0.0.1:7")
+        );
+        assert_eq!(engine.published("b", 23).unwrap(), None);
+        assert!(engine.published("c", 22).is_err());
+        let second = &engine.containers().unwrap()[1];
+        assert_eq!(engine.remote_user(second).unwrap(), "me");
     }
 
     #[test]

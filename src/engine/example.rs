@@ -1,0 +1,116 @@
+//! For tests of what follows from an engine's answers, on machines without one: a socket that gives them.
+//!
+//! What a real engine answers is not its matter: the end-to-end tests ask real ones.
+
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+use std::thread;
+
+use serde_json::{Value, json};
+
+/// Answers at a socket in this folder until the process ends; its endpoint. `containers` are as in an
+/// engine's list; each may have a member `Inspected`, which is then the answer of an inspection.
+pub fn engine(folder: &Path, containers: Vec<Value>) -> String {
+    let socket = folder.join("engine.sock");
+    let listener = UnixListener::bind(&socket).unwrap();
+    thread::spawn(move || {
+        for call in listener.incoming() {
+            answer(call.unwrap(), &containers);
+        }
+    });
+    format!("unix://{}", socket.display())
+}
+
+/// A container in an engine's list, with this folder mounted as the trust folder, and its port 2222 at this
+/// one of loopback.
+pub fn container(id: &str, state: &str, trust: &Path, port: u16) -> Value {
+    json!({
+        "Id": id,
+        "Names": [format!("/{id}-name")],
+        "State": state,
+        "Labels": {},
+        "Mounts": [{ "Source": trust, "Destination": crate::trust::MOUNT_TARGET }],
+        "Ports": [{ "IP": "127.0.0.1", "PrivatePort": 2222, "PublicPort": port, "Type": "tcp" }],
+        "HostConfig": { "NetworkMode": "bridge" },
+    })
+}
+
+/// One connection, with as many questions as it brings.
+fn answer(call: UnixStream, containers: &[Value]) {
+    let mut lines = BufReader::new(call.try_clone().unwrap());
+    loop {
+        let mut question = String::new();
+        while !question.ends_with("\r\n\r\n") {
+            if lines.read_line(&mut question).unwrap_or(0) == 0 {
+                return;
+            }
+        }
+        let asked = question.split(' ').nth(1).unwrap_or_default();
+        let (path, query) = asked.split_once('?').unwrap_or((asked, ""));
+        let parts: Vec<_> = path.trim_start_matches('/').split('/').collect();
+        let (status, body) = match parts[..] {
+            [.., "containers", "json"] => ("200 OK", list(containers, query)),
+            [.., "containers", id, "json"] => match containers.iter().find(|it| it["Id"] == id) {
+                Some(container) => ("200 OK", container["Inspected"].clone()),
+                None => ("404 Not Found", json!({ "message": "no such container" })),
+            },
+            _ => ("404 Not Found", json!({ "message": "page not found" })),
+        };
+        let body = body.to_string();
+        let head = format!("HTTP/1.1 {status}\r\nContent-Type: application/json");
+        let length = body.len();
+        let answer = format!("{head}\r\nContent-Length: {length}\r\n\r\n{body}");
+        if (&call).write_all(answer.as_bytes()).is_err() {
+            return;
+        }
+    }
+}
+
+/// Those with all the labels, and one of the mounts' sources, that are asked for.
+fn list(containers: &[Value], query: &str) -> Value {
+    let filters = query.split('&').find_map(|it| it.strip_prefix("filters="));
+    let filters: Value = filters.map_or(Value::Null, |it| {
+        serde_json::from_str(&decoded(it)).unwrap()
+    });
+    let wanted = |name: &str| -> Vec<String> {
+        let values = filters[name].as_array().cloned().unwrap_or_default();
+        values
+            .iter()
+            .map(|it| it.as_str().unwrap().into())
+            .collect()
+    };
+    let (labels, volumes) = (wanted("label"), wanted("volume"));
+    let fits = |container: &&Value| {
+        let has_label = |label: &String| {
+            let (name, value) = label.split_once('=').unwrap();
+            container["Labels"][name] == value
+        };
+        let mounts = container["Mounts"].as_array();
+        let has_volume = |volume: &String| {
+            let mut mounts = mounts.into_iter().flatten();
+            mounts.any(|mount| mount["Source"] == *volume)
+        };
+        labels.iter().all(has_label) && (volumes.is_empty() || volumes.iter().any(has_volume))
+    };
+    containers.iter().filter(fits).cloned().collect()
+}
+
+/// Without the percent signs of a query.
+fn decoded(text: &str) -> String {
+    let mut bytes = Vec::new();
+    let mut rest = text.as_bytes();
+    while let [first, left @ ..] = rest {
+        rest = left;
+        match first {
+            b'%' => {
+                let digits = std::str::from_utf8(&left[..2]).unwrap();
+                bytes.push(u8::from_str_radix(digits, 16).unwrap());
+                rest = &left[2..];
+            }
+            b'+' => bytes.push(b' '),
+            other => bytes.push(*other),
+        }
+    }
+    String::from_utf8(bytes).unwrap()
+}
