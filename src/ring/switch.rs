@@ -47,6 +47,10 @@ impl Ring<'_> {
         })?;
         self.commit().with_context(|| not_everywhere(name))?;
         self.settle_retired(name)?;
+        if !self.touched.is_empty() {
+            // What went is offered no more, either.
+            self.commit().with_context(|| not_everywhere(name))?;
+        }
         // A client that read the old identity may have written its half beside the new one just now.
         self.write_public(name)
     }
