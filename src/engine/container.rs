@@ -478,7 +478,10 @@ mod tests {
 
     #[test]
     fn a_port_is_reached_where_it_is_published_by_loopback_first() {
-        let port = |ip: &str, private: u16, public: Value| json!({ "IP": ip, "PrivatePort": private, "PublicPort": public, "Type": "tcp" });
+        let port = |ip: &str, private: u16, public: Value| {
+            let kind = "tcp";
+            json!({ "IP": ip, "PrivatePort": private, "PublicPort": public, "Type": kind })
+        };
         for (ports, expected) in [
             (json!(null), None),
             (json!([]), None),
@@ -525,7 +528,9 @@ mod tests {
 
     #[test]
     fn what_an_engine_says_of_a_container_is_kept() {
-        let label = json!([{ "remoteUser": "me", "entrypoint": ENTRYPOINT, "customizations": { "lace": { "ssh": { "contract": 7 } } } }]);
+        let options = json!({ "lace": { "ssh": { "contract": 7 } } });
+        let label =
+            json!([{ "remoteUser": "me", "entrypoint": ENTRYPOINT, "customizations": options }]);
         let container = with(json!({
             "Labels": { "devcontainer.metadata": label.to_string(), "other": "x" },
             "HostConfig": { "NetworkMode": "host" },

@@ -21,11 +21,12 @@ use crate::engine::{self, Container, Engine, Found};
 use crate::inventory;
 use crate::store::registry::{DevContainer, Registry};
 
-/// How long a login may take. Others wait for the lock meanwhile, and not much longer than this.
-const PATIENCE: Duration = Duration::from_secs(8);
+/// How long a login may take. Others wait for the lock meanwhile, and not much longer than this. Tests run many at
+/// once.
+const PATIENCE: Duration = Duration::from_secs(if cfg!(test) { 60 } else { 8 });
 
 /// How long sshd may take to prove its host key.
-const KEY_PATIENCE: Duration = Duration::from_secs(4);
+const KEY_PATIENCE: Duration = Duration::from_secs(if cfg!(test) { 60 } else { 4 });
 
 /// As much is kept of what ssh says.
 const WORDS: u64 = 16 * 1024;
