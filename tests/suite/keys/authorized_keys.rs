@@ -1,11 +1,12 @@
 //! `authorized_keys`: what we write, sshd reads as we mean it, in any time zone.
 
+use crate::support::feature::{scripts, shells};
 use crate::support::openssh::{folder, run, write_private};
 use crate::support::sshd::{Sshd, is_root, version};
 use jiff::{SignedDuration, Timestamp};
 use lace_ssh::keys::authorized_keys::line;
 use lace_ssh::keys::{KeyPair, PublicKey};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 fn pair(number: u8) -> KeyPair {
@@ -20,11 +21,9 @@ fn at(text: &str) -> Timestamp {
     text.parse().unwrap()
 }
 
-const FEATURE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/feature/src/lace-ssh");
-const FILTER: &str = concat!(
-    env!("CARGO_MANIFEST_DIR"),
-    "/feature/src/lace-ssh/authorized"
-);
+fn script() -> PathBuf {
+    scripts().join("authorized")
+}
 const SESSION: &str = "/usr/local/share/lace-ssh/session";
 
 /// What the filter prints for a key or a principal that has no options.
@@ -38,7 +37,8 @@ fn filter(file: &Path, shell: &str, zone: &str, programs: Option<&Path>) -> Stri
     let mut command = Command::new(words.next().unwrap());
     command
         .args(words)
-        .args([FILTER, "keys"])
+        .arg(script())
+        .arg("keys")
         .arg(file)
         .arg("SHA256:x");
     if let Some(folder) = programs {
@@ -48,30 +48,6 @@ fn filter(file: &Path, shell: &str, zone: &str, programs: Option<&Path>) -> Stri
     let output = command.env("TZ", zone).output().unwrap();
     assert!(output.status.success());
     String::from_utf8(output.stdout).unwrap()
-}
-
-/// The shells of this machine that may be some container's /bin/sh.
-fn shells() -> impl Iterator<Item = &'static str> {
-    let is_there = |shell: &&str| {
-        let program = shell.split(' ').next().unwrap();
-        Command::new("which")
-            .arg(program)
-            .output()
-            .unwrap()
-            .status
-            .success()
-    };
-    [
-        "/bin/sh",
-        "dash",
-        "bash --posix",
-        "busybox sh",
-        "mksh",
-        "ksh",
-        "zsh",
-    ]
-    .into_iter()
-    .filter(is_there)
 }
 
 #[test]
@@ -100,7 +76,7 @@ fn the_filter_means_the_same_second_in_every_time_zone() {
     let restricted = through_session(&public(7).render()).replace("\" ", "\",restrict ");
     let expected = kept.concat() + &restricted;
     for shell in shells() {
-        for zone in ["UTC", "A-14", "B12", "C-5:30"] {
+        for zone in ["UTC", "EAST-14", "WEST12", "EAST-5:30"] {
             assert_eq!(filter(&path, shell, zone, None), expected, "{zone}");
         }
     }
@@ -145,7 +121,7 @@ fn the_filter_agrees_with_us_to_the_second() {
             .collect();
         // busybox has a `date` of its own, which no other program takes the place of.
         for shell in shells().filter(|shell| !shell.starts_with("busybox")) {
-            let printed = filter(&path, shell, "A-14", Some(folder.path()));
+            let printed = filter(&path, shell, "EAST-14", Some(folder.path()));
             assert_eq!(printed, expected, "{shell} {now}");
         }
     }
@@ -175,7 +151,7 @@ fn a_real_sshd_agrees_in_every_time_zone() {
     // Without the filter the text is right by itself, from OpenSSH 9.1 on.
     let plain = format!("AuthorizedKeysFile {}", keys.display());
     let reads_utc = version() >= 9.1;
-    for zone in ["UTC", "A-14", "B12"] {
+    for zone in ["UTC", "EAST-14", "WEST12"] {
         for config in [&command, &plain] {
             let sshd = Sshd::start(folder.path(), "lace-test", Some(zone), config);
             // Before that, sshd refuses the line as a whole: never a key for longer than was meant.
@@ -190,16 +166,16 @@ fn a_real_sshd_agrees_in_every_time_zone() {
 /// A configuration of sshd that asks the filter of the Feature.
 fn by_command(folder: &Path, keys: &Path) -> String {
     // Both scripts as they are, but for where they are installed.
-    let script = folder.join("authorized");
-    let text = std::fs::read_to_string(FILTER).unwrap();
-    let session = format!("session=\"/bin/sh {FEATURE}/session\"");
+    let moved_to = folder.join("authorized");
+    let text = std::fs::read_to_string(script()).unwrap();
+    let session = format!("session=\"/bin/sh {}/session\"", scripts().display());
     let moved = text.replace(&format!("session={SESSION}"), &session);
     assert_ne!(moved, text);
-    std::fs::write(&script, moved).unwrap();
+    std::fs::write(&moved_to, moved).unwrap();
     format!(
         "AuthorizedKeysFile none\nAuthorizedKeysCommand /bin/sh {} keys {} %f\n\
          AuthorizedKeysCommandUser root",
-        script.display(),
+        moved_to.display(),
         keys.display()
     )
 }
@@ -314,7 +290,7 @@ fn what_a_line_restricts_stays_and_what_cannot_be_read_is_left_out() {
         for shell in shells() {
             let mut words = shell.split(' ');
             let mut command = Command::new(words.next().unwrap());
-            command.args(words).args([FILTER, kind]).arg(&path);
+            command.args(words).arg(script()).arg(kind).arg(&path);
             let output = command.args(["SHA256:x", "id", "1"]).output().unwrap();
             assert!(output.status.success());
             let told = String::from_utf8(output.stdout).unwrap();
