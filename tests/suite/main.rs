@@ -37,6 +37,7 @@ mod editor {
 /// The Feature's scripts where they are installed, without an engine.
 mod feature {
     mod authorized;
+    mod session;
 }
 
 /// Keys, agents and the log, as a library, against the real OpenSSH and OpenSSL.

@@ -81,8 +81,19 @@ impl Container {
         Self::of("root", None)
     }
 
+    /// One for each shell that is its /bin/sh, with its name.
+    pub fn with_each_shell() -> impl Iterator<Item = (String, Self)> {
+        let path = |shell: &str| {
+            let found = run("which", &[shell.split(' ').next().unwrap()]);
+            std::fs::canonicalize(found.trim()).unwrap()
+        };
+        let paths: std::collections::BTreeSet<PathBuf> = shells().map(path).collect();
+        let with = |shell: PathBuf| (text(&shell), Self::of("root", Some(&shell)));
+        paths.into_iter().map(with)
+    }
+
     /// That of an account: its first process is. Its /bin/sh is this program.
-    pub fn of(account: &str, shell: Option<&str>) -> Self {
+    pub fn of(account: &str, shell: Option<&Path>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path();
         for place in [
@@ -117,14 +128,13 @@ impl Container {
         std::fs::write(root.join("usr/local/share/lace-ssh/sshd_config"), config).unwrap();
         std::fs::write(root.join("usr/local/share/lace-ssh/user"), "dev\n").unwrap();
 
-        let shell = shell.map(|shell| run("which", &[shell]));
         let mut command = Command::new("unshare");
         if !super::sshd::is_root() {
             command.args(["--user", "--map-root-user", "--map-auto"]);
         }
         command.args(["--mount", "--pid", "--fork", "--mount-proc", "--kill-child"]);
         command.args(["sh", "-c", ENTER]).arg(root).arg(account);
-        command.arg(shell.unwrap_or_default().trim());
+        command.arg(shell.unwrap_or(Path::new("")));
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut first = command.stderr(Stdio::piped()).spawn().unwrap();
         let mut said = String::new();
