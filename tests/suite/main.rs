@@ -38,6 +38,7 @@ mod editor {
 mod feature {
     mod authorized;
     mod session;
+    mod start;
 }
 
 /// Keys, agents and the log, as a library, against the real OpenSSH and OpenSSL.

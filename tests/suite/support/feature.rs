@@ -4,7 +4,7 @@
 use super::Said;
 use super::openssh::{new_key, run};
 use std::io::{BufRead, BufReader};
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -60,6 +60,7 @@ set -e
 cd "$0"
 chmod 1777 tmp var/lib/lace-ssh/own
 chmod 700 home/*
+chmod 640 etc/shadow
 chown -R 1000:1000 home/dev
 for place in etc home run usr/local/sbin usr/local/share var/lib tmp; do mount --bind "$place" "/$place"; done
 [ -z "$2" ] || mount --bind "$2" /bin/sh
@@ -210,6 +211,13 @@ impl Container {
             std::thread::sleep(Duration::from_millis(30));
         }
         panic!("{line}: {:?}", self.run("root", line));
+    }
+
+    /// Waits for the end of who listens on its port.
+    pub fn until_nobody_listens(&self) {
+        while TcpStream::connect(("127.0.0.1", self.port)).is_ok() {
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 
     /// A program that comes before all others of its name.
