@@ -37,6 +37,8 @@ mod editor {
 /// The Feature's scripts where they are installed, without an engine.
 mod feature {
     mod authorized;
+    mod entrypoint;
+    mod install;
     mod session;
     mod start;
 }

@@ -5,9 +5,12 @@ use crate::support::feature::{Container, SHARE};
 
 const FILE: &str = "/etc/lace-ssh/authorized_keys";
 
+/// A home folder, with a blank in its name as some have.
+const HOME: &str = "/home/the dev";
+
 /// Asks as sshd does, for the account `dev`.
 fn ask(container: &Container, kind: &str) -> Said {
-    let line = format!("{SHARE}/authorized {kind} {FILE} SHA256:mine 1000 /home/dev");
+    let line = format!("{SHARE}/authorized {kind} {FILE} SHA256:mine 1000 '{HOME}'");
     container.run("root", &line)
 }
 
@@ -20,7 +23,8 @@ fn through_session(key: &str) -> String {
 fn own_keys_count_where_the_host_says_so_and_nobody_else_can_write_them() {
     let container = Container::new();
     container.write(FILE, "ssh-rsa HOST\n");
-    container.write("/home/dev/.ssh/authorized_keys", "ssh-rsa OWN");
+    container.ok(&format!("mv /home/dev '{HOME}'"));
+    container.write(&format!("{HOME}/.ssh/authorized_keys"), "ssh-rsa OWN");
     let (host, both) = (
         through_session("ssh-rsa HOST"),
         through_session("ssh-rsa HOST") + &through_session("ssh-rsa OWN"),
@@ -34,47 +38,36 @@ fn own_keys_count_where_the_host_says_so_and_nobody_else_can_write_them() {
     let principals = ask(&container, "principals").expect(0).out;
     assert!(!principals.contains("OWN"), "{principals}");
     // What else is in the home folder does not matter.
-    container.ok("cd /home/dev; mkdir -m 777 open .ssh/open; ln -s / .ssh/link");
-    let file = "/home/dev/.ssh/authorized_keys";
+    container.ok(&format!(
+        "cd '{HOME}'; mkdir -m 777 open .ssh/open; ln -s / .ssh/link"
+    ));
     for (how, counts) in [
         ("true", true),
-        (
-            "chown root /home/dev /home/dev/.ssh /home/dev/.ssh/authorized_keys",
-            true,
-        ),
-        (
-            "chmod 755 /home/dev /home/dev/.ssh; chmod 644 /home/dev/.ssh/authorized_keys",
-            true,
-        ),
-        ("chmod g+w /home/dev", false),
-        ("chmod g+w /home/dev/.ssh", false),
-        ("chmod g+w /home/dev/.ssh/authorized_keys", false),
-        ("chmod o+w /home/dev", false),
-        ("chmod o+w /home/dev/.ssh", false),
-        ("chmod o+w /home/dev/.ssh/authorized_keys", false),
-        ("chown nobody /home/dev", false),
-        ("chown nobody /home/dev/.ssh", false),
-        ("chown nobody /home/dev/.ssh/authorized_keys", false),
-        (
-            "cd /home/dev/.ssh; mv authorized_keys /tmp; ln -s /tmp/authorized_keys",
-            false,
-        ),
-        (
-            "mv /home/dev/.ssh/authorized_keys /tmp; mkfifo /home/dev/.ssh/authorized_keys",
-            false,
-        ),
-        (
-            "mv /home/dev/.ssh/authorized_keys /tmp; mkdir /home/dev/.ssh/authorized_keys",
-            false,
-        ),
-        ("rm /home/dev/.ssh/authorized_keys", false),
+        ("chown root . .ssh $keys", true),
+        ("chmod 755 . .ssh; chmod 644 $keys", true),
+        ("chmod g+w .", false),
+        ("chmod g+w .ssh", false),
+        ("chmod g+w $keys", false),
+        ("chmod o+w .", false),
+        ("chmod o+w .ssh", false),
+        ("chmod o+w $keys", false),
+        ("chown nobody .", false),
+        ("chown nobody .ssh", false),
+        ("chown nobody $keys", false),
+        ("mv $keys /tmp; ln -s /tmp/authorized_keys $keys", false),
+        ("mv .ssh real; ln -s real .ssh", false),
+        ("rm $keys; mkfifo $keys", false),
+        ("rm $keys; mkdir $keys", false),
+        ("rm $keys", false),
     ] {
-        container.ok(how);
+        let there = format!("cd '{HOME}'; keys=.ssh/authorized_keys");
+        container.ok(&format!("{there}; {how}"));
         let said = ask(&container, "keys").expect(0);
         assert_eq!(said.out, if counts { &*both } else { &host }, "{how}");
         assert_eq!(said.err, "", "{how}");
         container.ok(&format!(
-            "cd /home/dev; rm -rf {file}; echo ssh-rsa OWN >{file}; chown dev . .ssh {file}; chmod 700 . .ssh; chmod 600 {file}"
+            "{there}; [ ! -e real ] || {{ rm .ssh; mv real .ssh; }}; rm -rf $keys; echo ssh-rsa OWN >$keys
+            chown dev . .ssh $keys; chmod 700 . .ssh; chmod 600 $keys"
         ));
     }
     container.program("find", "exit 1");

@@ -120,7 +120,10 @@ fn the_filter_agrees_with_us_to_the_second() {
             .map(|(key, _)| through_session(&key.render()))
             .collect();
         // busybox has a `date` of its own, which no other program takes the place of.
-        for shell in shells().filter(|shell| !shell.starts_with("busybox")) {
+        for shell in shells()
+            .into_iter()
+            .filter(|shell| !shell.starts_with("busybox"))
+        {
             let printed = filter(&path, shell, "EAST-14", Some(folder.path()));
             assert_eq!(printed, expected, "{shell} {now}");
         }
@@ -183,7 +186,7 @@ fn by_command(folder: &Path, keys: &Path) -> String {
 #[test]
 fn what_a_line_restricts_stays_and_what_cannot_be_read_is_left_out() {
     let folder = folder();
-    let path = folder.path().join("file");
+    let path = folder.path().join("some file");
     let own = |command: &str| format!("command=\"{SESSION} '{command}'\"");
     let ours = || format!("command=\"{SESSION}\"");
     let keys = [
@@ -229,6 +232,10 @@ fn what_a_line_restricts_stays_and_what_cannot_be_read_is_left_out() {
             Some(ours() + r#",environment="A=\",command=\"x" ssh-rsa A"#),
         ),
         (
+            r#"environment="A=\n\t%s" ssh-rsa A b\nc\\ %d"#,
+            Some(ours() + r#",environment="A=\n\t%s" ssh-rsa A b\nc\\ %d"#),
+        ),
+        (
             "command=\"internal-sftp\" ssh-rsa A",
             Some("command=\"internal-sftp\" ssh-rsa A".into()),
         ),
@@ -257,6 +264,7 @@ fn what_a_line_restricts_stays_and_what_cannot_be_read_is_left_out() {
         ),
         ("lease ssh-rsa A", Some(ours() + ",lease ssh-rsa A")),
         ("no-pty,expiry-time=\"20200101000000Z\" ssh-rsa A", None),
+        ("expiry-time=\"00000000000000Z\" ssh-rsa A", None),
         (
             "no-pty,Expiry-Time=\"29990101000000Z\" ssh-rsa A",
             Some(ours() + ",no-pty ssh-rsa A"),
@@ -272,7 +280,9 @@ fn what_a_line_restricts_stays_and_what_cannot_be_read_is_left_out() {
     ];
     let principals = [
         ("", None),
+        ("  ", None),
         ("# a", None),
+        ("#a", None),
         ("a", Some(ours() + " a")),
         (" ssh-a \t", Some(ours() + " ssh-a")),
         ("restrict,pty a", Some(ours() + ",restrict,pty a")),
@@ -283,19 +293,27 @@ fn what_a_line_restricts_stays_and_what_cannot_be_read_is_left_out() {
         ("restrict a b", None),
         ("\"a b", None),
     ];
-    let principals = principals.map(|(line, printed)| ("principals", line, printed));
-    let keys = keys.map(|(line, printed)| ("keys", line, printed));
-    for (kind, line, printed) in keys.into_iter().chain(principals) {
-        std::fs::write(&path, line).unwrap();
+    let told = |shell: &str, kind: &str, lines: &str| {
+        std::fs::write(&path, lines).unwrap();
+        let mut words = shell.split(' ');
+        let mut command = Command::new(words.next().unwrap());
+        command.args(words).arg(script()).arg(kind).arg(&path);
+        let output = command.args(["SHA256:x", "id", "1"]).output().unwrap();
+        assert!(output.status.success());
+        String::from_utf8(output.stdout).unwrap()
+    };
+    for (kind, table) in [("keys", &keys[..]), ("principals", &principals[..])] {
+        let mut all = (String::new(), String::new());
+        for (line, printed) in table {
+            let expected = printed
+                .as_ref()
+                .map_or(String::new(), |line| format!("{line}\n"));
+            assert_eq!(told("/bin/sh", kind, line), expected, "{line}");
+            all = (all.0 + line + "\n", all.1 + &expected);
+        }
+        // No line takes another with it.
         for shell in shells() {
-            let mut words = shell.split(' ');
-            let mut command = Command::new(words.next().unwrap());
-            command.args(words).arg(script()).arg(kind).arg(&path);
-            let output = command.args(["SHA256:x", "id", "1"]).output().unwrap();
-            assert!(output.status.success());
-            let told = String::from_utf8(output.stdout).unwrap();
-            let expected = printed.as_ref().map(|line| format!("{line}\n"));
-            assert_eq!(told, expected.unwrap_or_default(), "{shell}: {line}");
+            assert_eq!(told(shell, kind, &all.0), all.1, "{shell}");
         }
     }
 }

@@ -3,6 +3,7 @@
 
 use super::Said;
 use super::openssh::{new_key, run};
+use std::collections::HashSet;
 use std::io::{BufRead, BufReader};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -15,14 +16,10 @@ pub fn scripts() -> PathBuf {
     std::env::var_os("LACE_SSH_TEST_FEATURE").map_or_else(|| ours.into(), PathBuf::from)
 }
 
-/// The shells of this machine that may be some container's /bin/sh.
-pub fn shells() -> impl Iterator<Item = &'static str> {
-    let is_there = |shell: &&str| {
-        let program = shell.split(' ').next().unwrap();
-        let found = Command::new("which").arg(program).output().unwrap();
-        found.status.success()
-    };
-    [
+/// The shells of this machine that may be some container's /bin/sh, each once.
+pub fn shells() -> Vec<&'static str> {
+    let mut seen = HashSet::new();
+    let shells = [
         "/bin/sh",
         "dash",
         "bash --posix",
@@ -30,9 +27,15 @@ pub fn shells() -> impl Iterator<Item = &'static str> {
         "mksh",
         "ksh",
         "zsh",
-    ]
-    .into_iter()
-    .filter(is_there)
+    ];
+    let new = |shell: &&str| path_of(shell).is_some_and(|path| seen.insert(path));
+    shells.into_iter().filter(new).collect()
+}
+
+fn path_of(shell: &str) -> Option<PathBuf> {
+    let program = shell.split(' ').next()?;
+    let found = Command::new("which").arg(program).output().unwrap().stdout;
+    std::fs::canonicalize(String::from_utf8(found).unwrap().trim()).ok()
 }
 
 /// Where the Feature installs its scripts.
@@ -62,8 +65,8 @@ chmod 1777 tmp var/lib/lace-ssh/own
 chmod 700 home/*
 chmod 640 etc/shadow
 chown -R 1000:1000 home/dev
-for place in etc home run usr/local/sbin usr/local/share var/lib tmp; do mount --bind "$place" "/$place"; done
 [ -z "$2" ] || mount --bind "$2" /bin/sh
+for place in etc home run usr/local/bin usr/local/sbin usr/local/share var/lib tmp; do mount --bind "$place" "/$place"; done
 cd /
 echo entered
 exec setpriv --reuid "$1" --regid "$1" --clear-groups sh -c 'exec 3<&0; cat <&3 & wait'
@@ -83,14 +86,9 @@ impl Container {
     }
 
     /// One for each shell that is its /bin/sh, with its name.
-    pub fn with_each_shell() -> impl Iterator<Item = (String, Self)> {
-        let path = |shell: &str| {
-            let found = run("which", &[shell.split(' ').next().unwrap()]);
-            std::fs::canonicalize(found.trim()).unwrap()
-        };
-        let paths: std::collections::BTreeSet<PathBuf> = shells().map(path).collect();
-        let with = |shell: PathBuf| (text(&shell), Self::of("root", Some(&shell)));
-        paths.into_iter().map(with)
+    pub fn with_each_shell() -> impl Iterator<Item = (&'static str, Self)> {
+        let with = |shell| (shell, Self::of("root", path_of(shell).as_deref()));
+        shells().into_iter().map(with)
     }
 
     /// That of an account: its first process is. Its /bin/sh is this program.
@@ -104,6 +102,7 @@ impl Container {
             "home/dev/.ssh",
             "run",
             "tmp",
+            "usr/local/bin",
             "usr/local/sbin",
             "usr/local/share/lace-ssh",
             "var/lib/lace-ssh/own",
