@@ -160,6 +160,9 @@ mod tests {
             ring.register(id, DevContainer::example(&format!("lace-{id}"), "user"));
         }
         about_to_rotate(&mut ring, "user", 0);
+        // Left by an earlier one.
+        let store = &app.store;
+        durable::link(&store.identity("user"), &store.previous("user")).unwrap();
         ring
     }
 
@@ -362,6 +365,7 @@ mod tests {
             assert_eq!(trusted(id).lines().count(), 1);
         }
         assert!(!log().contains("\"revoked\""), "not everywhere, yet");
+        assert!(!app.store.previous("user").exists(), "it is kept");
         drop(ring);
         // It stays so until the folder can be written, and then is said.
         drop(Ring::open(&app, "test").unwrap());
