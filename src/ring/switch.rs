@@ -368,7 +368,10 @@ mod tests {
         assert!(!app.store.previous("user").exists(), "it is kept");
         drop(ring);
         // It stays so until the folder can be written, and then is said.
-        drop(Ring::open(&app, "test").unwrap());
+        let mut ring = Ring::open(&app, "test").unwrap();
+        ring.settle_retired("user").unwrap();
+        assert_eq!(ring.touched.len(), 3, "a commit tells why");
+        drop(ring);
         assert!(!log().contains("\"revoked\""));
         fs::remove_dir(&planted).unwrap();
         let ring = Ring::open(&app, "test").unwrap();
