@@ -320,6 +320,11 @@ mod tests {
         let ends = BTreeMap::from([("lace-a".into(), End::Exit)]);
         end_within(&store, &ends, Duration::from_millis(20));
         assert!(!at.exists());
+        let told = crate::talk::said();
+        assert!(
+            told.contains("may still be open") && told.contains("hint: end it: "),
+            "{told}"
+        );
         // The ssh that asked, if it came that far, was killed: nobody is left at the other end.
         hung.set_nonblocking(true).unwrap();
         if let Ok((mut asked, _)) = hung.accept() {

@@ -255,6 +255,7 @@ mod tests {
     use super::*;
     use crate::environment::Environment;
     use crate::store::registry::Workspace;
+    use crate::talk::said;
 
     const WEB: &str = "0a1b2c3d4e";
     const PROFILER: &str = "0a1b2c9z9z";
@@ -521,7 +522,14 @@ mod tests {
             ("web", "lace-web"),
             ("p-b", "lace-shop-b"),
         ] {
+            said();
             assert_eq!(found(name).unwrap().1.alias, alias, "{name}");
+            let told = said();
+            let expected = match name {
+                "p-b" => "lace-ssh: lace-shop-b is meant by \"p-b\"\n",
+                _ => "",
+            };
+            assert_eq!(told, expected);
         }
         let several = found("shop").unwrap_err();
         let hint = crate::advice::hint_of(&several);

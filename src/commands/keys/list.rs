@@ -246,9 +246,11 @@ fn render(registry: &Registry, rows: &[Row<'_>], now: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::environment::Environment;
     use crate::keys::KeyPair;
     use crate::ring::record;
     use crate::store::registry::{Custody, DevContainer, Retired, Rotate};
+    use crate::talk::said;
 
     const NOW: i64 = 1_000_000;
 
@@ -378,6 +380,53 @@ mod tests {
         ] {
             assert!(shown(row).contains(part), "{}", shown(row));
         }
+    }
+
+    #[test]
+    fn what_is_printed_is_of_the_key_that_was_asked_for() {
+        let home = tempfile::tempdir().unwrap();
+        let environment = Environment::example(home.path());
+        let app = App::new(&environment);
+        run(&app, false).unwrap();
+        assert!(said().contains("there is no key yet"));
+        run(&app, true).unwrap();
+        assert_eq!(said(), "[]\n");
+        let mut ring = ring::Ring::open(&app, "test").unwrap();
+        ring.knows("a", "lace-web", "lace-web");
+        ring.knows("b", "lace-b", "team");
+        let keys = ring.registry.keys.clone();
+        drop(ring);
+        said();
+        run(&app, false).unwrap();
+        let told = said();
+        assert!(
+            told.contains("NAME ") && told.contains("lace-b (unknown)"),
+            "{told}"
+        );
+        run(&app, true).unwrap();
+        let told = said();
+        let rows = &told[told.find('[').unwrap()..];
+        let rows: serde_json::Value = serde_json::from_str(rows).unwrap();
+        assert_eq!(
+            (&rows[0]["name"], &rows[1]["name"]),
+            (&"lace-web".into(), &"team".into())
+        );
+        show(&app, "lace-b", true).unwrap();
+        let told = said();
+        let row: serde_json::Value =
+            serde_json::from_str(&told[told.find('{').unwrap()..]).unwrap();
+        assert_eq!(row["fingerprint"], *keys["team"].fingerprint);
+        show(&app, "lace-b", false).unwrap();
+        let told = said();
+        assert!(told.contains("name           team\n"), "{told}");
+        let identity = app.store.identity("team");
+        assert!(
+            told.contains(&format!("{}\n", identity.display())),
+            "{told}"
+        );
+        public(&app, "lace-b").unwrap();
+        assert_eq!(said(), format!("{} team\n", keys["team"].public));
+        assert!(show(&app, "nobody", false).is_err() && public(&app, "nobody").is_err());
     }
 
     #[test]
