@@ -204,49 +204,47 @@ impl<'a> Ring<'a> {
 }
 
 #[cfg(test)]
-use crate::store::registry::{DevContainer, HostKey};
-
-#[cfg(test)]
-impl Ring<'_> {
-    /// For tests: a dev container that is known, with its host key, the key that opens it, and its trust
-    /// folder.
-    pub fn knows(&mut self, id: &str, alias: &str, key: &str) {
-        let store = &self.app.store;
-        store.folder(&store.trust(id)).unwrap();
-        let public = host_key::ensure(self, id, None).unwrap();
-        let entry = DevContainer {
-            host_key: HostKey::of(public),
-            ..DevContainer::example(alias, key)
-        };
-        self.registry.devcontainers.insert(id.into(), entry);
-        self.ensure(key, false).unwrap();
-        self.touch_one(id);
-        self.commit().unwrap();
-    }
-}
-
-/// For tests: makes a file that many seconds old, be it a socket, which cannot be opened for that.
-#[cfg(test)]
-fn age(path: &std::path::Path, seconds: i64) {
-    use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, utimensat};
-    let then = Timespec {
-        tv_sec: now() - seconds,
-        tv_nsec: 0,
-    };
-    let times = Timestamps {
-        last_access: then,
-        last_modification: then,
-    };
-    utimensat(CWD, path, &times, AtFlags::empty()).unwrap();
-}
-
-#[cfg(test)]
 mod tests {
     use std::fs;
+    use std::path::Path;
+
+    use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, utimensat};
 
     use super::*;
     use crate::environment::Environment;
+    use crate::store::registry::{DevContainer, HostKey};
     use crate::talk::said;
+
+    impl Ring<'_> {
+        /// For tests: a dev container that is known, with its host key, the key that opens it, and its trust
+        /// folder.
+        pub fn knows(&mut self, id: &str, alias: &str, key: &str) {
+            let store = &self.app.store;
+            store.folder(&store.trust(id)).unwrap();
+            let public = host_key::ensure(self, id, None).unwrap();
+            let entry = DevContainer {
+                host_key: HostKey::of(public),
+                ..DevContainer::example(alias, key)
+            };
+            self.registry.devcontainers.insert(id.into(), entry);
+            self.ensure(key, false).unwrap();
+            self.touch_one(id);
+            self.commit().unwrap();
+        }
+
+        /// For tests: makes a file that many seconds old, be it a socket, which cannot be opened for that.
+        pub(super) fn age(path: &Path, seconds: i64) {
+            let then = Timespec {
+                tv_sec: now() - seconds,
+                tv_nsec: 0,
+            };
+            let times = Timestamps {
+                last_access: then,
+                last_modification: then,
+            };
+            utimensat(CWD, path, &times, AtFlags::empty()).unwrap();
+        }
+    }
 
     fn trusted(app: &App, id: &str) -> String {
         fs::read_to_string(app.store.trust(id).join("authorized_keys")).unwrap_or_default()
@@ -415,7 +413,7 @@ mod tests {
         ring.commit().unwrap();
         let kept = learnt::read(&app.store, "lace-one");
         assert_eq!(kept.as_deref(), Some("root"));
-        age(&half, 3600);
+        Ring::age(&half, 3600);
         ring.take_in_learnt().unwrap();
         ring.commit().unwrap();
         assert!(learnt::all(&app.store).is_empty() && !half.exists());
