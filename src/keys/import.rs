@@ -570,7 +570,7 @@ mod tests {
             (10_000_001, false),
         ] {
             let checked = cost(pbes2::Kdf::Pbkdf2(pbes2::Pbkdf2Params {
-                salt: salt.clone(),
+                salt,
                 iteration_count: rounds,
                 key_length: None,
                 prf: pbes2::Pbkdf2Prf::HmacWithSha256,
@@ -594,7 +594,7 @@ mod tests {
             (3, 8, 1, false),
         ] {
             let checked = cost(pbes2::Kdf::Scrypt(pbes2::ScryptParams {
-                salt: salt.clone(),
+                salt,
                 cost_parameter,
                 block_size,
                 parallelization,

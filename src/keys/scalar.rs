@@ -171,7 +171,7 @@ mod tests {
                     .raw(&wire("nistp256", number));
                 let mut inner = inner.string(&vec![b'c'; length]).into_bytes().to_vec();
                 for padding in 1.. {
-                    if inner.len() % 8 == 0 {
+                    if inner.len().is_multiple_of(8) {
                         break;
                     }
                     inner.push(padding);
