@@ -34,6 +34,15 @@ mod editor {
     mod reading;
 }
 
+/// The Feature's scripts where they are installed, without an engine.
+mod feature {
+    mod authorized;
+    mod entrypoint;
+    mod install;
+    mod session;
+    mod start;
+}
+
 /// Keys, agents and the log, as a library, against the real OpenSSH and OpenSSL.
 mod keys {
     mod agent;

@@ -1,11 +1,12 @@
 //! `authorized_keys`: what we write, sshd reads as we mean it, in any time zone.
 
+use crate::support::feature::{scripts, shells};
 use crate::support::openssh::{folder, run, write_private};
 use crate::support::sshd::{Sshd, is_root, version};
 use jiff::{SignedDuration, Timestamp};
 use lace_ssh::keys::authorized_keys::line;
 use lace_ssh::keys::{KeyPair, PublicKey};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 fn pair(number: u8) -> KeyPair {
@@ -20,11 +21,9 @@ fn at(text: &str) -> Timestamp {
     text.parse().unwrap()
 }
 
-const FEATURE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/feature/src/lace-ssh");
-const FILTER: &str = concat!(
-    env!("CARGO_MANIFEST_DIR"),
-    "/feature/src/lace-ssh/authorized"
-);
+fn script() -> PathBuf {
+    scripts().join("authorized")
+}
 const SESSION: &str = "/usr/local/share/lace-ssh/session";
 
 /// What the filter prints for a key or a principal that has no options.
@@ -38,7 +37,8 @@ fn filter(file: &Path, shell: &str, zone: &str, programs: Option<&Path>) -> Stri
     let mut command = Command::new(words.next().unwrap());
     command
         .args(words)
-        .args([FILTER, "keys"])
+        .arg(script())
+        .arg("keys")
         .arg(file)
         .arg("SHA256:x");
     if let Some(folder) = programs {
@@ -48,30 +48,6 @@ fn filter(file: &Path, shell: &str, zone: &str, programs: Option<&Path>) -> Stri
     let output = command.env("TZ", zone).output().unwrap();
     assert!(output.status.success());
     String::from_utf8(output.stdout).unwrap()
-}
-
-/// The shells of this machine that may be some container's /bin/sh.
-fn shells() -> impl Iterator<Item = &'static str> {
-    let is_there = |shell: &&str| {
-        let program = shell.split(' ').next().unwrap();
-        Command::new("which")
-            .arg(program)
-            .output()
-            .unwrap()
-            .status
-            .success()
-    };
-    [
-        "/bin/sh",
-        "dash",
-        "bash --posix",
-        "busybox sh",
-        "mksh",
-        "ksh",
-        "zsh",
-    ]
-    .into_iter()
-    .filter(is_there)
 }
 
 #[test]
@@ -100,7 +76,7 @@ fn the_filter_means_the_same_second_in_every_time_zone() {
     let restricted = through_session(&public(7).render()).replace("\" ", "\",restrict ");
     let expected = kept.concat() + &restricted;
     for shell in shells() {
-        for zone in ["UTC", "A-14", "B12", "C-5:30"] {
+        for zone in ["UTC", "EAST-14", "WEST12", "EAST-5:30"] {
             assert_eq!(filter(&path, shell, zone, None), expected, "{zone}");
         }
     }
@@ -144,8 +120,11 @@ fn the_filter_agrees_with_us_to_the_second() {
             .map(|(key, _)| through_session(&key.render()))
             .collect();
         // busybox has a `date` of its own, which no other program takes the place of.
-        for shell in shells().filter(|shell| !shell.starts_with("busybox")) {
-            let printed = filter(&path, shell, "A-14", Some(folder.path()));
+        for shell in shells()
+            .into_iter()
+            .filter(|shell| !shell.starts_with("busybox"))
+        {
+            let printed = filter(&path, shell, "EAST-14", Some(folder.path()));
             assert_eq!(printed, expected, "{shell} {now}");
         }
     }
@@ -175,7 +154,7 @@ fn a_real_sshd_agrees_in_every_time_zone() {
     // Without the filter the text is right by itself, from OpenSSH 9.1 on.
     let plain = format!("AuthorizedKeysFile {}", keys.display());
     let reads_utc = version() >= 9.1;
-    for zone in ["UTC", "A-14", "B12"] {
+    for zone in ["UTC", "EAST-14", "WEST12"] {
         for config in [&command, &plain] {
             let sshd = Sshd::start(folder.path(), "lace-test", Some(zone), config);
             // Before that, sshd refuses the line as a whole: never a key for longer than was meant.
@@ -190,16 +169,16 @@ fn a_real_sshd_agrees_in_every_time_zone() {
 /// A configuration of sshd that asks the filter of the Feature.
 fn by_command(folder: &Path, keys: &Path) -> String {
     // Both scripts as they are, but for where they are installed.
-    let script = folder.join("authorized");
-    let text = std::fs::read_to_string(FILTER).unwrap();
-    let session = format!("session=\"/bin/sh {FEATURE}/session\"");
+    let moved_to = folder.join("authorized");
+    let text = std::fs::read_to_string(script()).unwrap();
+    let session = format!("session=\"/bin/sh {}/session\"", scripts().display());
     let moved = text.replace(&format!("session={SESSION}"), &session);
     assert_ne!(moved, text);
-    std::fs::write(&script, moved).unwrap();
+    std::fs::write(&moved_to, moved).unwrap();
     format!(
         "AuthorizedKeysFile none\nAuthorizedKeysCommand /bin/sh {} keys {} %f\n\
          AuthorizedKeysCommandUser root",
-        script.display(),
+        moved_to.display(),
         keys.display()
     )
 }
@@ -207,7 +186,7 @@ fn by_command(folder: &Path, keys: &Path) -> String {
 #[test]
 fn what_a_line_restricts_stays_and_what_cannot_be_read_is_left_out() {
     let folder = folder();
-    let path = folder.path().join("file");
+    let path = folder.path().join("some file");
     let own = |command: &str| format!("command=\"{SESSION} '{command}'\"");
     let ours = || format!("command=\"{SESSION}\"");
     let keys = [
@@ -253,6 +232,10 @@ fn what_a_line_restricts_stays_and_what_cannot_be_read_is_left_out() {
             Some(ours() + r#",environment="A=\",command=\"x" ssh-rsa A"#),
         ),
         (
+            r#"environment="A=\n\t%s" ssh-rsa A b\nc\\ %d"#,
+            Some(ours() + r#",environment="A=\n\t%s" ssh-rsa A b\nc\\ %d"#),
+        ),
+        (
             "command=\"internal-sftp\" ssh-rsa A",
             Some("command=\"internal-sftp\" ssh-rsa A".into()),
         ),
@@ -281,6 +264,7 @@ fn what_a_line_restricts_stays_and_what_cannot_be_read_is_left_out() {
         ),
         ("lease ssh-rsa A", Some(ours() + ",lease ssh-rsa A")),
         ("no-pty,expiry-time=\"20200101000000Z\" ssh-rsa A", None),
+        ("expiry-time=\"00000000000000Z\" ssh-rsa A", None),
         (
             "no-pty,Expiry-Time=\"29990101000000Z\" ssh-rsa A",
             Some(ours() + ",no-pty ssh-rsa A"),
@@ -296,7 +280,9 @@ fn what_a_line_restricts_stays_and_what_cannot_be_read_is_left_out() {
     ];
     let principals = [
         ("", None),
+        ("  ", None),
         ("# a", None),
+        ("#a", None),
         ("a", Some(ours() + " a")),
         (" ssh-a \t", Some(ours() + " ssh-a")),
         ("restrict,pty a", Some(ours() + ",restrict,pty a")),
@@ -307,19 +293,27 @@ fn what_a_line_restricts_stays_and_what_cannot_be_read_is_left_out() {
         ("restrict a b", None),
         ("\"a b", None),
     ];
-    let principals = principals.map(|(line, printed)| ("principals", line, printed));
-    let keys = keys.map(|(line, printed)| ("keys", line, printed));
-    for (kind, line, printed) in keys.into_iter().chain(principals) {
-        std::fs::write(&path, line).unwrap();
+    let told = |shell: &str, kind: &str, lines: &str| {
+        std::fs::write(&path, lines).unwrap();
+        let mut words = shell.split(' ');
+        let mut command = Command::new(words.next().unwrap());
+        command.args(words).arg(script()).arg(kind).arg(&path);
+        let output = command.args(["SHA256:x", "id", "1"]).output().unwrap();
+        assert!(output.status.success());
+        String::from_utf8(output.stdout).unwrap()
+    };
+    for (kind, table) in [("keys", &keys[..]), ("principals", &principals[..])] {
+        let mut all = (String::new(), String::new());
+        for (line, printed) in table {
+            let expected = printed
+                .as_ref()
+                .map_or(String::new(), |line| format!("{line}\n"));
+            assert_eq!(told("/bin/sh", kind, line), expected, "{line}");
+            all = (all.0 + line + "\n", all.1 + &expected);
+        }
+        // No line takes another with it.
         for shell in shells() {
-            let mut words = shell.split(' ');
-            let mut command = Command::new(words.next().unwrap());
-            command.args(words).args([FILTER, kind]).arg(&path);
-            let output = command.args(["SHA256:x", "id", "1"]).output().unwrap();
-            assert!(output.status.success());
-            let told = String::from_utf8(output.stdout).unwrap();
-            let expected = printed.as_ref().map(|line| format!("{line}\n"));
-            assert_eq!(told, expected.unwrap_or_default(), "{shell}: {line}");
+            assert_eq!(told(shell, kind, &all.0), all.1, "{shell}");
         }
     }
 }

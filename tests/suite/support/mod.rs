@@ -4,6 +4,7 @@
 //! which asks the password file for the home folder instead, is always given `-F`.
 
 pub mod engine;
+pub mod feature;
 pub mod openssh;
 pub mod ring;
 pub mod sshd;

@@ -1,0 +1,235 @@
+//! `install.sh`: what it puts where, and what it refuses. The package managers are no real ones.
+
+use crate::support::Said;
+use crate::support::feature::{Container, SHARE, scripts};
+
+const STATE: &str = "/var/lib/lace-ssh";
+
+/// An image in which the Feature is about to be installed.
+fn image() -> Container {
+    let container = Container::new();
+    container.ok(&format!("rm -r {SHARE}; mkdir /tmp/feature"));
+    let copy = "cp \"$1\"/* \"$2\"; rm -f \"$2/lace-ssh\"; chmod 644 \"$2\"/*";
+    let mut command = std::process::Command::new("sh");
+    command
+        .args(["-c", copy, "sh"])
+        .arg(scripts())
+        .arg(container.path("/tmp/feature"));
+    Said::of(&mut command).expect(0);
+    container
+}
+
+fn install(container: &Container, variables: &str) -> Said {
+    container.run(
+        "root",
+        &format!("umask 077; {variables} sh /tmp/feature/install.sh"),
+    )
+}
+
+#[track_caller]
+fn fails(container: &Container, variables: &str, why: &str) {
+    let said = install(container, variables).expect(1);
+    assert!(
+        said.err.ends_with(&format!("lace-ssh: error: {why}\n")),
+        "{said:?}"
+    );
+}
+
+#[test]
+fn what_is_installed_is_roots_and_starts_from_nothing() {
+    let container = image();
+    container.ok(&format!(
+        "mkdir {STATE}/1000; echo export A=1 >{STATE}/1000/environment; echo old >{STATE}/sshd.log"
+    ));
+    let said = install(&container, "_REMOTE_USER=dev").expect(0);
+    assert_eq!(
+        said.out,
+        "lace-ssh: the binary is not beside install.sh; going on without it\n\
+         lace-ssh: installed; sshd will listen on port 2222 and let 'dev' in\n"
+    );
+    let modes = "stat -c '%U %a %s %n' * | sed 's/ [0-9]* \\([a-z_]*\\)$/ \\1/' | tr '\\n' '|'";
+    assert_eq!(
+        container.ok(&format!("cd {SHARE}; {modes}")),
+        "root 755 authorized|root 755 entrypoint|root 755 session|root 644 sshd_config|root 755 start|root 644 user|"
+    );
+    assert_eq!(container.ok(&format!("cd {STATE}; find . -printf '%u %m %s %p|' | sed 's/ [0-9]* \\(.|\\|.\\/own\\)/ \\1/g'")).matches('|').count(), 3);
+    assert_eq!(
+        container.ok(&format!(
+            "cd {STATE}; stat -c '%U %a %n' . own sshd.log | tr '\\n' '|'"
+        )),
+        "root 755 .|root 1777 own|root 644 sshd.log|"
+    );
+    assert_eq!(container.read(&format!("{STATE}/sshd.log")), "");
+    assert_eq!(container.read(&format!("{SHARE}/user")), "dev\n");
+    for name in ["authorized", "entrypoint", "session", "start"] {
+        container.ok(&format!("cmp {SHARE}/{name} /tmp/feature/{name}"));
+    }
+    // A login shell has the PATH that the session had.
+    let profile = ". /etc/profile.d/00-lace-ssh.sh; echo $PATH";
+    assert_eq!(
+        container.ok(&format!(
+            "set -eu; LACE_SSH_PATH=/opt/tools:/bin; {profile}"
+        )),
+        "/opt/tools:/bin\n"
+    );
+    assert_eq!(
+        container.ok(&format!("set -eu; PATH=/bin; {profile}")),
+        "/bin\n"
+    );
+    container.ok("[ $(stat -c %a /etc/profile.d/00-lace-ssh.sh) = 644 ]");
+    // sshd's own, then what depends on the image.
+    let config = container.read(&format!("{SHARE}/sshd_config"));
+    let own = container.read("/tmp/feature/sshd_config");
+    let more: Vec<_> = config.strip_prefix(&own).unwrap().lines().collect();
+    assert_eq!(more[0], "Port 2222");
+    let sftp = more[1].strip_prefix("Subsystem sftp ").unwrap();
+    container.ok(&format!("[ -x {sftp} ]"));
+    assert_eq!(
+        more.iter()
+            .filter(|line| line.starts_with("Subsystem"))
+            .count(),
+        1
+    );
+    assert_eq!(container.ok("ls /tmp"), "feature\n");
+    container.ok("[ -d /run/sshd ]");
+
+    container.run("dev", "sh /tmp/feature/install.sh").expect(1);
+    assert_eq!(
+        container.run("dev", "sh /tmp/feature/install.sh").err,
+        "lace-ssh: error: must run as root\n"
+    );
+    install(&container, "").expect(0);
+    assert_eq!(container.read(&format!("{SHARE}/user")), "root\n");
+}
+
+#[test]
+fn a_port_is_a_number_that_sshd_takes() {
+    let container = image();
+    for port in [
+        "0", "022", "65536", "99999", "100000", "22a", "a", "-1", "' 22'", "'22 23'", "2.2",
+    ] {
+        let why = format!(
+            "option port: '{}' is not a number from 1 to 65535",
+            port.trim_matches('\'')
+        );
+        fails(&container, &format!("PORT={port}"), &why);
+        container.ok(&format!("[ ! -e {SHARE} ]"));
+    }
+    for port in ["1", "65535", "60000", "9"] {
+        install(&container, &format!("PORT={port}")).expect(0);
+        assert!(
+            container
+                .read(&format!("{SHARE}/sshd_config"))
+                .contains(&format!("\nPort {port}\n"))
+        );
+    }
+}
+
+#[test]
+fn options_are_for_the_sshd_that_knows_them() {
+    let container = image();
+    for known in ["PerSourcePenalties", "WarnWeakCrypto"] {
+        container.program("sshd", &format!(
+            "case \"$*\" in *{known}=no) echo Missing host key; exit 1 ;; *=no) echo 'BAD Configuration Option: x' >&2; exit 1 ;; esac\n\
+             case \"$*\" in \"-t -f {SHARE}/sshd_config -h \"*) [ -s \"${{5}}\" ] ;; *) exit 1 ;; esac"
+        ));
+        install(&container, "").expect(0);
+        let config = container.read(&format!("{SHARE}/sshd_config"));
+        let lines: Vec<_> = config
+            .lines()
+            .filter(|line| line.ends_with(" no"))
+            .collect();
+        let ours = |line: &&&str| {
+            line.starts_with("PerSourcePenalties") || line.starts_with("WarnWeakCrypto")
+        };
+        assert_eq!(
+            lines.iter().filter(ours).collect::<Vec<_>>(),
+            [&&*format!("{known} no")]
+        );
+    }
+    container.program("sshd", "echo no good >&2; exit 1");
+    fails(
+        &container,
+        "",
+        &format!("sshd does not accept {SHARE}/sshd_config: no good"),
+    );
+}
+
+#[test]
+fn where_there_is_no_sshd_its_package_is_installed_without_its_host_keys() {
+    let container = image();
+    let managers = ["apt-get", "apk", "dnf", "microdnf"];
+    container.ok("for it in apt-get apk dnf microdnf; do [ ! -e /usr/bin/$it ] || mount --bind /dev/null /usr/bin/$it; done
+        cp /usr/sbin/sshd /tmp/sshd; mount -t tmpfs tmpfs /usr/sbin; mkdir -p /etc/ssh; echo old >/etc/ssh/ssh_host_a_key; chmod 755 /tmp/sshd");
+    let none = "there is no sshd in this image, and no apt-get, apk, dnf or microdnf to install it with; \
+                add the OpenSSH server to the image";
+    fails(&container, "", none);
+    for (number, name) in managers.into_iter().enumerate().rev() {
+        let asked = match name {
+            "apt-get" => {
+                "-o Acquire::Retries=3 update|-o Acquire::Retries=3 -o Dpkg::Options::=--force-confold \
+                          install -y --no-install-recommends openssh-server|"
+            }
+            "apk" => "add --no-cache openssh-server openssh-sftp-server|",
+            _ => "install -y openssh-server util-linux|clean all|",
+        };
+        // Those that come later in the list are there, too: the first is asked.
+        container.program(name, &format!("printf '%s|' \"$*\" >>/tmp/asked; echo $DEBIAN_FRONTEND >/tmp/frontend
+            case \"$*\" in *openssh-server*) ;; *) exit 0 ;; esac
+            echo new >/etc/ssh/ssh_host_a_key.pub; echo new >/etc/ssh/ssh_host_b_key; [ ! -e /tmp/gives ] || cp /tmp/sshd /usr/local/sbin"));
+        fails(
+            &container,
+            "",
+            "the package of the OpenSSH server is installed, but there is no sshd",
+        );
+        assert_eq!(container.read("/tmp/asked"), asked, "{number}");
+        container.ok(
+            "rm /tmp/asked; : >/tmp/gives; mkdir -p /var/lib/apt/lists; : >/var/lib/apt/lists/some",
+        );
+        let said = install(&container, "").expect(0);
+        assert!(said.out.starts_with("lace-ssh: installing sshd\n"));
+        assert_eq!(
+            container.ok("cd /etc/ssh; echo *"),
+            "ssh_host_a_key\n",
+            "{name}"
+        );
+        let lists = container.path("/var/lib/apt/lists/some").exists();
+        assert_eq!(lists, name != "apt-get");
+        let frontend = if name == "apt-get" {
+            "noninteractive\n"
+        } else {
+            "\n"
+        };
+        assert_eq!(container.read("/tmp/frontend"), frontend);
+        container.ok("rm /tmp/asked /tmp/gives /usr/local/sbin/sshd; rm -r /var/lib/apt");
+    }
+    container.program("apt-get", "exit 100");
+    install(&container, "").expect(100);
+}
+
+#[test]
+fn a_binary_that_does_not_run_is_left_out() {
+    let container = image();
+    container.script(
+        "/tmp/feature/lace-ssh",
+        "[ \"$*\" = --version ] && echo 1.2.3",
+    );
+    container.ok("chmod 600 /tmp/feature/lace-ssh");
+    let said = install(&container, "").expect(0);
+    assert!(
+        said.out.starts_with("1.2.3\n") && said.err.is_empty(),
+        "{said:?}"
+    );
+    container.ok("cmp /tmp/feature/lace-ssh /usr/local/bin/lace-ssh; [ $(stat -c %a /usr/local/bin/lace-ssh) = 755 ]");
+    container.ok(&format!(
+        "rm /usr/local/bin/lace-ssh; [ ! -e {SHARE}/lace-ssh.new ]"
+    ));
+    container.script("/tmp/feature/lace-ssh", "exit 1");
+    let said = install(&container, "").expect(0);
+    let warning =
+        "lace-ssh: warning: the binary beside install.sh does not run here; going on without it\n";
+    assert_eq!(said.err, warning);
+    container.ok(&format!(
+        "[ ! -e {SHARE}/lace-ssh.new ] && [ ! -e /usr/local/bin/lace-ssh ]"
+    ));
+}

@@ -1,0 +1,301 @@
+//! The Feature's scripts where they are installed, without an engine: in namespaces of their own, with folders of the
+//! test's in the place of those that they know. Nothing of the machine is changed. Linux only.
+
+use super::Said;
+use super::openssh::{new_key, run};
+use std::collections::HashSet;
+use std::io::{BufRead, BufReader};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+/// The scripts; `tests/mutants_shell.py` names a folder in which one of them has a fault.
+pub fn scripts() -> PathBuf {
+    let ours = concat!(env!("CARGO_MANIFEST_DIR"), "/feature/src/lace-ssh");
+    std::env::var_os("LACE_SSH_TEST_FEATURE").map_or_else(|| ours.into(), PathBuf::from)
+}
+
+/// The shells of this machine that may be some container's /bin/sh, each once.
+pub fn shells() -> Vec<&'static str> {
+    let mut seen = HashSet::new();
+    let shells = [
+        "/bin/sh",
+        "dash",
+        "bash --posix",
+        "busybox sh",
+        "mksh",
+        "ksh",
+        "zsh",
+    ];
+    let new = |shell: &&str| path_of(shell).is_some_and(|path| seen.insert(path));
+    shells.into_iter().filter(new).collect()
+}
+
+fn path_of(shell: &str) -> Option<PathBuf> {
+    let program = shell.split(' ').next()?;
+    let found = Command::new("which").arg(program).output().unwrap().stdout;
+    std::fs::canonicalize(String::from_utf8(found).unwrap().trim()).ok()
+}
+
+/// Where the Feature installs its scripts.
+pub const SHARE: &str = "/usr/local/share/lace-ssh";
+
+/// `dev` is an account as `useradd` leaves it, with a locked password.
+const ACCOUNTS: [(&str, &str); 4] = [
+    (
+        "etc/passwd",
+        "root:x:0:0::/home/root:/bin/sh\ndev:x:1000:1000::/home/dev:/bin/sh\n\
+         sshd:x:101:65534::/run/sshd:/usr/sbin/nologin\nnobody:x:65534:65534::/nowhere:/usr/sbin/nologin\n",
+    ),
+    ("etc/group", "root:x:0:\ndev:x:1000:\nnobody:x:65534:\n"),
+    (
+        "etc/shadow",
+        "root:*:19000:0:99999:7:::\ndev:!:19000:0:99999:7:::\n",
+    ),
+    ("etc/nsswitch.conf", "passwd: files\ngroup: files\n"),
+];
+
+/// Puts the folders of $0 in their places; then the first process of the container is one of the account $1, until
+/// its stdin ends.
+const ENTER: &str = r#"
+set -e
+cd "$0"
+chmod 1777 tmp var/lib/lace-ssh/own
+chmod 700 home/*
+chmod 640 etc/shadow
+chown -R 1000:1000 home/dev
+[ -z "$2" ] || mount --bind "$2" /bin/sh
+for place in etc home run usr/local/bin usr/local/sbin usr/local/share var/lib tmp; do mount --bind "$place" "/$place"; done
+cd /
+echo entered
+exec setpriv --reuid "$1" --regid "$1" --clear-groups sh -c 'exec 3<&0; cat <&3 & wait'
+"#;
+
+/// A container; all its processes end with this value.
+pub struct Container {
+    folder: tempfile::TempDir,
+    first: Child,
+    pub port: u16,
+}
+
+impl Container {
+    /// root's, with the machine's shell.
+    pub fn new() -> Self {
+        Self::of("root", None)
+    }
+
+    /// One for each shell that is its /bin/sh, with its name.
+    pub fn with_each_shell() -> impl Iterator<Item = (&'static str, Self)> {
+        let with = |shell| (shell, Self::of("root", path_of(shell).as_deref()));
+        shells().into_iter().map(with)
+    }
+
+    /// That of an account: its first process is. Its /bin/sh is this program.
+    pub fn of(account: &str, shell: Option<&Path>) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        for place in [
+            "etc/lace-ssh",
+            "etc/profile.d",
+            "home/root",
+            "home/dev/.ssh",
+            "run",
+            "tmp",
+            "usr/local/bin",
+            "usr/local/sbin",
+            "usr/local/share/lace-ssh",
+            "var/lib/lace-ssh/own",
+        ] {
+            std::fs::create_dir_all(root.join(place)).unwrap();
+        }
+        for (path, text) in ACCOUNTS {
+            std::fs::write(root.join(path), text).unwrap();
+        }
+        std::fs::write(root.join("var/lib/lace-ssh/sshd.log"), "").unwrap();
+        for name in ["authorized", "session", "start", "entrypoint"] {
+            let to = root.join("usr/local/share/lace-ssh").join(name);
+            run(
+                "install",
+                &["-m", "755", &text(&scripts().join(name)), &text(&to)],
+            );
+        }
+        let free = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = free.local_addr().unwrap().port();
+        drop(free);
+        let config = std::fs::read_to_string(scripts().join("sshd_config")).unwrap()
+            + &format!("Port {port}\nListenAddress 127.0.0.1\n");
+        std::fs::write(root.join("usr/local/share/lace-ssh/sshd_config"), config).unwrap();
+        std::fs::write(root.join("usr/local/share/lace-ssh/user"), "dev\n").unwrap();
+
+        let mut command = Command::new("unshare");
+        if !super::sshd::is_root() {
+            command.args(["--user", "--map-root-user", "--map-auto"]);
+        }
+        command.args(["--mount", "--pid", "--fork", "--mount-proc", "--kill-child"]);
+        command.args(["sh", "-c", ENTER]).arg(root).arg(account);
+        command.arg(shell.unwrap_or(Path::new("")));
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut first = command.stderr(Stdio::piped()).spawn().unwrap();
+        let mut said = String::new();
+        let mut stdout = BufReader::new(first.stdout.take().unwrap());
+        stdout.read_line(&mut said).unwrap();
+        if said != "entered\n" {
+            let output = first.wait_with_output().unwrap();
+            panic!(
+                "the scripts of the Feature are tried in namespaces, which takes root, or newuidmap (Debian: uidmap) \
+                 and a kernel that lets users make them: {}",
+                String::from_utf8_lossy(&output.stderr)
+            );
+        }
+        Self {
+            folder,
+            first,
+            port,
+        }
+    }
+
+    /// Where on this machine a file of the container is.
+    pub fn path(&self, path: &str) -> PathBuf {
+        self.folder.path().join(path.trim_start_matches('/'))
+    }
+
+    /// A command line of sh, as an account, with nothing in the environment but what a login has.
+    pub fn command(&self, account: &str, line: &str) -> Command {
+        let place = |name: &str| format!("--{}=/proc/{}/ns/{name}", &name[..3], self.first.id());
+        let mut command = Command::new("nsenter");
+        if !super::sshd::is_root() {
+            command.arg(format!("--user=/proc/{}/ns/user", self.first.id()));
+        }
+        command.arg(place("mnt").replacen("--mnt", "--mount", 1));
+        command.arg(place("pid_for_children"));
+        command.args([
+            "setpriv",
+            "--reuid",
+            account,
+            "--regid",
+            account,
+            "--clear-groups",
+        ]);
+        command.args([
+            "env",
+            "--chdir=/",
+            "-i",
+            &format!("HOME=/home/{account}"),
+            "SHELL=/bin/sh",
+        ]);
+        command.arg("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+        command.args(["/bin/sh", "-c", line]).stdin(Stdio::null());
+        command
+    }
+
+    /// Runs it.
+    pub fn run(&self, account: &str, line: &str) -> Said {
+        Said::of(&mut self.command(account, line))
+    }
+
+    /// What root's command prints; it must succeed.
+    #[track_caller]
+    pub fn ok(&self, line: &str) -> String {
+        self.run("root", line).expect(0).out
+    }
+
+    /// Whether a line comes true, in a few seconds at most, for root.
+    #[track_caller]
+    pub fn until(&self, line: &str) {
+        for _ in 0..100 {
+            if self.run("root", line).code == 0 {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(30));
+        }
+        panic!("{line}: {:?}", self.run("root", line));
+    }
+
+    /// Waits for the end of who listens on its port.
+    pub fn until_nobody_listens(&self) {
+        while TcpStream::connect(("127.0.0.1", self.port)).is_ok() {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// A program that comes before all others of its name.
+    pub fn program(&self, name: &str, body: &str) {
+        self.script(&format!("/usr/local/sbin/{name}"), body);
+    }
+
+    /// A script. Another program writes it; see `support::script`.
+    pub fn script(&self, path: &str, body: &str) {
+        let write = "rm -f \"$0\"; printf '#!/bin/sh\\n%s\\n' \"$1\" >\"$0\" && chmod 755 \"$0\"";
+        let written = Said::of(
+            Command::new("sh")
+                .args(["-c", write])
+                .arg(self.path(path))
+                .arg(body),
+        );
+        written.expect(0);
+    }
+
+    /// A file, readable by all.
+    pub fn write(&self, path: &str, text: &str) {
+        std::fs::write(self.path(path), text).unwrap();
+    }
+
+    pub fn read(&self, path: &str) -> String {
+        std::fs::read_to_string(self.path(path)).unwrap_or_default()
+    }
+
+    /// What the host mounts: a host key, and the public key of `FOLDER/id`, which is made for it.
+    pub fn trust(&self) {
+        new_key(&self.path("/etc/lace-ssh/ssh_host_ed25519_key"));
+        new_key(&self.path("id"));
+        self.write("/etc/lace-ssh/authorized_keys", &self.read("id.pub"));
+        self.write("/etc/lace-ssh/revoked_keys", "");
+    }
+
+    /// `ssh` with that key.
+    pub fn ssh(&self, account: &str, options: &[&str], line: &str) -> Command {
+        let host = self.read("/etc/lace-ssh/ssh_host_ed25519_key.pub");
+        std::fs::write(self.path("known_hosts"), format!("here {host}")).unwrap();
+        let known = format!("UserKnownHostsFile={}", self.path("known_hosts").display());
+        let mut ssh = Command::new("ssh");
+        ssh.args([
+            "-F",
+            "none",
+            "-o",
+            "BatchMode=yes",
+            "-o",
+            "IdentitiesOnly=yes",
+            "-o",
+            "LogLevel=ERROR",
+        ]);
+        ssh.args([
+            "-o",
+            "StrictHostKeyChecking=yes",
+            "-o",
+            "HostKeyAlias=here",
+            "-o",
+            &known,
+        ]);
+        ssh.arg("-i")
+            .arg(self.path("id"))
+            .args(["-p", &self.port.to_string()]);
+        ssh.env_remove("SSH_AUTH_SOCK").stdin(Stdio::null());
+        ssh.args(options).arg(format!("{account}@127.0.0.1"));
+        if !line.is_empty() {
+            ssh.arg(line);
+        }
+        ssh
+    }
+}
+
+impl Drop for Container {
+    fn drop(&mut self) {
+        let _ = self.first.kill();
+        let _ = self.first.wait();
+    }
+}
+
+fn text(path: &Path) -> String {
+    path.to_str().unwrap().to_owned()
+}
