@@ -71,7 +71,11 @@ fn sshd_lets_in_the_account_of_the_host_or_else_of_the_image() {
                 container.port
             ))
     );
-    assert!(logs_in(&container, "dev") && !logs_in(&container, "root"));
+    assert!(
+        logs_in(&container, "dev") && !logs_in(&container, "root"),
+        "{}",
+        container.read("/var/lib/lace-ssh/sshd.log")
+    );
     assert!(
         container.read("/etc/shadow").contains("\ndev:*:"),
         "the account is not locked any more"
@@ -96,7 +100,11 @@ fn sshd_lets_in_the_account_of_the_host_or_else_of_the_image() {
     assert!(logs_in(&container, "root") && !logs_in(&container, "dev"));
     container.write("/etc/lace-ssh/user", "");
     assert_eq!(start(&container, "root", ""), again(&container, "dev"));
-    assert!(logs_in(&container, "dev") && !logs_in(&container, "root"));
+    assert!(
+        logs_in(&container, "dev") && !logs_in(&container, "root"),
+        "{}",
+        container.read("/var/lib/lace-ssh/sshd.log")
+    );
     assert_eq!(start(&container, "root", ""), quiet());
     // Another host key is told by its time.
     for touch in ["touch", "touch -d 2020-01-01"] {
