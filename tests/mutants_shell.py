@@ -31,6 +31,9 @@ TESTS = {
 # Seconds. The tests of a script take less than ten.
 TOO_LONG = 90
 
+# What can hold blanks, of all that is quoted.
+ANY = r"[@\d]|\w*(command|file|folder|home|line|option|open|rest|value|said|before|key|PATH|SHELL|SOCK)\w*"
+
 # At every place in a line where the left is found, the right is put instead.
 FAULTS = [
     # Conditions.
@@ -91,7 +94,7 @@ FAULTS = [
     (r" (2>&1|\d?>&-|[<\d]?>?/dev/null)", ""),
     (r" (?:>/dev/null 2>&1|2>/dev/null)", ""),
     (r" &( 9>&-)?$", r"\1"),
-    (r"(?<!\\)\"(\$[^\"]*)\"", r"\1"),
+    (rf"(?<!\\)\"(\$({ANY}))\"", r"\1"),
     (r"printf '%s\\n'|printf '[^']*'", "echo"),
     (r"(?<!\w)\(umask 077 && ", "("),
     (r">>", ">"),

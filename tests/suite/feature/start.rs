@@ -322,7 +322,9 @@ fn a_pid_proves_nothing_and_what_does_not_end_is_not_started_twice() {
         )
     );
     // What was found by name in somebody's folder is not run.
-    container.ok(&format!("kill -9 $(cat {PID}); mkdir /tmp/theirs"));
+    container.ok(&format!(
+        "kill -9 $(cat {PID}); rm {STATE}/host-key; mkdir /tmp/theirs"
+    ));
     for name in ["sshd", "id", "flock", "stat", "sed"] {
         container.script(
             &format!("/tmp/theirs/{name}"),
@@ -561,8 +563,8 @@ fn where_root_can_be_had_it_is_roots() {
             sudo,
             "[ \"$2\" != true ] || exit 0; echo \"$*\" >&2; exit 5",
         );
-        let said = (5, format!("-n {SHARE}/start --entrypoint more\n"));
-        assert_eq!(start(&container, "dev", "--entrypoint more"), said);
+        let said = (5, format!("-n {SHARE}/start --entrypoint m  ore\n"));
+        assert_eq!(start(&container, "dev", "--entrypoint 'm  ore'"), said);
         container.program(sudo, "exit 1");
     }
     assert_eq!(start(&container, "dev", ""), runs(&container, "dev"));

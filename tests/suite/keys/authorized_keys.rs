@@ -222,6 +222,10 @@ fn what_a_line_restricts_stays_and_what_cannot_be_read_is_left_out() {
             Some(own("x") + ",no-pty ssh-rsa A"),
         ),
         ("command=\"\" ssh-rsa A", Some(own("") + " ssh-rsa A")),
+        (
+            "command=\"a! !b\" ssh-rsa A",
+            Some(own("a%041 %041b") + " ssh-rsa A"),
+        ),
         (r#"command="a \"b\" 'c' \d 5% \\" ssh-rsa A"#, None),
         (
             r#"command="a \"b\" 'c' \d 5%" ssh-rsa A"#,
