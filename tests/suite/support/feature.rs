@@ -56,8 +56,8 @@ const ACCOUNTS: [(&str, &str); 4] = [
     ("etc/nsswitch.conf", "passwd: files\ngroup: files\n"),
 ];
 
-/// Makes the folder $0 the root, with the machine's programs in it. Then the first process of the container is one of the
-/// account $1, until its stdin ends; its /bin/sh is $2.
+/// Makes the folder $0 the root, with the machine's programs in it. Then the first process of the container is one of
+/// the account $1, until its stdin ends; its /bin/sh is $2.
 const ENTER: &str = r#"
 set -e
 mount --bind "$0" "$0"
@@ -68,7 +68,7 @@ chmod 700 home/*
 chmod 640 etc/shadow
 chown -R 1000:1000 home/dev
 cp -a /etc/alternatives /etc/ld.so.cache etc 2>/dev/null || :
-for place in /usr/* /bin /sbin /lib* /dev; do
+for place in /usr/* /bin /sbin /lib*; do
     if [ -L "$place" ]; then
         cp -P "$place" ".$place"
     elif [ "$place" != /usr/local ]; then
@@ -76,6 +76,12 @@ for place in /usr/* /bin /sbin /lib* /dev; do
         mount --rbind "$place" ".$place"
     fi
 done
+for device in null zero full random urandom tty; do
+    : >"dev/$device"
+    mount --bind "/dev/$device" "dev/$device"
+done
+mount --rbind /dev/pts dev/pts
+ln -s pts/ptmx dev/ptmx
 mount -t proc proc proc
 [ -z "$2" ] || mount --bind "$2" ".$(readlink -f /bin/sh)"
 pivot_root . .
@@ -112,6 +118,7 @@ impl Container {
             "etc/lace-ssh",
             "etc/profile.d",
             "home/root",
+            "dev/pts",
             "proc",
             "home/dev/.ssh",
             "run",
@@ -174,7 +181,8 @@ impl Container {
         self.folder.path().join(path.trim_start_matches('/'))
     }
 
-    /// A command line of sh, as an account, with nothing in the environment but what a login has.
+    /// Command lines of sh, up to the first that fails, as an account, with nothing in the environment but what a login
+    /// has.
     pub fn command(&self, account: &str, line: &str) -> Command {
         let place = |name: &str| format!("--{}=/proc/{}/ns/{name}", &name[..3], self.first.id());
         let mut command = Command::new("nsenter");
@@ -199,7 +207,7 @@ impl Container {
             "SHELL=/bin/sh",
         ]);
         command.arg("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
-        command.args(["/bin/sh", "-c", line]).stdin(Stdio::null());
+        command.args(["/bin/sh", "-ec", line]).stdin(Stdio::null());
         command
     }
 
