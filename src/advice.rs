@@ -99,6 +99,8 @@ pub fn hint_of(error: &anyhow::Error) -> Option<&str> {
 mod tests {
     use super::*;
     use anyhow::{Context, anyhow};
+    use std::os::unix::ffi::OsStrExt;
+    use std::process::Command;
 
     #[test]
     fn a_path_is_one_word_and_no_command() {
@@ -107,6 +109,27 @@ mod tests {
             shell(Path::new("/my app; touch it's")),
             r"'/my app; touch it'\''s'"
         );
+        // Nothing would be no word.
+        assert_eq!(shell(Path::new("")), "''");
+    }
+
+    #[test]
+    fn a_shell_reads_any_bytes_back_as_one_word() {
+        let all: Vec<u8> = (1..=255).collect();
+        let script = [b"printf %s ", &*quoted(&all)].concat();
+        let script = std::ffi::OsStr::from_bytes(&script);
+        let said = Command::new("sh").arg("-c").arg(script).output().unwrap();
+        assert_eq!(said.stdout, all);
+    }
+
+    /// What stands unquoted in a command line that a user pastes.
+    #[test]
+    fn only_characters_that_mean_nothing_to_a_shell_are_left_unquoted() {
+        for c in (' '..='~').chain(['\n', 'é']) {
+            let plain = c.is_ascii_alphanumeric() || "/._-+,@:%".contains(c);
+            let word = shell(Path::new(&format!("a{c}")));
+            assert_eq!(!word.starts_with('\''), plain, "{word}");
+        }
     }
 
     #[test]
@@ -115,5 +138,22 @@ mod tests {
         let error = result.context("cannot read /x").unwrap_err();
         assert_eq!(hint_of(&error), Some("make one"));
         assert_eq!(format!("{error:#}"), "cannot read /x: no such file");
+    }
+
+    #[test]
+    fn of_two_hints_the_outer_one_is_given_and_what_went_wrong_stays_a_cause() {
+        let cause = std::io::Error::from(std::io::ErrorKind::NotFound);
+        let error = Err::<(), _>(cause).context("inner").hint("first");
+        let error = error.context("outer").hint_with(|| "second").unwrap_err();
+        assert_eq!(hint_of(&error), Some("second"));
+        assert!(error.chain().any(|cause| cause.is::<std::io::Error>()));
+        assert_eq!(hint_of(&anyhow!("x")), None);
+        for (error, hint) in [
+            (failure("m", "h"), Some("h")),
+            (advised("m", Some("h")), Some("h")),
+            (advised("m", None::<&str>), None),
+        ] {
+            assert_eq!((error.to_string().as_str(), hint_of(&error)), ("m", hint));
+        }
     }
 }

@@ -364,10 +364,38 @@ fn span(range: &Range<usize>) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::symlink;
+
     use super::*;
+    use crate::advice::hint_of;
 
     fn plain(plan: &Plan) -> String {
         anstream::adapter::strip_str(&plan.preview()).to_string()
+    }
+
+    fn plan(changes: impl IntoIterator<Item = Change>) -> Plan {
+        let mut plan = Plan::default();
+        changes.into_iter().for_each(|change| plan.add(change));
+        plan
+    }
+
+    /// What `path` becomes.
+    fn to(path: &Path, after: &str) -> Change {
+        Change::of(path).unwrap().becomes(Some(after.into()))
+    }
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().permissions().mode() & 0o7777
+    }
+
+    fn because(reason: &str, lines: Range<usize>) -> Reason {
+        Reason {
+            path: String::new(),
+            reason: reason.into(),
+            before: None,
+            after: None,
+            lines,
+        }
     }
 
     #[test]
@@ -416,6 +444,265 @@ mod tests {
         let error = format!("{:#}", plan.apply().unwrap_err());
         assert!(error.contains("changed after it was read"), "{error}");
         assert!(!second.exists());
+    }
+
+    #[test]
+    fn what_is_as_it_shall_be_is_no_change() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, none) = (folder.path().join("x"), folder.path().join("none"));
+        fs::write(&path, "old").unwrap();
+        let unchanged = plan([
+            Change::of(&path).unwrap(),
+            to(&path, "old"),
+            Change::of(&none).unwrap(),
+            Change::of(&none).unwrap().becomes(None),
+        ]);
+        assert!(unchanged.is_empty());
+        assert_eq!(unchanged.preview(), "");
+        let some = plan([
+            to(&path, "new"),
+            to(&none, ""),
+            Change::of(&path).unwrap().becomes(None),
+        ]);
+        assert!(!some.is_empty());
+        let after: Vec<_> = some.changes().iter().map(|it| it.after.clone()).collect();
+        assert_eq!(after, [Some(b"new".to_vec()), Some(Vec::new()), None]);
+    }
+
+    #[test]
+    fn a_new_file_has_its_folders_and_the_mode_that_was_asked_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a/b/x");
+        for (asked, expected) in [(None, 0o644), (Some(0o600), 0o600), (Some(0o444), 0o444)] {
+            let change = to(&path, "new");
+            let change = asked.into_iter().fold(change, Change::with_mode_if_new);
+            plan([change]).apply().unwrap();
+            assert_eq!(fs::read(&path).unwrap(), b"new");
+            assert_eq!(mode(&path), expected);
+            // Removed, it is gone; its folders stay.
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+            let gone = Change::of(&path).unwrap().becomes(None);
+            plan([gone]).apply().unwrap();
+            assert!(!path.exists());
+        }
+        // One that is there keeps what its user gave it, more than nine bits.
+        fs::write(&path, "old").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o4750)).unwrap();
+        plan([to(&path, "new").with_mode_if_new(0o600)])
+            .apply()
+            .unwrap();
+        assert_eq!(mode(&path), 0o4750);
+        if rustix::process::geteuid().is_root() {
+            std::os::unix::fs::chown(&path, Some(1234), Some(5678)).unwrap();
+            plan([to(&path, "his")]).apply().unwrap();
+            let metadata = fs::metadata(&path).unwrap();
+            assert_eq!((metadata.uid(), metadata.gid()), (1234, 5678));
+        }
+    }
+
+    #[test]
+    fn what_may_not_be_written_is_said_with_the_way_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x");
+        for (mode, refused) in [
+            (0o444, true),
+            (0o555, true),
+            (0o644, false),
+            (0o420, false),
+            (0o402, false),
+        ] {
+            fs::write(&path, "old").unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            let applied = plan([to(&path, "new")]).apply();
+            assert_eq!(applied.is_err(), refused, "{mode:o}");
+            if let Err(error) = applied {
+                let hint = format!("chmod u+w {}", path.display());
+                assert_eq!(hint_of(&error), Some(hint.as_str()));
+                assert_eq!(fs::read(&path).unwrap(), b"old");
+            }
+            fs::remove_file(&path).unwrap();
+        }
+        // Somebody has come before us.
+        let new = plan([to(&path, "new")]);
+        fs::write(&path, "").unwrap();
+        let error = new.apply().unwrap_err();
+        assert!(error.to_string().contains("changed after it was read"));
+        assert!(hint_of(&error).unwrap().contains("again"));
+        assert_eq!(fs::read(&path).unwrap(), b"");
+    }
+
+    #[test]
+    fn a_file_is_read_up_to_a_bound_that_the_copied_program_fits_into() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x");
+        let file = fs::File::create(&path).unwrap();
+        file.set_len(2 << 20).unwrap();
+        assert_eq!(Change::of(&path).unwrap().before.unwrap().len(), 2 << 20);
+        file.set_len((256 << 20) + 1).unwrap();
+        let error = format!("{:#}", Change::of(&path).unwrap_err());
+        assert!(error.contains("more than 268435456 bytes"), "{error}");
+    }
+
+    #[test]
+    fn no_symlink_is_followed_in_the_place_of_a_file_of_ours() {
+        let folder = tempfile::tempdir().unwrap();
+        let (ours, theirs) = (folder.path().join("ours"), folder.path().join("theirs"));
+        fs::write(&ours, "old").unwrap();
+        fs::write(&theirs, "old").unwrap();
+        let change = Change::of_ours(&ours).unwrap();
+        assert!(change.ours && !Change::of(&ours).unwrap().ours);
+        let plan = plan([change.becomes(Some(b"new".to_vec()))]);
+        fs::remove_file(&ours).unwrap();
+        symlink(&theirs, &ours).unwrap();
+        let error = format!("{:#}", plan.apply().unwrap_err());
+        assert!(error.contains("is a symlink"), "{error}");
+        let error = format!("{:#}", Change::of_ours(&ours).unwrap_err());
+        assert!(error.contains("is a symlink"), "{error}");
+        assert_eq!(fs::read(&theirs).unwrap(), b"old");
+    }
+
+    #[test]
+    fn what_a_plan_has_done_before_it_failed_is_undone_in_every_kind() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        for name in ["edited", "removed"] {
+            fs::write(path(name), name).unwrap();
+            fs::set_permissions(path(name), fs::Permissions::from_mode(0o640)).unwrap();
+        }
+        // Both are free when they are looked at; then the first is a file where the other needs a folder.
+        let failing = plan([
+            to(&path("edited"), "EDITED"),
+            Change::of(&path("removed")).unwrap().becomes(None),
+            to(&path("made"), ""),
+            to(&path("made/x"), "x"),
+        ]);
+        let error = format!("{:#}", failing.apply().unwrap_err());
+        let expected = format!("nothing written: cannot make {}", path("made").display());
+        assert!(error.starts_with(&expected), "{error}");
+        for name in ["edited", "removed"] {
+            assert_eq!(fs::read_to_string(path(name)).unwrap(), name);
+            assert_eq!(mode(&path(name)), 0o640);
+        }
+        assert!(!path("made").exists());
+        // The other way round a folder is in the way, and the way back, too.
+        let failing = plan([to(&path("made/x"), "x"), to(&path("made"), "")]);
+        let error = format!("{:#}", failing.apply().unwrap_err());
+        let left = path("made");
+        let expected = format!("changed and not put back: {}: ", left.display());
+        assert!(error.starts_with(&expected), "{error}");
+        assert!(!path("made/x").exists());
+    }
+
+    #[test]
+    fn what_is_put_back_is_there_or_it_is_not_said_to_be() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, none) = (folder.path().join("x"), folder.path().join("none"));
+        fs::write(&path, "old").unwrap();
+        let (edited, made) = (to(&path, "new"), to(&none, "new"));
+        // As it was; by somebody else's hand; gone.
+        for content in [Some("old"), Some("new"), None] {
+            fs::remove_file(&path).unwrap();
+            if let Some(content) = content {
+                fs::write(&path, content).unwrap();
+            }
+            assert!(edited.is_put_back(&path));
+            assert_eq!(fs::read(&path).unwrap(), b"old");
+        }
+        assert!(made.is_put_back(&none));
+        fs::write(&none, "new").unwrap();
+        assert!(made.is_put_back(&none));
+        assert!(!none.exists());
+        fs::create_dir(&none).unwrap();
+        assert!(!made.is_put_back(&none));
+        assert!(!edited.is_put_back(&none));
+    }
+
+    #[test]
+    fn files_of_ours_take_a_line_and_those_of_the_user_are_shown() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        for name in ["old", "edited", "gone"] {
+            fs::write(path(name), "one\n").unwrap();
+        }
+        let ours = |name: &str, after: Option<&[u8]>| {
+            let change = Change::of_ours(&path(name)).unwrap();
+            change.becomes(after.map(<[u8]>::to_vec))
+        };
+        let all = plan([
+            ours("a\u{1b}b", Some(b"12345")),
+            ours("gone", None),
+            ours("edited", Some(b"two\n")),
+            to(&path("new"), "one\n"),
+            Change::of(&path("old")).unwrap().becomes(None),
+        ]);
+        let at = folder.path().display();
+        assert_eq!(
+            plain(&all),
+            format!(
+                "new: {at}/a\\u{{1b}}b (5 bytes)\ngone: {at}/gone\n\
+                 --- a{at}/edited\n+++ b{at}/edited\n@@ -1 +1 @@\n-one\n+two\n\
+                 --- /dev/null\n+++ b{at}/new\n@@ -0,0 +1 @@\n+one\n\
+                 --- a{at}/old\n+++ /dev/null\n@@ -1 +0,0 @@\n-one\n"
+            )
+        );
+        let json = all.json().unwrap();
+        let actions: Vec<_> = json.as_array().unwrap().iter().collect();
+        let actions: Vec<_> = actions.iter().map(|it| it["action"].as_str()).collect();
+        let expected = ["create", "remove", "edit", "create", "remove"];
+        assert_eq!(actions, expected.map(Some));
+        assert_eq!(json[1]["file"], path("gone").to_str().unwrap());
+        let reasoned = to(&path("old"), "two\n").because(vec![because("so", 1..2)]);
+        let json = plan([reasoned]).json().unwrap();
+        assert_eq!(json[0]["edits"][0]["reason"], "so");
+    }
+
+    #[test]
+    fn a_reason_stands_under_its_own_hunk_and_a_link_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path().canonicalize().unwrap();
+        let (target, link) = (folder.join("target"), folder.join("link"));
+        let lines: Vec<_> = (1..=20).map(|line| format!("{line}\n")).collect();
+        fs::write(&target, lines.concat()).unwrap();
+        symlink(&target, &link).unwrap();
+        let mut after = lines.clone();
+        after[1] = "two\n".into();
+        after[17] = "eighteen\n".into();
+        let reasons = vec![
+            because("first", 2..3),
+            // The hunks are 1 to 5 and 15 to 20: at their edges, and between them.
+            because("at its end", 5..6),
+            because("between", 9..10),
+            because("before", 13..14),
+            because("at its start", 15..16),
+            because("second", 18..19),
+        ];
+        let shown = plain(&plan([to(&link, &after.concat()).because(reasons)]));
+        let at = folder.display();
+        assert_eq!(
+            shown,
+            format!(
+                "{at}/link is a link to {at}/target\n--- a{at}/link\n+++ b{at}/link\n\
+                 @@ -1,5 +1,5 @@\n 1\n-2\n+two\n 3\n 4\n 5\n  # first\n  # at its end\n\
+                 @@ -15,6 +15,6 @@\n 15\n 16\n 17\n-18\n+eighteen\n 19\n 20\n\
+                 \u{20} # at its start\n  # second\n"
+            )
+        );
+    }
+
+    #[test]
+    fn what_goes_is_red_what_comes_is_green_and_what_differs_stands_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x");
+        fs::write(&path, "port 22 open\n").unwrap();
+        let shown = plan([to(&path, "port 2222 open\n")]).preview();
+        for styled in [
+            "\u{1b}[31m-",
+            "\u{1b}[4m\u{1b}[31m22",
+            "\u{1b}[32m+",
+            "\u{1b}[4m\u{1b}[32m2222",
+        ] {
+            assert!(shown.contains(styled), "{styled:?} in {shown:?}");
+        }
     }
 
     #[test]

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use rustix::fs::OFlags;
+use tempfile::NamedTempFile;
 use zeroize::Zeroizing;
 
 use crate::advice::{failure, shell};
@@ -40,10 +41,7 @@ pub fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
 pub fn write_as(path: &Path, bytes: &[u8], mode: u32, owner: Option<Owner>) -> Result<()> {
     let folder = folder_of(path);
     let attempt = || -> std::io::Result<()> {
-        let mut file = tempfile::Builder::new()
-            .prefix(TEMPORARY)
-            .permissions(Permissions::from_mode(mode))
-            .tempfile_in(folder)?;
+        let mut file = temporary_as(folder, mode)?;
         // The umask may have taken bits away that an existing file of the user had.
         if file.as_file().metadata()?.permissions().mode() & 0o7777 != mode {
             file.as_file()
@@ -68,10 +66,14 @@ pub fn write_as(path: &Path, bytes: &[u8], mode: u32, owner: Option<Owner>) -> R
 ///
 /// # Errors
 /// The folder cannot be written.
-pub fn temporary(folder: &Path) -> std::io::Result<tempfile::NamedTempFile> {
+pub fn temporary(folder: &Path) -> std::io::Result<NamedTempFile> {
+    temporary_as(folder, PRIVATE)
+}
+
+fn temporary_as(folder: &Path, mode: u32) -> std::io::Result<NamedTempFile> {
     tempfile::Builder::new()
         .prefix(TEMPORARY)
-        .permissions(Permissions::from_mode(PRIVATE))
+        .permissions(Permissions::from_mode(mode))
         .tempfile_in(folder)
 }
 
@@ -128,13 +130,8 @@ fn bounded(path: &Path, at_most: u64) -> Result<Content> {
     let attempt = || -> std::io::Result<Content> {
         // Looked at before it is opened: opening a device may already do something.
         regular(&fs::symlink_metadata(path)?)?;
-        let file = OpenOptions::new()
-            .read(true)
-            .custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits() as i32)
-            .open(path)?;
-        let metadata = file.metadata()?;
-        regular(&metadata)?;
-        if metadata.len() > at_most {
+        let (file, length) = open_regular(path)?;
+        if length > at_most {
             return Ok(Content::Longer);
         }
         // The length is what the file says of itself: some in /proc say 0 and never end.
@@ -153,6 +150,17 @@ fn bounded(path: &Path, at_most: u64) -> Result<Content> {
         }
         read => read.with_context(|| format!("cannot read {}", path.display())),
     }
+}
+
+/// Opens a file, and says how long it is; whatever has come into its place meanwhile does no harm.
+fn open_regular(path: &Path) -> std::io::Result<(File, u64)> {
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits() as i32)
+        .open(path)?;
+    let metadata = file.metadata()?;
+    regular(&metadata)?;
+    Ok((file, metadata.len()))
 }
 
 fn regular(metadata: &fs::Metadata) -> std::io::Result<()> {
@@ -283,7 +291,277 @@ pub fn resolve(path: &Path) -> Result<PathBuf> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::symlink;
+    use std::time::SystemTime;
+
+    use rustix::fs::{FileType, Mode, inotify};
+
     use super::*;
+
+    fn mode_of(path: &Path) -> u32 {
+        fs::symlink_metadata(path).unwrap().permissions().mode() & 0o7777
+    }
+
+    fn inode(path: &Path) -> u64 {
+        fs::symlink_metadata(path).unwrap().ino()
+    }
+
+    fn names(folder: &Path) -> Vec<String> {
+        let entries = fs::read_dir(folder).unwrap().flatten();
+        let mut names: Vec<_> = entries
+            .map(|entry| entry.file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+
+    fn pipe(path: &Path) {
+        rustix::fs::mknodat(rustix::fs::CWD, path, FileType::Fifo, Mode::RUSR, 0).unwrap();
+    }
+
+    #[test]
+    fn what_is_written_is_all_there_is_and_as_open_as_was_asked() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, target) = (folder.path().join("x"), folder.path().join("target"));
+        // Bits that a umask takes away, others than those of a new file, and more than nine.
+        for mode in [0o600, 0o666, 0o444, 0o4750] {
+            write(&path, format!("{mode}").as_bytes(), mode).unwrap();
+            assert_eq!(fs::read_to_string(&path).unwrap(), mode.to_string());
+            assert_eq!(mode_of(&path), mode, "{mode:o}");
+        }
+        // A symlink is replaced, and what it leads to is left alone.
+        fs::write(&target, "target").unwrap();
+        fs::remove_file(&path).unwrap();
+        symlink(&target, &path).unwrap();
+        write(&path, b"new", 0o600).unwrap();
+        assert!(fs::symlink_metadata(&path).unwrap().is_file());
+        assert_eq!(fs::read(&target).unwrap(), b"target");
+        // A folder is not; nothing half written stays beside it.
+        fs::create_dir(folder.path().join("taken")).unwrap();
+        let error = write(&folder.path().join("taken"), b"new", 0o600).unwrap_err();
+        assert!(format!("{error:#}").contains("/taken: "), "{error:#}");
+        assert_eq!(names(folder.path()), ["taken", "target", "x"]);
+        let error = write(&folder.path().join("none/x"), b"new", 0o600).unwrap_err();
+        assert!(format!("{error:#}").contains("/none/x: "), "{error:#}");
+    }
+
+    #[test]
+    fn a_file_keeps_its_owner_or_is_not_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x");
+        fs::write(&path, "old").unwrap();
+        let of = |path: &Path| fs::metadata(path).map(|it| (it.uid(), it.gid())).unwrap();
+        let own = of(&path);
+        for owner in [(own.0, own.1 + 7), (own.0 + 7, own.1), (1234, 5678)] {
+            fs::write(&path, "old").unwrap();
+            let written = write_as(&path, b"new", 0o600, Some(owner));
+            if rustix::process::geteuid().is_root() {
+                written.unwrap();
+                assert_eq!(of(&path), owner);
+            } else if written.is_err() {
+                assert_eq!(fs::read(&path).unwrap(), b"old");
+            }
+        }
+        write_as(&path, b"ours", 0o600, Some(own)).unwrap();
+        assert_eq!(of(&path), own);
+    }
+
+    #[test]
+    fn a_temporary_file_is_closed_to_others_known_as_ours_and_gone_with_its_value() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = temporary(folder.path()).unwrap();
+        assert_eq!(mode_of(file.path()), 0o600);
+        assert!(names(folder.path())[0].starts_with(".lace-ssh-tmp-"));
+        drop(file);
+        assert!(names(folder.path()).is_empty());
+        // What is about to be written is never more open than it shall be, not for an instant.
+        let file = temporary_as(folder.path(), 0o400).unwrap();
+        assert_eq!(mode_of(file.path()), 0o400);
+    }
+
+    #[test]
+    fn what_stands_in_the_place_of_a_file_is_not_even_opened() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pipe");
+        pipe(&path);
+        let watch = inotify::init(inotify::CreateFlags::NONBLOCK).unwrap();
+        inotify::add_watch(&watch, folder.path(), inotify::WatchFlags::OPEN).unwrap();
+        read(&path, 5).unwrap_err();
+        let mut buffer = [std::mem::MaybeUninit::uninit(); 512];
+        let mut events = inotify::Reader::new(&watch, &mut buffer);
+        assert_eq!(events.next().err(), Some(rustix::io::Errno::AGAIN));
+    }
+
+    #[test]
+    fn what_comes_into_the_place_of_a_file_before_it_is_opened_does_no_harm() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        fs::write(path("file"), "12345").unwrap();
+        let (file, length) = open_regular(&path("file")).unwrap();
+        assert_eq!(length, 5);
+        // Nobody may ever write to a pipe; without this, opening it waits for him.
+        let flags = rustix::fs::fcntl_getfl(&file).unwrap();
+        assert!(flags.contains(OFlags::NONBLOCK));
+        symlink(path("file"), path("link")).unwrap();
+        let error = open_regular(&path("link")).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(libc::ELOOP));
+        let writer = path("pipe");
+        pipe(&writer);
+        let error = open_regular(&writer).unwrap_err();
+        assert!(error.to_string().contains("not a regular file"));
+    }
+
+    #[test]
+    fn a_file_of_ours_is_made_right_and_left_alone_once_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, target) = (folder.path().join("x y"), folder.path().join("target"));
+        let holds_it = |from: &str| {
+            assert!(fs::symlink_metadata(&path).unwrap().is_file(), "{from}");
+            assert_eq!(fs::read(&path).unwrap(), b"ours", "{from}");
+            assert_eq!(mode_of(&path), 0o600, "{from}");
+        };
+        ensure(&path, b"ours").unwrap();
+        holds_it("nothing");
+        let made = inode(&path);
+        ensure(&path, b"ours").unwrap();
+        assert_eq!(inode(&path), made, "it was right");
+        for other in ["theirs", "ours, longer", ""] {
+            fs::write(&path, other).unwrap();
+            ensure(&path, b"ours").unwrap();
+            holds_it(other);
+        }
+        fs::write(&target, "ours").unwrap();
+        for target in [&target, folder.path()] {
+            fs::remove_file(&path).unwrap();
+            symlink(target, &path).unwrap();
+            ensure(&path, b"ours").unwrap();
+            holds_it("a symlink");
+        }
+        fs::remove_file(&path).unwrap();
+        pipe(&path);
+        ensure(&path, b"ours").unwrap();
+        holds_it("a pipe");
+        // What may lie in a folder is not ours to delete.
+        fs::remove_file(&path).unwrap();
+        fs::create_dir(&path).unwrap();
+        let error = ensure(&path, b"ours").unwrap_err();
+        assert!(error.to_string().contains("is a folder, and none of ours"));
+        let hint = format!("sudo rm -r '{}'", path.display());
+        assert_eq!(crate::advice::hint_of(&error), Some(hint.as_str()));
+        assert!(path.is_dir());
+    }
+
+    #[test]
+    fn a_rename_takes_the_place_of_a_file_and_an_error_names_both() {
+        let folder = tempfile::tempdir().unwrap();
+        let (from, to) = (folder.path().join("from"), folder.path().join("to"));
+        fs::write(&from, "new").unwrap();
+        fs::write(&to, "old").unwrap();
+        rename(&from, &to).unwrap();
+        assert_eq!(fs::read(&to).unwrap(), b"new");
+        assert!(!from.exists());
+        let error = format!("{:#}", rename(&from, &to).unwrap_err());
+        let expected = format!("cannot rename {} to {}: ", from.display(), to.display());
+        assert!(error.starts_with(&expected), "{error}");
+        assert_eq!(fs::read(&to).unwrap(), b"new");
+    }
+
+    #[test]
+    fn a_second_name_is_the_same_file_each_time_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let (from, to) = (
+            folder.path().join("identity"),
+            folder.path().join("previous"),
+        );
+        for key in ["first", "second", "third"] {
+            write(&from, key.as_bytes(), PRIVATE).unwrap();
+            link(&from, &to).unwrap();
+            assert_eq!(inode(&to), inode(&from), "{key}");
+        }
+        // What cannot be made way is an error, and not taken for the link.
+        fs::remove_file(&to).unwrap();
+        fs::create_dir(&to).unwrap();
+        assert!(link(&from, &to).is_err());
+        assert!(to.is_dir());
+    }
+
+    #[test]
+    fn a_removal_is_fine_with_nothing_there_but_not_with_a_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, target) = (folder.path().join("x"), folder.path().join("target"));
+        remove(&path).unwrap();
+        fs::write(&target, "target").unwrap();
+        symlink(&target, &path).unwrap();
+        remove(&path).unwrap();
+        assert_eq!(names(folder.path()), ["target"]);
+        remove(&target).unwrap();
+        assert!(names(folder.path()).is_empty());
+        let error = format!("{:#}", remove(folder.path()).unwrap_err());
+        let expected = format!("cannot remove {}: ", folder.path().display());
+        assert!(error.starts_with(&expected), "{error}");
+    }
+
+    #[test]
+    fn a_sweep_takes_what_a_killed_command_left_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let aged = |name: &str, time: SystemTime| {
+            let file = File::create(path(name)).unwrap();
+            file.set_modified(time).unwrap();
+        };
+        let now = SystemTime::now();
+        let minutes = |minutes: u64| Duration::from_secs(minutes * 60);
+        aged("identity", now - minutes(60));
+        aged("lace-ssh-tmp-x", now - minutes(60));
+        fs::create_dir(path(".lace-ssh-tmp-folder")).unwrap();
+        aged(".lace-ssh-tmp-old", now - minutes(11));
+        aged(".lace-ssh-tmp-young", now - minutes(9));
+        aged(".lace-ssh-tmp-clock", now + minutes(60));
+        let stay = [".lace-ssh-tmp-folder", "identity", "lace-ssh-tmp-x"];
+        sweep_old(folder.path()).unwrap();
+        let young = [".lace-ssh-tmp-clock", stay[0], ".lace-ssh-tmp-young"];
+        assert_eq!(names(folder.path()), [&young, &stay[1..]].concat());
+        symlink(path("identity"), path(".lace-ssh-tmp-link")).unwrap();
+        sweep(folder.path()).unwrap();
+        assert_eq!(names(folder.path()), stay);
+        sweep(&path("none")).unwrap();
+    }
+
+    #[test]
+    fn where_a_file_is_follows_its_own_links_and_no_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().canonicalize().unwrap();
+        let path = |name: &str| root.join(name);
+        fs::create_dir(path("dotfiles")).unwrap();
+        fs::write(path("dotfiles/config"), "").unwrap();
+        symlink("dotfiles/config", path("second")).unwrap();
+        symlink("second", path("first")).unwrap();
+        symlink("dotfiles", path("folder")).unwrap();
+        symlink("nowhere", path("broken")).unwrap();
+        symlink("circle", path("circle")).unwrap();
+        for (of, is) in [
+            ("first", "dotfiles/config"),
+            ("dotfiles/config", "dotfiles/config"),
+            ("folder/config", "folder/config"),
+            ("none", "none"),
+        ] {
+            assert_eq!(resolve(&path(of)).unwrap(), path(is));
+        }
+        for of in ["broken", "circle"] {
+            let error = format!("{:#}", resolve(&path(of)).unwrap_err());
+            assert!(error.contains("cannot follow the symlink"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_flushed_is_named() {
+        for (path, folder) in [("x", "."), ("a/x", "a"), ("/a/x", "/a"), ("/", ".")] {
+            assert_eq!(folder_of(Path::new(path)), Path::new(folder));
+        }
+        flush_folder(&std::env::temp_dir()).unwrap();
+        let error = flush_folder(Path::new("/nowhere/x")).unwrap_err();
+        assert!(error.to_string().contains("/nowhere/x"));
+    }
 
     #[test]
     fn what_is_read_is_a_regular_file_of_bounded_length() {
@@ -301,16 +579,9 @@ mod tests {
         if cfg!(target_os = "linux") {
             refused(Path::new("/proc/self/pagemap"), 1 << 20);
         }
-        std::os::unix::fs::symlink(path("five"), path("link")).unwrap();
+        symlink(path("five"), path("link")).unwrap();
         assert!(refused(&path("link"), 5).contains("is a symlink"));
-        rustix::fs::mknodat(
-            rustix::fs::CWD,
-            path("pipe"),
-            rustix::fs::FileType::Fifo,
-            rustix::fs::Mode::RUSR,
-            0,
-        )
-        .unwrap();
+        pipe(&path("pipe"));
         for other in [path("pipe"), folder.path().into(), "/dev/zero".into()] {
             assert!(
                 refused(&other, 5).contains("not a regular file"),
@@ -347,13 +618,23 @@ mod tests {
             fs::write(&to, "older").unwrap();
             link_or_copy(&from, &to, |_, _| Err(errno.into())).unwrap();
             assert_eq!(fs::read(&to).unwrap(), b"secret");
-            assert_eq!(
-                fs::metadata(&to).unwrap().permissions().mode() & 0o777,
-                PRIVATE
-            );
+            assert_eq!(mode_of(&to), 0o600);
         }
         fs::write(&from, "newer").unwrap();
         assert_eq!(fs::read(&to).unwrap(), b"secret");
+        // A long key is one; what is no key at all is not copied into memory.
+        fs::write(&from, [b'k'; 40_000]).unwrap();
+        let refused = |from: &Path| {
+            link_or_copy(from, &to, |_, _| Err(rustix::io::Errno::PERM.into()))
+                .map_err(|error| format!("{error:#}"))
+        };
+        refused(&from).unwrap();
+        assert_eq!(fs::read(&to).unwrap(), [b'k'; 40_000]);
+        let sparse = File::create(&from).unwrap();
+        sparse.set_len((1 << 20) + 1).unwrap();
+        assert!(refused(&from).unwrap_err().contains("too many"));
+        let none = folder.path().join("none");
+        assert!(refused(&none).unwrap_err().starts_with("cannot link "));
         // Where there is nothing to link, the older name is gone all the same.
         link(&folder.path().join("none"), &to).unwrap();
         assert!(!to.exists());

@@ -74,6 +74,7 @@ mod tests {
             ("\u{2028}\u{2029}", "\\u{2028}\\u{2029}"),
             ("\u{feff}bom \u{e0041}tag", "\\u{feff}bom \\u{e0041}tag"),
             ("\u{ad}\u{2060}\u{3164}", "\\u{ad}\\u{2060}\\u{3164}"),
+            ("\u{1f} \u{7f}", "\\u{1f} \\u{7f}"),
         ] {
             assert_eq!(shown(text), expected);
             assert_eq!(shown(&shown(text)), expected, "twice is once");
@@ -97,5 +98,48 @@ mod tests {
             shown_lines("no\nlace-ssh: hint: rm -r /"),
             "no\n  lace-ssh: hint: rm -r /"
         );
+    }
+
+    /// First and last of each stretch, and what lies on either side of it is plainly seen.
+    #[test]
+    fn all_that_hides_is_known_and_nothing_else() {
+        let hidden = [
+            ('\u{0}', '\u{8}'),
+            ('\u{a}', '\u{1f}'),
+            ('\u{7f}', '\u{9f}'),
+            ('\u{ad}', '\u{ad}'),
+            ('\u{34f}', '\u{34f}'),
+            ('\u{61c}', '\u{61c}'),
+            ('\u{115f}', '\u{1160}'),
+            ('\u{17b4}', '\u{17b5}'),
+            ('\u{180b}', '\u{180f}'),
+            ('\u{200b}', '\u{200f}'),
+            ('\u{2028}', '\u{202e}'),
+            ('\u{2060}', '\u{206f}'),
+            ('\u{2800}', '\u{2800}'),
+            ('\u{3164}', '\u{3164}'),
+            ('\u{fe00}', '\u{fe0f}'),
+            ('\u{feff}', '\u{feff}'),
+            ('\u{ffa0}', '\u{ffa0}'),
+            ('\u{fff0}', '\u{fffb}'),
+            ('\u{13430}', '\u{1345f}'),
+            ('\u{1bca0}', '\u{1bca3}'),
+            ('\u{1d173}', '\u{1d17a}'),
+            ('\u{e0000}', '\u{e0fff}'),
+        ];
+        let is_hidden = |c| {
+            hidden
+                .iter()
+                .any(|(first, last)| (*first..=*last).contains(&c))
+        };
+        for c in ('\0'..='\u{1ffff}').chain('\u{dff00}'..='\u{e10ff}') {
+            assert_eq!(is_unseen(c), is_hidden(c), "{c:?}");
+        }
+    }
+
+    #[test]
+    fn a_text_of_many_lines_is_shown_line_by_line() {
+        assert_eq!(shown_lines("a\u{1b}\r\n\nb\n"), "a\\u{1b}\n  \n  b");
+        assert!(matches!(shown("naïve"), Cow::Borrowed("naïve")));
     }
 }

@@ -199,4 +199,103 @@ mod tests {
             "lace-x ssh-ed25519 A\nlace-x ssh-ed25519 B\n"
         );
     }
+
+    #[test]
+    fn a_proof_has_its_own_pins_user_and_key_and_calls_nothing_back() {
+        let home = tempfile::tempdir().unwrap();
+        let environment = Environment::example(home.path());
+        let app = App::new(&environment);
+        // Whatever the dev container and the sockets of others would make of it.
+        std::fs::create_dir_all(app.store.masters()).unwrap();
+        let devcontainer = DevContainer {
+            agent: true,
+            user: None,
+            ..DevContainer::example("lace-x", "k")
+        };
+        let (identity, pins) = (PathBuf::from("/s/next"), Path::new("/s/pins"));
+        let block = host_block_for(&app, &devcontainer, "me", identity, pins).unwrap();
+        let values = |name: &str| -> Vec<String> {
+            let lines = block.lines().map(str::trim);
+            let values = lines.filter_map(|line| line.strip_prefix(&format!("{name} ")));
+            values.map(str::to_owned).collect()
+        };
+        for (name, value) in [
+            ("Host", "lace-x"),
+            ("HostKeyAlias", "lace-x"),
+            ("User", "me"),
+            ("ProxyCommand", "/x/lace-ssh proxy lace-x"),
+            ("IdentityFile", "/s/next"),
+            ("UserKnownHostsFile", "/s/pins"),
+            ("StrictHostKeyChecking", "yes"),
+        ] {
+            assert_eq!(values(name), [value], "{name}");
+        }
+        for name in [
+            "Match",
+            "Include",
+            "ControlPath",
+            "AddKeysToAgent",
+            "ForwardAgent",
+        ] {
+            assert_eq!(values(name), [""; 0], "{name}");
+        }
+    }
+
+    #[test]
+    fn a_client_reads_of_every_dev_container_in_this_store() {
+        let home = tempfile::tempdir().unwrap();
+        let other = Some(home.path().join("store"));
+        let environment = Environment {
+            store: other,
+            ..Environment::example(home.path())
+        };
+        let app = App::new(&environment);
+        let mut registry = Registry::default();
+        for id in ["x", "y"] {
+            let entry = DevContainer::example(&format!("lace-{id}"), "k");
+            registry.devcontainers.insert(id.into(), entry);
+        }
+        assert_eq!(
+            known_hosts(&registry),
+            "lace-x ssh-ed25519 AAAA\nlace-y ssh-ed25519 AAAA\n"
+        );
+        let root = app.store.root().display().to_string();
+        let idle = std::time::Duration::from_secs(60);
+        let mut settings = Settings {
+            multiplex: Some(idle),
+            ..Settings::default()
+        };
+        // Sessions share a connection where the user wants it, and sockets can be.
+        for (has_folder, wants, shares) in [
+            (false, true, false),
+            (true, true, true),
+            (true, false, false),
+        ] {
+            if has_folder {
+                std::fs::create_dir_all(app.store.masters()).unwrap();
+            }
+            settings.multiplex = wants.then_some(idle);
+            let config = client_config(&app, &settings, &registry).unwrap();
+            for known in registry.devcontainers.values() {
+                let block = host_block(&app, &settings, &registry, known).unwrap();
+                assert!(block.contains(&format!("Host {}\n", known.alias)));
+                assert!(config.contains(&block));
+                assert_eq!(block.contains("ControlPersist 60\n"), shares);
+                assert_eq!(block.contains(&format!("ControlPath {root}/mux/")), shares);
+                for line in [
+                    format!(
+                        "ProxyCommand env LACE_SSH_HOME={root} /x/lace-ssh proxy {}\n",
+                        known.alias
+                    ),
+                    format!("UserKnownHostsFile {root}/known_hosts\n"),
+                ] {
+                    assert!(block.contains(&line), "{block}");
+                }
+            }
+            assert!(
+                config.contains(&format!("Include {root}/learnt/*\n")),
+                "{config}"
+            );
+        }
+    }
 }

@@ -1,32 +1,41 @@
 #!/usr/bin/env bash
 # Every test, on a bare Debian machine with Rust, as root or with sudo. Installs what is missing, starts an engine if
 # none answers, and fails where none can run. Goes on after a step that fails; the exit code says whether one did.
+# What needs no engine and what does run side by side, each step after the other.
 set -euo pipefail
 
 cd "$(dirname "$0")/.."
 # shellcheck source=tests/engine.sh
 source tests/engine.sh
 
-report=()
-failures=0
 # Projects, homes and stores of the tests are below this folder, so that nothing of them is left behind.
 work=$(mktemp -d)
 export TMPDIR=$work
+report=$work/report
+beside=
 
 clean_up() {
     set +e
+    if [ "$beside" ]; then kill -- "-$beside" 2>/dev/null; fi
     remove_leftovers
     stop_engine
     as_root rm -rf "$work"
 }
 
-# step TITLE CMD…
+# step TITLE CMD…: what it prints is shown when it has ended, for another step may run beside it.
 step() {
-    local title=$1 start=$SECONDS code=0
+    local title=$1 start=$SECONDS code=0 said
     shift
-    printf '\n== %s\n' "$title"
-    "$@" || code=$?
-    note "$code" "$title" "$((SECONDS - start)) s"
+    said=$(mktemp)
+    printf -- '-- %s\n' "$title"
+    "$@" >"$said" 2>&1 || code=$?
+    {
+        printf '\n== %s\n' "$title"
+        cat "$said"
+        note "$code" "$title" "$((SECONDS - start)) s"
+    } >"$said.all" 2>&1
+    flock "$report" cat "$said.all"
+    return "$code"
 }
 
 # note CODE TITLE REMARK
@@ -34,10 +43,9 @@ note() {
     local verdict=ok
     if [ "$1" != 0 ]; then
         verdict=FAILED
-        failures=$((failures + 1))
         printf 'FAILED: %s\n' "$2"
     fi
-    report+=("$(printf '%-6s  %-36s %6s' "$verdict" "$2" "$3")")
+    printf '%-6s  %-36s %6s\n' "$verdict" "$2" "$3" >>"$report"
 }
 
 prepare() {
@@ -120,33 +128,42 @@ in_memory() {
     return "$code"
 }
 
-tests_with_engine() {
-    local ready=$failures
-    step "engine, devcontainer CLI, images" prepare_engine
-    if [ "$failures" != "$ready" ]; then
+# What a step sets, the next ones of its lane need: they are all in this shell.
+without_engine() {
+    step "clippy" lint || :
+    step "unit and command line" unit_and_command_line || :
+    step "schema" tests/schema.sh || :
+    # Builds nothing a second time: it waits for the other lane.
+    if need_binary; then step "faults" faults || :; else note 1 "faults" "not run"; fi
+}
+
+with_engine() {
+    step "release binary" need_binary || :
+    if ! step "engine, devcontainer CLI, images" prepare_engine; then
         note 1 "other readers of devcontainer.json" "not run"
         note 1 "Feature" "not run"
         note 1 "faults, with containers" "not run"
         note 1 "end to end" "not run"
         return
     fi
-    step "other readers of devcontainer.json" tests/differential.sh
-    step "Feature" feature/test/run.sh "$DEVCONTAINER"
-    step "faults, with containers" faults_with_engine
-    step "end to end" end_to_end
+    step "other readers of devcontainer.json" tests/differential.sh || :
+    step "Feature" feature/test/run.sh "$DEVCONTAINER" || :
+    step "faults, with containers" faults_with_engine || :
+    step "end to end" end_to_end || :
 }
 
 trap clean_up EXIT
-step "packages" prepare
-step "format" cargo fmt --check
-step "shellcheck" check_scripts
-step "clippy" lint
-step "unit and command line" unit_and_command_line
-step "release binary" need_binary
-step "schema" tests/schema.sh
-step "faults" faults
-tests_with_engine
+step "packages" prepare || :
+step "format" cargo fmt --check || :
+step "shellcheck" check_scripts || :
+# Two lanes at a time: much of what has an engine is waiting. The other one is a process group, so that it ends with this.
+set -m
+without_engine </dev/null &
+beside=$!
+set +m
+with_engine
+wait "$beside"
 
 printf '\n== summary, %s s\n' "$SECONDS"
-printf '%s\n' "${report[@]}"
-[ "$failures" = 0 ]
+cat "$report"
+! grep -q '^FAILED' "$report"

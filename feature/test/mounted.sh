@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The Feature with the mount that it is made for: containers made by `devcontainer up`, keys on the host under several
-# owners, logins over the published port, restarts.
+# owners, logins over the published port, restarts. As many cases at a time as there are cores.
 #
 # usage: mounted.sh DEVCONTAINER [CASE…]      needs all images of tests/engine.sh
 #
@@ -12,24 +12,32 @@ devcontainer=$(realpath "$1")
 shift
 test=$(cd "$(dirname "$0")" && pwd)
 feature=$(dirname "$test")/src/lace-ssh
-work=$(mktemp -d)
-failures=0
+all=$(mktemp -d)
 
 cleanup() {
     local folder
-    for folder in "$work"/lace-ssh-mounted-*; do
+    for folder in "$all"/*/lace-ssh-mounted-*; do
         docker ps -aq --filter "label=devcontainer.local_folder=$folder" | xargs -r docker rm -f >/dev/null 2>&1 || true
     done
     docker image ls --format '{{ .Repository }}' "vsc-lace-ssh-mounted-*" | xargs -r docker image rm >/dev/null 2>&1 || true
-    as_root rm -rf "$work"
+    as_root rm -rf "$all"
 }
 trap cleanup EXIT
 
 as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
-ssh-keygen -q -t ed25519 -N '' -C alice -f "$work/id"
-ssh-keygen -q -t ed25519 -N '' -C mallory -f "$work/other"
-ssh-keygen -q -t ed25519 -N '' -C 'our CA' -f "$work/ca"
-ssh-keygen -q -t ed25519 -N '' -C 'another CA' -f "$work/ca2"
+
+# run CASE: in the background, in a folder of its own with keys of its own. Fails if one of its checks does.
+run() {
+    failures=0
+    work=$all/$1
+    mkdir "$work"
+    ssh-keygen -q -t ed25519 -N '' -C alice -f "$work/id"
+    ssh-keygen -q -t ed25519 -N '' -C mallory -f "$work/other"
+    ssh-keygen -q -t ed25519 -N '' -C 'our CA' -f "$work/ca"
+    ssh-keygen -q -t ed25519 -N '' -C 'another CA' -f "$work/ca2"
+    "case_$1"
+    [ "$failures" = 0 ]
+}
 
 # make_trust OWNER: the folder that the host mounts. Works on what `trust` names from then on.
 make_trust() {
@@ -792,11 +800,26 @@ case_port_taken() {
 
 cases=("$@")
 [ ${#cases[@]} -gt 0 ] || mapfile -t cases < <(compgen -A function case_ | sed 's/^case_//' | sort)
-for name in "${cases[@]}"; do
+
+# What a case says is shown when it has ended.
+failed=()
+declare -A running
+one_ends() {
+    local pid code=0 name
+    wait -n -p pid || code=$?
+    name=${running[$pid]}
+    unset "running[$pid]"
     echo "$name"
-    "case_$name"
+    cat "$all/$name.log"
+    if [ "$code" != 0 ]; then failed+=("$name"); fi
+}
+for name in "${cases[@]}"; do
+    run "$name" >"$all/$name.log" 2>&1 &
+    running[$!]=$name
+    if [ ${#running[@]} -ge "$(nproc)" ]; then one_ends; fi
 done
-if [ "$failures" -gt 0 ]; then
-    echo "$failures checks failed"
+while [ ${#running[@]} -gt 0 ]; do one_ends; done
+if [ ${#failed[@]} -gt 0 ]; then
+    echo "failed: ${failed[*]}"
     exit 1
 fi

@@ -79,23 +79,112 @@ fn safe(path: &Path) -> Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::process::Command;
+
+    /// A path with each character of a keyboard, and some beyond: those that can be written, and the others.
+    fn paths() -> (Vec<String>, Vec<String>) {
+        let all = ('\u{1}'..='\u{7f}').chain(['\u{85}', 'é', '漢', '\u{a0}']);
+        all.map(|c| format!("/my{c}me"))
+            .partition(|path| ssh_config(Path::new(path)).is_ok())
+    }
 
     #[test]
-    fn paths_keep_their_meaning() {
-        assert_eq!(ssh_config(Path::new("/home/me/x")).unwrap(), "/home/me/x");
-        assert_eq!(
-            ssh_config(Path::new("/home/my me/100%")).unwrap(),
-            "\"/home/my me/100%%\""
-        );
-        assert_eq!(
-            proxy_command(Path::new("/opt/it's 5%")).unwrap(),
-            r"'/opt/it'\''s 5%%'"
-        );
-        for bad in ["/a\"b", "/a\nb", "/a\\b", "/a\rb", "/a${HOME}"] {
+    fn only_what_no_quoting_can_carry_is_refused() {
+        let (_, refused) = paths();
+        let seen: String = refused
+            .iter()
+            .flat_map(|path| path.chars())
+            .filter(|c| !c.is_control() && !"/mye".contains(*c))
+            .collect();
+        assert_eq!(seen, "\"$\\");
+        assert_eq!(refused.len(), 31 + 2 + 3, "control characters");
+        for path in refused {
+            let path = Path::new(&path);
+            for quote in [
+                ssh_config,
+                include,
+                include_all,
+                control_path,
+                proxy_command,
+            ] {
+                assert!(quote(path).is_err(), "{path:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn ssh_reads_every_path_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("config");
+        let (paths, _) = paths();
+        let line =
+            |path: &String| format!("IdentityFile {}\n", ssh_config(Path::new(path)).unwrap());
+        std::fs::write(&file, paths.iter().map(line).collect::<String>()).unwrap();
+        let asked = Command::new("ssh")
+            .arg("-G")
+            .arg("-F")
+            .arg(&file)
+            .arg("x")
+            .output();
+        let answer = String::from_utf8(asked.unwrap().stdout).unwrap();
+        let read = answer
+            .lines()
+            .filter_map(|line| line.strip_prefix("identityfile "));
+        // ssh expands `%%` only when it uses it.
+        let wanted: Vec<String> = paths.iter().map(|path| path.replace('%', "%%")).collect();
+        assert_eq!(read.collect::<Vec<_>>(), wanted);
+    }
+
+    /// Below a user's own `Include`, a pattern would take in files of strangers.
+    #[test]
+    fn no_path_is_a_pattern_of_an_include() {
+        for path in ["/my%me", "/my*me", "/my?me", "/my[me"] {
+            let path = Path::new(path);
+            assert!(ssh_config(path).is_ok());
             assert!(
-                ssh_config(Path::new(bad)).is_err() && proxy_command(Path::new(bad)).is_err(),
-                "{bad:?}"
+                include(path).is_err() && include_all(path).is_err(),
+                "{path:?}"
             );
         }
+        for (path, one, all) in [
+            ("/home/me", "/home/me", "/home/me/*"),
+            ("/my me", "\"/my me\"", "\"/my me/*\""),
+            ("/it's", "\"/it's\"", "\"/it's/*\""),
+        ] {
+            assert_eq!(include(Path::new(path)).unwrap(), one);
+            assert_eq!(include_all(Path::new(path)).unwrap(), all);
+        }
+    }
+
+    #[test]
+    fn a_control_path_ends_in_what_ssh_fills_in() {
+        for (start, path) in [
+            ("/mux/ab", "/mux/ab%C"),
+            ("/my me/100%/ab", "\"/my me/100%%/ab%C\""),
+        ] {
+            assert_eq!(control_path(Path::new(start)).unwrap(), path);
+        }
+    }
+
+    #[test]
+    fn a_shell_reads_every_path_back_as_one_word_and_runs_nothing() {
+        let (mut paths, _) = paths();
+        paths.extend([
+            "/it's `id` 5%; id & (x) | y > z".into(),
+            "~/x".into(),
+            "-e".into(),
+        ]);
+        let word = |path: &String| proxy_command(Path::new(path)).unwrap();
+        let words: Vec<String> = paths.iter().map(word).collect();
+        // ssh makes `%` of `%%` before a shell reads the line.
+        let line = format!("printf '%s\\n' {}", words.join(" ").replace("%%", "%"));
+        let said = Command::new("sh").arg("-c").arg(line).output().unwrap();
+        let said = String::from_utf8(said.stdout).unwrap();
+        assert_eq!(said.lines().collect::<Vec<_>>(), paths);
+        assert_eq!(proxy_command(Path::new("/opt/5%")).unwrap(), "/opt/5%%");
+        assert_eq!(
+            proxy_command(Path::new("/bin/lace-ssh")).unwrap(),
+            "/bin/lace-ssh"
+        );
     }
 }

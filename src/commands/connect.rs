@@ -23,12 +23,28 @@ pub fn run(app: &App, args: &cli::Connect) -> Result<ExitCode> {
         args.name.as_deref(),
         &args.workspace.place(),
     )?;
+    let is_terminal = app.environment.interactive && std::io::stdout().is_terminal();
+    let mut ssh = ssh(
+        &app.store.config(),
+        &devcontainer.alias,
+        &args.command,
+        is_terminal,
+    );
+    // Only returns where ssh could not be started.
+    Err(ssh.exec())
+        .context("cannot run ssh")
+        .hint("install the OpenSSH client")
+}
+
+/// `ssh` with this configuration, to run this there, or a shell.
+fn ssh(config: &Path, alias: &str, command: &[String], is_terminal: bool) -> Command {
     let mut ssh = Command::new("ssh");
-    if !args.command.is_empty() && app.environment.interactive && std::io::stdout().is_terminal() {
+    // A shell gets a terminal without being asked for.
+    if !command.is_empty() && is_terminal {
         ssh.arg("-t");
     }
-    ssh.args(openssh::arguments(&app.store.config(), &devcontainer.alias));
-    match &args.command[..] {
+    ssh.args(openssh::arguments(config, alias));
+    match command {
         [] => {}
         [line] => {
             ssh.arg("--").arg(line);
@@ -39,8 +55,34 @@ pub fn run(app: &App, args: &cli::Connect) -> Result<ExitCode> {
             ssh.arg("--").arg(quoted.join(" "));
         }
     }
-    // Only returns where ssh could not be started.
-    Err(ssh.exec())
-        .context("cannot run ssh")
-        .hint("install the OpenSSH client")
+    ssh
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_shall_run_there_arrives_as_it_was_written() {
+        let plain = ["-F", "/s/config", "lace-x"];
+        for (words, is_terminal, before, after) in [
+            (&[][..], true, &[][..], &[][..]),
+            (&[], false, &[], &[]),
+            (&["ls -l | wc"], false, &[], &["--", "ls -l | wc"]),
+            (&["top"], true, &["-t"], &["--", "top"]),
+            (&["-x"], false, &[], &["--", "-x"]),
+            (
+                &["printf", "%s|", "a b", "$HOME", ""],
+                false,
+                &[],
+                &["--", "printf '%s|' 'a b' '$HOME' ''"],
+            ),
+        ] {
+            let words: Vec<_> = words.iter().map(|&word| word.to_owned()).collect();
+            let ssh = ssh(Path::new("/s/config"), "lace-x", &words, is_terminal);
+            let arguments: Vec<_> = ssh.get_args().collect();
+            assert_eq!(arguments, [before, &plain, after].concat(), "{words:?}");
+            assert_eq!(ssh.get_program(), "ssh");
+        }
+    }
 }

@@ -57,3 +57,103 @@ fn find<'r>(registry: &'r Registry, alias: &str) -> Result<(&'r str, &'r DevCont
         .hint("lace-ssh status lists them")?;
     Ok((id, devcontainer))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::example;
+    use crate::environment::Environment;
+    use crate::keys::{KeyPair, PublicKey, agent::Agent};
+    use crate::route::own_agent::OwnAgent;
+    use crate::route::proof::Credential;
+    use serde_json::json;
+    use std::time::Duration;
+
+    #[test]
+    fn a_user_is_learnt_from_what_is_certainly_the_dev_container_and_from_nobody_else() {
+        let home = tempfile::tempdir().unwrap();
+        let environment = Environment::example(home.path());
+        let app = App::new(&environment);
+        app.store.prepare().unwrap();
+        let like = home.path().join("p/.config/lace/ssh/trust/like");
+        let named = |id: &str, state: &str, trust: &std::path::Path, user: &str| {
+            let mut container = example::container(id, state, trust, 1);
+            let label = json!([{ "remoteUser": user }]).to_string();
+            container["Labels"] = json!({ "devcontainer.metadata": label });
+            container
+        };
+        let endpoint = example::engine(
+            home.path(),
+            vec![
+                named("a", "running", &app.store.trust("own"), "node"),
+                named("k", "running", &app.store.trust("known"), "node"),
+                named("s", "exited", &app.store.trust("stopped"), "node"),
+                named("h", "running", &app.store.trust("hostile"), "-x"),
+                named("l", "running", &like, "node"),
+            ],
+        );
+        let mut registry = Registry::default();
+        for id in ["own", "known", "stopped", "hostile", "like"] {
+            let mut known = DevContainer::example(&format!("lace-{id}"), "k");
+            (known.endpoint, known.workspace) = (endpoint.clone(), None);
+            if id != "known" {
+                known.user = None;
+            }
+            registry.devcontainers.insert(id.into(), known);
+        }
+        app.store.save(&registry).unwrap();
+        let then = |id: &str| user::known(&app, &registry.devcontainers[id]);
+        for (id, code, user) in [
+            ("own", Some(ExitCode::SUCCESS), Some("node")),
+            ("known", Some(ExitCode::SUCCESS), Some("vscode")),
+            ("stopped", Some(ExitCode::FAILURE), None),
+            ("like", Some(ExitCode::FAILURE), None),
+            ("hostile", None, None),
+        ] {
+            let told = refresh(&app, &format!("lace-{id}")).ok();
+            assert_eq!(told, code, "{id}");
+            assert_eq!(then(id).as_deref(), user, "{id}");
+        }
+        for refused in [refresh(&app, "lace-ow"), run(&app, "lace-ow")] {
+            let told = refused.unwrap_err().to_string();
+            assert_eq!(told, "no dev container is called lace-ow");
+        }
+    }
+
+    #[test]
+    fn a_key_that_the_agent_has_lost_is_made_anew_and_one_that_it_has_is_left_alone() {
+        let home = tempfile::tempdir().unwrap();
+        let own = OwnAgent::with(&KeyPair::generate(&[7; 32], "x").unwrap()).unwrap();
+        let Credential::Agent { socket, .. } = own.credential() else {
+            panic!("it is no agent");
+        };
+        let environment = Environment {
+            agent: Some(socket.clone()),
+            ..Environment::example(home.path())
+        };
+        let app = App::new(&environment);
+        app.store.prepare().unwrap();
+        let host_key = KeyPair::generate(&[8; 32], "host").unwrap();
+        let mut registry = Registry::default();
+        for (id, agent) in [("in-agent", true), ("in-file", false)] {
+            let mut known = DevContainer::example(&format!("lace-{id}"), id);
+            known.host_key.current = host_key.public().render_bare();
+            known.agent = agent;
+            registry.devcontainers.insert(id.into(), known);
+        }
+        app.store.save(&registry).unwrap();
+        let refreshed = |alias: &str| {
+            assert_eq!(refresh(&app, alias).unwrap(), ExitCode::SUCCESS);
+            app.store.registry().unwrap().keys
+        };
+        assert!(refreshed("lace-in-file").is_empty());
+        let made = refreshed("lace-in-agent");
+        let public = PublicKey::parse(&made["in-agent"].public).unwrap();
+        let mut agent = Agent::connect(&socket, Duration::from_secs(5)).unwrap();
+        assert!(agent.holds(&public).unwrap());
+        assert_eq!(refreshed("lace-in-agent"), made);
+        agent.remove(&public).unwrap();
+        let again = refreshed("lace-in-agent");
+        assert_ne!(again["in-agent"].public, made["in-agent"].public);
+    }
+}

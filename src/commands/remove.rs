@@ -360,3 +360,456 @@ fn mounted(app: &App, id: &str, endpoint: &str) -> Result<Mounted> {
         .next()
         .map(|container| (container.name, engine.command())))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::devcontainer::wire;
+    use crate::engine::example;
+    use crate::environment::Environment;
+    use crate::store::registry::Workspace;
+    use crate::store::stamp;
+
+    const TEXT: &str = "{ \"image\": \"x\" }\n";
+    const PLAIN: &str = ".devcontainer/devcontainer.json";
+
+    fn environment(home: &Path) -> Environment {
+        let folder = home.join("web");
+        fs::create_dir_all(&folder).unwrap();
+        Environment {
+            folder,
+            ..Environment::example(home)
+        }
+    }
+
+    /// A config file that `setup` has wired to the copy of the Feature.
+    fn wired(app: &App, file: &str) -> Target {
+        let folder = app.environment.folder.clone();
+        let config = folder.join(file);
+        fs::create_dir_all(config.parent().unwrap()).unwrap();
+        fs::write(&config, TEXT).unwrap();
+        let target = Target { folder, config };
+        let read = config::read(&target.config, &Options::default()).unwrap();
+        let text = wire(TEXT, &config::wiring(&target, &read)).unwrap().text;
+        original::keep(&app.store, &target.config, TEXT, text.as_bytes()).unwrap();
+        fs::write(&target.config, text).unwrap();
+        let copy = feature::checked_folder(&target.folder).unwrap();
+        feature::put_missing(&copy).unwrap();
+        fs::write(copy.join(feature::BINARY), "the binary").unwrap();
+        fs::write(copy.join(SCHEMA_FILE), options::document_schema().unwrap()).unwrap();
+        target
+    }
+
+    /// Its dev container, opened by this key.
+    fn known(app: &App, target: &Target, id: &str, key: &str) {
+        let mut ring = Ring::open(app, "test").unwrap();
+        ring.knows(id, &format!("lace-{id}"), key);
+        let entry = ring.registry.devcontainers.get_mut(id).unwrap();
+        entry.endpoint = app.environment.docker_host.clone().unwrap();
+        entry.workspace = Some(Workspace {
+            folder: target.folder.clone(),
+            config_file: target.config.clone(),
+        });
+        ring.commit().unwrap();
+    }
+
+    fn args(options: &[&str]) -> cli::Remove {
+        cli::Remove {
+            name: options
+                .iter()
+                .find(|it| !it.starts_with('-'))
+                .map(|it| (*it).into()),
+            workspace: cli::Workspace::default(),
+            consent: cli::Consent {
+                dry_run: options.contains(&"--dry-run"),
+                check: options.contains(&"--check"),
+                yes: options.contains(&"--yes"),
+            },
+            modified: options.contains(&"--modified"),
+            purge: options.contains(&"--purge"),
+        }
+    }
+
+    fn code(app: &App, options: &[&str]) -> Result<u8> {
+        let code = run(app, &args(options))?;
+        Ok(u8::from(code != ExitCode::SUCCESS))
+    }
+
+    /// Every file below a folder, with what is in it.
+    fn files(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+        let mut found = Vec::new();
+        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+            match entry.file_type().unwrap().is_dir() {
+                true => found.extend(files(&entry.path())),
+                false => found.push((entry.path(), fs::read(entry.path()).unwrap())),
+            }
+        }
+        found.sort();
+        found
+    }
+
+    #[test]
+    fn a_workspace_is_as_it_was_and_the_store_keeps_what_a_purge_would_drop() {
+        let home = tempfile::tempdir().unwrap();
+        let environment = environment(home.path());
+        let app = App::new(&environment);
+        let target = wired(&app, PLAIN);
+        known(&app, &target, "web", "lace-web");
+        let copy = target.folder.join(".devcontainer/lace-ssh");
+        fs::write(copy.join(".lace-ssh-tmp-Ab12Cd"), "half of the binary").unwrap();
+        let store = files(&app.store.root().join("keys"));
+        assert_eq!(code(&app, &["--yes"]).unwrap(), 0);
+        assert_eq!(
+            files(&target.folder),
+            [(target.config.clone(), TEXT.into())]
+        );
+        assert!(!copy.exists());
+        assert_eq!(files(&app.store.root().join("keys")), store);
+        assert!(ring::look(&app).unwrap().devcontainers.contains_key("web"));
+        assert_eq!(undo::before(&app.store, &target.config).unwrap(), None);
+        // There is nothing left to take out, and nothing to say no to.
+        for options in [&["--yes"][..], &["--check"], &["--dry-run"], &[]] {
+            assert_eq!(code(&app, options).unwrap(), 0, "{options:?}");
+        }
+
+        // The folder of a config file that is elsewhere goes, too, once nothing is in it.
+        let target = wired(&app, ".devcontainer.json");
+        fs::remove_file(target.folder.join(PLAIN)).unwrap();
+        assert_eq!(code(&app, &["--yes"]).unwrap(), 0);
+        assert!(!target.folder.join(".devcontainer").exists());
+    }
+
+    #[test]
+    fn whoever_only_looks_or_is_not_asked_changes_nothing_and_learns_it_from_the_exit_code() {
+        let home = tempfile::tempdir().unwrap();
+        let environment = environment(home.path());
+        let app = App::new(&environment);
+        let target = wired(&app, PLAIN);
+        known(&app, &target, "web", "lace-web");
+        let before = files(home.path());
+        for (options, expected) in [
+            (&["--dry-run"][..], 0),
+            (&["--check"], 1),
+            (&[], 1),
+            (&["--dry-run", "--purge"], 0),
+            (&["--check", "--purge"], 1),
+            (&["--purge"], 1),
+            (&["--dry-run", "--purge", "web"], 0),
+            (&["--check", "--purge", "lace-web"], 1),
+        ] {
+            assert_eq!(code(&app, options).unwrap(), expected, "{options:?}");
+            assert_eq!(files(home.path()), before, "{options:?}");
+        }
+        // Where only the store has something left, that is what there is to tell.
+        assert_eq!(code(&app, &["--yes"]).unwrap(), 0);
+        original::keep(&app.store, &target.config, "x", b"y").unwrap();
+        let before = files(home.path());
+        for (options, expected) in [
+            (&["--dry-run", "--purge"][..], 0),
+            (&["--check", "--purge"], 1),
+            (&["--check"], 0),
+        ] {
+            assert_eq!(code(&app, options).unwrap(), expected, "{options:?}");
+            assert_eq!(files(home.path()), before, "{options:?}");
+        }
+        let error = code(&app, &["--purge"]).unwrap_err();
+        assert_eq!(
+            crate::advice::hint_of(&error),
+            Some("to drop it: add --yes")
+        );
+        assert_eq!(files(home.path()), before);
+        assert_eq!(code(&app, &["--yes", "--purge"]).unwrap(), 0);
+        assert_eq!(undo::before(&app.store, &target.config).unwrap(), None);
+        assert!(ring::look(&app).unwrap().devcontainers.is_empty());
+        assert_eq!(
+            code(&app, &["--check", "--purge"]).unwrap(),
+            0,
+            "there is nothing left"
+        );
+    }
+
+    #[test]
+    fn the_copy_of_the_feature_goes_with_the_last_config_file_that_uses_it() {
+        let rust = ".devcontainer/rust/devcontainer.json";
+        for (other, is_known, is_wired, stays) in [
+            (rust, false, true, true),
+            (rust, false, false, false),
+            (rust, true, true, true),
+            // One that nobody would find, were it not registered.
+            ("docker/dev.json", true, true, true),
+            ("docker/dev.json", false, true, false),
+            ("docker/dev.json", true, false, false),
+        ] {
+            let home = tempfile::tempdir().unwrap();
+            let environment = environment(home.path());
+            let app = App::new(&environment);
+            let target = wired(&app, PLAIN);
+            known(&app, &target, "web", "lace-web");
+            let second = wired(&app, other);
+            if !is_wired {
+                fs::write(&second.config, TEXT).unwrap();
+            }
+            if is_known {
+                known(&app, &second, "rust", "lace-rust");
+            }
+            let config = Some(target.config.clone());
+            let mut args = args(&["--yes"]);
+            args.workspace.config = config;
+            run(&app, &args).unwrap();
+            let copy = target.folder.join(".devcontainer/lace-ssh");
+            let left: Vec<_> = [feature::BINARY, "install.sh", SCHEMA_FILE]
+                .map(|name| copy.join(name).exists())
+                .into();
+            assert_eq!(left, [stays; 3], "{other} {is_known} {is_wired}");
+            assert_eq!(fs::read_to_string(&target.config).unwrap(), TEXT);
+        }
+
+        // One that uses a published Feature, or another copy, has nothing to do with it.
+        let home = tempfile::tempdir().unwrap();
+        let environment = environment(home.path());
+        let app = App::new(&environment);
+        let target = wired(&app, PLAIN);
+        let text = fs::read_to_string(&target.config).unwrap();
+        let published = text.replace("./lace-ssh", "ghcr.io/x/lace-ssh:1");
+        assert!(uses_copy(&target, &text) && !uses_copy(&target, &published));
+        assert!(!uses_copy(&target, TEXT) && !uses_copy(&target, "{"));
+        fs::write(&target.config, published).unwrap();
+        assert_eq!(code(&app, &["--yes"]).unwrap(), 0);
+        assert!(
+            target
+                .folder
+                .join(".devcontainer/lace-ssh/install.sh")
+                .exists()
+        );
+    }
+
+    #[test]
+    fn what_the_team_has_changed_in_the_copy_of_the_feature_stays_and_is_named() {
+        let home = tempfile::tempdir().unwrap();
+        let environment = environment(home.path());
+        let app = App::new(&environment);
+        let target = wired(&app, PLAIN);
+        let copy = target.folder.join(".devcontainer/lace-ssh");
+        for name in ["install.sh", SCHEMA_FILE] {
+            fs::write(copy.join(name), "changed").unwrap();
+        }
+        fs::remove_file(copy.join("NOTES.md")).unwrap();
+        let mut plan = Plan::default();
+        let kept = remove_feature(&mut plan, &target).unwrap();
+        assert_eq!(kept, [copy.join("install.sh"), copy.join(SCHEMA_FILE)]);
+        assert_eq!(code(&app, &["--yes"]).unwrap(), 0);
+        let left: Vec<_> = files(&copy).into_iter().map(|(path, _)| path).collect();
+        assert_eq!(left.len(), 2, "{left:?}");
+        assert!(kept.iter().all(|path| left.contains(path)));
+    }
+
+    #[test]
+    fn a_piece_that_was_changed_by_hand_stays_unless_it_is_asked_for() {
+        let home = tempfile::tempdir().unwrap();
+        let environment = environment(home.path());
+        let app = App::new(&environment);
+        let target = wired(&app, PLAIN);
+        let text = fs::read_to_string(&target.config).unwrap();
+        let changed = text.replace("\"./lace-ssh\": {}", "\"./lace-ssh\": { \"mine\": true }");
+        assert_ne!(changed, text);
+        let taken = |options: &[&str]| {
+            let taken = take_out(&app, &args(options), &target, &changed).unwrap();
+            (
+                String::from_utf8(taken.after).unwrap(),
+                taken.left,
+                taken.reasons.len(),
+            )
+        };
+        let (after, left, reasons) = taken(&["--yes"]);
+        assert!(
+            after.contains("\"mine\": true") && !after.contains("/etc/lace-ssh"),
+            "{after}"
+        );
+        assert_eq!(left, 1);
+        assert!(reasons > 0);
+        let (after, left, more) = taken(&["--yes", "--modified"]);
+        assert!(!after.contains("lace-ssh"), "{after}");
+        assert_eq!(left, 0);
+        assert!(more > reasons);
+    }
+
+    #[test]
+    fn a_purge_takes_the_key_only_where_it_was_made_for_this_dev_container_alone() {
+        for (key, other, origin, goes) in [
+            ("lace-web", None, Origin::Generated, true),
+            ("lace-web", Some("lace-web"), Origin::Generated, false),
+            ("lace-web", Some("other"), Origin::Generated, true),
+            ("lace-web", None, Origin::Imported, false),
+            ("lace-web", None, Origin::Migrated, false),
+            ("team", None, Origin::Generated, false),
+        ] {
+            let home = tempfile::tempdir().unwrap();
+            let environment = environment(home.path());
+            let app = App::new(&environment);
+            let target = wired(&app, PLAIN);
+            known(&app, &target, "web", key);
+            if let Some(other) = other {
+                let elsewhere = Target {
+                    folder: "/p".into(),
+                    config: "/p/.devcontainer.json".into(),
+                };
+                known(&app, &elsewhere, "other", other);
+            }
+            let mut ring = Ring::open(&app, "test").unwrap();
+            ring.registry.keys.get_mut(key).unwrap().origin = origin.clone();
+            let now = stamp::Identities::now(&app.store, "/x".into());
+            stamp::write(&app.store, "web", now, &ring.registry).unwrap();
+            ring.commit().unwrap();
+            drop(ring);
+            assert_eq!(code(&app, &["--yes", "--purge", "web"]).unwrap(), 0);
+            let registry = app.store.registry().unwrap();
+            let case = format!("{key} {other:?} {origin:?}");
+            assert!(!registry.devcontainers.contains_key("web"), "{case}");
+            assert_eq!(registry.devcontainers.len(), usize::from(other.is_some()));
+            assert_eq!(!registry.keys.contains_key(key), goes, "{case}");
+            assert_eq!(app.store.trash().exists(), goes, "{case}");
+            let left = files(app.store.root());
+            let is_left = |part: &str| {
+                left.iter()
+                    .any(|(path, _)| path.to_string_lossy().contains(part))
+            };
+            for part in ["trust/web/", "host_keys/web", "stamps/web"] {
+                assert!(!is_left(part), "{case}: {part}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_trust_folder_goes_only_where_the_engine_says_that_nobody_has_it_mounted() {
+        for (case, stays) in [
+            ("silent", true),
+            ("none", false),
+            ("mounted", true),
+            ("named", true),
+            ("two", true),
+        ] {
+            let home = tempfile::tempdir_in("/tmp").unwrap();
+            let mut environment = environment(home.path());
+            let trust = App::new(&environment).store.trust("web");
+            let of =
+                |id: &str, state: &str, source: &Path| example::container(id, state, source, 1);
+            let like = Path::new("/elsewhere/.config/lace/ssh/trust/web");
+            let containers = match case {
+                "none" => vec![of("a", "running", &trust.with_file_name("other"))],
+                "mounted" => vec![of("a", "exited", &trust)],
+                "named" => vec![of("a", "running", like)],
+                _ => vec![of("a", "running", &trust), of("b", "running", &trust)],
+            };
+            if case != "silent" {
+                environment.docker_host = Some(example::engine(home.path(), containers));
+            }
+            let app = App::new(&environment);
+            let target = wired(&app, PLAIN);
+            known(&app, &target, "web", "lace-web");
+            let endpoint = environment.docker_host.as_deref().unwrap();
+            let found = mounted(&app, "web", endpoint);
+            match case {
+                "silent" => assert!(found.is_err()),
+                "none" => assert_eq!(found.unwrap(), None),
+                _ => assert_eq!(found.unwrap(), Some(("a-name".into(), "docker"))),
+            }
+            assert_eq!(code(&app, &["--yes", "--purge"]).unwrap(), 0);
+            assert_eq!(trust.exists(), stays, "{case}");
+            assert!(files(&trust).is_empty(), "{case}");
+
+            // So does one that nothing else is known of.
+            fs::create_dir_all(&trust).unwrap();
+            fs::write(trust.join("authorized_keys"), "").unwrap();
+            assert_eq!(code(&app, &["--yes", "--purge", "web"]).unwrap(), 0);
+            assert_eq!(trust.exists(), stays, "{case}");
+        }
+    }
+
+    #[test]
+    fn a_trust_folder_of_nobody_is_dropped_by_its_name_and_only_then() {
+        let home = tempfile::tempdir().unwrap();
+        let environment = environment(home.path());
+        let app = App::new(&environment);
+        let target = wired(&app, PLAIN);
+        known(&app, &target, "web", "lace-web");
+        let lost = app.store.trust("lost");
+        fs::create_dir(&lost).unwrap();
+        fs::write(lost.join("authorized_keys"), "").unwrap();
+        let before = files(home.path());
+        for (options, expected) in [
+            (&["--purge", "--dry-run", "lost"][..], Some(0)),
+            (&["--purge", "--check", "lost"], Some(1)),
+            (&["--purge", "lost"], None),
+            (&["--yes", "lost"], None),
+            (&["--yes", "--purge", "los"], None),
+        ] {
+            assert_eq!(code(&app, options).ok(), expected, "{options:?}");
+            assert_eq!(files(home.path()), before, "{options:?}");
+        }
+        assert_eq!(code(&app, &["--purge", "--yes", "lost"]).unwrap(), 0);
+        assert!(files(&lost).is_empty());
+        let known = ring::look(&app).unwrap();
+        assert!(known.devcontainers.contains_key("web") && known.keys.contains_key("lace-web"));
+        assert_eq!(files(&app.store.trust("web")).len(), 3);
+    }
+
+    #[test]
+    fn a_workspace_that_is_gone_has_left_only_what_is_in_the_store() {
+        let home = tempfile::tempdir().unwrap();
+        let environment = environment(home.path());
+        let app = App::new(&environment);
+        let target = wired(&app, PLAIN);
+        known(&app, &target, "web", "lace-web");
+        known(&app, &target, "here", "lace-here");
+        let mut ring = Ring::open(&app, "test").unwrap();
+        ring.registry
+            .devcontainers
+            .get_mut("here")
+            .unwrap()
+            .workspace = None;
+        ring.commit().unwrap();
+        drop(ring);
+        fs::remove_dir_all(&target.folder).unwrap();
+        let error = code(&app, &["--yes", "web"]).unwrap_err();
+        assert_eq!(
+            crate::advice::hint_of(&error),
+            Some("lace-ssh remove --purge web")
+        );
+        for name in ["here", "nobody", "we"] {
+            assert!(code(&app, &["--yes", name]).is_err(), "{name}");
+        }
+        assert_eq!(code(&app, &["--check", "--purge", "web"]).unwrap(), 1);
+        assert_eq!(ring::look(&app).unwrap().devcontainers.len(), 2);
+        assert_eq!(code(&app, &["--yes", "--purge", "web"]).unwrap(), 0);
+        assert!(!ring::look(&app).unwrap().devcontainers.contains_key("web"));
+    }
+
+    #[test]
+    fn a_purge_first_finishes_what_another_one_has_begun_unless_it_only_looks() {
+        let home = tempfile::tempdir().unwrap();
+        let environment = environment(home.path());
+        let app = App::new(&environment);
+        let target = wired(&app, PLAIN);
+        known(&app, &target, "web", "lace-web");
+        known(&app, &target, "other", "lace-other");
+        let notes = app.store.root().join("purges");
+        app.store.folder(&notes).unwrap();
+        let note = serde_json::to_vec(&Purge {
+            alias: "lace-web".into(),
+            key: None,
+            folder_stays: false,
+        });
+        fs::write(notes.join("web"), note.unwrap()).unwrap();
+        let known = || ring::look(&app).unwrap().devcontainers;
+        code(&app, &["--purge", "--check"]).unwrap();
+        code(&app, &["--dry-run"]).unwrap();
+        assert_eq!(known().len(), 2);
+        assert!(
+            code(&app, &["--purge", "--yes", "web"]).is_err(),
+            "it is gone by then"
+        );
+        assert_eq!(known().into_keys().collect::<Vec<_>>(), ["other"]);
+    }
+}

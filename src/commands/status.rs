@@ -127,3 +127,84 @@ fn render(rows: &[Row<'_>]) -> String {
     }));
     table::render(&cells)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::example;
+    use crate::environment::Environment;
+    use serde_json::json;
+
+    #[test]
+    fn a_row_tells_what_is_known_and_where_sshd_is_now() {
+        let home = tempfile::tempdir().unwrap();
+        let environment = Environment::example(home.path());
+        let app = App::new(&environment);
+        let feature = json!([{
+            "entrypoint": crate::trust::ENTRYPOINT,
+            "customizations": { "lace": { "ssh": { "contract": 7 } } },
+        }]);
+        let mut runs = example::container("r", "running", &app.store.trust("runs"), 5);
+        runs["Labels"] = json!({ "devcontainer.metadata": feature.to_string() });
+        let stopped = example::container("s", "exited", &app.store.trust("stopped"), 6);
+        let endpoint = example::engine(home.path(), vec![runs, stopped]);
+        let mut registry = Registry::default();
+        for id in ["runs", "stopped", "gone"] {
+            let mut known = DevContainer::example(&format!("lace-{id}"), "k");
+            known.endpoint = endpoint.clone();
+            if id == "gone" {
+                (known.user, known.workspace) = (None, None);
+            }
+            registry.devcontainers.insert(id.into(), known);
+        }
+        let seen = seen::look(&app, &registry);
+        let rows: Vec<_> = ["gone", "runs", "stopped"]
+            .map(|id| {
+                let (id, known) = registry.devcontainers.get_key_value(id).unwrap();
+                row(&registry, &seen, id, known, 100)
+            })
+            .into();
+        let text = render(&rows);
+        let lines: Vec<Vec<_>> = text
+            .lines()
+            .map(|line| {
+                line.split("  ")
+                    .map(str::trim)
+                    .filter(|it| !it.is_empty())
+                    .collect()
+            })
+            .collect();
+        let head = [
+            "NAME", "STATE", "ADDRESS", "ROUTE", "USER", "KEY AGE", "CONFIG",
+        ];
+        let file = "/p/devcontainer.json";
+        assert_eq!(
+            lines,
+            [
+                head,
+                ["lace-gone", "none", "-", "-", "?", "-", "-"],
+                [
+                    "lace-runs",
+                    "running",
+                    "127.0.0.1:5",
+                    "published",
+                    "vscode",
+                    "-",
+                    file
+                ],
+                ["lace-stopped", "exited", "-", "-", "vscode", "-", file],
+            ],
+            "{text}"
+        );
+        let told = serde_json::to_value(&rows[1]).unwrap();
+        assert_eq!(
+            told,
+            json!({
+                "alias": "lace-runs", "state": "running", "address": "127.0.0.1:5",
+                "routes": [{ "via": "published", "host": "127.0.0.1", "port": 5 }],
+                "user": "vscode", "contract": 7, "key": "k", "key_age": null, "id": "runs",
+                "workspace_folder": "/p", "config_file": file,
+            })
+        );
+    }
+}

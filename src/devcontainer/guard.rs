@@ -238,10 +238,60 @@ mod tests {
 
     #[test]
     fn a_right_edit_passes() {
-        assert_eq!(
-            planned(put("[2]", "[2, 3]"), &intent("b", Some(json!([2, 3])))),
-            Ok(())
-        );
+        for (splice, intent) in [
+            (put("[2]", "[2, 3]"), intent("b", Some(json!([2, 3])))),
+            (put("[2]", "[2], \"c\": 1"), intent("c", Some(json!(1)))),
+            (put("\"a\": 1, // one\n", "// one\n"), intent("a", None)),
+            // A comment that goes along with its element to another indentation.
+            (put("  // why", "\t// why"), Intent::default()),
+        ] {
+            assert_eq!(planned(splice, &intent), Ok(()));
+        }
+    }
+
+    #[test]
+    fn what_is_not_touched_says_what_it_said_down_to_the_last_member() {
+        let checked = |old: &str, new: &str| {
+            let text = format!("{{\"v\": {old}}}");
+            let splices = [Splice {
+                range: 6..6 + old.len(),
+                text: new.to_owned(),
+            }];
+            let edited = apply(&text, &splices).unwrap();
+            let before = Document::parse(&text).unwrap();
+            check(&before, &splices, &edited, &Intent::default())
+        };
+        for (old, new) in [
+            (r#""x""#, r#""y""#),
+            ("1", "2"),
+            ("1", r#""1""#),
+            ("true", "false"),
+            ("null", "false"),
+            ("[1]", "[2]"),
+            ("[1]", "[1, 1]"),
+            ("[1, 2]", "[1]"),
+            ("[1, 2]", "[2, 1]"),
+            ("[]", "{}"),
+            ("[[1], [2]]", "[[1], [3]]"),
+            (r#"{"a": 1}"#, r#"{"a": 2}"#),
+            (r#"{"a": 1}"#, r#"{"b": 1}"#),
+            (r#"{"a": 1}"#, r#"{"a": 1, "b": 1}"#),
+            (r#"{"a": 1, "b": 1}"#, r#"{"a": 1}"#),
+            (r#"{"a": 1, "b": 2}"#, r#"{"b": 2, "a": 1}"#),
+            (r#"{"a": {"b": "x"}}"#, r#"{"a": {"b": "y"}}"#),
+            (r#"{"a": {"b": "x"}}"#, r#"{"a": {"c": "x"}}"#),
+            ("1, \"w\": 1", "1, \"u\": 1"),
+        ] {
+            let problem = checked(old, new).unwrap_err().to_string();
+            assert!(problem.contains("intended value"), "{old} {new} {problem}");
+        }
+        for (old, new) in [
+            (r#""x""#, r#""\u0078""#),
+            ("[1,null,true]", "[ 1, null, true ]"),
+            (r#"{"a":{"b":1}}"#, r#"{ "a": { "b": 1 } }"#),
+        ] {
+            assert!(checked(old, new).is_ok(), "{old} {new}");
+        }
     }
 
     #[test]
@@ -273,6 +323,10 @@ mod tests {
         assert!(said.contains("outside the planned changes"), "{said}");
         let longer = format!("{} ", TEXT.replace("[2]", "[3]"));
         assert!(guarded(&splices, &longer, &intent("b", Some(json!([3])))).is_err());
+        // What stands within the range is not what the plan puts there.
+        let other = TEXT.replace("[2]", "[4]");
+        let said = guarded(&splices, &other, &intent("b", Some(json!([4])))).unwrap_err();
+        assert!(said.contains("outside the planned changes"), "{said}");
     }
 
     #[test]
@@ -300,13 +354,39 @@ mod tests {
 
     #[test]
     fn a_name_that_is_given_again_is_refused() {
-        let text = "{\"a\": {\"b\": 1}}";
-        let before = Document::parse(text).unwrap();
-        let splices = [Splice::insert(14, ",\"b\": 1")];
-        let edited = apply(text, &splices).unwrap();
-        let intent = intent("a", Some(json!({ "b": 1 })));
-        let problem = check(&before, &splices, &edited, &intent).unwrap_err();
-        assert!(problem.to_string().contains("intended value"), "{problem}");
+        let inner = r#"{"b": 1, "c": 2}"#;
+        for (old, new, is_right) in [
+            // The value is the intended one: of a name that is given twice the last counts.
+            (inner, r#"{"b": 1, "c": 2, "b": 1}"#, false),
+            (inner, r#"{"b": 0, "b": 1, "c": 2}"#, false),
+            (inner, r#"{ "b": 1, "c": 2 }"#, true),
+            (r#"{"b": 1}"#, inner, true),
+            // The user's own doubles are his; none comes to them.
+            (r#"{"b": 0, "b": 1}"#, r#"{"b": 0, "b": 1, "c": 2}"#, true),
+            (r#"{"b": 0, "b": 1}"#, r#"{"b": 1, "c": 2}"#, true),
+            (
+                r#"{"b": 0, "b": 1}"#,
+                r#"{"b": 0, "b": 1, "c": 0, "c": 2}"#,
+                false,
+            ),
+        ] {
+            let text = format!("{{\"a\": {old}}}");
+            let before = Document::parse(&text).unwrap();
+            let splices = [Splice {
+                range: 6..6 + old.len(),
+                text: new.to_owned(),
+            }];
+            let edited = apply(&text, &splices).unwrap();
+            let intent = intent("a", Some(json!({ "b": 1, "c": 2 })));
+            let checked = check(&before, &splices, &edited, &intent).map_err(|it| it.to_string());
+            match is_right {
+                true => assert_eq!(checked, Ok(()), "{old} {new}"),
+                false => assert!(
+                    checked.unwrap_err().contains("intended value"),
+                    "{old} {new}"
+                ),
+            }
+        }
     }
 
     #[test]
@@ -323,7 +403,44 @@ mod tests {
         let mut gone = intent("b", Some(json!([2])));
         gone.dropped.push(start..start + "// why".len());
         assert_eq!(planned(put("// why", ""), &gone), Ok(()));
+        // Said to go, and only half of it taken out.
+        let half = planned(put("why", ""), &gone).unwrap_err();
+        assert!(half.contains("`// why`"), "{half}");
         gone.dropped[0] = 0..1;
         assert!(planned(put("// why", ""), &gone).is_err());
+    }
+
+    #[test]
+    fn comments_go_with_several_elements_and_the_others_keep_their_order() {
+        let ranges = |texts: [&str; 2]| texts.map(|text| put(text, "").range).to_vec();
+        let splices = [put("// why", ""), put("// one", "")];
+        let edited = apply(TEXT, &splices).unwrap();
+        for dropped in [["// why", "// one"], ["// one", "// why"]] {
+            let intent = Intent {
+                dropped: ranges(dropped),
+                ..Intent::default()
+            };
+            assert_eq!(guarded(&splices, &edited, &intent), Ok(()), "{dropped:?}");
+        }
+        let swapped = [put("// why", "// one"), put("// one", "// why")];
+        let edited = apply(TEXT, &swapped).unwrap();
+        let said = guarded(&swapped, &edited, &Intent::default()).unwrap_err();
+        assert!(said.contains("would be lost"), "{said}");
+    }
+
+    #[test]
+    fn a_comment_is_the_same_one_where_only_the_indentation_of_its_lines_differs() {
+        for (old, new, is_same) in [
+            ("// a", "// a", true),
+            ("/* a\n   b */", "/* a\n\tb */", true),
+            ("/* a\r   b */", "/* a\rb */", true),
+            ("// a", "// b", false),
+            ("// a ", "// a", false),
+            ("/* a\n   b */", "/* a b */", false),
+            ("/* a\n b */", "/* a\n c */", false),
+            ("/* a\n b\n c */", "/* a\n b */", false),
+        ] {
+            assert_eq!(same_comment(old, new), is_same, "{old:?} {new:?}");
+        }
     }
 }

@@ -124,4 +124,61 @@ mod tests {
             );
         }
     }
+
+    #[test]
+    fn a_port_is_open_to_all_unless_it_names_an_address_of_its_own() {
+        for (spec, is_open) in [
+            ("2222", true),
+            ("2222:2222", true),
+            ("2222/udp", true),
+            (":2222", true),
+            ("0.0.0.0:2222:2222", true),
+            ("0.0.0.0::2222/tcp", true),
+            ("[::]:2222:2222", true),
+            (":::2222:2222", true),
+            ("127.0.0.1::2222", false),
+            ("127.0.0.1:2222:2222/tcp", false),
+            ("[::1]::2222", false),
+            ("192.168.1.2:2222:2222", false),
+        ] {
+            assert_eq!(is_open_to_all(spec), is_open, "{spec}");
+        }
+    }
+
+    #[test]
+    fn of_a_range_every_port_is_published_and_none_beside_it() {
+        for (spec, port, is_published) in [
+            ("2220-2230:2220-2230", 2220, true),
+            ("2220-2230:2220-2230", 2230, true),
+            ("2220-2230:2220-2230", 2219, false),
+            ("2220-2230:2220-2230", 2231, false),
+            ("2222:22", 22, true),
+            ("2222:22", 2222, false),
+            ("22-x", 22, false),
+            ("22/sctp", 22, false),
+        ] {
+            assert_eq!(publishes(spec, port), is_published, "{spec} {port}");
+        }
+    }
+
+    #[test]
+    fn each_publish_is_found_where_it_stands() {
+        let all = [
+            "-p",
+            "1:2",
+            "--init",
+            "--publish=3:4",
+            "--publish",
+            "5:6",
+            "-p7:8",
+            "-p",
+        ];
+        let found = published(&all);
+        let places: Vec<_> = found
+            .iter()
+            .map(|it| (it.first, it.last, it.spec))
+            .collect();
+        let expected = [(0, 1, "1:2"), (3, 3, "3:4"), (4, 5, "5:6"), (6, 6, "7:8")];
+        assert_eq!(places, expected);
+    }
 }

@@ -439,6 +439,173 @@ mod tests {
         assert!(containers(br#"{"message": "no"}"#).is_err());
     }
 
+    /// One container of a list, with these members besides.
+    fn with(members: Value) -> Container {
+        let mut one = json!({ "Id": "0123", "Names": ["/name", "/other"], "State": "running" });
+        let known = one.as_object_mut().unwrap();
+        known.extend(members.as_object().unwrap().clone());
+        let strict = serde_json::from_value(one.clone())
+            .map(|it: ContainerSummary| Summary::from(it).into());
+        let container = containers(json!([one]).to_string().as_bytes())
+            .unwrap()
+            .remove(0);
+        // Where bollard understands it, that is the same.
+        assert_eq!(strict.ok(), Some(container.clone()), "{one}");
+        container
+    }
+
+    #[test]
+    fn only_one_that_is_running_runs() {
+        for state in [
+            "created",
+            "restarting",
+            "paused",
+            "exited",
+            "dead",
+            "removing",
+            "running",
+        ] {
+            assert_eq!(
+                with(json!({ "State": state })).runs(),
+                state == "running",
+                "{state}"
+            );
+        }
+        let other = json!([{ "Id": "a", "State": "stopped" }, { "Id": "b", "State": "Running" }]);
+        let other = containers(other.to_string().as_bytes()).unwrap();
+        assert!(!other.iter().any(Container::runs));
+    }
+
+    #[test]
+    fn a_port_is_reached_where_it_is_published_by_loopback_first() {
+        let port = |ip: &str, private: u16, public: Value| {
+            let kind = "tcp";
+            json!({ "IP": ip, "PrivatePort": private, "PublicPort": public, "Type": kind })
+        };
+        for (ports, expected) in [
+            (json!(null), None),
+            (json!([]), None),
+            (json!([port("127.0.0.1", 22, json!(5))]), None),
+            // Exposed, not published.
+            (json!([{ "PrivatePort": 2222, "Type": "tcp" }]), None),
+            (json!([port("127.0.0.1", 2222, json!(0))]), None),
+            (
+                json!([port("192.0.2.1", 2222, json!(6))]),
+                Some("192.0.2.1:6"),
+            ),
+            (
+                json!([port("0.0.0.0", 2222, json!(7))]),
+                Some("127.0.0.1:7"),
+            ),
+            (json!([port("::", 2222, json!(7))]), Some("[::1]:7")),
+            (json!([port("", 2222, json!(7))]), Some("127.0.0.1:7")),
+            (
+                json!([{ "PrivatePort": 2222, "PublicPort": 8, "Type": "tcp" }]),
+                Some("127.0.0.1:8"),
+            ),
+            (json!([port("no address", 2222, json!(9))]), None),
+            (
+                json!([
+                    port("127.0.0.1", 22, json!(5)),
+                    port("192.0.2.1", 2222, json!(6)),
+                    port("127.0.0.2", 2222, json!(7))
+                ]),
+                Some("127.0.0.2:7"),
+            ),
+            (
+                json!([
+                    port("192.0.2.1", 2222, json!(6)),
+                    port("192.0.2.2", 2222, json!(7))
+                ]),
+                Some("192.0.2.1:6"),
+            ),
+        ] {
+            let container = with(json!({ "Ports": ports }));
+            let found = container.published(2222).map(|it| it.to_string());
+            assert_eq!(found.as_deref(), expected, "{ports}");
+        }
+    }
+
+    #[test]
+    fn what_an_engine_says_of_a_container_is_kept() {
+        let options = json!({ "lace": { "ssh": { "contract": 7 } } });
+        let label =
+            json!([{ "remoteUser": "me", "entrypoint": ENTRYPOINT, "customizations": options }]);
+        let container = with(json!({
+            "Labels": { "devcontainer.metadata": label.to_string(), "other": "x" },
+            "HostConfig": { "NetworkMode": "host" },
+            "NetworkSettings": { "Networks": {
+                "b": { "IPAddress": "172.18.0.3" }, "a": { "IPAddress": "172.17.0.9" },
+                "none": { "IPAddress": "" }, "c": {}, "d": { "IPAddress": "10.0.0.1" },
+            } },
+        }));
+        assert_eq!(
+            (container.id.as_str(), container.name.as_str()),
+            ("0123", "name")
+        );
+        assert_eq!(container.network.as_deref(), Some("host"));
+        assert_eq!(
+            (container.remote_user.as_deref(), container.contract),
+            (Some("me"), Some(7))
+        );
+        let addresses = [[10, 0, 0, 1], [172, 17, 0, 9], [172, 18, 0, 3]].map(Ipv4Addr::from);
+        assert_eq!(container.addresses, addresses);
+        let bare = with(
+            json!({ "Names": null, "Labels": null, "Mounts": null, "HostConfig": null, "NetworkSettings": null }),
+        );
+        assert_eq!(
+            (bare.name.as_str(), bare.network, bare.contract),
+            ("", None, None)
+        );
+        assert!(bare.addresses.is_empty() && bare.remote_user.is_none());
+    }
+
+    #[test]
+    fn only_its_own_trust_folder_at_our_target_makes_a_container_ours() {
+        let like = TRUST.replace("/home/me/", "/project/");
+        let of = |end: &str, other: &str| TRUST.replace(end, other);
+        for (source, target, is, is_like) in [
+            (TRUST.to_owned(), MOUNT_TARGET, true, true),
+            (format!("/host_mnt{TRUST}"), MOUNT_TARGET, true, true),
+            (TRUST.to_owned(), "/etc/lace", false, false),
+            (TRUST.to_owned(), "/mnt/etc/lace-ssh", false, false),
+            (like, MOUNT_TARGET, false, true),
+            (
+                of("/.config/lace/ssh/trust", "/trust"),
+                MOUNT_TARGET,
+                false,
+                false,
+            ),
+            (
+                of("/.config/lace/ssh/trust", "/x.config/lace/ssh/trust"),
+                MOUNT_TARGET,
+                false,
+                false,
+            ),
+            (of("0001", "0002"), MOUNT_TARGET, false, false),
+            (format!("{TRUST}/x"), MOUNT_TARGET, false, false),
+            (
+                "/home/me/.config/lace/ssh/trust".into(),
+                MOUNT_TARGET,
+                false,
+                false,
+            ),
+            ("".into(), MOUNT_TARGET, false, false),
+        ] {
+            let elsewhere = json!({ "Source": "/home/me/other", "Destination": "/other" });
+            let mount = json!({ "Source": source, "Destination": target });
+            let container = with(json!({ "Mounts": [elsewhere, mount] }));
+            let trust = Path::new(TRUST);
+            let found = (container.has_trust(trust), container.has_trust_like(trust));
+            assert_eq!(found, (is, is_like), "{source} at {target}");
+            assert_eq!(
+                container.mounts(trust),
+                is || target != MOUNT_TARGET,
+                "{source} at {target}"
+            );
+        }
+    }
+
     #[test]
     fn the_last_remote_user_of_the_metadata_wins() {
         let label = json!([
@@ -449,6 +616,15 @@ mod tests {
         assert_eq!(remote_user(&label).as_deref(), Some("vscode"));
         let label = json!([{ "containerUser": "node" }]);
         assert_eq!(remote_user(&label).as_deref(), Some("node"));
+        // Who logs in goes before who the container runs as, wherever each is said.
+        let label =
+            json!([{ "remoteUser": "node" }, { "containerUser": "root" }, { "remoteUser": 3 }]);
+        assert_eq!(remote_user(&label).as_deref(), Some("node"));
+        assert_eq!(
+            remote_user(&json!({ "remoteUser": "me" })).as_deref(),
+            Some("me")
+        );
+        assert_eq!(remote_user(&json!([{ "id": "x" }])), None);
     }
 
     #[test]
@@ -513,6 +689,20 @@ mod tests {
         assert_eq!(running.published(80), None);
         let stopped = inspected(r#"{"Config": {"User": ""}, "NetworkSettings": {"Ports": null}}"#);
         assert_eq!((stopped.user(), stopped.published(2222)), ("root", None));
+        let several = json!({ "Config": {}, "NetworkSettings": { "Ports": {
+            "2222/udp": [{ "HostIp": "127.0.0.1", "HostPort": "1" }],
+            "2222/tcp": [{ "HostIp": "127.0.0.1", "HostPort": "" }, { "HostIp": "192.0.2.1", "HostPort": "2" }],
+        } } });
+        let lenient = inspected(&several.to_string());
+        let strict: ContainerInspectResponse = serde_json::from_value(several).unwrap();
+        let strict = Inspected::from(strict);
+        for told in [lenient, strict] {
+            assert_eq!(told.user(), "root");
+            assert_eq!(told.published(2222), Some("192.0.2.1:2".parse().unwrap()));
+        }
+        let named = json!({ "Config": { "User": "1000:0" } });
+        let named: ContainerInspectResponse = serde_json::from_value(named).unwrap();
+        assert_eq!(Inspected::from(named).user(), "1000");
     }
 
     #[test]

@@ -20,6 +20,13 @@ const DEFAULT: &str = "/var/run/docker.sock";
 /// # Errors
 /// A context is named whose files are missing or damaged.
 pub fn endpoint(environment: &Environment) -> Result<String> {
+    let runtime = format!("/run/user/{}", rustix::process::geteuid().as_raw());
+    let sockets = well_known(&environment.home, Path::new(&runtime));
+    endpoint_or(environment, &sockets)
+}
+
+/// The same, where these sockets are the well-known ones.
+fn endpoint_or(environment: &Environment, sockets: &[PathBuf]) -> Result<String> {
     if let Some(host) = &environment.docker_host {
         return Ok(host.clone());
     }
@@ -29,10 +36,8 @@ pub fn endpoint(environment: &Environment) -> Result<String> {
         .or_else(|| current_context(&environment.docker_config));
     match context.filter(|name| name != "default") {
         Some(name) => context_endpoint(&environment.docker_config, &name),
-        None => Ok(podman_socket(environment).unwrap_or_else(|| {
-            let sockets = well_known(&environment.home);
-            format!("unix://{}", first(&sockets).display())
-        })),
+        None => Ok(podman_socket(environment)
+            .unwrap_or_else(|| format!("unix://{}", first(sockets).display()))),
     }
 }
 
@@ -94,8 +99,8 @@ pub fn is_of_root(endpoint: &str) -> bool {
         .is_some_and(|path| peer(path).is_ok_and(|peer| peer.user == 0))
 }
 
-fn well_known(home: &Path) -> [PathBuf; 7] {
-    let runtime = PathBuf::from(format!("/run/user/{}", rustix::process::geteuid().as_raw()));
+/// `runtime` is the folder of a user's own sockets.
+fn well_known(home: &Path, runtime: &Path) -> [PathBuf; 7] {
     [
         PathBuf::from(DEFAULT),
         runtime.join("docker.sock"),
@@ -121,6 +126,7 @@ mod tests {
 
     use super::*;
 
+    /// One that names no engine; none of these tests asks the machine's own.
     fn environment(home: &Path) -> Environment {
         Environment {
             docker_host: None,
@@ -145,6 +151,10 @@ mod tests {
             r#"{"currentContext":"remote"}"#,
         )
         .unwrap();
+        let default = home.path().join("default.sock");
+        fs::write(&default, "").unwrap();
+        let endpoint = |it: &Environment| endpoint_or(it, std::slice::from_ref(&default));
+        let at_default = format!("unix://{}", default.display());
         assert_eq!(endpoint(&environment).unwrap(), "tcp://127.0.0.1:9");
         environment.docker_context = Some("gone".into());
         assert!(
@@ -152,20 +162,42 @@ mod tests {
                 .contains("docker context \"gone\"")
         );
         environment.docker_context = Some("default".into());
-        assert!(endpoint(&environment).unwrap().starts_with("unix:///"));
+        assert_eq!(endpoint(&environment).unwrap(), at_default);
         environment.docker_host = Some("unix:///x.sock".into());
         assert_eq!(endpoint(&environment).unwrap(), "unix:///x.sock");
+        (environment.docker_host, environment.docker_context) = (None, None);
+        for config in [
+            r#"{"currentContext":""}"#,
+            r#"{"currentContext":"default"}"#,
+            "{}",
+            "no",
+        ] {
+            fs::write(home.path().join(".docker/config.json"), config).unwrap();
+            assert_eq!(endpoint(&environment).unwrap(), at_default, "{config}");
+        }
+        environment.docker_context = Some("remote".into());
+        fs::write(
+            meta.join("meta.json"),
+            r#"{"Name":"remote","Endpoints":{}}"#,
+        )
+        .unwrap();
+        let told = format!("{:#}", endpoint(&environment).unwrap_err());
+        assert!(told.ends_with("it names no endpoint"), "{told}");
     }
 
     #[test]
     fn podman_is_looked_for_where_docker_is_not_named() {
         let home = tempfile::tempdir().unwrap();
         let mut environment = environment(home.path());
+        let endpoint = |it: &Environment| endpoint_or(it, &[]);
         let socket = "unix:///run/user/7/podman/podman.sock".to_owned();
         environment.container_host = Some(socket.clone());
         assert_eq!(endpoint(&environment).unwrap(), socket);
         environment.container_host = Some("ssh://me@build/run/podman/podman.sock".into());
-        assert!(endpoint(&environment).unwrap().starts_with("unix:///"));
+        assert_eq!(
+            endpoint(&environment).unwrap(),
+            "unix:///var/run/docker.sock"
+        );
         environment.container_host = Some(socket);
         environment.docker_host = Some("unix:///x.sock".into());
         assert_eq!(endpoint(&environment).unwrap(), "unix:///x.sock");
@@ -184,6 +216,30 @@ mod tests {
         let _podman = UnixListener::bind(at("podman.sock")).unwrap();
         assert_eq!(first(&sockets), at("podman.sock"));
         assert_eq!(first(&[missing]), Path::new(DEFAULT));
+    }
+
+    #[test]
+    fn dockers_own_socket_goes_before_a_users_and_that_before_podmans() {
+        let known = well_known(Path::new("/home/me"), Path::new("/run/user/7"));
+        let known = known.map(|socket| socket.display().to_string());
+        assert_eq!(
+            known,
+            [
+                "/var/run/docker.sock",
+                "/run/user/7/docker.sock",
+                "/home/me/.docker/run/docker.sock",
+                "/home/me/.docker/desktop/docker.sock",
+                "/home/me/.colima/default/docker.sock",
+                "/run/user/7/podman/podman.sock",
+                "/run/podman/podman.sock",
+            ]
+        );
+        let folder = tempfile::tempdir().unwrap();
+        let environment = Environment {
+            docker_host: Some(format!("unix://{}/x", folder.path().display())),
+            ..environment(folder.path())
+        };
+        assert_eq!(endpoint(&environment).ok(), environment.docker_host);
     }
 
     #[cfg(target_os = "linux")]

@@ -111,6 +111,16 @@ mod tests {
                 &[("a", "running", TRUST), ("b", "running", TRUST)],
                 "several: a, b",
             ),
+            (
+                &[
+                    ("c", "paused", TRUST),
+                    ("a", "running", TRUST),
+                    ("d", "running", other),
+                    ("b", "running", TRUST),
+                ],
+                "several: a, b",
+            ),
+            (&[("a", "paused", TRUST), ("b", "exited", TRUST)], "one: a"),
             (&[("a", "running", LIKE), ("b", "exited", TRUST)], "one: b"),
             (&[("a", "running", LIKE)], "unproven: a"),
             (
@@ -123,8 +133,9 @@ mod tests {
             assert_eq!(told(found(&all, trust)), expected);
             let (one, several) = (expected.starts_with("one"), expected.starts_with("several"));
             match only(all, trust) {
-                Ok(only) => assert_eq!(only.is_some(), one, "{expected}"),
-                Err(_) => assert!(several, "{expected}"),
+                Ok(Some(only)) => assert_eq!(format!("one: {}", only.name), expected),
+                Ok(None) => assert!(!one && !several, "{expected}"),
+                Err(error) => assert!(error.to_string().ends_with(": a, b"), "{error}, {expected}"),
             }
         }
     }

@@ -304,6 +304,70 @@ mod tests {
     }
 
     #[test]
+    fn words_that_only_one_engine_has_are_understood_and_half_an_answer_is_none() {
+        let told = |member: &str, value: serde_json::Value| {
+            let folder = tempfile::tempdir().unwrap();
+            let mut one = example::container("a", "running", folder.path(), 1);
+            // What bollard refuses, here and in an inspection.
+            one["Inspected"] = serde_json::json!({
+                "Config": { "User": "me" }, "State": { "Status": "stopped" }, "NetworkSettings": {},
+            });
+            one[member] = value;
+            let engine = Engine::at(&example::engine(folder.path(), vec![one])).unwrap();
+            let all = engine.containers()?;
+            let user = engine.remote_user(&all[0])?;
+            Ok::<_, anyhow::Error>(format!("{} {user}", all[0].state))
+        };
+        assert_eq!(told("State", "stopped".into()).unwrap(), "stopped me");
+        // An inspection is asked for only where the list does not tell.
+        let label = serde_json::json!({ "devcontainer.metadata": "{\"remoteUser\": \"node\"}" });
+        assert_eq!(told("Labels", label).unwrap(), "running node");
+        let error = told("Ports", serde_json::json!([{}]))
+            .unwrap_err()
+            .to_string();
+        assert!(error.starts_with("what the engine at unix://"), "{error}");
+        assert!(
+            error.ends_with("/engine.sock answers is not understood"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn why_an_engine_does_not_tell_is_said_with_its_place_and_the_way_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| format!("unix://{}/{name}", folder.path().display());
+        drop(UnixListener::bind(folder.path().join("left.sock")).unwrap());
+        let running = example::engine(folder.path(), vec![]);
+        let missing = Engine::at(&at("missing.sock")).map(|_| ());
+        let left = Engine::at(&at("left.sock")).and_then(|it| it.containers().map(|_| ()));
+        let unknown = Engine::at(&running).and_then(|it| it.published("c", 22).map(|_| ()));
+        for (told, expected) in [
+            (
+                missing,
+                format!(
+                    "no engine at {}: there is no such socket",
+                    at("missing.sock")
+                ),
+            ),
+            (
+                left,
+                format!(
+                    "cannot reach the engine at {}: Connection refused (os error 111)",
+                    at("left.sock")
+                ),
+            ),
+            (
+                unknown,
+                format!("the engine at {running} says: no such container"),
+            ),
+        ] {
+            let error = told.unwrap_err();
+            assert_eq!(error.to_string(), expected);
+            assert_eq!(hint_of(&error), Some(START_IT), "{error}");
+        }
+    }
+
+    #[test]
     fn an_engine_on_another_machine_is_refused() {
         for (endpoint, here) in [
             ("unix:///run/x.sock", true),

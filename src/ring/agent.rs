@@ -99,3 +99,144 @@ fn connect(app: &App) -> Result<Agent> {
 fn explained(error: AgentError) -> anyhow::Error {
     advised(error.to_string(), error.hint())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::os::unix::net::UnixListener;
+    use std::path::Path;
+    use std::sync::mpsc;
+
+    use super::*;
+    use crate::environment::Environment;
+    use crate::keys::PublicKey;
+    use crate::ring::record;
+    use crate::route::own_agent::OwnAgent;
+    use crate::route::proof::Credential;
+    use crate::store::registry::{Custody, Origin};
+
+    const FAILURE: &[u8] = &[5];
+    const SUCCESS: &[u8] = &[6];
+
+    /// An agent that gives these answers, one after the other; what it was asked.
+    fn agent(folder: &Path, answers: Vec<Vec<u8>>) -> (PathBuf, mpsc::Receiver<Vec<u8>>) {
+        let socket = folder.join("agent");
+        let _ = std::fs::remove_file(&socket);
+        let listener = UnixListener::bind(&socket).unwrap();
+        let (sender, receiver) = mpsc::channel();
+        std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            for answer in answers {
+                let mut length = [0; 4];
+                if stream.read_exact(&mut length).is_err() {
+                    return;
+                }
+                let mut asked = vec![0; u32::from_be_bytes(length) as usize];
+                stream.read_exact(&mut asked).unwrap();
+                sender.send(asked).unwrap();
+                stream
+                    .write_all(&(answer.len() as u32).to_be_bytes())
+                    .unwrap();
+                stream.write_all(&answer).unwrap();
+            }
+        });
+        (socket, receiver)
+    }
+
+    fn holds_bytes(message: &[u8], part: &[u8]) -> bool {
+        message.windows(part.len()).any(|it| it == part)
+    }
+
+    fn pair(seed: u8) -> KeyPair {
+        KeyPair::generate(&[seed; 32], "x").unwrap()
+    }
+
+    #[test]
+    fn the_agent_keeps_a_key_for_a_working_day_and_the_one_dev_container_that_it_opens() {
+        // Twelve hours, as the agent is told.
+        const DAY: [u8; 5] = [1, 0, 0, 0xa8, 0xc0];
+        let home = tempfile::tempdir().unwrap();
+        let mut environment = Environment::example(home.path());
+        for (opened, answers, tied, taken) in [
+            (&["lace-one"][..], &[SUCCESS][..], &[true][..], true),
+            (&["lace-one"], &[FAILURE, SUCCESS], &[true, false], true),
+            (&["lace-one"], &[FAILURE, FAILURE], &[true, false], false),
+            // Tied to one of two, it would open only that.
+            (&["lace-one", "lace-two"], &[SUCCESS], &[false], true),
+            (&["lace-one", "lace-two"], &[FAILURE], &[false], false),
+            (&[], &[SUCCESS], &[false], true),
+        ] {
+            let answers = answers.iter().map(|it| it.to_vec()).collect();
+            let (socket, asked) = agent(home.path(), answers);
+            environment.agent = Some(socket.clone());
+            let app = App::new(&environment);
+            let mut ring = Ring::open(&app, "test").unwrap();
+            ring.registry.devcontainers.clear();
+            ring.knows("else", "lace-else", "another");
+            for alias in opened {
+                ring.knows(&alias[5..], alias, "user");
+            }
+            if let Some(one) = ring.registry.devcontainers.get_mut("one") {
+                one.host_key.next = Some(pair(9).public().render_bare());
+            }
+            let handed = ring.hand_to_agent("user", &pair(1));
+            assert_eq!(handed.ok(), taken.then_some(socket), "{opened:?}");
+            let asked: Vec<_> = asked.try_iter().collect();
+            let found = asked
+                .iter()
+                .map(|it| holds_bytes(it, b"restrict-destination-v00@openssh.com"));
+            assert_eq!(found.collect::<Vec<_>>(), tied, "{opened:?}");
+            for (message, tied) in asked.iter().zip(tied) {
+                assert!(holds_bytes(message, &pair(1).public().to_wire()));
+                assert!(holds_bytes(message, &DAY));
+                let known = &ring.registry.devcontainers;
+                for key in known.values().flat_map(|known| known.host_key.all()) {
+                    let is_own = known
+                        .get("one")
+                        .is_some_and(|one| one.host_key.all().any(|it| it == key));
+                    let wire = PublicKey::parse(key).unwrap().to_wire();
+                    assert_eq!(holds_bytes(message, &wire), *tied && is_own);
+                }
+                assert_eq!(holds_bytes(message, b"lace-one"), *tied);
+            }
+        }
+        environment.agent = None;
+        let app = App::new(&environment);
+        let ring = Ring::open(&app, "test").unwrap();
+        let error = ring.hand_to_agent("user", &pair(1)).unwrap_err();
+        assert!(error.to_string().contains("SSH_AUTH_SOCK is not set"));
+    }
+
+    #[test]
+    fn an_old_key_leaves_the_agent_and_no_other_does() {
+        let home = tempfile::tempdir().unwrap();
+        let mut environment = Environment::example(home.path());
+        let (held, other) = (pair(1), pair(2));
+        let own = OwnAgent::with(&held).unwrap();
+        let Credential::Agent { socket, .. } = own.credential() else {
+            panic!("it is an agent's")
+        };
+        environment.agent = Some(socket);
+        let app = App::new(&environment);
+        let ring = Ring::open(&app, "test").unwrap();
+        let record =
+            |pair: &KeyPair| record::new(&pair.public(), Custody::Agent, Origin::Generated, 0);
+        assert!(holds(&app, &record(&held)) && !holds(&app, &record(&other)));
+        ring.forget_in_agent(&other.public().render_bare());
+        ring.forget_in_agent("no key");
+        assert!(holds(&app, &record(&held)));
+        ring.forget_in_agent(&held.public().render_bare());
+        assert!(!holds(&app, &record(&held)));
+        drop((own, ring));
+        assert!(!holds(&app, &record(&held)), "nobody answers");
+
+        // One that it does not hold it is not asked for: agents say no to that.
+        let (socket, asked) = agent(home.path(), vec![vec![12, 0, 0, 0, 0], FAILURE.into()]);
+        environment.agent = Some(socket);
+        let app = App::new(&environment);
+        let ring = Ring::open(&app, "test").unwrap();
+        ring.forget_in_agent(&held.public().render_bare());
+        assert_eq!(asked.recv(), Ok(vec![11]));
+        assert!(asked.recv().is_err());
+    }
+}

@@ -70,6 +70,7 @@ mod tests {
         for (key, rotate, since, now, due) in [
             ("lace-x", Rotate::Never, 0, 9999, false),
             ("lace-x", weekly, 0, 9999, false),
+            ("lace-x", hour(), 1000, 1000, false),
             ("lace-x", hour(), 1000, 4599, false),
             ("lace-x", hour(), 1000, 4600, true),
             ("user", hour(), 1000, 4600, false),
@@ -96,6 +97,11 @@ mod tests {
                     is_of_age(&both, &record, now),
                     is_of_age(&devcontainer, &record, now)
                 );
+                // The engine may know of a new container before.
+                let may_be = key == "lace-x" && since != now;
+                assert_eq!(may_be_due(&both, &record, now), may_be);
+            } else {
+                assert!(!is_of_age(&devcontainer, &record, now));
             }
             assert_eq!(found, due, "{key} {rotate:?} {since} {now}");
             let imported = Key {

@@ -133,6 +133,8 @@ mod tests {
     use std::os::unix::fs::{chown, symlink};
 
     use super::*;
+    use crate::engine::example;
+    use crate::environment::Environment;
 
     #[test]
     fn only_what_lies_where_it_says_is_taken_in() {
@@ -191,6 +193,90 @@ mod tests {
         if chown(ssh("lace_devcontainer"), Some(12345), None).is_ok() {
             let error = check(&home, &ssh("lace_devcontainer")).unwrap_err();
             assert!(error.to_string().contains("belongs to user 12345"));
+        }
+    }
+
+    #[test]
+    fn a_hand_made_key_is_called_after_its_file_and_the_shared_one_is_the_users() {
+        let home = tempfile::tempdir().unwrap();
+        let environment = Environment::example(home.path());
+        let app = App::new(&environment);
+        let pair = KeyPair::generate(&[1; 32], "x").unwrap();
+        let at = |path: &str| {
+            let path = home.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            path
+        };
+        for (file, name) in [
+            (".config/lace/ssh/id_ed25519", "user"),
+            (".ssh/id_ed25519", "id-ed25519"),
+            (".ssh/lace_devcontainer", "devcontainer"),
+            (".ssh/lace_devcontainer_web", "devcontainer-web"),
+            (".ssh/weft_devcontainer", "weft-devcontainer"),
+        ] {
+            let path = at(file);
+            identity::write_private(&path, &pair).unwrap();
+            let read = read(&app, path.clone()).unwrap();
+            assert_eq!((&*read.name, &read.file), (name, &path));
+            assert!(read.pair.public().is_same_key(&pair.public()));
+            assert_eq!(read.passphrase, None);
+        }
+        let token = "sk-ssh-ed25519@openssh.com AAAAGnNrLXNzaC1lZDI1NTE5QG9wZW5zc2guY29tAAAAIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAABHNzaDo= x";
+        for (file, text, part) in [
+            (".ssh/lace_devcontainer_t", token, "of a security key"),
+            (".ssh/lace_devcontainer_n", "no key", "cannot take"),
+            (".ssh/lace_devcontainer_ä", "", "cannot hold `ä`"),
+        ] {
+            fs::write(at(file), text).unwrap();
+            let error = read(&app, at(file)).err().unwrap();
+            assert!(format!("{error:#}").contains(part), "{error:#}");
+        }
+        let elsewhere = home.path().join("linked");
+        symlink(at(".ssh/lace_devcontainer"), &elsewhere).unwrap();
+        assert!(read(&app, elsewhere).is_err());
+    }
+
+    #[test]
+    fn the_public_half_of_a_hand_made_key_goes_only_where_it_is_its_own_and_nobody_mounts_it() {
+        let home = tempfile::tempdir().unwrap();
+        let file = home.path().join("id");
+        let pair = |seed: u8| KeyPair::generate(&[seed; 32], "x").unwrap();
+        let key = HandMade {
+            file: file.clone(),
+            name: "user".into(),
+            pair: pair(1),
+            passphrase: None,
+        };
+        assert_eq!(key.public_file(), home.path().join("id.pub"));
+        assert!(!key.has_own_half(), "there is none");
+        let (own, other) = (
+            pair(1).public().render_bare(),
+            pair(2).public().render_bare(),
+        );
+        for (text, expected) in [
+            (format!("{own} me@here\n"), true),
+            (own.clone(), true),
+            (format!("{other} me@here\n"), false),
+            (format!("{other}\n{own}\n"), false),
+            ("no key".into(), false),
+        ] {
+            fs::write(key.public_file(), &text).unwrap();
+            assert_eq!(key.has_own_half(), expected, "{text}");
+        }
+        let mounts = |source: &Path| {
+            let folder = tempfile::tempdir().unwrap();
+            let container = example::container("c", "running", source, 1);
+            let engine = example::engine(folder.path(), vec![container]);
+            let found = crate::engine::Engine::at(&engine).unwrap().containers();
+            found.unwrap().remove(0)
+        };
+        for (source, expected) in [
+            (file.clone(), true),
+            (key.public_file(), true),
+            (home.path().join("id2"), false),
+            (home.path().join("id2.pub"), false),
+        ] {
+            assert_eq!(key.is_in(&mounts(&source)), expected, "{source:?}");
         }
     }
 }

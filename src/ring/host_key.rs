@@ -106,6 +106,106 @@ pub fn is_in_place(store: &Store, id: &str, pinned: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::app::App;
+    use crate::environment::Environment;
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+    use std::path::PathBuf;
+
+    #[test]
+    fn a_host_key_is_made_once_and_put_back_wherever_it_is_lost_or_replaced() {
+        let home = tempfile::tempdir().unwrap();
+        let environment = Environment::example(home.path());
+        let app = App::new(&environment);
+        let mut ring = Ring::open(&app, "test").unwrap();
+        ring.register("x", DevContainer::example("lace-x", "lace-x"));
+        let known = ring.registry.devcontainers["x"].clone();
+        let pinned = known.host_key.current.clone();
+        let [copy, mounted] = [app.store.host_key("x"), app.store.mounted_host_key("x")];
+        let text = fs::read_to_string(&copy).unwrap();
+        let fingerprint = read(&copy).unwrap().fingerprint();
+        let is_right = |pinned: &str| {
+            for file in [&copy, &mounted] {
+                let mode = fs::metadata(file).unwrap().permissions().mode();
+                assert_eq!(mode & 0o777, durable::PRIVATE);
+                assert_eq!(read(file).unwrap().public().render_bare(), pinned);
+            }
+            is_in_place(&app.store, "x", pinned)
+        };
+        assert!(is_right(&pinned));
+        assert!(!is_in_place(&app.store, "x", "ssh-ed25519 AAAA"));
+        let other = identity::generate("x")
+            .unwrap()
+            .private_openssh()
+            .to_string();
+        // What is done to a file, and whether it is told.
+        let cases: [(&PathBuf, Option<&str>, bool); 6] = [
+            (&mounted, Some(&other), true),
+            (&mounted, Some("no key"), true),
+            (&mounted, None, false),
+            (&copy, Some(&other), false),
+            (&copy, Some("no key"), false),
+            (&copy, None, false),
+        ];
+        for (file, planted, told) in cases {
+            match planted {
+                Some(planted) => fs::write(file, planted).unwrap(),
+                None => fs::remove_file(file).unwrap(),
+            }
+            assert!(!is_in_place(&app.store, "x", &pinned));
+            let before = ring.events("lace-x").len();
+            fs::write(app.store.host_keys().join(".lace-ssh-tmp-x"), "x").unwrap();
+            assert_eq!(ensure(&mut ring, "x", Some(&known)).unwrap(), pinned);
+            assert!(is_right(&pinned), "{file:?} {planted:?}");
+            assert_eq!(fs::read_to_string(&mounted).unwrap(), text);
+            assert!(!app.store.host_keys().join(".lace-ssh-tmp-x").exists());
+            let events = ring.events("lace-x").split_off(before);
+            assert_eq!(events.len(), usize::from(told), "{events:?}");
+            for event in events {
+                assert_eq!(event.kind, Kind::HostKeyReplaced);
+                assert_eq!(event.fingerprint.as_ref(), Some(&fingerprint));
+                assert_eq!(event.dev_container.as_deref(), Some("lace-x"));
+                assert_eq!(event.dev_container_id.as_deref(), Some("x"));
+                assert!(event.detail.unwrap().ends_with("the pinned one is back"));
+            }
+        }
+        // Nobody has the pinned one any more.
+        fs::remove_file(&copy).unwrap();
+        fs::write(&mounted, &other).unwrap();
+        let new = ensure(&mut ring, "x", Some(&known)).unwrap();
+        assert!(new != pinned && is_right(&new));
+        assert_ne!(*read(&copy).unwrap().private_openssh(), other);
+        let event = ring.events("lace-x").pop().unwrap();
+        assert_eq!(event.fingerprint, Some(read(&copy).unwrap().fingerprint()));
+        assert!(event.detail.unwrap().ends_with("a new one is pinned"));
+        // Where nothing was pinned, there is nobody to tell of it.
+        fs::write(&mounted, "no key").unwrap();
+        let before = ring.events("lace-x").len();
+        assert_eq!(ensure(&mut ring, "x", None).unwrap(), new);
+        assert!(is_right(&new));
+        assert_eq!(ring.events("lace-x").len(), before);
+    }
+
+    #[test]
+    fn only_a_host_key_of_our_kind_is_taken_for_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
+        let pair = identity::generate("x").unwrap();
+        let encrypted = identity::encrypted(&pair, "secret").unwrap();
+        for (text, is_one) in [
+            (pair.private_openssh().as_bytes(), true),
+            (encrypted.as_bytes(), false),
+            (pair.public().render().as_bytes(), false),
+            (include_bytes!("../../fixtures/keys/short_p256"), false),
+            (b"\xff", false),
+            (b"", false),
+        ] {
+            fs::write(&path, text).unwrap();
+            assert_eq!(read(&path).is_some(), is_one, "{}", text.len());
+        }
+        fs::remove_file(&path).unwrap();
+        assert!(read(&path).is_none());
+    }
 
     #[test]
     fn what_is_pinned_stays_and_the_copy_comes_before_the_trust_folder() {

@@ -111,3 +111,119 @@ pub fn encrypted(pair: &KeyPair, passphrase: &str) -> Result<Zeroizing<String>> 
     let salt = random::system_bytes::<16>().context("cannot make a salt")?;
     Ok(pair.encrypted_openssh(passphrase, identity::DEFAULT_ROUNDS, &salt)?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::advice::hint_of;
+    use crate::environment::Environment;
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn a_file_tells_which_key_it_holds_and_how() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("identity");
+        let pair = generate("me@here").unwrap();
+        let public = pair.public().render_bare();
+        let other = generate("x").unwrap().public().render_bare();
+        assert_ne!(public, other, "no two are the same");
+        assert_eq!(pair.comment(), "me@here");
+        let closed = encrypted(&pair, "secret").unwrap();
+        assert_ne!(
+            closed,
+            encrypted(&pair, "secret").unwrap(),
+            "each has its salt"
+        );
+        assert!(matches!(
+            KeyPair::parse(&closed, None),
+            Err(KeyError::PassphraseNeeded)
+        ));
+        let opened = KeyPair::parse(&closed, Some("secret")).unwrap();
+        assert_eq!(opened.fingerprint(), pair.fingerprint());
+        let open = pair.private_openssh();
+        let half = pair.public().render();
+        // What is in the file; which key that is, if one can be told, whether with its private half, and
+        // under a passphrase.
+        for (content, is_key, has_private, has_passphrase) in [
+            (open.as_bytes(), true, true, false),
+            (closed.as_bytes(), true, true, true),
+            (half.as_bytes(), true, false, false),
+            (b"no key", false, false, false),
+            (b"\xff", false, false, false),
+        ] {
+            fs::write(&path, content).unwrap();
+            match read_public(&path) {
+                Ok(found) => assert_eq!(found.unwrap().render_bare(), public),
+                Err(error) => {
+                    assert!(!is_key, "{error}");
+                    assert!(
+                        error
+                            .to_string()
+                            .ends_with("/identity is not a private key")
+                    );
+                }
+            }
+            assert_eq!(read_public(&path).is_ok(), is_key);
+            assert_eq!(has_private_half(&path, &public), has_private);
+            assert!(!has_private_half(&path, &other));
+            assert_eq!(is_encrypted(&path).unwrap(), has_passphrase);
+        }
+        fs::write(&path, "no key").unwrap();
+        let hint = format!("mv {0} {0}.old", path.display());
+        assert_eq!(
+            hint_of(&read_public(&path).unwrap_err()),
+            Some(hint.as_str())
+        );
+        fs::remove_file(&path).unwrap();
+        assert!(read_public(&path).unwrap().is_none());
+        assert!(!is_encrypted(&path).unwrap() && !has_private_half(&path, &public));
+    }
+
+    #[test]
+    fn what_is_written_of_a_key_is_closed_to_others_and_its_halves_belong_together() {
+        let home = tempfile::tempdir().unwrap();
+        let environment = Environment::example(home.path());
+        let app = App::new(&environment);
+        fs::create_dir_all(app.store.key("k")).unwrap();
+        let path = app.store.identity("k");
+        let beside = half(&path);
+        assert_eq!(beside, app.store.public("k"));
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        let read = |path: &Path| fs::read_to_string(path).unwrap();
+        let pair = generate("me").unwrap();
+        let public = pair.public();
+        assert!(private_text(&app, "k").is_err());
+        write_private(&path, &pair).unwrap();
+        assert_eq!(
+            (mode(&path), read(&path)),
+            (PRIVATE, pair.private_openssh().to_string())
+        );
+        assert_eq!(private_text(&app, "k").unwrap(), pair.private_openssh());
+        // Another half beside it would be believed by ssh.
+        write_public_key(&beside, &generate("x").unwrap().public()).unwrap();
+        write_half(&path, "k").unwrap();
+        assert_eq!(read(&beside), format!("{} k\n", public.render_bare()));
+        assert_eq!(read(&beside), public_file(&public.render_bare(), "k"));
+        assert_eq!(mode(&beside), PRIVATE);
+        write_public_key(&path, &public).unwrap();
+        assert_eq!(
+            (mode(&path), read(&path)),
+            (PRIVATE, format!("{}\n", public.render()))
+        );
+        fs::write(&path, b"\xff").unwrap();
+        assert!(private_text(&app, "k").is_err());
+        fs::remove_file(&path).unwrap();
+        write_half(&path, "k").unwrap();
+        assert!(!beside.exists(), "there is nothing that it is the half of");
+        for left in [[true, true], [true, false], [false, true], [false, false]] {
+            for (file, is_there) in [&path, &beside].into_iter().zip(left) {
+                if is_there {
+                    fs::write(file, "x").unwrap();
+                }
+            }
+            remove_pair(&path).unwrap();
+            assert!(!path.exists() && !beside.exists());
+        }
+    }
+}

@@ -55,3 +55,99 @@ pub fn read(app: &App, path: &Path) -> Result<(Imported, Option<Zeroizing<String
     }
     Ok((imported, passphrase))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, Permissions};
+
+    use super::*;
+    use crate::environment::Environment;
+    use crate::keys::KeyPair;
+
+    /// What became of a file.
+    fn told(app: &App, path: &Path) -> String {
+        match read(app, path) {
+            Ok((Imported::Pair(pair), passphrase)) => {
+                let passphrase = passphrase.as_ref().map(|it| it.as_str());
+                format!("pair {} {passphrase:?}", pair.public().render_bare())
+            }
+            Ok((Imported::Token(_), _)) => "token".into(),
+            Err(error) => {
+                let hint = crate::advice::hint_of(&error).unwrap_or_default();
+                format!("{error:#}; {hint}")
+            }
+        }
+    }
+
+    #[test]
+    fn a_private_key_is_taken_in_only_from_a_file_that_is_closed_to_others() {
+        let home = tempfile::tempdir().unwrap();
+        let environment = Environment::example(home.path());
+        let app = App::new(&environment);
+        let pair = KeyPair::generate(&[1; 32], "x").unwrap();
+        let (private, public) = (home.path().join("key"), home.path().join("key.pub"));
+        fs::write(&private, pair.private_openssh().as_bytes()).unwrap();
+        let token = "sk-ssh-ed25519@openssh.com AAAAGnNrLXNzaC1lZDI1NTE5QG9wZW5zc2guY29tAAAAIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAABHNzaDo= x";
+        fs::write(&public, token).unwrap();
+        fs::set_permissions(&public, Permissions::from_mode(0o644)).unwrap();
+        assert_eq!(told(&app, &public), "token", "anybody may have that");
+        for mode in [0o600, 0o400, 0o700, 0o4600] {
+            fs::set_permissions(&private, Permissions::from_mode(mode)).unwrap();
+            let expected = format!("pair {} None", pair.public().render_bare());
+            assert_eq!(told(&app, &private), expected, "{mode:o}");
+        }
+        for mode in [0o640, 0o620, 0o610, 0o604, 0o602, 0o601, 0o644, 0o777] {
+            fs::set_permissions(&private, Permissions::from_mode(mode)).unwrap();
+            let said = told(&app, &private);
+            let part = format!("is open to others (mode {mode:03o})");
+            let hint = format!("; chmod 600 {}", private.display());
+            assert!(said.contains(&part) && said.ends_with(&hint), "{said}");
+        }
+    }
+
+    #[test]
+    fn a_file_without_end_is_not_read_and_what_is_no_key_is_named() {
+        let home = tempfile::tempdir().unwrap();
+        let environment = Environment::example(home.path());
+        let app = App::new(&environment);
+        let path = home.path().join("long");
+        let longest = usize::try_from(LARGEST_KEY).unwrap();
+        for (length, part) in [
+            (longest, "cannot take "),
+            (longest + 1, "bytes, too many for a key"),
+        ] {
+            fs::write(&path, "x".repeat(length)).unwrap();
+            fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+            let said = told(&app, &path);
+            assert!(said.contains(part) && said.contains("/long"), "{said}");
+        }
+        assert_eq!(
+            contents(Path::new("/dev/zero")).unwrap_err().kind(),
+            std::io::ErrorKind::FileTooLarge
+        );
+        let said = told(&app, &home.path().join("none"));
+        assert!(said.starts_with("cannot read "), "{said}");
+    }
+
+    #[test]
+    fn a_passphrase_is_asked_for_where_there_is_one_and_kept() {
+        let home = tempfile::tempdir().unwrap();
+        let mut environment = Environment::example(home.path());
+        let pair = KeyPair::generate(&[1; 32], "x").unwrap();
+        let path = home.path().join("key");
+        let text = pair.encrypted_openssh("another", 1, &[7; 16]).unwrap();
+        fs::write(&path, text.as_bytes()).unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+        let said = told(&App::new(&environment), &path);
+        assert!(said.contains("there is no terminal to ask on"), "{said}");
+        // It answers with what it is asked.
+        environment.askpass = Some("/bin/echo".into());
+        let said = told(&App::new(&environment), &path);
+        assert!(said.contains("cannot take "), "{said}");
+        let asked = format!("passphrase of {}: ", path.display());
+        let text = pair.encrypted_openssh(&asked, 1, &[7; 16]).unwrap();
+        fs::write(&path, text.as_bytes()).unwrap();
+        let expected = format!("pair {} Some({asked:?})", pair.public().render_bare());
+        assert_eq!(told(&App::new(&environment), &path), expected);
+    }
+}

@@ -138,3 +138,266 @@ pub fn names(app: &App) -> Vec<String> {
         .filter_map(|entry| entry.file_name().into_string().ok())
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::environment::Environment;
+    use crate::keys::KeyPair;
+    use crate::ring::Ring;
+    use crate::store::registry::{DevContainer, Retired};
+
+    fn pair(seed: u8) -> KeyPair {
+        KeyPair::generate(&[seed; 32], "x").unwrap()
+    }
+
+    fn damage(store: &Store) {
+        for name in ["registry.json", "registry.copy.json"] {
+            fs::write(store.root().join(name), "nonsense").unwrap();
+        }
+    }
+
+    #[test]
+    fn a_look_at_a_damaged_registry_writes_nothing_and_the_lock_holder_puts_it_aside() {
+        let home = tempfile::tempdir().unwrap();
+        let environment = Environment::example(home.path());
+        let app = App::new(&environment);
+        let mut ring = Ring::open(&app, "test").unwrap();
+        ring.knows("one", "lace-one", "user");
+        let public = ring.registry.keys["user"].public.clone();
+        drop(ring);
+        let (registry, is_rebuilt) = rebuilt(&app).unwrap();
+        assert!(!is_rebuilt && registry.devcontainers.contains_key("one"));
+        damage(&app.store);
+        let aside = app.store.root().join("registry.damaged.json");
+        let looked = look(&app).unwrap();
+        assert_eq!(looked.keys["user"].public, public);
+        assert!(!aside.exists());
+        assert_eq!(
+            fs::read(app.store.root().join("registry.json")).unwrap(),
+            b"nonsense"
+        );
+        let (registry, is_rebuilt) = rebuilt(&app).unwrap();
+        assert!(is_rebuilt && registry.keys["user"].public == public);
+        assert_eq!(fs::read(&aside).unwrap(), b"nonsense");
+        // What may pass, and what a newer version wrote, is no damage.
+        fs::write(
+            app.store.root().join("registry.json"),
+            "{ \"version\": 99 }",
+        )
+        .unwrap();
+        assert!(rebuilt(&app).is_err() && look(&app).is_err());
+        assert_eq!(fs::read(&aside).unwrap(), b"nonsense");
+    }
+
+    #[test]
+    fn a_look_shows_no_key_whose_time_is_up_and_the_user_who_was_learnt() {
+        let home = tempfile::tempdir().unwrap();
+        let environment = Environment::example(home.path());
+        let app = App::new(&environment);
+        let mut ring = Ring::open(&app, "test").unwrap();
+        ring.knows("one", "lace-one", "user");
+        let key = ring.registry.keys.get_mut("user").unwrap();
+        key.retired = [1, i64::MAX]
+            .map(|until| Retired {
+                public: pair(1).public().render_bare(),
+                since: 0,
+                until,
+            })
+            .into();
+        ring.save().unwrap();
+        learnt::write(&app.store, "lace-one", "node").unwrap();
+        let looked = look(&app).unwrap();
+        let left: Vec<_> = looked.keys["user"]
+            .retired
+            .iter()
+            .map(|old| old.until)
+            .collect();
+        assert_eq!(left, [i64::MAX]);
+        assert_eq!(looked.devcontainers["one"].user.as_deref(), Some("node"));
+        assert_eq!(learnt::all(&app.store).len(), 1, "looking writes nothing");
+    }
+
+    #[test]
+    fn a_user_is_learnt_of_the_dev_container_that_tells_him_and_does_not_choose_him() {
+        let home = tempfile::tempdir().unwrap();
+        let store = Store::locate(&Environment::example(home.path()));
+        store.prepare().unwrap();
+        let mut registry = Registry::default();
+        for (id, user_chosen) in [
+            ("one", false),
+            ("two", true),
+            ("three", false),
+            ("four", false),
+        ] {
+            let known = DevContainer {
+                user_chosen,
+                ..DevContainer::example(&format!("lace-{id}"), "user")
+            };
+            registry.devcontainers.insert(id.into(), known);
+        }
+        for (alias, user) in [
+            ("lace-one", "node"),
+            ("lace-two", "node"),
+            ("lace-three", "-oProxyCommand=x"),
+            ("lace-gone", "node"),
+        ] {
+            learnt::write(&store, alias, user).unwrap();
+        }
+        fs::write(store.learnt().join("lace-four"), "Host *\n").unwrap();
+        let mut learnt = take_in_learnt(&store, &mut registry);
+        learnt.sort();
+        let node = || Some("node".to_owned());
+        let expected = [
+            ("lace-four", None),
+            ("lace-gone", node()),
+            ("lace-one", node()),
+            ("lace-three", Some("-oProxyCommand=x".to_owned())),
+            ("lace-two", node()),
+        ];
+        assert_eq!(
+            learnt,
+            expected.map(|(alias, user)| (alias.to_owned(), user))
+        );
+        for (id, user) in [
+            ("one", "node"),
+            ("two", "vscode"),
+            ("three", "vscode"),
+            ("four", "vscode"),
+        ] {
+            assert_eq!(
+                registry.devcontainers[id].user.as_deref(),
+                Some(user),
+                "{id}"
+            );
+        }
+    }
+
+    #[test]
+    fn where_a_key_comes_from_and_whose_it_is_the_log_knows_and_where_it_is_its_file() {
+        let home = tempfile::tempdir().unwrap();
+        let environment = Environment::example(home.path());
+        let app = App::new(&environment);
+        let mut ring = Ring::open(&app, "test").unwrap();
+        let token = "sk-ssh-ed25519@openssh.com AAAAGnNrLXNzaC1lZDI1NTE5QG9wZW5zc2guY29tAAAAIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAABHNzaDo=";
+        let token = PublicKey::parse(token).unwrap();
+        let trusted = |of: &'static str, id: &'static str| (Kind::Trusted, Some((of, id)));
+        let plain = |kind: Kind| (kind, None);
+        for (name, events, origin, made_for) in [
+            (
+                "generated",
+                vec![plain(Kind::Generated)],
+                Origin::Generated,
+                None,
+            ),
+            (
+                "migrated",
+                vec![plain(Kind::Generated), plain(Kind::Migrated)],
+                Origin::Migrated,
+                None,
+            ),
+            (
+                "replaced",
+                vec![
+                    plain(Kind::Imported),
+                    plain(Kind::Generated),
+                    plain(Kind::Rotated),
+                ],
+                Origin::Generated,
+                None,
+            ),
+            (
+                "imported",
+                vec![plain(Kind::Imported), plain(Kind::Exported)],
+                Origin::Imported,
+                None,
+            ),
+            ("untold", vec![], Origin::Imported, None),
+            ("lace-own", vec![], Origin::Generated, None),
+            (
+                "lace-given",
+                vec![plain(Kind::Imported)],
+                Origin::Imported,
+                None,
+            ),
+            (
+                "lace-web",
+                vec![
+                    trusted("lace-web", "first"),
+                    trusted("lace-web", "second"),
+                    trusted("lace-else", "third"),
+                    (Kind::LoginProof, Some(("lace-web", "fourth"))),
+                ],
+                Origin::Generated,
+                Some("second"),
+            ),
+            (
+                "shared",
+                vec![trusted("lace-web", "second")],
+                Origin::Imported,
+                None,
+            ),
+        ] {
+            for (kind, of) in events {
+                ring.note(kind, name, |event| {
+                    event.dev_container = of.map(|it| it.0.into());
+                    event.dev_container_id = of.map(|it| it.1.into());
+                })
+                .unwrap();
+            }
+            app.store.folder(&app.store.key(name)).unwrap();
+            let identity = app.store.identity(name);
+            identity::write_private(&identity, &pair(1)).unwrap();
+            let key = found(&app, name).unwrap().unwrap();
+            assert_eq!(key.origin, origin, "{name}");
+            assert_eq!(key.made_for.as_deref(), made_for, "{name}");
+            assert_eq!(key.public, pair(1).public().render_bare());
+            assert_eq!(key.custody, Custody::File);
+            assert!((now() - key.created).abs() < 60, "{name}");
+        }
+        let identity = app.store.identity("untold");
+        identity::write_public_key(&identity, &pair(1).public()).unwrap();
+        assert_eq!(
+            found(&app, "untold").unwrap().unwrap().custody,
+            Custody::Agent
+        );
+        identity::write_public_key(&identity, &token).unwrap();
+        let key = found(&app, "untold").unwrap().unwrap();
+        assert_eq!(
+            (key.custody, &*key.algorithm),
+            (Custody::SecurityKey, "sk-ssh-ed25519@openssh.com")
+        );
+        let text = pair(1).encrypted_openssh("secret", 1, &[7; 16]).unwrap();
+        fs::write(&identity, text.as_bytes()).unwrap();
+        assert_eq!(
+            found(&app, "untold").unwrap().unwrap().custody,
+            Custody::EncryptedFile
+        );
+        fs::remove_file(&identity).unwrap();
+        assert_eq!(found(&app, "untold").unwrap(), None);
+        fs::write(&identity, "no key").unwrap();
+        assert!(found(&app, "untold").is_err());
+
+        // A file among the folders is no key; names are of folders.
+        fs::write(app.store.keys().join("note.txt"), "").unwrap();
+        std::os::unix::fs::symlink(app.store.key("untold"), app.store.keys().join("link")).unwrap();
+        let mut names = names(&app);
+        names.sort();
+        assert_eq!(
+            names,
+            [
+                "generated",
+                "imported",
+                "lace-given",
+                "lace-own",
+                "lace-web",
+                "migrated",
+                "replaced",
+                "shared",
+                "untold"
+            ]
+        );
+        let folder = tempfile::tempdir().unwrap();
+        assert!(super::names(&App::new(&Environment::example(folder.path()))).is_empty());
+    }
+}

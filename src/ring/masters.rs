@@ -91,6 +91,10 @@ pub enum End {
 /// Ends the masters of these dev containers, by alias. One that does not end is told, and takes no further
 /// sessions.
 pub fn end(store: &Store, aliases: &BTreeMap<String, End>) {
+    end_within(store, aliases, PATIENCE);
+}
+
+fn end_within(store: &Store, aliases: &BTreeMap<String, End>, patience: Duration) {
     let ends: Vec<_> = aliases
         .iter()
         .map(|(alias, end)| (openssh::socket_prefix(alias), *end))
@@ -100,7 +104,7 @@ pub fn end(store: &Store, aliases: &BTreeMap<String, End>) {
         let theirs = ends.iter().filter(|(prefix, _)| name.starts_with(prefix));
         theirs.map(|(_, end)| *end).max()
     };
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + patience;
     let asked: Vec<_> = sockets(store)
         .into_iter()
         .filter_map(|socket| Some((ask(&socket, end_of(&socket)?), socket)))
@@ -168,4 +172,161 @@ fn sockets(store: &Store) -> Vec<PathBuf> {
         .flatten()
         .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_socket()));
     sockets.map(|entry| entry.path()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::os::unix::net::UnixStream;
+    use std::sync::mpsc;
+
+    use super::*;
+    use crate::environment::Environment;
+    use crate::ring::age;
+
+    /// A store with a short path, and the folder that it is in.
+    fn store() -> (tempfile::TempDir, Store) {
+        let home = tempfile::tempdir_in("/tmp").unwrap();
+        let store = Store::locate(&Environment::example(home.path()));
+        store.prepare().unwrap();
+        (home, store)
+    }
+
+    fn multiplexed() -> Settings {
+        Settings {
+            multiplex: Some(Duration::from_secs(60)),
+            ..Settings::default()
+        }
+    }
+
+    #[test]
+    fn the_folder_of_sockets_is_made_where_they_are_wanted_and_can_be_there() {
+        let (_home, store) = store();
+        let folder = store.masters();
+        let (wanted, unwanted) = (multiplexed(), Settings::default());
+        prepare(&store, &unwanted).unwrap();
+        assert!(!folder.exists() && are_prepared(&store, &unwanted));
+        assert!(!are_prepared(&store, &wanted));
+        // What a command that was killed has left of a trial is no obstacle.
+        store.folder(&folder).unwrap();
+        fs::write(folder.join("try"), "").unwrap();
+        fs::write(folder.join("try.link"), "").unwrap();
+        prepare(&store, &wanted).unwrap();
+        assert!(are_prepared(&store, &wanted));
+        assert_eq!(
+            folder.metadata().unwrap().permissions().mode() & 0o777,
+            0o700
+        );
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 0);
+
+        fs::remove_dir(&folder).unwrap();
+        symlink("/tmp", &folder).unwrap();
+        let error = format!("{:#}", prepare(&store, &wanted).unwrap_err());
+        assert!(
+            error.contains("`multiplex`") && error.contains("symlink"),
+            "{error}"
+        );
+        assert!(!Path::new("/tmp/try").exists());
+
+        // Where no socket can be, no folder says that one could.
+        let long = tempfile::Builder::new().prefix(&"x".repeat(90)).tempdir();
+        let long = long.unwrap();
+        let store = Store::locate(&Environment::example(long.path()));
+        store.prepare().unwrap();
+        fs::create_dir(store.masters()).unwrap();
+        let error = format!("{:#}", prepare(&store, &wanted).unwrap_err());
+        assert!(error.contains("is too long for sockets"), "{error}");
+        assert!(!store.masters().exists());
+        assert!(are_prepared(&store, &wanted), "there is nothing to be done");
+    }
+
+    #[test]
+    fn only_what_is_old_and_nobody_listens_at_is_swept() {
+        let (_home, store) = store();
+        store.folder(&store.masters()).unwrap();
+        let at = |name: &str| store.masters().join(name);
+        let heard = UnixListener::bind(at("heard")).unwrap();
+        for name in ["dead", "young"] {
+            drop(UnixListener::bind(at(name)).unwrap());
+        }
+        fs::write(at("file"), "").unwrap();
+        for (name, seconds) in [("heard", 3600), ("dead", 70), ("young", 50), ("file", 3600)] {
+            age(&at(name), seconds);
+        }
+        sweep(&store);
+        let left = ["heard", "dead", "young", "file"].map(|name| at(name).exists());
+        assert_eq!(left, [true, false, true, true]);
+        drop(heard);
+    }
+
+    /// What one message of ssh's own protocol for masters is, without its length.
+    fn message(stream: &mut UnixStream) -> Vec<u8> {
+        let mut length = [0; 4];
+        stream.read_exact(&mut length).unwrap();
+        let mut body = vec![0; u32::from_be_bytes(length) as usize];
+        stream.read_exact(&mut body).unwrap();
+        body
+    }
+
+    fn answer(stream: &mut UnixStream, parts: &[u32]) {
+        let parts = [&[4 * parts.len() as u32], parts].concat();
+        let bytes: Vec<_> = parts.iter().flat_map(|it| it.to_be_bytes()).collect();
+        stream.write_all(&bytes).unwrap();
+    }
+
+    /// Stands in for a master: does what it is asked, and says what that was.
+    fn master(socket: &Path) -> mpsc::Receiver<u32> {
+        let listener = UnixListener::bind(socket).unwrap();
+        let (sender, receiver) = mpsc::channel();
+        thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            answer(&mut stream, &[1, 4]);
+            message(&mut stream);
+            let asked = message(&mut stream);
+            drop(listener);
+            sender
+                .send(u32::from_be_bytes(asked[..4].try_into().unwrap()))
+                .unwrap();
+            answer(&mut stream, &[0x8000_0001, 0]);
+        });
+        receiver
+    }
+
+    #[test]
+    fn each_master_is_asked_for_its_own_end_and_those_of_others_go_on() {
+        let (_home, store) = store();
+        store.folder(&store.masters()).unwrap();
+        let at = |alias: &str| store.masters().join(openssh::socket_prefix(alias) + "0");
+        let (expired, revoked) = (master(&at("lace-a")), master(&at("lace-b")));
+        let other = UnixListener::bind(at("lace-c")).unwrap();
+        let ends = [("lace-a", End::Stop), ("lace-b", End::Exit)];
+        end(&store, &ends.map(|(alias, end)| (alias.into(), end)).into());
+        // MUX_C_STOP_LISTENING and MUX_C_TERMINATE.
+        assert_eq!(expired.try_recv(), Ok(0x1000_0009));
+        assert_eq!(revoked.try_recv(), Ok(0x1000_0005));
+        let left = ["lace-a", "lace-b", "lace-c"].map(|alias| at(alias).exists());
+        assert_eq!(left, [false, false, true]);
+        drop(other);
+        assert!(End::Exit > End::Stop);
+    }
+
+    #[test]
+    fn a_master_that_hangs_takes_no_further_session_and_holds_nobody_up() {
+        let (_home, store) = store();
+        store.folder(&store.masters()).unwrap();
+        let at = store.masters().join(openssh::socket_prefix("lace-a") + "0");
+        let hung = UnixListener::bind(&at).unwrap();
+        let ends = BTreeMap::from([("lace-a".into(), End::Exit)]);
+        end_within(&store, &ends, Duration::from_millis(20));
+        assert!(!at.exists());
+        // The ssh that asked, if it came that far, was killed: nobody is left at the other end.
+        hung.set_nonblocking(true).unwrap();
+        if let Ok((mut asked, _)) = hung.accept() {
+            asked.set_nonblocking(false).unwrap();
+            asked.set_read_timeout(Some(PATIENCE)).unwrap();
+            assert!(asked.read_to_end(&mut Vec::new()).is_ok());
+        }
+        assert!(!is_heard(&at));
+    }
 }

@@ -106,6 +106,8 @@ impl Ring<'_> {
             Unfinished::Deletion => {
                 self.registry.keys.remove(name);
                 self.touch(name);
+                // A key that opens no dev container, too.
+                self.save()?;
                 say(format!(
                     "finished the deletion of {name}, which was cut off"
                 ));
@@ -133,6 +135,7 @@ impl Ring<'_> {
         {
             key.custody = Custody::of_file(encrypted);
             self.touch(name);
+            self.save()?;
         }
         Ok(())
     }
@@ -172,10 +175,15 @@ fn unfinished(key: &Key, is_trashed: bool, identity: Option<&str>) -> Unfinished
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::path::Path;
+
     use super::*;
+    use crate::app::App;
+    use crate::environment::Environment;
     use crate::keys::KeyPair;
-    use crate::ring::record;
-    use crate::store::registry::{Next, Origin};
+    use crate::ring::{age, record};
+    use crate::store::registry::{DevContainer, Next, Origin};
 
     #[test]
     fn a_rotation_is_completed_past_the_switch_and_undone_before_it() {
@@ -200,5 +208,309 @@ mod tests {
             let found = unfinished(&key(next), is_trashed, identity);
             assert_eq!(found, expected, "{next:?} {is_trashed} {identity:?}");
         }
+    }
+
+    fn read(path: &Path) -> String {
+        fs::read_to_string(path).unwrap_or_default()
+    }
+
+    fn pair(seed: u8) -> KeyPair {
+        KeyPair::generate(&[seed; 32], "x").unwrap()
+    }
+
+    #[test]
+    fn a_key_half_way_between_ring_and_trash_ends_up_in_one_of_them() {
+        let home = tempfile::tempdir().unwrap();
+        let environment = Environment::example(home.path());
+        let app = App::new(&environment);
+        let mut ring = Ring::open(&app, "test").unwrap();
+        for id in ["deleted", "restored", "left", "again"] {
+            ring.knows(id, &format!("lace-{id}"), id);
+        }
+        let keys = ring.registry.keys.clone();
+        let record = |name: &str| app.store.key(name).join(trash::RECORD);
+        let write_record = |name: &str, of: &str| {
+            fs::write(record(name), serde_json::to_vec(&keys[of]).unwrap()).unwrap();
+        };
+        // Its files are in the trash, and the registry does not say so yet.
+        ring.discard("deleted").unwrap();
+        ring.registry
+            .keys
+            .insert("deleted".into(), keys["deleted"].clone());
+        // Its files are out of the trash, and the registry does not say so yet.
+        write_record("restored", "restored");
+        ring.registry.keys.remove("restored");
+        // Its record was written, and nothing else done; or all was done but for removing it.
+        write_record("left", "again");
+        // There is one in the trash, and another one of the same name since.
+        ring.discard("again").unwrap();
+        ring.ensure("again", false).unwrap();
+        let again = ring.registry.keys["again"].clone();
+        ring.save().unwrap();
+        drop(ring);
+
+        let ring = Ring::open(&app, "test").unwrap();
+        let saved = app.store.registry().unwrap();
+        assert_eq!(saved.keys, ring.registry.keys);
+        assert!(!saved.keys.contains_key("deleted"));
+        assert_eq!(saved.keys["restored"], keys["restored"]);
+        assert_eq!(saved.keys["left"], keys["left"], "not what its record says");
+        assert_eq!(saved.keys["again"], again);
+        for name in ["restored", "left"] {
+            assert!(!record(name).exists(), "{name}");
+        }
+        for (id, lines) in [("deleted", 0), ("restored", 1), ("left", 1)] {
+            let trusted = read(&app.store.trust(id).join("authorized_keys"));
+            assert_eq!(trusted.lines().count(), lines, "{id}");
+        }
+        assert_eq!(ring.trash().unwrap().len(), 2);
+    }
+
+    #[test]
+    fn a_key_that_was_just_being_made_is_taken_in_and_one_that_cannot_be_read_stops_nobody() {
+        let home = tempfile::tempdir().unwrap();
+        let environment = Environment::example(home.path());
+        let app = App::new(&environment);
+        let mut ring = Ring::open(&app, "test").unwrap();
+        ring.knows("one", "lace-one", "lace-made");
+        ring.registry.keys.clear();
+        ring.commit().unwrap();
+        drop(ring);
+        for (name, text) in [
+            ("aa-broken", "no key"),
+            ("lace-empty", ""),
+            ("zz-broken", "no key"),
+        ] {
+            app.store.folder(&app.store.key(name)).unwrap();
+            if !text.is_empty() {
+                fs::write(app.store.identity(name), text).unwrap();
+            }
+        }
+        let half = app.store.key("lace-made").join(".lace-ssh-tmp-Ab12Cd");
+        fs::write(&half, "half").unwrap();
+        fs::remove_file(app.store.public("lace-made")).unwrap();
+        let record = app.store.key("aa-record").join(trash::RECORD);
+        app.store.folder(&app.store.key("aa-record")).unwrap();
+        fs::write(&record, "nonsense").unwrap();
+        drop(Ring::open(&app, "test").unwrap());
+        let saved = app.store.registry().unwrap();
+        let names: Vec<_> = saved.keys.keys().collect();
+        assert_eq!(names, ["lace-made"]);
+        assert!(!half.exists() && !record.exists());
+        let public = read(&app.store.public("lace-made"));
+        assert_eq!(
+            public,
+            format!("{} lace-made\n", saved.keys["lace-made"].public)
+        );
+        let trusted = read(&app.store.trust("one").join("authorized_keys"));
+        assert!(trusted.contains(&saved.keys["lace-made"].public));
+        assert_eq!(
+            read(&app.store.identity("aa-broken")),
+            "no key",
+            "it may be somebody's"
+        );
+    }
+
+    #[test]
+    fn what_a_rotation_that_was_cut_off_has_left_is_completed_undone_or_removed() {
+        let home = tempfile::tempdir().unwrap();
+        let environment = Environment::example(home.path());
+        let app = App::new(&environment);
+        let mut ring = Ring::open(&app, "test").unwrap();
+        for id in ["past", "before", "stray", "kept", "plain"] {
+            ring.knows(id, &format!("lace-{id}"), id);
+        }
+        let old = ring.registry.keys.clone();
+        for name in ["past", "before", "stray"] {
+            identity::write_private(&app.store.next(name), &pair(1)).unwrap();
+        }
+        let next = || {
+            Some(Next {
+                public: pair(1).public().render_bare(),
+                overlap: 60,
+            })
+        };
+        for name in ["past", "before"] {
+            ring.registry.keys.get_mut(name).unwrap().next = next();
+        }
+        // The old key of this one was linked, and the new one put in its place.
+        for name in ["past", "kept", "plain"] {
+            durable::link(&app.store.identity(name), &app.store.previous(name)).unwrap();
+        }
+        durable::rename(&app.store.next("past"), &app.store.identity("past")).unwrap();
+        fs::write(identity::half(&app.store.previous("plain")), "x").unwrap();
+        let now = ring.now;
+        let kept = ring.registry.keys.get_mut("kept").unwrap();
+        kept.retire(pair(2).public().render_bare(), now, 60);
+        ring.save().unwrap();
+        drop(ring);
+
+        let ring = Ring::open(&app, "test").unwrap();
+        let keys = &ring.registry.keys;
+        assert_eq!(keys, &app.store.registry().unwrap().keys);
+        assert!(keys.values().all(|key| key.next.is_none()));
+        assert_eq!(keys["past"].public, pair(1).public().render_bare());
+        assert_eq!(keys["past"].retired[0].public, old["past"].public);
+        for name in ["before", "stray"] {
+            assert_eq!(keys[name], old[name], "{name}");
+            assert!(!app.store.next(name).exists(), "{name}");
+        }
+        for (name, is_left) in [("past", true), ("kept", true), ("plain", false)] {
+            let previous = app.store.previous(name);
+            assert_eq!(previous.exists(), is_left, "{name}");
+            assert_eq!(identity::half(&previous).exists(), is_left, "{name}");
+        }
+        for (id, lines) in [("past", 2), ("before", 1), ("stray", 1)] {
+            let trusted = read(&app.store.trust(id).join("authorized_keys"));
+            assert_eq!(trusted.lines().count(), lines, "{id}");
+        }
+        let log = read(&app.store.audit());
+        assert_eq!(log.matches("\"rotated\"").count(), 1);
+        assert_eq!(log.matches("\"rolled-back\"").count(), 1);
+        assert!(log.contains("cut off before the switch"));
+    }
+
+    #[test]
+    fn a_previous_key_stays_while_the_next_one_is_not_in_its_place_for_certain() {
+        let home = tempfile::tempdir().unwrap();
+        let environment = Environment::example(home.path());
+        let app = App::new(&environment);
+        let mut ring = Ring::open(&app, "test").unwrap();
+        ring.ensure("user", false).unwrap();
+        let key = ring.registry.keys.get_mut("user").unwrap();
+        key.next = Some(Next {
+            public: pair(1).public().render_bare(),
+            overlap: 60,
+        });
+        durable::link(&app.store.identity("user"), &app.store.previous("user")).unwrap();
+        ring.settle("user").unwrap();
+        assert!(app.store.previous("user").exists());
+        ring.registry.keys.get_mut("user").unwrap().next = None;
+        ring.settle("user").unwrap();
+        assert!(!app.store.previous("user").exists());
+    }
+
+    #[test]
+    fn whether_a_key_has_a_passphrase_its_file_knows() {
+        let home = tempfile::tempdir().unwrap();
+        let environment = Environment::example(home.path());
+        let app = App::new(&environment);
+        let mut ring = Ring::open(&app, "test").unwrap();
+        let plain = pair(1).private_openssh();
+        let encrypted = pair(1).encrypted_openssh("secret", 1, &[7; 16]).unwrap();
+        app.store.folder(&app.store.key("user")).unwrap();
+        let public = pair(1).public();
+        use Custody::{Agent, EncryptedFile, File, SecurityKey};
+        for (custody, text, expected) in [
+            (File, &plain, File),
+            (File, &encrypted, EncryptedFile),
+            (EncryptedFile, &plain, File),
+            (EncryptedFile, &encrypted, EncryptedFile),
+            // What is there is somebody else's then; the record is not led astray.
+            (Agent, &encrypted, Agent),
+            (SecurityKey, &encrypted, SecurityKey),
+        ] {
+            let is_other = custody != expected;
+            fs::write(app.store.identity("user"), text.as_bytes()).unwrap();
+            ring.put_record("user", &public, custody, Origin::Generated)
+                .unwrap();
+            ring.registry.devcontainers.clear();
+            let known = DevContainer::example("lace-one", "user");
+            ring.registry.devcontainers.insert("one".into(), known);
+            ring.touched.clear();
+            ring.finish("user").unwrap();
+            assert_eq!(ring.registry.keys["user"].custody, expected);
+            assert_eq!(!ring.touched.is_empty(), is_other, "it is written");
+        }
+    }
+
+    #[test]
+    fn what_is_mended_of_a_key_that_opens_nothing_is_saved_too() {
+        let home = tempfile::tempdir().unwrap();
+        let environment = Environment::example(home.path());
+        let app = App::new(&environment);
+        let mut ring = Ring::open(&app, "test").unwrap();
+        for name in ["deleted", "locked"] {
+            ring.ensure(name, false).unwrap();
+        }
+        let key = ring.registry.keys["deleted"].clone();
+        ring.discard("deleted").unwrap();
+        ring.registry.keys.insert("deleted".into(), key);
+        ring.save().unwrap();
+        drop(ring);
+        let text = pair(1).encrypted_openssh("secret", 1, &[7; 16]).unwrap();
+        fs::write(app.store.identity("locked"), text.as_bytes()).unwrap();
+        drop(Ring::open(&app, "test").unwrap());
+        let saved = app.store.registry().unwrap().keys;
+        assert!(!saved.contains_key("deleted") && saved["locked"].is_encrypted());
+    }
+
+    #[test]
+    fn an_old_key_whose_time_is_up_goes_and_one_that_cannot_go_stops_no_other() {
+        let home = tempfile::tempdir().unwrap();
+        let environment = Environment::example(home.path());
+        let app = App::new(&environment);
+        let mut ring = Ring::open(&app, "test").unwrap();
+        let now = ring.now;
+        for name in ["a", "b", "c"] {
+            ring.knows(name, &format!("lace-{name}"), name);
+            let key = ring.registry.keys.get_mut(name).unwrap();
+            let overlap = if name == "c" { 600 } else { 50 };
+            key.retire(pair(1).public().render_bare(), now - 100, overlap);
+            durable::link(&app.store.identity(name), &app.store.previous(name)).unwrap();
+        }
+        ring.save().unwrap();
+        drop(ring);
+        // What is no file cannot be removed.
+        fs::remove_file(app.store.previous("a")).unwrap();
+        fs::create_dir(app.store.previous("a")).unwrap();
+        let ring = Ring::open(&app, "test").unwrap();
+        for (name, is_left) in [("b", false), ("c", true)] {
+            let key = &ring.registry.keys[name];
+            assert_eq!(!key.retired.is_empty(), is_left, "{name}");
+            assert_eq!(app.store.previous(name).exists(), is_left, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_deleted_key_is_kept_for_seven_days_and_what_was_half_written_goes() {
+        const DAY: i64 = 24 * 60 * 60;
+        let home = tempfile::tempdir().unwrap();
+        let environment = Environment::example(home.path());
+        let app = App::new(&environment);
+        let mut ring = Ring::open(&app, "test").unwrap();
+        app.store.folder(&app.store.trash()).unwrap();
+        for days in 0..10 {
+            let when = ring.now - days * DAY;
+            fs::create_dir(app.store.trash().join(format!("{when}.key-{days}"))).unwrap();
+        }
+        let when = ring.now - 7 * DAY - 1;
+        fs::create_dir(app.store.trash().join(format!("{when}.over"))).unwrap();
+        let half = |folder: &str| app.store.root().join(folder).join(".lace-ssh-tmp-Ab12Cd");
+        let halves = ["", "stamps", "undo", "purges", "learnt"].map(half);
+        for half in &halves {
+            app.store.folder(half.parent().unwrap()).unwrap();
+            fs::write(half, "half").unwrap();
+            age(half, 3600);
+        }
+        app.store.folder(&app.store.masters()).unwrap();
+        let socket = app.store.masters().join("0000");
+        drop(std::os::unix::net::UnixListener::bind(&socket).unwrap());
+        ring.mend().unwrap();
+        ring.take_in_learnt().unwrap();
+        let trash = ring.trash().unwrap();
+        let mut left: Vec<_> = trash.iter().map(|(_, name, _)| &**name).collect();
+        left.sort_unstable();
+        assert_eq!(
+            left,
+            (0..8).map(|days| format!("key-{days}")).collect::<Vec<_>>()
+        );
+        for half in &halves {
+            assert!(!half.exists(), "{half:?}");
+        }
+        assert!(socket.exists(), "an ssh may not listen yet");
+        age(&socket, 120);
+        ring.mend().unwrap();
+        assert!(!socket.exists());
     }
 }

@@ -202,3 +202,271 @@ impl<'a> Ring<'a> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+use crate::store::registry::{DevContainer, HostKey};
+
+#[cfg(test)]
+impl Ring<'_> {
+    /// For tests: a dev container that is known, with its host key, the key that opens it, and its trust
+    /// folder.
+    pub fn knows(&mut self, id: &str, alias: &str, key: &str) {
+        let store = &self.app.store;
+        store.folder(&store.trust(id)).unwrap();
+        let public = host_key::ensure(self, id, None).unwrap();
+        let entry = DevContainer {
+            host_key: HostKey::of(public),
+            ..DevContainer::example(alias, key)
+        };
+        self.registry.devcontainers.insert(id.into(), entry);
+        self.ensure(key, false).unwrap();
+        self.touch_one(id);
+        self.commit().unwrap();
+    }
+}
+
+/// For tests: makes a file that many seconds old, be it a socket, which cannot be opened for that.
+#[cfg(test)]
+fn age(path: &std::path::Path, seconds: i64) {
+    use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, utimensat};
+    let then = Timespec {
+        tv_sec: now() - seconds,
+        tv_nsec: 0,
+    };
+    let times = Timestamps {
+        last_access: then,
+        last_modification: then,
+    };
+    utimensat(CWD, path, &times, AtFlags::empty()).unwrap();
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::environment::Environment;
+
+    fn trusted(app: &App, id: &str) -> String {
+        fs::read_to_string(app.store.trust(id).join("authorized_keys")).unwrap_or_default()
+    }
+
+    fn edit(app: &App, edit: impl FnOnce(&mut serde_json::Value)) {
+        let path = app.store.root().join("registry.json");
+        let mut value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+        edit(&mut value);
+        fs::write(&path, value.to_string()).unwrap();
+    }
+
+    #[test]
+    fn what_opening_has_found_is_written_whatever_the_command_does_next() {
+        type Find = fn(&App);
+        let rebuilt: Find = |app| {
+            for name in ["registry.json", "registry.copy.json"] {
+                fs::write(app.store.root().join(name), "nonsense").unwrap();
+            }
+        };
+        let upgraded: Find = |app| edit(app, |it| it["version"] = 1.into());
+        let learnt: Find = |app| learnt::write(&app.store, "lace-one", "node").unwrap();
+        let ended: Find = |app| {
+            edit(app, |it| {
+                let old = &it["keys"]["user"]["public"];
+                let old = serde_json::json!({ "public": old, "since": 0, "until": 1 });
+                it["keys"]["user"]["retired"] = serde_json::json!([old]);
+            });
+        };
+        for (case, find) in [
+            ("rebuilt", rebuilt),
+            ("upgraded", upgraded),
+            ("learnt", learnt),
+            ("ended", ended),
+            ("nothing", |_| {}),
+        ] {
+            let home = tempfile::tempdir().unwrap();
+            let environment = Environment::example(home.path());
+            let app = App::new(&environment);
+            let mut ring = Ring::open(&app, "test").unwrap();
+            ring.knows("one", "lace-one", "user");
+            drop(ring);
+            find(&app);
+            let config = app.store.config();
+            fs::write(&config, "another text").unwrap();
+            drop(Ring::open(&app, "test").unwrap());
+            // The clients' files are the last that a commit writes.
+            let is_written = fs::read_to_string(&config).unwrap() != "another text";
+            assert_eq!(is_written, case != "nothing", "{case}");
+            let text = fs::read(app.store.root().join("registry.json")).unwrap();
+            let registry = Registry::parse(&text).unwrap();
+            assert!(!registry.is_upgraded, "{case}");
+            assert!(registry.keys["user"].retired.is_empty(), "{case}");
+            let entry = registry.devcontainers.get("one");
+            let user = entry.and_then(|known| known.user.as_deref());
+            let expected = match case {
+                "rebuilt" => None,
+                "learnt" => Some("node"),
+                _ => Some("vscode"),
+            };
+            assert_eq!(user, expected, "{case}");
+            assert!(learnt::all(&app.store).is_empty(), "{case}");
+        }
+    }
+
+    #[test]
+    fn settings_that_are_at_fault_stop_a_command_before_it_takes_the_lock_or_changes_anything() {
+        let home = tempfile::tempdir().unwrap();
+        let environment = Environment::example(home.path());
+        let app = App::new(&environment);
+        app.store.prepare().unwrap();
+        fs::write(app.store.settings(), "{ \"requires\": 1 }").unwrap();
+        let left = app.store.key("user").join(".lace-ssh-tmp-Ab12Cd");
+        app.store.folder(&app.store.key("user")).unwrap();
+        fs::write(&left, "half").unwrap();
+        assert!(Ring::open(&app, "test").is_err());
+        assert!(left.exists());
+    }
+
+    #[test]
+    fn a_trust_folder_that_is_not_in_order_stops_its_own_command_and_nobody_else() {
+        let home = tempfile::tempdir().unwrap();
+        let environment = Environment::example(home.path());
+        let app = App::new(&environment);
+        let mut ring = Ring::open(&app, "test").unwrap();
+        for (id, key) in [("one", "a"), ("two", "b"), ("three", "c")] {
+            ring.knows(id, &format!("lace-{id}"), key);
+        }
+        let blocked = app.store.trust("one").join("authorized_keys");
+        fs::remove_file(&blocked).unwrap();
+        fs::create_dir(&blocked).unwrap();
+        drop(ring);
+        // Nor where mending has to do with it.
+        edit(&app, |it| {
+            let public = it["keys"]["b"]["public"].clone();
+            let old = serde_json::json!({ "public": public, "since": 0, "until": i64::MAX });
+            for key in ["a", "c"] {
+                it["keys"][key]["retired"] = serde_json::json!([old]);
+                it["keys"][key]["retired"][0]["until"] = 1.into();
+            }
+        });
+        let mut ring = Ring::open(&app, "test").unwrap();
+        assert!(ring.registry.keys["c"].retired.is_empty());
+        assert!(
+            !ring.registry.keys["a"].retired.is_empty(),
+            "not everywhere"
+        );
+        // What another command that was cut off has left behind the registry is made good by the next commit.
+        fs::write(app.store.trust("two").join("authorized_keys"), "").unwrap();
+        fs::write(app.store.trust("three").join("authorized_keys"), "").unwrap();
+        ring.touch("c");
+        ring.commit().unwrap();
+        for id in ["two", "three"] {
+            assert_eq!(trusted(&app, id).lines().count(), 1, "{id}");
+        }
+        ring.touch("a");
+        let error = format!("{:#}", ring.commit().unwrap_err());
+        assert!(error.contains("/one/authorized_keys"), "{error}");
+        // Looked at and told once.
+        ring.commit().unwrap();
+        fs::remove_dir(&blocked).unwrap();
+        ring.touch_one("one");
+        ring.commit().unwrap();
+        assert_eq!(trusted(&app, "one").lines().count(), 1);
+    }
+
+    #[test]
+    fn what_is_learnt_anew_while_a_command_runs_is_not_forgotten() {
+        let home = tempfile::tempdir().unwrap();
+        let environment = Environment::example(home.path());
+        let app = App::new(&environment);
+        let mut ring = Ring::open(&app, "test").unwrap();
+        ring.knows("one", "lace-one", "user");
+        let half = app.store.learnt().join(".lace-ssh-tmp-Ab12Cd");
+        learnt::write(&app.store, "lace-one", "node").unwrap();
+        fs::write(&half, "half").unwrap();
+        ring.take_in_learnt().unwrap();
+        assert!(half.exists(), "somebody may be writing it");
+        learnt::write(&app.store, "lace-one", "root").unwrap();
+        ring.commit().unwrap();
+        let kept = learnt::read(&app.store, "lace-one");
+        assert_eq!(kept.as_deref(), Some("root"));
+        age(&half, 3600);
+        ring.take_in_learnt().unwrap();
+        ring.commit().unwrap();
+        assert!(learnt::all(&app.store).is_empty() && !half.exists());
+        assert_eq!(
+            ring.registry.devcontainers["one"].user.as_deref(),
+            Some("root")
+        );
+    }
+
+    #[test]
+    fn the_masters_that_end_are_of_the_dev_containers_of_that_key_and_the_hardest_end_counts() {
+        let home = tempfile::tempdir().unwrap();
+        let environment = Environment::example(home.path());
+        let app = App::new(&environment);
+        let mut ring = Ring::open(&app, "test").unwrap();
+        for (id, key) in [("one", "user"), ("two", "user"), ("three", "other")] {
+            ring.knows(id, &format!("lace-{id}"), key);
+        }
+        ring.end_shared_of("lace-two", End::Exit);
+        ring.end_shared("user", End::Stop);
+        ring.end_shared_of("lace-one", End::Exit);
+        ring.end_shared_of("lace-one", End::Stop);
+        let ended: Vec<_> = ring.ended.iter().map(|(it, end)| (&**it, *end)).collect();
+        assert_eq!(ended, [("lace-one", End::Exit), ("lace-two", End::Exit)]);
+        // Stale sockets, which go at once.
+        app.store.folder(&app.store.masters()).unwrap();
+        let socket = |alias| {
+            let name = crate::client::openssh::socket_prefix(alias) + "0";
+            let path = app.store.masters().join(name);
+            drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+            path
+        };
+        let sockets = ["lace-one", "lace-two", "lace-three"].map(socket);
+        ring.commit().unwrap();
+        let left = sockets.map(|socket| socket.exists());
+        assert_eq!(left, [false, false, true]);
+        assert!(ring.ended.is_empty());
+    }
+
+    #[test]
+    fn an_event_has_the_time_the_command_and_the_fingerprint_of_its_key_and_is_chained() {
+        let home = tempfile::tempdir().unwrap();
+        let environment = Environment::example(home.path());
+        let app = App::new(&environment);
+        let mut ring = Ring::open(&app, "keys test").unwrap();
+        ring.ensure("user", false).unwrap();
+        ring.now = 1_000_000_000;
+        ring.note(Kind::Exported, "user", |event| {
+            event.detail = Some("why".into())
+        })
+        .unwrap();
+        ring.note(Kind::Deleted, "nobody", |_| {}).unwrap();
+        ring.commit().unwrap();
+        let log = fs::read(app.store.audit()).unwrap();
+        assert!(audit::verify(&log, ring.registry.audit_head.as_ref()).is_intact());
+        let all = audit::Filter {
+            key: None,
+            since: None,
+        };
+        let events: Vec<_> = audit::read(&log, &all)
+            .into_iter()
+            .map(|it| it.event)
+            .collect();
+        let [_, exported, deleted] = &events[..] else {
+            panic!("{events:?}")
+        };
+        assert_eq!(exported.kind, Kind::Exported);
+        assert_eq!(exported.time.as_second(), 1_000_000_000);
+        assert_eq!(exported.command, "keys test");
+        assert_eq!(exported.detail.as_deref(), Some("why"));
+        assert_eq!(
+            exported.fingerprint.as_ref(),
+            Some(&ring.registry.keys["user"].fingerprint)
+        );
+        assert_eq!(
+            (&*deleted.key, &deleted.fingerprint),
+            ("nobody", &None),
+            "another key's would mislead"
+        );
+    }
+}

@@ -31,3 +31,56 @@ pub fn find<'r>(registry: &'r Registry, text: &str) -> Result<(String, &'r Key)>
         .ok_or_else(|| anyhow!("there is no key {text:?}"))
         .hint("lace-ssh keys list")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keys::KeyPair;
+    use crate::ring::record;
+    use crate::store::registry::{Custody, DevContainer, Origin};
+
+    #[test]
+    fn a_key_is_meant_as_it_is_written_else_by_the_dev_container_else_in_its_one_spelling() {
+        let mut registry = Registry::default();
+        for (seed, name) in (1..).zip(["user", "lace-web", "lace-a_b", "lace-a-b", "team-x"]) {
+            let public = KeyPair::generate(&[seed; 32], "x").unwrap().public();
+            let key = record::new(&public, Custody::File, Origin::Generated, 0);
+            registry.keys.insert(name.into(), key);
+        }
+        for (alias, key) in [
+            ("lace-web", "lace-web"),
+            ("lace-shop", "user"),
+            ("lace-team", "team-x"),
+            ("lace-user", "lace-web"),
+            ("lace-lost", "gone"),
+        ] {
+            let known = DevContainer::example(alias, key);
+            registry.devcontainers.insert(alias.into(), known);
+        }
+        for (text, expected) in [
+            ("user", Some("user")),
+            ("lace-web", Some("lace-web")),
+            ("web", Some("lace-web")),
+            ("lace-shop", Some("user")),
+            ("shop", Some("user")),
+            ("lace-user", Some("lace-web")),
+            ("team", Some("team-x")),
+            ("Team X", Some("team-x")),
+            ("lace-a_b", Some("lace-a_b")),
+            ("lace-a-b", Some("lace-a-b")),
+            ("lost", None),
+            ("nobody", None),
+            ("../user", None),
+        ] {
+            let found = find(&registry, text);
+            let found = found.as_ref().map(|(name, key)| (&**name, *key));
+            let key = expected.map(|name| (name, &registry.keys[name]));
+            assert_eq!(found.ok(), key, "{text}");
+        }
+        let error = find(&registry, "nobody").unwrap_err();
+        assert!(error.to_string().contains("there is no key \"nobody\""));
+        assert_eq!(crate::advice::hint_of(&error), Some("lace-ssh keys list"));
+        assert_eq!(name("Team X").unwrap(), "team-x");
+        assert!(crate::advice::hint_of(&name("../user").unwrap_err()).is_some());
+    }
+}

@@ -134,3 +134,116 @@ fn converge(files: &[Wanted]) -> Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::environment::Environment;
+    use crate::ring::Ring;
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn a_trust_folder_holds_what_follows_from_the_registry_and_nothing_that_is_stale() {
+        let home = tempfile::tempdir().unwrap();
+        let environment = Environment::example(home.path());
+        let app = App::new(&environment);
+        let mut ring = Ring::open(&app, "test").unwrap();
+        ring.register("x", DevContainer::example("lace-x", "lace-x"));
+        let (folder, now) = (app.store.trust("x"), ring.now);
+        let read = |name: &str| fs::read_to_string(folder.join(name)).ok();
+        let mut registry = ring.registry.clone();
+        let keys = authorized::keys(&registry, &registry.devcontainers["x"], now).unwrap();
+        let left = folder.join(".lace-ssh-tmp-x");
+        for chosen in [false, true, false] {
+            let entry = registry.devcontainers.get_mut("x").unwrap();
+            (entry.user, entry.user_chosen) = (Some("me".into()), chosen);
+            let is_current = || {
+                let entry = &registry.devcontainers["x"];
+                is_current(&app.store, &registry, "x", entry, now).unwrap()
+            };
+            write_trust(&app, &registry, "x", now).unwrap();
+            // Only a user who was chosen: another one is told by the image.
+            let user = chosen.then(|| "me\n".to_owned());
+            let expected = [Some(keys.clone()), Some(String::new()), user];
+            let names = ["authorized_keys", "revoked_keys", "user"];
+            assert_eq!(names.map(read), expected);
+            for (name, was) in names.into_iter().zip(&expected) {
+                assert!(is_current(), "{name}");
+                if was.is_some() {
+                    let mode = fs::metadata(folder.join(name))
+                        .unwrap()
+                        .permissions()
+                        .mode();
+                    assert_eq!(mode & 0o777, durable::PRIVATE);
+                }
+                // Another one, or none.
+                for planted in [Some("other\n"), None] {
+                    match planted {
+                        Some(text) => fs::write(folder.join(name), text).unwrap(),
+                        None => drop(fs::remove_file(folder.join(name))),
+                    }
+                    let is_right = planted.is_none() && was.is_none();
+                    assert_eq!(is_current(), is_right, "{name} {planted:?}");
+                    fs::write(&left, "x").unwrap();
+                    write_trust(&app, &registry, "x", now).unwrap();
+                    assert!(is_current() && !left.exists());
+                    assert_eq!(read(name), *was);
+                }
+            }
+        }
+        // Whose key is gone lets nobody in.
+        registry.keys.clear();
+        write_trust(&app, &registry, "x", now).unwrap();
+        assert_eq!(read("authorized_keys").as_deref(), Some(""));
+        write_trust(&app, &registry, "y", now).unwrap();
+        assert!(!app.store.trust("y").exists());
+    }
+
+    #[test]
+    fn the_clients_files_know_each_dev_container_as_the_registry_does() {
+        let home = tempfile::tempdir().unwrap();
+        let environment = Environment::example(home.path());
+        let app = App::new(&environment);
+        let mut ring = Ring::open(&app, "test").unwrap();
+        for id in ["x", "y"] {
+            ring.register(id, DevContainer::example(&format!("lace-{id}"), "user"));
+        }
+        let (registry, settings) = (&ring.registry, Settings::default());
+        let are_current = |settings: &Settings| {
+            let mut all = registry.devcontainers.values();
+            all.all(|it| clients_are_current(&app, settings, registry, it).unwrap())
+        };
+        let is_known = |id: &str| {
+            let entry = &registry.devcontainers[id];
+            clients_are_current(&app, &settings, registry, entry).unwrap()
+        };
+        let config = inventory::client_config(&app, &settings, registry).unwrap();
+        let pinned = inventory::known_hosts(registry);
+        let files = [
+            (app.store.config(), config),
+            (app.store.known_hosts(), pinned),
+        ];
+        for (file, text) in &files {
+            assert!(are_current(&settings));
+            assert_eq!(fs::read_to_string(file).unwrap(), *text);
+            let mode = fs::metadata(file).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, durable::PRIVATE);
+            // Without the last line, which is of the second one.
+            let end = text.trim_end().rfind('\n').unwrap();
+            fs::write(file, &text[..=end]).unwrap();
+            assert!(is_known("x") && !is_known("y"), "{file:?}");
+            fs::remove_file(file).unwrap();
+            assert!(!is_known("x"), "{file:?}");
+            write_clients(&app, &settings, registry).unwrap();
+        }
+        assert!(are_current(&settings));
+        let forwards = Settings {
+            forward_agent: vec!["lace-x".into()],
+            ..Settings::default()
+        };
+        assert!(!are_current(&forwards));
+        write_clients(&app, &forwards, registry).unwrap();
+        assert!(are_current(&forwards) && !are_current(&settings));
+    }
+}

@@ -189,3 +189,205 @@ fn empty(trust: &Path) -> Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+    use crate::app::App;
+    use crate::environment::Environment;
+    use crate::store::stamp::Identities;
+
+    /// Two dev containers, each with its own key, and whatever the store may have of them.
+    fn two<'a>(app: &'a App<'a>) -> Ring<'a> {
+        let mut ring = Ring::open(app, "test").unwrap();
+        for (id, alias) in [("one", "lace-one"), ("two", "lace-two")] {
+            ring.knows(id, alias, alias);
+            learnt::write(&app.store, alias, "node").unwrap();
+            let now = Identities::now(&app.store, "/x/lace-ssh".into());
+            stamp::write(&app.store, id, now, &ring.registry).unwrap();
+            fs::write(app.store.trust(id).join("user"), "node\n").unwrap();
+        }
+        ring
+    }
+
+    fn left(key: Option<&str>, folder_stays: bool) -> Purge {
+        Purge {
+            alias: "lace-one".into(),
+            key: key.map(str::to_owned),
+            folder_stays,
+        }
+    }
+
+    /// Whatever the store has of a dev container, but for its trust folder itself.
+    fn traces(app: &App, id: &str) -> Vec<&'static str> {
+        let store = &app.store;
+        let saved = store.registry().unwrap();
+        let alias = format!("lace-{id}");
+        let clients = fs::read_to_string(store.config()).unwrap();
+        let mut traces = Vec::new();
+        for (what, is_there) in [
+            ("entry", saved.devcontainers.contains_key(id)),
+            ("block", clients.contains(&alias)),
+            ("learnt", store.learnt().join(&alias).exists()),
+            ("stamp", store.root().join("stamps").join(id).exists()),
+            ("copy", store.host_key(id).exists()),
+            ("trust", !in_folder(&store.trust(id)).is_empty()),
+            ("note", is_half_purged(store, id)),
+            ("key", saved.keys.contains_key(&alias)),
+        ] {
+            if is_there {
+                traces.push(what);
+            }
+        }
+        traces
+    }
+
+    const ALL: [&str; 7] = ["entry", "block", "learnt", "stamp", "copy", "trust", "key"];
+
+    #[test]
+    fn a_purge_leaves_nothing_but_a_key_of_others_and_a_folder_that_is_mounted() {
+        for (key, folder_stays) in [
+            (Some("lace-one"), false),
+            (Some("lace-one"), true),
+            (None, false),
+            (None, true),
+        ] {
+            let home = tempfile::tempdir().unwrap();
+            let environment = Environment::example(home.path());
+            let app = App::new(&environment);
+            let mut ring = two(&app);
+            assert_eq!(traces(&app, "one"), ALL);
+            app.store.folder(&app.store.masters()).unwrap();
+            let socket = |alias| {
+                let name = crate::client::openssh::socket_prefix(alias) + "0";
+                app.store.masters().join(name)
+            };
+            for alias in ["lace-one", "lace-two"] {
+                drop(std::os::unix::net::UnixListener::bind(socket(alias)).unwrap());
+            }
+            purge(&mut ring, "one", &left(key, folder_stays)).unwrap();
+            let expected: &[_] = if key.is_some() { &[] } else { &["key"] };
+            assert_eq!(traces(&app, "one"), expected);
+            assert_eq!(app.store.trust("one").exists(), folder_stays);
+            assert_eq!(ring.trash().unwrap().len(), usize::from(key.is_some()));
+            assert_eq!(traces(&app, "two"), ALL);
+            assert!(!socket("lace-one").exists() && socket("lace-two").exists());
+            assert!(!any(&app.store));
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_emptied_is_not_dropped_and_lets_in_whom_it_did_before() {
+        let home = tempfile::tempdir().unwrap();
+        let environment = Environment::example(home.path());
+        let app = App::new(&environment);
+        let mut ring = two(&app);
+        let trust = app.store.trust("one");
+        let before = fs::read_to_string(trust.join(trust::AUTHORIZED_KEYS)).unwrap();
+        let planted = trust.join("planted");
+        fs::create_dir(&planted).unwrap();
+        fs::create_dir(planted.join("more")).unwrap();
+        let error = purge(&mut ring, "one", &left(Some("lace-one"), false)).unwrap_err();
+        let said = format!("{error:#}");
+        assert!(said.contains("lace-one was not dropped: "), "{said}");
+        let hint = format!("sudo rm -r {}", planted.display());
+        assert_eq!(crate::advice::hint_of(&error), Some(&*hint));
+        assert_eq!(traces(&app, "one"), ALL);
+        fs::remove_dir_all(&planted).unwrap();
+
+        // A link in its place leads to nothing of ours.
+        let elsewhere = home.path().join("elsewhere");
+        fs::rename(&trust, &elsewhere).unwrap();
+        symlink(&elsewhere, &trust).unwrap();
+        assert!(purge(&mut ring, "one", &left(None, false)).is_err());
+        assert!(
+            elsewhere.join(trust::AUTHORIZED_KEYS).exists() && !is_half_purged(&app.store, "one")
+        );
+        fs::remove_file(&trust).unwrap();
+        fs::rename(&elsewhere, &trust).unwrap();
+
+        // What is gone already when something cannot be removed is put back.
+        fs::remove_file(trust.join(trust::AUTHORIZED_KEYS)).unwrap();
+        fs::create_dir(&planted).unwrap();
+        assert!(purge(&mut ring, "one", &left(None, false)).is_err());
+        let after = fs::read_to_string(trust.join(trust::AUTHORIZED_KEYS)).unwrap();
+        assert_eq!(after, before);
+    }
+
+    #[test]
+    fn who_may_log_in_goes_first_and_the_host_key_last() {
+        let folder = tempfile::tempdir().unwrap();
+        let trust = folder.path().join("trust");
+        assert!(contents(&trust).unwrap().is_empty());
+        fs::create_dir(&trust).unwrap();
+        let names = [
+            "a",
+            trust::HOST_KEY,
+            "user",
+            trust::AUTHORIZED_KEYS,
+            "zz",
+            trust::REVOKED_KEYS,
+        ];
+        for name in names {
+            fs::write(trust.join(name), "").unwrap();
+        }
+        symlink("nowhere", trust.join("link")).unwrap();
+        let contents = contents(&trust).unwrap();
+        assert_eq!(contents.len(), names.len() + 1);
+        assert_eq!(contents[0], trust.join(trust::AUTHORIZED_KEYS));
+        assert_eq!(contents[names.len()], trust.join(trust::HOST_KEY));
+        empty(&trust).unwrap();
+        assert!(in_folder(&trust).is_empty());
+        let file = folder.path().join("file");
+        fs::write(&file, "").unwrap();
+        let error = empty(&file).unwrap_err();
+        assert!(error.to_string().contains("is not a folder"));
+        assert!(file.exists());
+    }
+
+    #[test]
+    fn a_purge_that_was_cut_off_anywhere_is_finished_by_the_next_command() {
+        let home = tempfile::tempdir().unwrap();
+        let environment = Environment::example(home.path());
+        let app = App::new(&environment);
+        let mut ring = two(&app);
+        let write_note = |id: &str, purge: &Purge| {
+            app.store.folder(&notes(&app.store)).unwrap();
+            fs::write(note(&app.store, id), serde_json::to_vec(purge).unwrap()).unwrap();
+        };
+        ring.registry.devcontainers.remove("one");
+        ring.commit().unwrap();
+        drop(ring);
+        write_note("one", &left(Some("lace-one"), true));
+        // What is no note of ours stops nobody.
+        fs::write(note(&app.store, "aaa"), "nonsense").unwrap();
+        fs::write(notes(&app.store).join(".lace-ssh-tmp-Ab12Cd"), "half").unwrap();
+        assert!(any(&app.store) && is_half_purged(&app.store, "one"));
+        drop(Ring::open(&app, "test").unwrap());
+        assert_eq!(traces(&app, "one"), &[] as &[&str]);
+        assert!(app.store.trust("one").exists(), "as its note says");
+        let two = traces(&app, "two");
+        assert!(two.contains(&"trust") && two.contains(&"key") && two.contains(&"entry"));
+        assert_eq!(in_folder(&notes(&app.store)), ["aaa"]);
+        assert!(!is_half_purged(&app.store, "two"));
+    }
+
+    #[test]
+    fn a_trust_folder_is_of_no_known_dev_container_where_it_holds_something_and_has_no_entry() {
+        let home = tempfile::tempdir().unwrap();
+        let environment = Environment::example(home.path());
+        let app = App::new(&environment);
+        let ring = two(&app);
+        for id in ["zzz", "empty", "aaa"] {
+            fs::create_dir(app.store.trust(id)).unwrap();
+        }
+        for id in ["zzz", "aaa"] {
+            fs::write(app.store.trust(id).join("authorized_keys"), "").unwrap();
+        }
+        assert_eq!(unknown(&app.store, &ring.registry), ["aaa", "zzz"]);
+        let nowhere = Store::locate(&Environment::example(Path::new("/nowhere")));
+        assert!(unknown(&nowhere, &ring.registry).is_empty() && !any(&nowhere));
+    }
+}

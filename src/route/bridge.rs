@@ -15,17 +15,23 @@ use crate::engine::{Container, Engine};
 
 /// The address of a container to which a bridge of this machine leads, and the name of the bridge.
 pub fn of(engine: &Engine, container: &Container) -> Option<(Ipv4Addr, String)> {
-    if container.addresses.is_empty() || !engine.is_of_root() {
+    let is_of_root = || engine.is_of_root();
+    on(Path::new("/"), is_of_root, &container.addresses)
+}
+
+/// The same on a machine with this root folder.
+fn on(
+    root: &Path,
+    is_of_root: impl Fn() -> bool,
+    addresses: &[Ipv4Addr],
+) -> Option<(Ipv4Addr, String)> {
+    if addresses.is_empty() || !is_of_root() {
         return None;
     }
-    let routes = fs::read_to_string("/proc/net/route").ok()?;
-    let is_bridge = |name: &str| {
-        Path::new("/sys/class/net")
-            .join(name)
-            .join("bridge")
-            .is_dir()
-    };
-    let (address, bridge) = reached(&routes, &container.addresses, is_bridge)?;
+    let routes = fs::read_to_string(root.join("proc/net/route")).ok()?;
+    let interfaces = root.join("sys/class/net");
+    let is_bridge = |name: &str| interfaces.join(name).join("bridge").is_dir();
+    let (address, bridge) = reached(&routes, addresses, is_bridge)?;
     Some((address, bridge.to_owned()))
 }
 
@@ -207,6 +213,27 @@ mod tests {
             assert_eq!(found.unwrap_or_default(), expected, "{case}");
         }
         assert_eq!(reached("", &[Ipv4Addr::new(172, 17, 0, 2)], |_| true), None);
+    }
+
+    #[test]
+    fn only_the_engine_of_root_is_believed_what_it_says_of_addresses() {
+        let root = tempfile::tempdir().unwrap();
+        let make = |path: &str| fs::create_dir_all(root.path().join(path)).unwrap();
+        let address = Ipv4Addr::new(172, 17, 0, 2);
+        let found =
+            |is_of_root: bool, addresses: &[Ipv4Addr]| on(root.path(), || is_of_root, addresses);
+        assert_eq!(found(true, &[address]), None, "no table");
+        make("proc/net");
+        let routes = format!("Iface\n{}", line("docker0 172.17.0.0/16 0.0.0.0 0001 0"));
+        fs::write(root.path().join("proc/net/route"), routes).unwrap();
+        // It may be a network card.
+        make("sys/class/net/docker0");
+        assert_eq!(found(true, &[address]), None, "no bridge");
+        make("sys/class/net/docker0/bridge");
+        assert_eq!(found(true, &[address]), Some((address, "docker0".into())));
+        assert_eq!(found(false, &[address]), None);
+        assert_eq!(found(true, &[]), None);
+        assert_eq!(on(root.path(), || panic!("asked in vain"), &[]), None);
     }
 
     #[cfg(all(target_os = "linux", target_endian = "little"))]

@@ -51,8 +51,18 @@ pub fn connect(
     id: &str,
     devcontainer: &DevContainer,
 ) -> Result<TcpStream> {
+    within(PATIENCE, app, engine, id, devcontainer)
+}
+
+fn within(
+    patience: Duration,
+    app: &App,
+    engine: &Engine,
+    id: &str,
+    devcontainer: &DevContainer,
+) -> Result<TcpStream> {
     let start = Instant::now();
-    let mut race = Race::until(start + PATIENCE);
+    let mut race = Race::until(start + patience);
     let mut told = false;
     loop {
         let way = way(app, engine, id, devcontainer)?;
@@ -61,7 +71,7 @@ pub fn connect(
             return Ok(stream);
         }
         let (alias, address) = (&devcontainer.alias, way.routes[0].address());
-        if start.elapsed() >= PATIENCE {
+        if start.elapsed() >= patience {
             let (address, trouble) = match &race.trouble {
                 Some((route, trouble)) => (route.address(), in_words(trouble)),
                 None => (address, in_words(&ErrorKind::TimedOut.into())),
@@ -105,6 +115,10 @@ fn check_user(app: &App, devcontainer: &DevContainer, way: &Way) -> Result<()> {
 /// Connections that are waited for, each in a thread of its own.
 struct Race {
     deadline: Instant,
+    /// How far a route is ahead of the next one.
+    head_start: Duration,
+    /// How long all of them are waited for at a time.
+    quiet: Duration,
     arrive: Sender<(Route, Result<TcpStream, Error>)>,
     arrived: Receiver<(Route, Result<TcpStream, Error>)>,
     under_way: Vec<Route>,
@@ -117,6 +131,8 @@ impl Race {
         let (arrive, arrived) = channel();
         Self {
             deadline,
+            head_start: HEAD_START,
+            quiet: QUIET,
             arrive,
             arrived,
             under_way: Vec::new(),
@@ -129,15 +145,19 @@ impl Race {
         for route in routes {
             if !self.under_way.contains(route) {
                 self.start(route);
-                if let Some(stream) = self.first(HEAD_START) {
+                if let Some(stream) = self.first(self.head_start) {
                     return Some(stream);
                 }
             }
         }
-        self.first(QUIET)
+        self.first(self.quiet)
     }
 
     fn start(&mut self, route: &Route) {
+        // What went wrong before says more than that there is no time left.
+        if left(self.deadline).is_err() {
+            return;
+        }
         self.under_way.push(route.clone());
         let (route, deadline, arrive) = (route.clone(), self.deadline, self.arrive.clone());
         thread::spawn(move || {
@@ -248,8 +268,11 @@ fn open(route: &Route, patience: Duration) -> Result<TcpStream, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::advice::hint_of;
+    use crate::engine::example;
+    use crate::environment::Environment;
     use std::io::{Read, Write};
-    use std::net::{SocketAddr, TcpListener};
+    use std::net::TcpListener;
 
     /// A listener that does this with every connection.
     fn listener(serve: impl Fn(TcpStream) + Send + 'static) -> Route {
@@ -276,80 +299,226 @@ mod tests {
         })
     }
 
+    /// Where nobody listens any more.
+    fn nobody() -> Route {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Route::Published(listener.local_addr().unwrap())
+    }
+
     #[test]
     fn a_greeting_is_a_whole_line_within_its_time() {
-        let slowly = Duration::from_millis(40);
+        const SLOWLY: Duration = Duration::from_millis(10);
+        // Never, or until there is an answer.
+        let (short, long) = (Duration::from_millis(400), PATIENCE);
         let many: &[&str] = &["x"; 100];
-        for (parts, pause, expected) in [
-            (&["SSH-2.0-x\r\n"][..], slowly, "greeted"),
-            (&["S", "SH-2", ".0-x", "\r\n"], slowly, "greeted"),
-            (&["take care\r\n", "SSH-2.0-x\r\n"], slowly, "greeted"),
-            (&["SSH-2.0-x\r\n"], Duration::ZERO, "greeted"),
+        let cases = [
+            (&["SSH-2.0-x\r\n"][..], SLOWLY, long, "greeted"),
+            (&["S", "SH-2", ".0-x", "\r\n"], SLOWLY, long, "greeted"),
+            (&["take care\r\n", "SSH-2.0-x\r\n"], SLOWLY, long, "greeted"),
+            (&["SSH-2.0-x\r\n"], Duration::ZERO, long, "greeted"),
+            (
+                &["xSSH-2.0-x\r\n"],
+                Duration::ZERO,
+                long,
+                "it says \"xSSH-2.0-x\" and hangs up",
+            ),
             (
                 &["SSH-2.0-x"],
-                slowly,
+                Duration::ZERO,
+                long,
+                "it says \"SSH-2.0-x\" and hangs up",
+            ),
+            (
+                &["SSH-2.0-x"],
+                SLOWLY,
+                short,
                 "its greeting does not come to an end within 15 s",
             ),
             (
                 many,
-                slowly,
+                SLOWLY,
+                short,
                 "its greeting does not come to an end within 15 s",
             ),
-            (&[], slowly, "it says nothing for 15 s"),
-            (&[], Duration::ZERO, "it hangs up"),
+            (&[], SLOWLY, short, "it says nothing for 15 s"),
+            (&[], SLOWLY, Duration::ZERO, "it says nothing for 15 s"),
+            (&[], Duration::ZERO, long, "it hangs up"),
+            (&["\r\n"], Duration::ZERO, long, "it says \"\" and hangs up"),
             (
-                &["Exceeded MaxStartups\r\n"],
+                &["Exceeded MaxStartups\r\n", "x"],
                 Duration::ZERO,
+                long,
                 "it says \"Exceeded MaxStartups\" and hangs up",
             ),
-        ] {
-            let route = says(parts, pause);
-            let deadline = Instant::now() + Duration::from_millis(400);
-            let told = match greeted(&route, deadline) {
-                Ok(mut stream) => {
-                    let mut first = [0; 1];
-                    stream.read_exact(&mut first).unwrap();
-                    assert_eq!(first[0], parts[0].as_bytes()[0], "nothing is taken");
-                    "greeted".to_owned()
-                }
-                Err(trouble) => in_words(&trouble),
-            };
-            assert_eq!(told, expected, "{parts:?}");
-        }
+        ];
+        let told = |parts, pause, patience| match greeted(
+            &says(parts, pause),
+            Instant::now() + patience,
+        ) {
+            Ok(mut stream) => {
+                assert!(stream.nodelay().unwrap());
+                assert_eq!(
+                    stream.read_timeout().unwrap(),
+                    None,
+                    "ssh waits as long as it likes"
+                );
+                let mut first = [0; 1];
+                stream.read_exact(&mut first).unwrap();
+                assert_eq!(first[0], parts[0].as_bytes()[0], "nothing is taken");
+                "greeted".to_owned()
+            }
+            Err(trouble) => in_words(&trouble),
+        };
+        thread::scope(|scope| {
+            // All at once: some wait for nothing.
+            let told = cases.map(|(parts, pause, patience, expected)| {
+                (
+                    scope.spawn(move || told(parts, pause, patience)),
+                    parts,
+                    expected,
+                )
+            });
+            for (told, parts, expected) in told {
+                assert_eq!(told.join().unwrap(), expected, "{parts:?}");
+            }
+        });
         let endless = listener(|mut stream| while stream.write_all(&[b'x'; 4096]).is_ok() {});
         let told = greeted(&endless, Instant::now() + PATIENCE).unwrap_err();
         assert_eq!(in_words(&told), "it does not speak SSH");
+        assert!(
+            in_words(&greeted(&nobody(), Instant::now() + PATIENCE).unwrap_err())
+                .contains("refused")
+        );
     }
 
     #[test]
     fn the_first_that_speaks_is_taken_and_the_first_route_is_ahead() {
-        let port = |stream: &TcpStream| Some(stream.peer_addr().unwrap());
-        let speaks = |pause| says(&["SSH-2.0-x\r\n"], pause);
-        let ended = |address: SocketAddr| Route::Published(address);
-        let (now, soon) = (Duration::ZERO, Duration::from_millis(200));
-        let silent = says(&[], soon);
-        let nobody = ended(
-            TcpListener::bind("127.0.0.1:0")
-                .unwrap()
-                .local_addr()
-                .unwrap(),
-        );
+        let from = |stream: Option<TcpStream>| stream.map(|it| it.peer_addr().unwrap());
+        let speaks = || says(&["SSH-2.0-x\r\n"], Duration::ZERO);
+        let silent = says(&[], Duration::from_millis(1));
+        let (first, second) = (speaks(), speaks());
         let mut race = Race::until(Instant::now() + PATIENCE);
-        let (first, second) = (speaks(now), speaks(now));
-        let stream = race.run(&[first.clone(), second]);
-        assert_eq!(stream.as_ref().and_then(port), Some(first.address()));
-        // One that hangs or is not there costs next to nothing.
-        for other in [&silent, &nobody] {
-            let start = Instant::now();
-            let stream = race.run(&[other.clone(), first.clone()]);
-            assert_eq!(stream.as_ref().and_then(port), Some(first.address()));
-            assert!(start.elapsed() < soon, "{:?}", start.elapsed());
+        assert_eq!((race.head_start, race.quiet), (HEAD_START, QUIET));
+        race.head_start = PATIENCE;
+        let taken = from(race.run(&[first.clone(), second.clone()]));
+        assert_eq!(taken, Some(first.address()));
+        assert!(race.under_way.is_empty(), "the second was not needed");
+        // One that hangs, and one that is not there, do not keep the other from being taken.
+        race.head_start = Duration::from_millis(1);
+        race.quiet = PATIENCE;
+        for other in [&silent, &nobody()] {
+            let taken = from(race.run(&[other.clone(), second.clone()]));
+            assert_eq!(taken, Some(second.address()));
         }
-        // A connection is kept, not started anew.
+        assert_eq!(race.under_way, [silent]);
+    }
+
+    #[test]
+    fn a_connection_is_kept_until_it_speaks_and_not_started_anew() {
+        let (speak, may_speak) = channel::<()>();
+        let late = listener(move |mut stream| {
+            // A second connection would wait for ever.
+            if may_speak.recv().is_ok() {
+                let _ = stream.write_all(b"SSH-2.0-x\r\n");
+            }
+        });
         let mut race = Race::until(Instant::now() + PATIENCE);
-        let late = speaks(QUIET + soon);
-        assert!(race.run(std::slice::from_ref(&late)).is_none());
-        let start = Instant::now();
-        assert!(race.run(&[late]).is_some() && start.elapsed() < QUIET);
+        race.quiet = Duration::from_millis(20);
+        let routes = [late];
+        assert!(race.run(&routes).is_none());
+        assert!(race.run(&routes).is_none());
+        assert_eq!(race.under_way, routes);
+        speak.send(()).unwrap();
+        race.quiet = PATIENCE;
+        assert!(race.run(&routes).is_some());
+    }
+
+    #[test]
+    fn what_went_wrong_is_not_forgotten_when_time_is_up() {
+        let routes = [nobody()];
+        let mut race = Race::until(Instant::now() + PATIENCE);
+        assert!(race.run(&routes).is_none());
+        race.deadline = Instant::now();
+        assert!(race.run(&routes).is_none());
+        let (route, trouble) = race.trouble.unwrap();
+        assert_eq!(route, routes[0]);
+        assert_eq!(trouble.kind(), ErrorKind::ConnectionRefused);
+    }
+
+    /// Connects to a dev container whose known user is `vscode` and whose container says `now`, with its trust
+    /// folder, or one that is only named like it, and sshd at this route; what came of it, and who is known then.
+    fn connected(
+        now: Option<&str>,
+        chosen: bool,
+        certain: bool,
+        sshd: &Route,
+    ) -> (Result<TcpStream>, String) {
+        let home = tempfile::tempdir().unwrap();
+        let environment = Environment::example(home.path());
+        let app = App::new(&environment);
+        let devcontainer = DevContainer {
+            user_chosen: chosen,
+            ..DevContainer::example("lace-x", "k")
+        };
+        let like = home.path().join("p/.config/lace/ssh/trust/id");
+        let trust = if certain { app.store.trust("id") } else { like };
+        let mut container = example::container("a", "running", &trust, sshd.address().port());
+        if let Some(now) = now {
+            let label = serde_json::json!([{ "remoteUser": now }]).to_string();
+            container["Labels"] = serde_json::json!({ "devcontainer.metadata": label });
+        }
+        let engine = Engine::at(&example::engine(home.path(), vec![container])).unwrap();
+        let way = way(&app, &engine, "id", &devcontainer).unwrap();
+        let stream = within(Duration::from_secs(9), &app, &engine, "id", &devcontainer);
+        let stream =
+            stream.and_then(|stream| check_user(&app, &devcontainer, &way).map(|()| stream));
+        (stream, user::known(&app, &devcontainer).unwrap())
+    }
+
+    #[test]
+    fn another_user_than_was_known_is_written_down_where_the_dev_container_says_so() {
+        for (now, chosen, certain, expected, known) in [
+            (None, false, true, "", "vscode"),
+            (Some("vscode"), false, true, "", "vscode"),
+            (Some("node"), true, true, "", "vscode"),
+            // It cannot be proven: it does not speak SSH any further.
+            (Some("node"), false, false, "", "vscode"),
+            (
+                Some("node"),
+                false,
+                true,
+                "the remote user of lace-x is node now, no longer vscode",
+                "node",
+            ),
+        ] {
+            let sshd = says(&["SSH-2.0-x\r\n"], Duration::ZERO);
+            let (stream, then) = connected(now, chosen, certain, &sshd);
+            let told = match stream {
+                Ok(stream) => {
+                    assert_eq!(stream.peer_addr().unwrap(), sshd.address());
+                    String::new()
+                }
+                Err(error) => error.to_string(),
+            };
+            assert_eq!((told.as_str(), then.as_str()), (expected, known), "{now:?}");
+        }
+    }
+
+    #[test]
+    fn an_sshd_that_never_answers_is_given_up_with_the_way_to_its_log() {
+        let folder = tempfile::tempdir().unwrap();
+        let environment = Environment::example(folder.path());
+        let app = App::new(&environment);
+        let one = example::container("a", "running", &app.store.trust("id"), 7);
+        let engine = Engine::at(&example::engine(folder.path(), vec![one])).unwrap();
+        let devcontainer = DevContainer::example("lace-x", "k");
+        let error = within(Duration::ZERO, &app, &engine, "id", &devcontainer).unwrap_err();
+        assert_eq!(
+            (error.to_string().as_str(), hint_of(&error)),
+            (
+                "sshd of lace-x does not answer at 127.0.0.1:7: it says nothing for 15 s",
+                Some("see why: docker exec a-name cat /var/lib/lace-ssh/sshd.log")
+            )
+        );
     }
 }

@@ -34,8 +34,8 @@ const CHUNK: usize = 256 * 1024;
 /// The connection breaks before they have it, or while it is copied.
 pub fn to_caller(stream: TcpStream) -> Result<()> {
     match waiting_ssh() {
-        Some(_) => pass(&stream),
-        None => copy(stream),
+        Some(_) => pass(&stream, std::io::stdout()),
+        None => copy(stream, std::io::stdin(), std::io::stdout()),
     }
 }
 
@@ -43,24 +43,31 @@ pub fn to_caller(stream: TcpStream) -> Result<()> {
 /// (`ControlPersist`) gives us `/dev/null`, as if we stayed as long, and says itself no more than that there
 /// is no connection.
 pub fn speak_where_ssh_does() {
-    let is_silenced = || {
-        let (ours, null) = (fstat(std::io::stderr())?, stat("/dev/null")?);
-        rustix::io::Result::Ok(is(&ours, FileType::CharacterDevice) && ours.st_rdev == null.st_rdev)
+    let ssh = is_null(std::io::stderr()).then(waiting_ssh).flatten();
+    if let Some(stderr) = ssh.and_then(|ssh| stderr_of(&ssh)) {
+        let _ = dup2_stderr(stderr);
+    }
+}
+
+/// It is `/dev/null`.
+fn is_null(file: impl AsFd) -> bool {
+    let (Ok(file), Ok(null)) = (fstat(file), stat("/dev/null")) else {
+        return false;
     };
-    let Some(ssh) = is_silenced().unwrap_or(false).then(waiting_ssh).flatten() else {
-        return;
-    };
+    is(&file, FileType::CharacterDevice) && file.st_rdev == null.st_rdev
+}
+
+/// Where the process of this folder of `/proc` says what it has to say, if that can be shared.
+fn stderr_of(process: &Path) -> Option<File> {
     // A pipe that nobody reads any more would keep us, a terminal could become ours.
     let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits() as i32;
     let opened = OpenOptions::new()
         .append(true)
         .custom_flags(flags)
-        .open(ssh.join("fd/2"));
+        .open(process.join("fd/2"));
     // In a file, ssh would write over what we have written: its place in it is not ours.
     let is_shared = |it: &File| fstat(it).is_ok_and(|it| !is(&it, FileType::RegularFile));
-    if let Some(stderr) = opened.ok().filter(is_shared) {
-        let _ = dup2_stderr(stderr);
-    }
+    opened.ok().filter(is_shared)
 }
 
 fn is(file: &Stat, kind: FileType) -> bool {
@@ -69,12 +76,17 @@ fn is(file: &Stat, kind: FileType) -> bool {
 
 /// The folder in `/proc` of the ssh that waits for the socket at the other end of our stdin and stdout.
 fn waiting_ssh() -> Option<PathBuf> {
-    let (stdin, stdout) = (std::io::stdin(), std::io::stdout());
-    let (one, other) = (fstat(&stdin).ok()?, fstat(&stdout).ok()?);
-    let is_one = (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino);
-    let maker = is_one.then(|| socket::peer(&stdin).ok()).flatten()?;
-    let process = Path::new("/proc").join(maker.process.to_string());
+    let maker = maker(std::io::stdin(), std::io::stdout())?;
+    let process = Path::new("/proc").join(maker.to_string());
     is_ssh(&process).then_some(process)
+}
+
+/// The process that has made the socket pair of which one end is both.
+fn maker(stdin: impl AsFd, stdout: impl AsFd) -> Option<i32> {
+    let (one, other) = (fstat(&stdin).ok()?, fstat(stdout).ok()?);
+    let is_one = (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino);
+    let maker = is_one.then(|| socket::peer(stdin).ok()).flatten()?;
+    Some(maker.process)
 }
 
 /// The process of this folder of `/proc` is ssh, as far as it lets us see.
@@ -93,14 +105,14 @@ fn is_ssh(process: &Path) -> bool {
     }
 }
 
-/// Passes the socket itself over stdout: from here on no byte goes through this process.
-fn pass(stream: &TcpStream) -> Result<()> {
+/// Passes the socket itself over our end of the pair: from here on no byte goes through this process.
+pub(super) fn pass(stream: &TcpStream, over: impl AsFd) -> Result<()> {
     let fds = [stream.as_fd()];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = SendAncillaryBuffer::new(&mut space);
     control.push(SendAncillaryMessage::ScmRights(&fds));
     sendmsg(
-        std::io::stdout(),
+        over,
         &[IoSlice::new(&[0])],
         &mut control,
         SendFlags::empty(),
@@ -111,15 +123,15 @@ fn pass(stream: &TcpStream) -> Result<()> {
 
 /// Copies both ways until the container's side ends, as sshd ends both ways at once. Where the caller's
 /// side ends first, the container's still has its say.
-fn copy(stream: TcpStream) -> Result<()> {
+fn copy(stream: TcpStream, from: impl AsFd + Send + 'static, to: impl AsFd) -> Result<()> {
     let up = stream
         .try_clone()
         .context("cannot use the connection twice")?;
     thread::spawn(move || {
-        let _ = pump(std::io::stdin(), &up);
+        let _ = pump(from, &up);
         let _ = up.shutdown(Shutdown::Write);
     });
-    match pump(&stream, std::io::stdout()) {
+    match pump(&stream, to) {
         // The caller has gone.
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
         result => result.context("the connection broke"),
@@ -162,7 +174,19 @@ fn ready(
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
     use super::*;
+    use crate::route::example;
+    use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
+    use std::io::{IoSliceMut, Read, Write};
+    use std::net::TcpListener;
     use std::os::unix::fs::symlink;
+    use std::os::unix::net::UnixStream;
+
+    /// Our connection, and sshd's end of it.
+    fn connection() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let ours = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        (ours, listener.accept().unwrap().0)
+    }
 
     #[test]
     fn only_a_file_that_is_called_ssh_is_ssh() {
@@ -184,5 +208,133 @@ mod tests {
         }
         // A process that is not there, or not to be seen.
         assert!(!is_ssh(Path::new("/proc/0")));
+    }
+
+    #[test]
+    fn only_one_end_of_a_socket_pair_has_a_maker() {
+        let (one, other) = UnixStream::pair().unwrap();
+        let ours = Some(i32::try_from(std::process::id()).unwrap());
+        assert_eq!(maker(&one, one.try_clone().unwrap()), ours);
+        assert_eq!(maker(&one, &other), None);
+        let null = File::open("/dev/null").unwrap();
+        assert_eq!(maker(&null, &null), None);
+        assert_eq!(maker(&one, &null), None);
+    }
+
+    #[test]
+    fn what_is_passed_is_the_connection_itself() {
+        // Called by an ssh that another test has started.
+        if let Ok(port) = std::env::var(example::PORT) {
+            let sshd = TcpStream::connect(("127.0.0.1", port.parse().unwrap())).unwrap();
+            return pass(&sshd, std::io::stdin()).unwrap();
+        }
+        let (connection, mut sshd) = connection();
+        let (ours, caller) = UnixStream::pair().unwrap();
+        pass(&connection, &ours).unwrap();
+        drop(connection);
+        let mut byte = [9; 2];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut control = RecvAncillaryBuffer::new(&mut space);
+        let iov = &mut [IoSliceMut::new(&mut byte)];
+        let got = recvmsg(&caller, iov, &mut control, RecvFlags::empty()).unwrap();
+        // What ssh expects with it: one zero.
+        assert_eq!((got.bytes, byte[0]), (1, 0));
+        let mut fds = control.drain().filter_map(|message| match message {
+            RecvAncillaryMessage::ScmRights(fds) => Some(fds),
+            _ => None,
+        });
+        let passed = fds.next().unwrap().next().unwrap();
+        TcpStream::from(passed).write_all(b"x").unwrap();
+        let mut said = String::new();
+        sshd.read_to_string(&mut said).unwrap();
+        assert_eq!(said, "x");
+        // Nobody is there to take it.
+        drop(caller);
+        assert!(pass(&sshd, &ours).is_err());
+    }
+
+    #[test]
+    fn every_byte_is_copied_both_ways_and_the_containers_end_is_the_end() {
+        let (stream, mut sshd) = connection();
+        let (ours, mut caller) = UnixStream::pair().unwrap();
+        // A caller may have made it an error to wait.
+        ours.set_nonblocking(true).unwrap();
+        let from = ours.try_clone().unwrap();
+        let copied = thread::spawn(move || copy(stream, from, ours));
+        // More than a socket holds.
+        let many: Vec<u8> = (0..3_000_000_u32).map(|n| (n % 251) as u8).collect();
+        let carried = |mut from: Box<dyn Write + Send>, to: &mut dyn Read| {
+            let sent = many.clone();
+            let sends = thread::spawn(move || from.write_all(&sent).unwrap());
+            let mut got = vec![0; many.len()];
+            to.read_exact(&mut got).unwrap();
+            sends.join().unwrap();
+            got == many
+        };
+        assert!(carried(Box::new(caller.try_clone().unwrap()), &mut sshd));
+        assert!(carried(Box::new(sshd.try_clone().unwrap()), &mut caller));
+        // The caller's side ends first: that is told, and the container still has its say.
+        caller.shutdown(Shutdown::Write).unwrap();
+        assert_eq!(sshd.read(&mut [0]).unwrap(), 0);
+        sshd.write_all(b"bye").unwrap();
+        drop(sshd);
+        let mut last = String::new();
+        caller.read_to_string(&mut last).unwrap();
+        assert_eq!(last, "bye");
+        copied.join().unwrap().unwrap();
+    }
+
+    #[test]
+    fn a_caller_who_has_gone_is_no_error_and_a_connection_that_breaks_is_one() {
+        let nothing = || File::open("/dev/null").unwrap();
+        let (stream, mut sshd) = connection();
+        let (ours, caller) = UnixStream::pair().unwrap();
+        drop(caller);
+        sshd.write_all(b"x").unwrap();
+        copy(stream, nothing(), ours).unwrap();
+        let (stream, sshd) = connection();
+        let (ours, _caller) = UnixStream::pair().unwrap();
+        // A connection breaks that is closed with something unread.
+        (&stream).write_all(b"x").unwrap();
+        assert_eq!(sshd.peek(&mut [0]).unwrap(), 1);
+        drop(sshd);
+        let error = copy(stream, nothing(), ours).unwrap_err();
+        assert_eq!(error.to_string(), "the connection broke");
+    }
+
+    #[test]
+    fn only_silence_is_broken_and_only_where_it_harms_nobody() {
+        assert!(is_null(File::open("/dev/null").unwrap()));
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        fs::write(at("file"), "kept").unwrap();
+        for other in ["/dev/zero", at("file").to_str().unwrap()] {
+            assert!(!is_null(File::open(other).unwrap()), "{other}");
+        }
+        let (end, _other) = std::io::pipe().unwrap();
+        assert!(!is_null(end));
+        // A pipe, whose reader is there or has gone.
+        let fifo = at("fifo");
+        let made = std::process::Command::new("mkfifo").arg(&fifo).status();
+        assert!(made.unwrap().success());
+        fs::create_dir_all(at("ssh/fd")).unwrap();
+        let told_at = |path: &Path| {
+            let link = at("ssh/fd/2");
+            let _ = fs::remove_file(&link);
+            symlink(path, link).unwrap();
+            stderr_of(&at("ssh"))
+        };
+        assert!(told_at(&fifo).is_none());
+        let flags = OFlags::NONBLOCK.bits() as i32;
+        let mut reader = OpenOptions::new()
+            .read(true)
+            .custom_flags(flags)
+            .open(&fifo)
+            .unwrap();
+        told_at(&fifo).unwrap().write_all(b"x").unwrap();
+        assert_eq!(reader.read(&mut [0; 2]).unwrap(), 1);
+        assert!(told_at(&at("file")).is_none());
+        assert!(told_at(&at("missing")).is_none());
+        assert!(!at("missing").exists());
     }
 }

@@ -7,6 +7,8 @@
 
 mod bridge;
 pub mod connect;
+#[cfg(test)]
+pub mod example;
 pub mod hand_over;
 pub mod own_agent;
 pub mod proof;

@@ -44,7 +44,7 @@ impl OwnAgent {
         command.process_group(0);
         let watch = command.spawn().context("cannot run ssh-agent")?;
         let own = Self { watch, folder };
-        let mut agent = listening(&socket)?;
+        let mut agent = listening(&socket, START)?;
         let constraints = Constraints {
             lifetime: Some(LIFETIME),
             destination: None,
@@ -69,13 +69,13 @@ impl OwnAgent {
 }
 
 /// A connection to the agent that is just being started.
-fn listening(socket: &Path) -> Result<Agent> {
+fn listening(socket: &Path, patience: Duration) -> Result<Agent> {
     let start = Instant::now();
     loop {
         match Agent::connect(socket, START) {
             Ok(agent) => return Ok(agent),
             // There is a socket before anybody listens at it.
-            Err(_) if start.elapsed() < START => thread::sleep(Duration::from_millis(2)),
+            Err(_) if start.elapsed() < patience => thread::sleep(Duration::from_millis(2)),
             Err(error) => return Err(error).context("ssh-agent did not start"),
         }
     }
@@ -90,6 +90,10 @@ impl Drop for OwnAgent {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
+    use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, bind, listen, socket};
+
     use super::*;
 
     #[test]
@@ -106,13 +110,43 @@ mod tests {
         let socket = own.folder.path().join("agent");
         let mut agent = Agent::connect(&socket, START).unwrap();
         assert!(agent.holds(&pair.public()).unwrap());
+        let Credential::Agent {
+            socket: told,
+            public,
+        } = own.credential()
+        else {
+            panic!("it is no agent");
+        };
+        assert_eq!(told, socket);
+        let line = fs::read_to_string(&public).unwrap();
+        assert_eq!(line, format!("{}\n", pair.public().render()));
         drop(own);
         ends(&socket);
+        assert!(!public.exists());
         // A killed process runs nothing, but its end of the pipe is closed.
         let mut own = OwnAgent::with(&pair).unwrap();
         let socket = own.folder.path().join("agent");
         drop(own.watch.stdin.take());
         ends(&socket);
         assert!(own.watch.wait().is_ok());
+    }
+
+    #[test]
+    fn an_agent_that_has_its_socket_and_does_not_listen_yet_is_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("agent");
+        let told = |patience| listening(&path, patience).err().map(|it| it.to_string());
+        let never = Some("ssh-agent did not start".to_owned());
+        assert_eq!(told(Duration::ZERO), never);
+        let agent = socket(AddressFamily::UNIX, SocketType::STREAM, None).unwrap();
+        bind(&agent, &SocketAddrUnix::new(&path).unwrap()).unwrap();
+        assert_eq!(told(Duration::ZERO), never);
+        thread::scope(|scope| {
+            let waits = scope.spawn(|| told(START));
+            // Long enough for it to have been turned away; if it comes later, it sees no difference.
+            thread::sleep(Duration::from_millis(30));
+            listen(&agent, 1).unwrap();
+            assert_eq!(waits.join().unwrap(), None);
+        });
     }
 }

@@ -21,11 +21,12 @@ use crate::engine::{self, Container, Engine, Found};
 use crate::inventory;
 use crate::store::registry::{DevContainer, Registry};
 
-/// How long a login may take. Others wait for the lock meanwhile, and not much longer than this.
-const PATIENCE: Duration = Duration::from_secs(8);
+/// How long a login may take. Others wait for the lock meanwhile, and not much longer than this. Tests run many at
+/// once.
+const PATIENCE: Duration = Duration::from_secs(if cfg!(test) { 60 } else { 8 });
 
 /// How long sshd may take to prove its host key.
-const KEY_PATIENCE: Duration = Duration::from_secs(4);
+const KEY_PATIENCE: Duration = Duration::from_secs(if cfg!(test) { 60 } else { 4 });
 
 /// As much is kept of what ssh says.
 const WORDS: u64 = 16 * 1024;
@@ -364,4 +365,291 @@ fn scratch(folder: &Path, text: &str) -> Result<tempfile::NamedTempFile> {
         Ok(file)
     };
     attempt().with_context(|| format!("cannot write into {}", folder.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::engine::example;
+    use crate::environment::Environment;
+    use crate::keys::KeyPair;
+    use crate::route::example::Sshd;
+    use crate::route::own_agent::OwnAgent;
+    use crate::store::registry::HostKey;
+
+    /// Nobody has it.
+    fn other_host_key() -> String {
+        let pair = KeyPair::generate(&[3; 32], "other").unwrap();
+        pair.public().render_bare()
+    }
+
+    /// The end of a path is that of a trust folder, and it is not ours.
+    fn like(folder: &Path, id: &str) -> PathBuf {
+        folder.join("project/.config/lace/ssh/trust").join(id)
+    }
+
+    fn names_user(mut container: Value, user: &str) -> Value {
+        let label = json!([{ "remoteUser": user }]).to_string();
+        container["Labels"] = json!({ "devcontainer.metadata": label });
+        container
+    }
+
+    #[test]
+    fn a_login_counts_with_this_key_as_this_user_where_the_pinned_host_key_is_proven() {
+        let home = tempfile::tempdir().unwrap();
+        let [key, stranger] = [1, 2].map(|seed| KeyPair::generate(&[seed; 32], "k").unwrap());
+        let sshd = Sshd::start(home.path(), &key.public().render());
+        let environment = Environment {
+            program: sshd.program(home.path()),
+            ..Environment::example(home.path())
+        };
+        let app = App::new(&environment);
+        app.store.prepare().unwrap();
+        let me = sshd.user.as_str();
+        let runs = |id: &str| example::container(id, "running", &app.store.trust(id), sshd.port);
+        let is_like =
+            |id: &str, port: u16| example::container(id, "running", &like(home.path(), id), port);
+        let mut twice = runs("twice");
+        twice["Id"] = json!("again");
+        let endpoint = example::engine(
+            home.path(),
+            vec![
+                runs("known"),
+                names_user(runs("new"), me),
+                names_user(runs("old"), "root-of-nothing"),
+                runs("pins"),
+                names_user(runs("hostile"), "-x"),
+                names_user(runs("chosen"), "-x"),
+                example::container("exited", "exited", &app.store.trust("exited"), sshd.port),
+                runs("twice"),
+                twice,
+                names_user(is_like("proves", sshd.port), me),
+                // Nobody listens there.
+                is_like("like", 1),
+            ],
+        );
+        let pinned = HostKey {
+            current: other_host_key(),
+            next: Some(sshd.host_key.clone()),
+        };
+        let mut registry = Registry::default();
+        for (id, user, chosen) in [
+            ("known", Some(me), true),
+            ("new", Some("vscode"), false),
+            ("old", Some(me), false),
+            ("pins", Some(me), true),
+            ("hostile", Some(me), false),
+            ("chosen", None, true),
+            ("exited", Some(me), true),
+            ("gone", Some(me), true),
+            ("twice", Some(me), true),
+            ("silent", Some(me), true),
+            ("proves", Some(me), true),
+            ("like", Some(me), true),
+        ] {
+            let mut known = DevContainer::example(&format!("lace-{id}"), "k");
+            (known.user, known.user_chosen) = (user.map(str::to_owned), chosen);
+            known.host_key = pinned.clone();
+            if id == "pins" {
+                known.host_key = HostKey::of(other_host_key());
+            }
+            // The others' is not there.
+            if id != "silent" {
+                known.endpoint = endpoint.clone();
+            }
+            registry.devcontainers.insert(id.into(), known);
+        }
+        // What ssh has pinned counts only where a container is not certain; else the registry does.
+        let known_hosts = format!(
+            "lace-proves {}\nlace-pins {}\n",
+            sshd.host_key, sshd.host_key
+        );
+        durable::write(
+            &app.store.known_hosts(),
+            known_hosts.as_bytes(),
+            durable::PRIVATE,
+        )
+        .unwrap();
+        let file = |name: &str, pair: &KeyPair| {
+            let path = home.path().join(name);
+            durable::write(&path, pair.private_openssh().as_bytes(), durable::PRIVATE).unwrap();
+            path
+        };
+        let (ours, strangers) = (file("key", &key), file("stranger", &stranger));
+        let told = |ids: &[&str], credential: &Credential| -> Vec<String> {
+            let ids: Vec<_> = ids.iter().map(|&id| id.to_owned()).collect();
+            let proofs = logins(&app, &registry, &ids, credential).unwrap();
+            proofs.iter().map(|proof| format!("{proof:?}")).collect()
+        };
+        let before = fs::read_dir(app.store.root()).unwrap().count();
+        let cases = [
+            ("known", "LoggedIn"),
+            ("new", "LoggedIn"),
+            ("old", "Permission denied"),
+            ("pins", "Host key verification failed"),
+            ("hostile", "Refused(\"the container names the remote user"),
+            ("chosen", "Refused(\"its user is not known"),
+            ("exited", "NotRunning(\"its container is exited"),
+            ("gone", "NotRunning(\"it has no container\")"),
+            (
+                "twice",
+                "Refused(\"several running containers have its trust folder mounted: twice-name, twice-name",
+            ),
+            (
+                "silent",
+                "Unknown(\"no engine at unix:///nowhere/docker.sock",
+            ),
+            ("nowhere", "NotRunning(\"it is not known"),
+            ("proves", "LoggedIn"),
+            (
+                "like",
+                "NotRunning(\"it has no container that is certain: like-name",
+            ),
+        ];
+        let proofs = told(&cases.map(|(id, _)| id), &Credential::File(ours));
+        for (proof, (id, expected)) in proofs.iter().zip(cases) {
+            assert!(proof.contains(expected), "{id}: {proof}");
+            assert_eq!(proof == "LoggedIn", expected == "LoggedIn", "{id}: {proof}");
+        }
+        // Or `proxy` would refuse the next connection.
+        assert_eq!(
+            user::known(&app, &registry.devcontainers["new"]).as_deref(),
+            Some(me)
+        );
+        let own = OwnAgent::with(&key).unwrap();
+        let Credential::Agent { socket, .. } = own.credential() else {
+            panic!("it is no agent");
+        };
+        let no_key = Credential::Agent {
+            socket,
+            public: home.path().join("stranger.pub"),
+        };
+        fs::write(home.path().join("stranger.pub"), stranger.public().render()).unwrap();
+        for (credential, logs_in) in [
+            (Credential::File(strangers), false),
+            (own.credential(), true),
+            (no_key, false),
+        ] {
+            let proof = &told(&["known"], &credential)[0];
+            assert_eq!(proof == "LoggedIn", logs_in, "{proof}");
+        }
+        let folders = fs::read_dir(app.store.root()).unwrap();
+        let after: Vec<_> = folders.map(|it| it.unwrap().file_name()).collect();
+        // The one that keeps the users who were learnt.
+        assert_eq!(after.len(), before + 1, "{after:?}");
+    }
+
+    #[test]
+    fn a_container_that_is_only_named_like_it_must_prove_the_host_key_that_is_pinned_under_its_alias()
+     {
+        let home = tempfile::tempdir().unwrap();
+        let environment = Environment::example(home.path());
+        let app = App::new(&environment);
+        let sshd = Sshd::start(home.path(), "");
+        // It says beforehand what ssh says once the host key is proven.
+        let liar = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port_of_lies = liar.local_addr().unwrap().port();
+        thread::spawn(move || {
+            for call in liar.incoming() {
+                let text = b"nobody@127.0.0.1: Permission denied (publickey).\r\n";
+                let _ = call.unwrap().write_all(text);
+            }
+        });
+        let list = [("ours", sshd.port), ("liar", port_of_lies), ("silent", 1)];
+        let mut containers: Vec<_> = list
+            .map(|(id, port)| example::container(id, "running", &like(home.path(), "x"), port))
+            .into();
+        containers[2]["Ports"] = json!([]);
+        let engine = Engine::at(&example::engine(home.path(), containers)).unwrap();
+        let containers = engine.containers().unwrap();
+        let [ours, liar, silent] = &containers[..] else {
+            panic!("{containers:?}");
+        };
+        let (right, wrong) = (&sshd.host_key, &other_host_key());
+        let pin = |lines: &str| {
+            fs::create_dir_all(app.store.root()).unwrap();
+            fs::write(app.store.known_hosts(), lines).unwrap();
+        };
+        let devcontainer = DevContainer::example("lace-x", "k");
+        let is_ours = |container: &Container| is_ours(&app, &devcontainer, container).unwrap();
+        pin(&format!("lace-x {right}\n"));
+        assert!(is_ours(ours));
+        assert!(!is_ours(liar));
+        assert!(!is_ours(silent), "it publishes no port");
+        let proven = |all: &[Container]| proven(&app, &devcontainer, all).map(|it| it.id);
+        let backwards = [silent, liar, ours].map(Container::clone);
+        assert_eq!(proven(&backwards).as_deref(), Some("ours"));
+        assert_eq!(proven(&backwards[..2]), None);
+        let address = format!("[127.0.0.1]:{}", sshd.port);
+        for lines in [
+            format!("lace-x {wrong}\n"),
+            format!("lace-y {right}\n"),
+            format!("{address} {right}\n"),
+            format!("lace-x {wrong}\n{address} {right}\n"),
+        ] {
+            pin(&lines);
+            assert!(!is_ours(ours), "{lines}");
+        }
+    }
+
+    #[test]
+    fn an_ssh_that_does_not_end_is_ended_with_all_that_it_has_started() {
+        let folder = tempfile::tempdir().unwrap();
+        let fifo = folder.path().join("fifo");
+        assert!(
+            Command::new("mkfifo")
+                .arg(&fifo)
+                .status()
+                .unwrap()
+                .success()
+        );
+        let open = rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::NONBLOCK;
+        let held = rustix::fs::open(&fifo, open, rustix::fs::Mode::empty()).unwrap();
+        // As long as it runs, it can be written to.
+        let hangs = format!("ProxyCommand=sleep 20 3>{}", fifo.display());
+        let arguments = ["-F", "none", "-o", &hangs, "x"].map(OsString::from);
+        let told = ssh(&arguments, Duration::from_millis(300)).unwrap();
+        assert_eq!(told, Err("no login within 0 s".to_owned()));
+        let start = Instant::now();
+        while rustix::io::read(&held, &mut [0; 1]) != Ok(0) {
+            assert!(start.elapsed() < Duration::from_secs(9), "it lives on");
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    #[test]
+    fn what_ssh_and_proxy_say_is_one_line_and_no_more_than_is_of_use() {
+        let says = "ProxyCommand=sh -c 'echo lace-ssh: one >&2; echo two >&2'";
+        let arguments = ["-F", "none", "-o", says, "x"].map(OsString::from);
+        let told = run(&arguments).unwrap().unwrap_err();
+        assert!(told.starts_with("one; two; "), "{told}");
+        // All of it is read, or who says it would not end.
+        let (reader, mut writer) = std::io::pipe().unwrap();
+        let told = listen(Some(reader));
+        let words = usize::try_from(WORDS).unwrap();
+        writer.write_all(&vec![b'x'; 20 * words]).unwrap();
+        drop(writer);
+        assert_eq!(told.recv().unwrap(), vec![b'x'; words]);
+        assert_eq!(listen(None::<fs::File>).recv().unwrap(), b"");
+    }
+
+    #[test]
+    fn a_key_is_the_same_one_in_its_place() {
+        let file = Credential::File("/k/next".into()).in_place("/k/identity".into());
+        let agent = Credential::Agent {
+            socket: "/a/agent".into(),
+            public: "/k/next.pub".into(),
+        };
+        let agent = agent.in_place("/k/identity.pub".into());
+        for (credential, path, asks) in [
+            (file, "/k/identity", "IdentityAgent=none"),
+            (agent, "/k/identity.pub", "IdentityAgent=/a/agent"),
+        ] {
+            assert_eq!(credential.arguments(), (Path::new(path), asks.to_owned()));
+        }
+    }
 }

@@ -51,3 +51,34 @@ pub fn of(engine: &Engine, container: &Container, port: u16) -> Vec<Route> {
     let published = container.published(port).map(Route::Published);
     bridge.into_iter().chain(published).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::example;
+
+    #[test]
+    fn a_container_that_only_publishes_its_port_has_one_route() {
+        let folder = tempfile::tempdir().unwrap();
+        let one = example::container("a", "running", folder.path(), 7);
+        let engine = Engine::at(&example::engine(folder.path(), vec![one])).unwrap();
+        let container = &engine.containers().unwrap()[0];
+        let published: SocketAddr = "127.0.0.1:7".parse().unwrap();
+        assert_eq!(of(&engine, container, 2222), [Route::Published(published)]);
+        assert_eq!(of(&engine, container, 22), []);
+    }
+
+    #[test]
+    fn a_route_is_told_by_its_name_and_its_own_address() {
+        let address: SocketAddr = "172.17.0.2:2222".parse().unwrap();
+        let bridge = Route::Bridge {
+            address,
+            interface: "docker0".into(),
+        };
+        for (route, via) in [(bridge, "bridge"), (Route::Published(address), "published")] {
+            assert_eq!(route.address(), address);
+            let told = serde_json::json!({ "via": via, "host": "172.17.0.2", "port": 2222 });
+            assert_eq!(route.to_json(), told);
+        }
+    }
+}

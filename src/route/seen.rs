@@ -72,3 +72,71 @@ fn ask(endpoint: &str) -> Option<(Engine, Vec<Container>)> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::example;
+    use crate::environment::Environment;
+
+    #[test]
+    fn every_dev_container_is_seen_as_its_own_engine_tells() {
+        let home = tempfile::tempdir().unwrap();
+        let environment = Environment::example(home.path());
+        let app = App::new(&environment);
+        let trust = |id: &str| app.store.trust(id);
+        let like = home.path().join("project/.config/lace/ssh/trust/like");
+        let endpoint = example::engine(
+            home.path(),
+            vec![
+                example::container("r", "running", &trust("runs"), 5),
+                example::container("s", "running", &trust("port"), 6),
+                example::container("p", "paused", &trust("paused"), 7),
+                example::container("t1", "running", &trust("twice"), 8),
+                example::container("t2", "running", &trust("twice"), 9),
+                example::container("l", "running", &like, 10),
+                example::container("e", "running", &trust("elsewhere"), 11),
+            ],
+        );
+        let mut registry = Registry::default();
+        for id in [
+            "runs",
+            "port",
+            "paused",
+            "twice",
+            "like",
+            "gone",
+            "elsewhere",
+        ] {
+            let mut known = DevContainer::example(id, "k");
+            if id != "elsewhere" {
+                known.endpoint = endpoint.clone();
+            }
+            if id == "port" {
+                known.port = 22;
+            }
+            registry.devcontainers.insert(id.into(), known);
+        }
+        let seen = look(&app, &registry);
+        assert_eq!(seen.len(), registry.devcontainers.len());
+        for (id, state, container, address) in [
+            ("runs", "running", Some("r-name"), Some("127.0.0.1:5")),
+            ("port", "running", Some("s-name"), None),
+            ("paused", "paused", Some("p-name"), None),
+            ("twice", "several", None, None),
+            ("like", "unproven", None, None),
+            ("gone", "none", None, None),
+            ("elsewhere", "unknown", None, None),
+        ] {
+            let seen = &seen[id];
+            let name = seen.container.as_ref().map(|it| it.name.as_str());
+            let routes: Vec<_> = seen
+                .routes
+                .iter()
+                .map(|it| it.address().to_string())
+                .collect();
+            assert_eq!((seen.state.as_ref(), name), (state, container), "{id}");
+            assert_eq!(routes, Vec::from_iter(address), "{id}");
+        }
+    }
+}

@@ -31,3 +31,31 @@ pub fn known(app: &App, devcontainer: &DevContainer) -> Option<String> {
         .flatten();
     learnt.or_else(|| devcontainer.user.clone())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::environment::Environment;
+
+    #[test]
+    fn what_was_learnt_goes_before_the_record_but_not_before_the_users_own_choice() {
+        let home = tempfile::tempdir().unwrap();
+        let environment = Environment::example(home.path());
+        let app = App::new(&environment);
+        let mut devcontainer = DevContainer::example("lace-x", "k");
+        let other = DevContainer::example("lace-y", "k");
+        assert_eq!(known(&app, &devcontainer).as_deref(), Some("vscode"));
+        // Such a name would end up in a configuration that ssh reads.
+        for user in ["", "-oProxyCommand=x", "a b", "a\n    ProxyCommand x", "%r"] {
+            assert!(learn(&app, &devcontainer, user).is_err(), "{user:?}");
+        }
+        assert_eq!(known(&app, &devcontainer).as_deref(), Some("vscode"));
+        learn(&app, &devcontainer, "node").unwrap();
+        assert_eq!(known(&app, &devcontainer).as_deref(), Some("node"));
+        assert_eq!(known(&app, &other).as_deref(), Some("vscode"));
+        devcontainer.user_chosen = true;
+        assert_eq!(known(&app, &devcontainer).as_deref(), Some("vscode"));
+        devcontainer.user = None;
+        assert_eq!(known(&app, &devcontainer), None);
+    }
+}

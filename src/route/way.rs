@@ -162,3 +162,201 @@ fn no_container(engine: &Engine, devcontainer: &DevContainer, up: &str) -> Resul
         ),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::advice::hint_of;
+    use crate::engine::example;
+    use crate::environment::Environment;
+
+    /// A dev container `id` whose workspace has one config file, where its engine has these containers.
+    fn told(containers: impl Fn(&App) -> Vec<Value>) -> (Result<Way>, String) {
+        let home = tempfile::tempdir().unwrap();
+        let environment = Environment::example(home.path());
+        let app = App::new(&environment);
+        let config_file = home.path().join("p/.devcontainer/devcontainer.json");
+        fs::create_dir_all(config_file.parent().unwrap()).unwrap();
+        fs::write(&config_file, "{}").unwrap();
+        let devcontainer = DevContainer {
+            workspace: Some(Workspace {
+                folder: home.path().join("p"),
+                config_file,
+            }),
+            ..DevContainer::example("lace-x", "k")
+        };
+        let endpoint = example::engine(home.path(), containers(&app));
+        let engine = Engine::at(&endpoint).unwrap();
+        let way = way(&app, &engine, "id", &devcontainer);
+        let told = match &way {
+            Ok(way) => format!("{} {}", way.container.name, way.certain),
+            Err(error) => format!("{error:#} | {}", hint_of(error).unwrap_or_default()),
+        };
+        (way, told.replace(&home.path().display().to_string(), "~"))
+    }
+
+    #[test]
+    fn the_container_is_told_or_the_next_step() {
+        const UP: &str = "devcontainer up --workspace-folder ~/p";
+        const LIKE: &str = "/project/.config/lace/ssh/trust/id";
+        let made = |id: &str, state: &str, app: &App| {
+            example::container(id, state, &app.store.trust("id"), 7)
+        };
+        let like = |id: &str, state: &str| example::container(id, state, LIKE.as_ref(), 7);
+        let with = |mut container: Value, member: &str, value: Value| {
+            container[member] = value;
+            container
+        };
+        let labelled = |app: &App, config: &str| {
+            let folder = app.environment.home.join("p");
+            let labels = json!({
+                "devcontainer.local_folder": folder,
+                "devcontainer.config_file": folder.join(".devcontainer").join(config),
+            });
+            let old = example::container("old", "running", "/other".as_ref(), 7);
+            vec![with(old, "Labels", labels)]
+        };
+        let unpublished = |network: &str, app: &App| {
+            let container = with(made("a", "running", app), "Ports", json!([]));
+            vec![with(
+                container,
+                "HostConfig",
+                json!({ "NetworkMode": network }),
+            )]
+        };
+        type Made<'t> = &'t dyn Fn(&App) -> Vec<Value>;
+        let cases: [(Made<'_>, String); 15] = [
+            (&|app| vec![made("a", "running", app)], "a-name true".into()),
+            (
+                &|app| vec![made("a", "exited", app), made("b", "running", app)],
+                "b-name true".into(),
+            ),
+            // The one that is certain counts, whatever is named like it.
+            (
+                &|app| vec![like("l", "running"), made("a", "running", app)],
+                "a-name true".into(),
+            ),
+            (
+                &|app| vec![like("l", "running"), made("a", "exited", app)],
+                format!("lace-x does not run: container a-name is exited | {UP}"),
+            ),
+            (&|_| vec![like("l", "running")], "l-name false".into()),
+            (
+                &|_| vec![like("m", "exited"), like("l", "running")],
+                "l-name false".into(),
+            ),
+            (
+                &|app| vec![made("a", "paused", app)],
+                "lace-x does not run: container a-name is paused | docker unpause a-name".into(),
+            ),
+            (
+                &|app| vec![made("a", "running", app), made("b", "running", app)],
+                "several running containers have the trust folder of lace-x mounted: a-name, b-name | ".into(),
+            ),
+            (
+                // Neither proves anything: nobody listens there.
+                &|_| ["l", "m"].map(|id| with(like(id, "running"), "Ports", json!([]))).into(),
+                "several running containers have a mount that is named like that of lace-x, and none proves its host \
+                 key: l-name, m-name | "
+                    .into(),
+            ),
+            (&|_| vec![], format!("lace-x has no container | {UP}")),
+            (
+                &|app| labelled(app, "other.json"),
+                format!("lace-x has no container | {UP}"),
+            ),
+            (
+                &|app| labelled(app, "devcontainer.json"),
+                format!(
+                    "container old-name was made before lace-ssh was set up and lacks its mount | \
+                     {UP} --remove-existing-container"
+                ),
+            ),
+            (
+                &|app| unpublished("bridge", app),
+                format!(
+                    "container a-name of lace-x publishes no port for its port 2222 | \
+                     lace-ssh setup --workspace-folder ~/p && {UP} --remove-existing-container"
+                ),
+            ),
+            (
+                &|app| unpublished("host", app),
+                "container a-name of lace-x publishes no port for its port 2222 | \
+                 take --network=host out of runArgs: it has no published ports"
+                    .into(),
+            ),
+            (
+                &|app| unpublished("none", app),
+                "container a-name of lace-x publishes no port for its port 2222 | \
+                 take --network=none out of runArgs: it has no published ports"
+                    .into(),
+            ),
+        ];
+        for (containers, expected) in cases {
+            let (way, told) = told(containers);
+            assert_eq!(told, expected);
+            let routes = way.map_or(0, |way| way.routes.len());
+            assert_eq!(routes, usize::from(!told.contains('|')), "{told}");
+        }
+    }
+
+    #[test]
+    fn what_is_certain_is_ours_and_what_is_only_named_like_it_must_prove_it() {
+        let environment = Environment::example("/nowhere".as_ref());
+        let app = App::new(&environment);
+        let devcontainer = DevContainer::example("lace-x", "k");
+        for (trust, ours) in [
+            (app.store.trust("id"), true),
+            ("/project/.config/lace/ssh/trust/id".into(), false),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            // Nobody listens at its port.
+            let one = example::container("a", "running", &trust, 1);
+            let engine = Engine::at(&example::engine(folder.path(), vec![one])).unwrap();
+            let way = way(&app, &engine, "id", &devcontainer).unwrap();
+            assert_eq!(way.is_ours(&app, &devcontainer).unwrap(), ours, "{trust:?}");
+        }
+    }
+
+    #[test]
+    fn a_hint_starts_the_right_dev_container_with_the_right_engine() {
+        let home = tempfile::tempdir().unwrap();
+        let folder = home.path().join("p");
+        let devcontainer = |workspace| DevContainer {
+            workspace,
+            ..DevContainer::example("lace-x", "k")
+        };
+        let workspace = Workspace {
+            config_file: folder.join(".devcontainer/b/devcontainer.json"),
+            folder: folder.clone(),
+        };
+        for name in ["a", "b"] {
+            let folder = folder.join(".devcontainer").join(name);
+            fs::create_dir_all(&folder).unwrap();
+            fs::write(folder.join("devcontainer.json"), "{}").unwrap();
+        }
+        let podman = tempfile::tempdir().unwrap();
+        let podman_socket = podman.path().join("podman");
+        fs::create_dir(&podman_socket).unwrap();
+        let engines = [home.path(), &podman_socket]
+            .map(|folder| Engine::at(&example::engine(folder, vec![])).unwrap());
+        let told = |engine: &Engine, workspace: Option<Workspace>| {
+            let up = up(engine, &devcontainer(workspace));
+            up.replace(&home.path().display().to_string(), "~")
+        };
+        let two =
+            "devcontainer up --workspace-folder ~/p --config ~/p/.devcontainer/b/devcontainer.json";
+        assert_eq!(told(&engines[0], Some(workspace.clone())), two);
+        assert_eq!(
+            told(&engines[1], Some(workspace)),
+            format!("{two} --docker-path podman")
+        );
+        for (engine, command) in engines.iter().zip(["docker", "podman"]) {
+            assert!(told(engine, None).ends_with(&format!("{command} ps --all")));
+        }
+    }
+}

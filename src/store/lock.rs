@@ -2,9 +2,12 @@
 //!
 //! The kernel drops it with its holder, so a killed command blocks nobody. Reading needs no lock:
 //! every file is replaced whole.
+//!
+//! A child process has the descriptor, too, until it becomes another program; the lock is given back for
+//! all of them at once.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{Read, Seek, Write};
+use std::io::{Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::thread::sleep;
@@ -24,7 +27,7 @@ const LONGEST_NAME: u64 = 256;
 /// The lock, held as long as this value lives.
 #[derive(Debug)]
 pub struct Lock {
-    _file: File,
+    file: File,
 }
 
 impl Lock {
@@ -72,32 +75,91 @@ impl Lock {
         // It is held without it: a full disk shall not stop the command that makes room.
         let _ = file
             .set_len(0)
-            .and_then(|()| file.rewind())
             .and_then(|()| file.write_all(name.as_bytes()));
-        Ok(Self { _file: file })
+        Ok(Self { file })
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Where that fails, closing the file gives it back.
+        let _ = self.file.unlock();
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
+
+    fn refused(path: &Path) -> String {
+        let taken = Lock::take_within(path, "initialize", Duration::ZERO);
+        format!("{:#}", taken.unwrap_err())
+    }
 
     #[test]
     fn the_holder_is_named_and_a_dropped_lock_is_free() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("lock");
+        drop(Lock::take(&path, "a command with a longer name").unwrap());
         let held = Lock::take(&path, "keys rotate").unwrap();
-        let error = Lock::take_within(&path, "initialize", Duration::from_millis(20)).unwrap_err();
         let expected = format!(
-            "is locked by process {} (lace-ssh keys rotate)",
+            "{} is locked by process {} (lace-ssh keys rotate)",
+            path.display(),
             std::process::id()
         );
-        assert!(format!("{error:#}").ends_with(&expected), "{error:#}");
+        assert_eq!(refused(&path), expected);
+        // Only so much of a name is read.
+        fs::write(&path, [b'x'; 300]).unwrap();
+        assert!(refused(&path).ends_with(&format!(" {}", "x".repeat(256))));
         // A full disk takes no name.
-        held._file.set_len(0).unwrap();
-        let error = Lock::take_within(&path, "initialize", Duration::from_millis(20)).unwrap_err();
-        assert!(format!("{error:#}").ends_with("is locked by another command"));
+        fs::write(&path, "").unwrap();
+        assert!(refused(&path).ends_with("is locked by another command"));
         drop(held);
         Lock::take_within(&path, "initialize", Duration::ZERO).unwrap();
+    }
+
+    #[test]
+    fn a_lock_that_is_given_back_is_free_though_a_child_has_its_descriptor() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lock");
+        let held = Lock::take(&path, "initialize").unwrap();
+        let inherited = held.file.try_clone().unwrap();
+        drop(held);
+        Lock::take_within(&path, "initialize", Duration::ZERO).unwrap();
+        drop(inherited);
+    }
+
+    #[test]
+    fn a_command_waits_for_the_one_before_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lock");
+        let held = Lock::take(&path, "keys rotate").unwrap();
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| Lock::take(&path, "initialize"));
+            sleep(Duration::from_millis(20));
+            drop(held);
+            waiting.join().unwrap().unwrap();
+        });
+    }
+
+    #[test]
+    fn the_lock_is_a_file_of_its_own_and_closed_to_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lock");
+        drop(Lock::take(&path, "initialize").unwrap());
+        assert_eq!(
+            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
+        // A name written through a symlink would be the end of another file.
+        let target = folder.path().join("target");
+        fs::rename(&path, &target).unwrap();
+        std::os::unix::fs::symlink(&target, &path).unwrap();
+        fs::write(&target, "theirs").unwrap();
+        assert!(refused(&path).starts_with("cannot open "));
+        assert_eq!(fs::read(&target).unwrap(), b"theirs");
     }
 }

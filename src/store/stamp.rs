@@ -96,3 +96,119 @@ pub fn sweep(store: &Store) -> Result<()> {
 pub fn remove(store: &Store, id: &str) -> Result<()> {
     durable::remove(&file(store, id))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::environment::Environment;
+    use crate::store::registry::{Custody, DevContainer, Key, Origin};
+
+    fn store(home: &Path) -> Store {
+        let store = Store::locate(&Environment::example(home));
+        store.prepare().unwrap();
+        store
+    }
+
+    /// Two dev containers, each with a key of its own.
+    fn registry() -> Registry {
+        let key = |public: &str| Key {
+            algorithm: "ssh-ed25519".into(),
+            public: public.into(),
+            fingerprint: format!("SHA256:{public}"),
+            origin: Origin::Generated,
+            created: 1,
+            rotated: None,
+            retired: Vec::new(),
+            next: None,
+            custody: Custody::File,
+            made_for: None,
+        };
+        let mut registry = Registry::default();
+        for (id, name) in [("id", "x"), ("other", "y")] {
+            let known = DevContainer::example(&format!("lace-{name}"), name);
+            registry.devcontainers.insert(id.into(), known);
+            registry.keys.insert(name.into(), key(name));
+        }
+        registry
+    }
+
+    #[test]
+    fn a_stamp_gives_back_the_entry_and_its_key_until_any_file_is_another_one() {
+        let home = tempfile::tempdir().unwrap();
+        let store = store(home.path());
+        let now = || Identities::now(&store, "/x/lace-ssh".into());
+        let stamp = || write(&store, "id", now(), &registry()).unwrap();
+        assert_eq!(read(&store, "id", &now()), None);
+        stamp();
+        let expected = registry().only("id");
+        assert_eq!(expected.keys.len(), 1);
+        assert_eq!(read(&store, "id", &now()), Some(expected));
+        assert_eq!(read(&store, "other", &now()), None);
+        let upgraded = Identities::now(&store, "/y/lace-ssh".into());
+        assert_eq!(read(&store, "id", &upgraded), None);
+        let files = [
+            store.registry_file(),
+            store.config(),
+            store.known_hosts(),
+            store.settings(),
+        ];
+        for path in &files {
+            // There is one now; it is another of the same length; it is longer; there is none.
+            for change in [Some("one"), Some("two"), Some("three"), None] {
+                stamp();
+                match change {
+                    Some(text) => durable::write(path, text.as_bytes(), PRIVATE).unwrap(),
+                    None => durable::remove(path).unwrap(),
+                }
+                assert_eq!(read(&store, "id", &now()), None, "{path:?} {change:?}");
+            }
+        }
+        // The settings may be elsewhere, and are looked at there.
+        let elsewhere = home.path().join("settings");
+        std::os::unix::fs::symlink(&elsewhere, store.settings()).unwrap();
+        durable::write(&elsewhere, b"{}", PRIVATE).unwrap();
+        stamp();
+        durable::write(&elsewhere, b"[]", PRIVATE).unwrap();
+        assert_eq!(read(&store, "id", &now()), None);
+    }
+
+    #[test]
+    fn a_file_is_told_from_another_by_its_length_its_times_and_its_place() {
+        let home = tempfile::tempdir().unwrap();
+        let store = store(home.path());
+        durable::write(&store.config(), b"12345", PRIVATE).unwrap();
+        let file = fs::metadata(store.config()).unwrap();
+        let identities = Identities::now(&store, "/x/lace-ssh".into());
+        let expected = (file.len(), file.ctime(), file.ctime_nsec(), file.ino());
+        assert_eq!(identities.files, [None, Some(expected), None, None]);
+        assert_eq!(identities.program.0, env!("CARGO_PKG_VERSION"));
+    }
+
+    #[test]
+    fn stamps_are_closed_to_others_swept_and_forgotten_one_by_one() {
+        use std::os::unix::fs::PermissionsExt;
+        let home = tempfile::tempdir().unwrap();
+        let store = store(home.path());
+        let now = || Identities::now(&store, "/x/lace-ssh".into());
+        remove(&store, "id").unwrap();
+        sweep(&store).unwrap();
+        for id in ["id", "other"] {
+            write(&store, id, now(), &registry()).unwrap();
+        }
+        let folder = store.root().join("stamps");
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(&folder), 0o700);
+        assert_eq!(mode(&folder.join("id")), 0o600);
+        let left = folder.join(".lace-ssh-tmp-x");
+        fs::write(&left, "half").unwrap();
+        sweep(&store).unwrap();
+        assert!(!left.exists());
+        remove(&store, "id").unwrap();
+        assert_eq!(read(&store, "id", &now()), None);
+        assert!(read(&store, "other", &now()).is_some());
+        fs::write(folder.join("other"), "no stamp").unwrap();
+        assert_eq!(read(&store, "other", &now()), None);
+    }
+}

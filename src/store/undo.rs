@@ -116,3 +116,86 @@ fn read(store: &Store, path: &Path) -> Result<Option<(Head, Original)>> {
 pub fn forget(store: &Store, path: &Path) -> Result<()> {
     durable::remove(&record(store, path))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+    use std::time::{Duration, SystemTime};
+
+    use super::*;
+    use crate::environment::Environment;
+
+    fn store(home: &Path) -> Store {
+        let store = Store::locate(&Environment::example(home));
+        store.prepare().unwrap();
+        store
+    }
+
+    #[test]
+    fn an_original_comes_back_byte_for_byte_for_what_we_wrote_and_nothing_else() {
+        let home = tempfile::tempdir().unwrap();
+        let store = store(home.path());
+        let path = home.path().join("config");
+        assert_eq!(original(&store, &path, b"new").unwrap(), None);
+        assert_eq!(before(&store, &path).unwrap(), None);
+        for old in [&b"old\nof \xff two lines\n"[..], b"", b"\n", b"{}"] {
+            keep(&store, &path, Some(old), b"new").unwrap();
+            let kept = Original::Bytes(old.to_vec());
+            assert_eq!(original(&store, &path, b"new").unwrap(), Some(kept));
+        }
+        keep(&store, &path, None, b"new").unwrap();
+        let absent = || Some(Original::Absent);
+        assert_eq!(original(&store, &path, b"new").unwrap(), absent());
+        // Somebody has gone on writing; asked for all the same, it is there.
+        assert_eq!(original(&store, &path, b"newer").unwrap(), None);
+        assert_eq!(before(&store, &path).unwrap(), absent());
+        let other = home.path().join("other");
+        assert_eq!(original(&store, &other, b"new").unwrap(), None);
+        keep(&store, &other, Some(b"x"), b"y").unwrap();
+        forget(&store, &path).unwrap();
+        forget(&store, &path).unwrap();
+        assert_eq!(before(&store, &path).unwrap(), None);
+        assert!(before(&store, &other).unwrap().is_some());
+    }
+
+    #[test]
+    fn a_record_is_closed_to_others_and_read_only_for_the_file_that_it_names() {
+        let home = tempfile::tempdir().unwrap();
+        let store = store(home.path());
+        let (path, other) = (home.path().join("config"), home.path().join("other"));
+        keep(&store, &path, Some(b"Host secret"), b"new").unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(&folder(&store)), 0o700);
+        assert_eq!(mode(&record(&store, &path)), 0o600);
+        fs::copy(record(&store, &path), record(&store, &other)).unwrap();
+        assert_eq!(before(&store, &other).unwrap(), None);
+        fs::write(record(&store, &path), "no record").unwrap();
+        let error = format!("{:#}", before(&store, &path).unwrap_err());
+        assert!(error.starts_with("cannot read "), "{error}");
+        // The largest file that is changed has a record that is read.
+        let largest = change::LARGEST;
+        let file = fs::File::create(record(&store, &path)).unwrap();
+        file.set_len(largest + 17 * 1024).unwrap();
+        let error = format!("{:#}", before(&store, &path).unwrap_err());
+        assert!(error.contains(&format!("more than {} bytes", largest + 16 * 1024)));
+    }
+
+    #[test]
+    fn what_was_left_half_written_goes_once_nobody_can_be_writing_it() {
+        let home = tempfile::tempdir().unwrap();
+        let store = store(home.path());
+        sweep(&store).unwrap();
+        keep(&store, Path::new("/x"), None, b"new").unwrap();
+        let left = |name: &str| folder(&store).join(name);
+        for (name, minutes) in [(".lace-ssh-tmp-old", 11), (".lace-ssh-tmp-young", 9)] {
+            let file = fs::File::create(left(name)).unwrap();
+            let time = SystemTime::now() - Duration::from_secs(minutes * 60);
+            file.set_modified(time).unwrap();
+        }
+        sweep(&store).unwrap();
+        assert!(!left(".lace-ssh-tmp-old").exists());
+        assert!(left(".lace-ssh-tmp-young").exists());
+        assert!(before(&store, Path::new("/x")).unwrap().is_some());
+    }
+}

@@ -38,6 +38,11 @@ pub fn print(text: impl Display) -> Result<ExitCode> {
 /// # Errors
 /// As [`print`].
 pub fn print_as_is(text: impl Display) -> Result<ExitCode> {
+    if cfg!(test) {
+        // A test catches it, and shows it where it fails.
+        print!("{text}");
+        return Ok(ExitCode::SUCCESS);
+    }
     let mut out = anstream::stdout();
     match write!(out, "{text}").and_then(|()| out.flush()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {
@@ -108,6 +113,10 @@ pub fn ask(question: &str) -> Result<bool> {
 /// Shows on stderr what has been made fit to be read already, in one write. Where nobody listens, there is
 /// nobody to tell.
 pub fn show(text: &str) {
+    if cfg!(test) {
+        eprint!("{text}");
+        return;
+    }
     let stderr = std::io::stderr();
     let mut adapted = anstream::AutoStream::new(Vec::new(), anstream::AutoStream::choice(&stderr));
     let _ = adapted.write_all(text.as_bytes());

@@ -91,3 +91,86 @@ pub fn restore(app: &App, text: &str) -> Result<ExitCode> {
     });
     Ok(ExitCode::SUCCESS)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::environment::Environment;
+    use crate::store::registry::Custody;
+
+    #[test]
+    fn a_key_is_deleted_by_whoever_says_so_and_comes_back_as_it_was_last() {
+        let home = tempfile::tempdir().unwrap();
+        let environment = Environment::example(home.path());
+        let app = App::new(&environment);
+        let mut ring = Ring::open(&app, "test").unwrap();
+        ring.knows("one", "lace-one", "team-x");
+        ring.knows("two", "lace-two", "other");
+        drop(ring);
+        let trusted = |id: &str| {
+            let path = app.store.trust(id).join("authorized_keys");
+            fs::read_to_string(path).unwrap()
+        };
+        let keys = || app.store.registry().unwrap().keys;
+        let before = keys();
+        let error = run(&app, "lace-one", false).unwrap_err();
+        assert_eq!(
+            crate::advice::hint_of(&error),
+            Some("to delete it: add --yes")
+        );
+        assert!(run(&app, "nobody", true).is_err());
+        assert_eq!(keys(), before);
+
+        run(&app, "lace-one", true).unwrap();
+        assert_eq!(keys().into_keys().collect::<Vec<_>>(), ["other"]);
+        assert_eq!((&*trusted("one"), trusted("two").lines().count()), ("", 1));
+        assert!(run(&app, "team-x", true).is_err());
+        // Another one of the same name is deleted, too: that is the one that comes back.
+        let mut ring = Ring::open(&app, "test").unwrap();
+        ring.ensure("team-x", false).unwrap();
+        ring.commit().unwrap();
+        let second = ring.registry.keys["team-x"].clone();
+        drop(ring);
+        let there = restore(&app, "team-x").unwrap_err();
+        let hint = crate::advice::hint_of(&there).unwrap();
+        let (command, file) = hint.split_once(" --key-file ").unwrap();
+        assert_eq!(command, "lace-ssh keys import team-x-old");
+        assert!(fs::read_to_string(file).unwrap().contains("PRIVATE KEY"));
+        assert_eq!(keys()["team-x"], second);
+        run(&app, "team-x", true).unwrap();
+        assert!(restore(&app, "other-x").is_err());
+        restore(&app, "Team_X").unwrap();
+        assert_eq!(keys()["team-x"], second);
+        assert_eq!(trusted("one").lines().count(), 1);
+        assert!(trusted("one").contains(&second.public));
+        assert_eq!(keys()["other"], before["other"]);
+    }
+
+    #[test]
+    fn a_key_comes_back_under_the_very_name_that_it_had() {
+        let home = tempfile::tempdir().unwrap();
+        let environment = Environment::example(home.path());
+        let app = App::new(&environment);
+        let mut ring = Ring::open(&app, "test").unwrap();
+        for name in ["lace-a_b", "lace-a-b"] {
+            ring.ensure(name, false).unwrap();
+        }
+        let keys = ring.registry.keys.clone();
+        ring.registry.keys.get_mut("lace-a-b").unwrap().custody = Custody::Agent;
+        for name in ["lace-a_b", "lace-a-b"] {
+            ring.discard(name).unwrap();
+        }
+        ring.commit().unwrap();
+        drop(ring);
+        restore(&app, "lace-a_b").unwrap();
+        let left = app.store.registry().unwrap().keys;
+        assert_eq!(
+            left.into_iter().collect::<Vec<_>>(),
+            [("lace-a_b".into(), keys["lace-a_b"].clone())]
+        );
+        restore(&app, "lace-a-b").unwrap();
+        assert_eq!(app.store.registry().unwrap().keys.len(), 2);
+    }
+}

@@ -100,3 +100,109 @@ fn write_new(path: &Path, bytes: &[u8]) -> Result<()> {
     }
     written.with_context(|| format!("cannot write {}", path.display()))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    use super::*;
+    use crate::commands::keys::askpass;
+    use crate::environment::Environment;
+    use crate::store::audit::{self, Filter};
+    use crate::store::registry::{Custody, Origin};
+
+    #[test]
+    fn a_copy_of_a_key_is_closed_to_others_and_takes_the_place_of_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, target) = (folder.path().join("copy"), folder.path().join("target"));
+        write_new(&path, b"a key").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"a key");
+        assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+        fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
+        let error = write_new(&path, b"another").unwrap_err();
+        assert_eq!(
+            crate::advice::hint_of(&error),
+            Some("name another file with --output")
+        );
+        assert_eq!(fs::read(&path).unwrap(), b"a key");
+        symlink(&target, folder.path().join("link")).unwrap();
+        assert!(write_new(&folder.path().join("link"), b"a key").is_err());
+        assert!(!target.exists());
+        let error = write_new(&folder.path().join("none/copy"), b"a key").unwrap_err();
+        assert!(error.to_string().starts_with("cannot make "), "{error}");
+        // Where nothing can be written, nothing is left; a device is not removed.
+        if let Ok(()) = symlink("/dev/full", folder.path().join("full")) {
+            assert!(write_new(&folder.path().join("full"), b"a key").is_err());
+        }
+    }
+
+    #[test]
+    fn what_leaves_the_ring_has_the_passphrase_that_was_asked_for_and_is_in_the_log() {
+        let home = tempfile::tempdir().unwrap();
+        let mut environment = Environment::example(home.path());
+        let app = App::new(&environment);
+        let mut ring = Ring::open(&app, "test").unwrap();
+        let pair = identity::generate("x").unwrap();
+        ring.put("plain", &pair, None, Origin::Generated).unwrap();
+        ring.put("locked", &pair, None, Origin::Generated).unwrap();
+        let locked = pair.encrypted_openssh("old", 1, &[7; 16]).unwrap();
+        fs::write(app.store.identity("locked"), locked.as_bytes()).unwrap();
+        ring.put_record("agent", &pair.public(), Custody::Agent, Origin::Generated)
+            .unwrap();
+        ring.commit().unwrap();
+        drop(ring);
+        drop(Ring::open(&app, "test").unwrap());
+        let export = |app: &App, name: &str, encrypt: bool| {
+            let output = home.path().join(format!("{name}-{encrypt}"));
+            let exported = run(
+                app,
+                &cli::Export {
+                    name: name.into(),
+                    output: output.clone(),
+                    encrypt,
+                },
+            );
+            exported.map(|_| fs::read_to_string(output).unwrap())
+        };
+        assert!(export(&app, "agent", false).is_err());
+        assert!(export(&app, "plain", true).is_err(), "nobody can be asked");
+        assert_eq!(
+            export(&app, "plain", false).unwrap(),
+            *pair.private_openssh()
+        );
+        let opens = |text: &str, passphrase: &str| {
+            KeyPair::parse(text, None).is_err() && KeyPair::parse(text, Some(passphrase)).is_ok()
+        };
+        // It has one already, and nobody is asked for another.
+        for encrypt in [false, true] {
+            assert!(opens(&export(&app, "locked", encrypt).unwrap(), "old"));
+        }
+        environment.askpass = Some(askpass(home.path(), "echo new"));
+        let app = App::new(&environment);
+        assert!(opens(&export(&app, "plain", true).unwrap(), "new"));
+        let filter = Filter {
+            key: None,
+            since: None,
+        };
+        let log = audit::read(&fs::read(app.store.audit()).unwrap(), &filter);
+        let told: Vec<_> = log
+            .iter()
+            .map(|it| {
+                assert_eq!(it.event.kind, Kind::Exported);
+                (&*it.event.key, it.event.detail.as_deref().unwrap())
+            })
+            .collect();
+        assert_eq!(
+            told,
+            [
+                ("plain", "not encrypted"),
+                ("locked", "encrypted"),
+                ("locked", "encrypted"),
+                ("plain", "encrypted")
+            ]
+        );
+        let head = app.store.registry().unwrap().audit_head;
+        assert!(audit::verify(&fs::read(app.store.audit()).unwrap(), head.as_ref()).is_intact());
+    }
+}

@@ -50,3 +50,91 @@ pub fn run(app: &App, args: &cli::Import) -> Result<ExitCode> {
     ));
     Ok(ExitCode::SUCCESS)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+    use crate::commands::keys::askpass;
+    use crate::environment::Environment;
+    use crate::keys::KeyPair;
+
+    #[test]
+    fn a_key_comes_in_as_it_was_under_a_name_that_was_free() {
+        let home = tempfile::tempdir().unwrap();
+        let mut environment = Environment::example(home.path());
+        environment.askpass = Some(askpass(home.path(), "echo secret"));
+        let app = App::new(&environment);
+        let pair = identity::generate("x").unwrap();
+        let token = "sk-ssh-ed25519@openssh.com AAAAGnNrLXNzaC1lZDI1NTE5QG9wZW5zc2guY29tAAAAIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAABHNzaDo=";
+        let locked = pair.encrypted_openssh("secret", 1, &[7; 16]).unwrap();
+        for (file, text) in [
+            ("plain", &**pair.private_openssh()),
+            ("locked", &locked),
+            ("token", token),
+        ] {
+            let path = home.path().join(file);
+            fs::write(&path, text).unwrap();
+            fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+        }
+        let mut ring = Ring::open(&app, "test").unwrap();
+        ring.knows("one", "lace-one", "team-x");
+        ring.discard("team-x").unwrap();
+        ring.commit().unwrap();
+        drop(ring);
+        let import = |name: &str, file: &str| {
+            let key_file = home.path().join(file);
+            run(
+                &app,
+                &cli::Import {
+                    name: name.into(),
+                    key_file,
+                },
+            )
+        };
+        let keys = || app.store.registry().unwrap().keys;
+        for (name, file, custody) in [
+            ("Team X", "plain", Custody::File),
+            ("locked", "locked", Custody::EncryptedFile),
+            ("token", "token", Custody::SecurityKey),
+        ] {
+            import(name, file).unwrap();
+            let name = named::name(name).unwrap();
+            let key = &keys()[&name];
+            assert_eq!((&key.custody, &key.origin), (&custody, &Origin::Imported));
+            let text = fs::read_to_string(app.store.identity(&name)).unwrap();
+            match custody {
+                Custody::SecurityKey => assert!(text.starts_with(token) && key.public == token),
+                Custody::File => assert_eq!(text, *pair.private_openssh()),
+                _ => {
+                    assert!(KeyPair::parse(&text, None).is_err());
+                    assert!(KeyPair::parse(&text, Some("secret")).is_ok());
+                }
+            }
+        }
+        let trusted = app.store.trust("one").join("authorized_keys");
+        let trusted = fs::read_to_string(trusted).unwrap();
+        assert!(trusted.starts_with(&pair.public().render_bare()), "at once");
+        let log = fs::read_to_string(app.store.audit()).unwrap();
+        assert_eq!(log.matches("\"imported\"").count(), 3);
+        let file = home.path().join("plain");
+        assert!(log.contains(file.to_str().unwrap()), "{log}");
+
+        let before = keys();
+        for (name, file, part) in [
+            ("locked", "plain", "there is a key \"locked\" already"),
+            ("Team_X", "token", "there is a key \"team-x\" already"),
+            ("workspace", "plain", "no config file could name this key"),
+            ("../x", "plain", ""),
+            ("new", "none", "cannot read"),
+        ] {
+            let error = import(name, file).unwrap_err();
+            assert!(error.to_string().contains(part), "{error}");
+        }
+        assert_eq!(keys(), before);
+        let text = fs::read_to_string(app.store.identity("locked")).unwrap();
+        assert!(KeyPair::parse(&text, None).is_err(), "as it was");
+    }
+}

@@ -9,6 +9,7 @@
 //! without them.
 
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::thread;
@@ -270,11 +271,17 @@ fn login(container: &Container, credential: &Credential) -> Result<()> {
     let Some(address) = container.published(OLD_PORT) else {
         bail!("it publishes no port for its port {OLD_PORT}")
     };
-    let user = container
-        .remote_user
-        .as_deref()
-        .filter(|user| options::is_user(user))
-        .unwrap_or("root");
+    proof::run(&arguments(user(container), address, credential))?.map_err(anyhow::Error::msg)
+}
+
+/// Whom the container says that it is for; what could be an option of ssh's is nobody.
+fn user(container: &Container) -> &str {
+    let told = container.remote_user.as_deref();
+    told.filter(|user| options::is_user(user)).unwrap_or("root")
+}
+
+/// What ssh is told: with this key and no other, and without a trace of a host key that nobody has pinned.
+fn arguments(user: &str, address: SocketAddr, credential: &Credential) -> Vec<OsString> {
     let (identity, agent) = credential.arguments();
     let (port, host) = (address.port().to_string(), address.ip().to_string());
     let mut arguments: Vec<OsString> = ["-F", "none", "-l", user, "-p", &port]
@@ -290,5 +297,328 @@ fn login(container: &Container, credential: &Credential) -> Result<()> {
         arguments.extend(["-o".into(), option.into()]);
     }
     arguments.extend(["-i".into(), identity.into(), host.into()]);
-    proof::run(&arguments)?.map_err(anyhow::Error::msg)
+    arguments
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use super::*;
+    use crate::engine::example;
+    use crate::environment::Environment;
+    use crate::keys::KeyPair;
+
+    fn args(yes: bool, dry_run: bool) -> cli::Migrate {
+        cli::Migrate {
+            workspace: cli::Workspace::default(),
+            dry_run,
+            yes,
+        }
+    }
+
+    fn environment(home: &Path) -> Environment {
+        for folder in [".config/lace", ".ssh", "web"] {
+            fs::create_dir_all(home.join(folder)).unwrap();
+        }
+        Environment {
+            folder: home.join("web"),
+            ..Environment::example(home)
+        }
+    }
+
+    /// A key of an older set-up, with its public half.
+    fn made(home: &Path, file: &str, seed: u8, passphrase: Option<&str>) -> HandMade {
+        let file = home.join(".ssh").join(file);
+        let pair = KeyPair::generate(&[seed; 32], "x").unwrap();
+        let text = match passphrase {
+            Some(passphrase) => pair.encrypted_openssh(passphrase, 1, &[7; 16]).unwrap(),
+            None => pair.private_openssh(),
+        };
+        durable::write(&file, text.as_bytes(), durable::PRIVATE).unwrap();
+        let name = file
+            .file_name()
+            .unwrap()
+            .to_str()
+            .unwrap()
+            .replace("lace_", "");
+        let public = pair.public().render_bare();
+        fs::write(identity::half(&file), public + "\n").unwrap();
+        HandMade {
+            file,
+            name,
+            pair,
+            passphrase: passphrase.map(|it| it.to_owned().into()),
+        }
+    }
+
+    /// Containers by ID and state, that have one file mounted.
+    fn mounted(all: &[(&str, &str, &Path)]) -> Vec<Container> {
+        let folder = tempfile::tempdir_in("/tmp").unwrap();
+        let all = all.iter().map(|(id, state, source)| {
+            let mut container = example::container(id, state, source, 1);
+            container["Ports"] = serde_json::json!([]);
+            container
+        });
+        let engine = example::engine(folder.path(), all.collect());
+        Engine::at(&engine).unwrap().containers().unwrap()
+    }
+
+    #[test]
+    fn the_old_files_go_once_every_running_container_lets_the_key_in() {
+        // The container, its state, which file it has mounted; whether the files go.
+        for (state, mounts, private_goes, public_goes) in [
+            ("running", "", true, true),
+            ("running", ".pub", false, false),
+            ("running", "else", true, true),
+            // It needs it to start again.
+            ("exited", ".pub", true, false),
+            ("exited", "else", true, true),
+        ] {
+            let home = tempfile::tempdir().unwrap();
+            let environment = environment(home.path());
+            let app = App::new(&environment);
+            let key = made(home.path(), "lace_devcontainer", 1, None);
+            let (private, public) = (key.file.clone(), key.public_file());
+            let source = match mounts {
+                ".pub" => public.clone(),
+                _ => home.path().join("else"),
+            };
+            let containers = match mounts {
+                "" => Vec::new(),
+                _ => mounted(&[("a", state, &source)]),
+            };
+            let mut ring = Ring::open(&app, "test").unwrap();
+            let name = take_in(&mut ring, &key).unwrap().unwrap();
+            let proven = prove_and_remove(&mut ring, &[(name, key)], &containers);
+            let case = format!("{state} {mounts}");
+            assert_eq!(proven.is_ok(), private_goes, "{case}: {proven:?}");
+            assert_eq!(!private.exists(), private_goes, "{case}");
+            assert_eq!(!public.exists(), public_goes, "{case}");
+            assert!(ring.registry.keys.contains_key("devcontainer"));
+        }
+    }
+
+    #[test]
+    fn one_key_that_is_refused_holds_no_other_up_and_a_half_of_another_key_stays() {
+        let home = tempfile::tempdir().unwrap();
+        let environment = environment(home.path());
+        let app = App::new(&environment);
+        let keys = [("lace_a", 1), ("lace_b", 2), ("lace_c", 3)];
+        let keys = keys.map(|(file, seed)| made(home.path(), file, seed, None));
+        let files = [&keys[0], &keys[1], &keys[2]].map(|key| key.file.clone());
+        let containers = mounted(&[("a", "running", &keys[0].public_file())]);
+        fs::copy(keys[0].public_file(), keys[1].public_file()).unwrap();
+        let mut ring = Ring::open(&app, "test").unwrap();
+        let taken = keys.map(|key| (take_in(&mut ring, &key).unwrap().unwrap(), key));
+        let error = prove_and_remove(&mut ring, &taken, &containers).unwrap_err();
+        let said = format!("{error:#}");
+        assert!(
+            said.contains("container a-name refuses a from its new place"),
+            "{said}"
+        );
+        assert!(
+            said.contains("publishes no port for its port 2222"),
+            "{said}"
+        );
+        assert_eq!(
+            files.each_ref().map(|file| file.exists()),
+            [true, false, false]
+        );
+        let halves = files.map(|file| identity::half(&file).exists());
+        assert_eq!(halves, [true, true, false]);
+
+        // What the ring has in its place must be the key; else the only copy would go.
+        let key = made(home.path(), "lace_d", 4, None);
+        let name = take_in(&mut ring, &key).unwrap().unwrap();
+        let other = KeyPair::generate(&[5; 32], "x").unwrap();
+        identity::write_private(&app.store.identity(&name), &other).unwrap();
+        let file = key.file.clone();
+        let error = prove_and_remove(&mut ring, &[(name, key)], &[]).unwrap_err();
+        assert!(error.to_string().contains("is not what it was"), "{error}");
+        assert!(file.exists());
+    }
+
+    #[test]
+    fn a_key_comes_in_once_under_its_own_name_and_with_its_passphrase() {
+        let home = tempfile::tempdir().unwrap();
+        let environment = environment(home.path());
+        let app = App::new(&environment);
+        let mut ring = Ring::open(&app, "test").unwrap();
+        let key = made(home.path(), "lace_a", 1, None);
+        assert_eq!(take_in(&mut ring, &key).unwrap().as_deref(), Some("a"));
+        let log = fs::read_to_string(app.store.audit()).unwrap();
+        assert!(
+            log.contains("\"migrated\"") && log.contains(key.file.to_str().unwrap()),
+            "{log}"
+        );
+        let saved = app.store.registry().unwrap();
+        assert_eq!(saved.keys["a"].origin, Origin::Migrated);
+        assert_eq!(saved.keys["a"].public, key.pair.public().render_bare());
+        // Another run, or another file, of the same key.
+        let same = made(home.path(), "lace_same", 1, None);
+        assert_eq!(take_in(&mut ring, &same).unwrap().as_deref(), Some("a"));
+        fs::remove_file(app.store.identity("a")).unwrap();
+        assert_eq!(take_in(&mut ring, &same).unwrap().as_deref(), Some("a"));
+        let public = key.pair.public().render_bare();
+        assert!(identity::has_private_half(
+            &app.store.identity("a"),
+            &public
+        ));
+        // Another key of that name.
+        let mut other = made(home.path(), "lace_other", 2, Some("secret"));
+        other.name = "a".into();
+        assert_eq!(take_in(&mut ring, &other).unwrap(), None);
+        assert_eq!(ring.registry.keys["a"].public, public);
+        other.name = "b".into();
+        assert_eq!(take_in(&mut ring, &other).unwrap().as_deref(), Some("b"));
+        assert!(ring.registry.keys["b"].is_encrypted());
+        let text = fs::read_to_string(app.store.identity("b")).unwrap();
+        assert!(KeyPair::parse(&text, None).is_err());
+        assert_eq!(ring.registry.keys.len(), 2);
+        let file = other.file.clone();
+        prove_and_remove(&mut ring, &[("b".into(), other)], &[]).unwrap();
+        assert!(!file.exists());
+    }
+
+    #[test]
+    fn each_login_is_noted_and_the_first_that_is_refused_is_told() {
+        let home = tempfile::tempdir().unwrap();
+        let environment = environment(home.path());
+        let app = App::new(&environment);
+        let mut ring = Ring::open(&app, "test").unwrap();
+        let key = made(home.path(), "lace_a", 1, None);
+        take_in(&mut ring, &key).unwrap();
+        let all = mounted(&[("a", "running", &key.file), ("b", "running", &key.file)]);
+        let head = app.store.registry().unwrap().audit_head;
+        note_proofs(&mut ring, "a", &key, vec![(&all[0], Ok(()))]).unwrap();
+        assert_ne!(app.store.registry().unwrap().audit_head, head);
+        let refused = || (&all[1], Err(anyhow::anyhow!("no")));
+        let error = note_proofs(&mut ring, "a", &key, vec![refused(), (&all[0], Ok(()))]);
+        let said = format!("{:#}", error.unwrap_err());
+        assert!(
+            said.contains("container b-name refuses a") && said.ends_with(": no"),
+            "{said}"
+        );
+        let log = fs::read_to_string(app.store.audit()).unwrap();
+        assert_eq!(log.matches("\"login-proof\"").count(), 1);
+        assert!(log.contains("a-name"));
+    }
+
+    #[test]
+    fn nothing_is_migrated_by_whoever_looks_or_cannot_be_asked() {
+        let home = tempfile::tempdir_in("/tmp").unwrap();
+        let environment = environment(home.path());
+        let app = App::new(&environment);
+        // Whoever has no such key is asked nothing.
+        run(&app, &args(false, false)).unwrap();
+        let key = made(home.path(), "lace_devcontainer", 1, None);
+        fs::write(home.path().join(".ssh/weft_devcontainer"), "no key").unwrap();
+        run(&app, &args(false, true)).unwrap();
+        let error = run(&app, &args(false, false)).unwrap_err();
+        assert_eq!(
+            crate::advice::hint_of(&error),
+            Some("to migrate: add --yes")
+        );
+        assert!(!app.store.root().exists());
+        // The engine is silent: the key is in the ring, and the file stays.
+        run(&app, &args(true, false)).unwrap();
+        assert!(
+            app.store
+                .registry()
+                .unwrap()
+                .keys
+                .contains_key("devcontainer")
+        );
+        assert!(key.file.exists());
+        // It says that nobody has it mounted.
+        let environment = Environment {
+            docker_host: Some(example::engine(home.path(), Vec::new())),
+            ..environment
+        };
+        let app = App::new(&environment);
+        run(&app, &args(true, false)).unwrap();
+        assert!(!key.file.exists() && !key.public_file().exists());
+        let mut other = made(home.path(), "lace_devcontainer", 2, None);
+        let error = run(&app, &args(true, false)).unwrap_err();
+        assert!(error.to_string().starts_with("1 of the keys "), "{error}");
+        assert!(other.file.exists());
+        other.file = home.path().join("x");
+    }
+
+    #[test]
+    fn a_hand_made_mount_is_rewritten_and_the_file_as_it_was_is_kept() {
+        let home = tempfile::tempdir_in("/tmp").unwrap();
+        let environment = environment(home.path());
+        let app = App::new(&environment);
+        let plan = |config: Option<&Path>, folder: Option<&Path>| {
+            let workspace = cli::Workspace {
+                config: config.map(Into::into),
+                workspace_folder: folder.map(Into::into),
+            };
+            config_plan(&app, &workspace)
+        };
+        let config = home.path().join("web/.devcontainer.json");
+        // Who stands anywhere has no workspace to be changed; who names one that is none, is told.
+        let found = plan(None, None).unwrap();
+        assert!(found.plan.is_empty() && found.rewrite.is_none());
+        assert!(plan(Some(&config), None).is_err());
+        assert!(plan(None, Some(home.path())).is_err());
+        fs::write(&config, "{ \"image\": \"x\" }\n").unwrap();
+        let found = plan(None, None).unwrap();
+        assert!(found.plan.is_empty() && found.rewrite.is_none());
+        let mount = "source=${localEnv:HOME}/.config/lace/ssh/id_ed25519.pub,target=/root/.ssh/authorized_keys,type=bind,readonly";
+        let text = format!("{{ \"image\": \"x\", \"mounts\": [\"{mount}\"] }}\n");
+        fs::write(&config, &text).unwrap();
+        let found = plan(Some(&config), None).unwrap();
+        let (path, before, after) = found.rewrite.unwrap();
+        assert_eq!((&path, &before), (&config, &text));
+        assert!(
+            after.contains("target=/etc/lace-ssh") && !after.contains("id_ed25519"),
+            "{after}"
+        );
+        assert!(!found.plan.is_empty());
+        run(&app, &args(true, false)).unwrap();
+        assert_eq!(fs::read_to_string(&config).unwrap(), after);
+        let known = crate::store::undo::original(&app.store, &config, after.as_bytes());
+        assert!(known.unwrap().is_some(), "`remove` knows what it was like");
+    }
+
+    #[test]
+    fn a_login_is_with_that_key_alone_as_whom_the_container_is_for_and_leaves_no_trace() {
+        let mut containers = mounted(&[("a", "running", Path::new("/x"))]);
+        let container = &mut containers[0];
+        for (told, expected) in [
+            (Some("node"), "node"),
+            (Some("-oProxyCommand=x"), "root"),
+            (Some(""), "root"),
+            (None, "root"),
+        ] {
+            container.remote_user = told.map(str::to_owned);
+            assert_eq!(user(container), expected);
+        }
+        let credential = Credential::File("/k/identity".into());
+        assert!(
+            login(container, &credential).is_err(),
+            "it publishes nothing"
+        );
+        let address = "127.0.0.1:4022".parse().unwrap();
+        let arguments = arguments("node", address, &credential);
+        let arguments: Vec<_> = arguments.iter().map(|it| it.to_str().unwrap()).collect();
+        let line = arguments.join(" ");
+        for part in [
+            "-F none ",
+            "-l node ",
+            "-p 4022 ",
+            "-o IdentitiesOnly=yes ",
+            "-o IdentityAgent=none ",
+            "-o StrictHostKeyChecking=no ",
+            "-o UserKnownHostsFile=/dev/null ",
+            "-o GlobalKnownHostsFile=/dev/null ",
+        ] {
+            assert!(line.contains(part), "{line}");
+        }
+        assert!(line.ends_with("-i /k/identity 127.0.0.1"), "{line}");
+    }
 }

@@ -88,3 +88,130 @@ fn under(pair: &KeyPair, passphrase: Option<&str>) -> Result<Zeroizing<String>> 
         None => Ok(pair.private_openssh()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::commands::keys::askpass;
+    use crate::environment::Environment;
+    use crate::store::registry::Origin;
+
+    fn args(name: &str, remove: bool) -> cli::Passphrase {
+        cli::Passphrase {
+            name: name.into(),
+            remove,
+        }
+    }
+
+    #[test]
+    fn a_passphrase_comes_and_goes_with_that_of_the_key_that_was_replaced() {
+        let home = tempfile::tempdir().unwrap();
+        let mut environment = Environment::example(home.path());
+        environment.askpass = Some(askpass(home.path(), "echo secret"));
+        let app = App::new(&environment);
+        let mut ring = Ring::open(&app, "test").unwrap();
+        let (pair, old) = (
+            identity::generate("x").unwrap(),
+            identity::generate("x").unwrap(),
+        );
+        ring.put("user", &pair, None, Origin::Imported).unwrap();
+        let now = ring.now;
+        let key = ring.registry.keys.get_mut("user").unwrap();
+        key.retire(old.public().render_bare(), now, 3600);
+        ring.commit().unwrap();
+        drop(ring);
+        let previous = app.store.previous("user");
+        identity::write_private(&previous, &old).unwrap();
+        let files = || [app.store.identity("user"), previous.clone()];
+        let record = || app.store.registry().unwrap().keys["user"].clone();
+        for remove in [false, true] {
+            run(&app, &args("user", remove)).unwrap();
+            // What was locked with it is opened with it.
+            let locked = files().map(|path| identity::is_encrypted(&path).unwrap());
+            assert_eq!(locked, [!remove; 2]);
+            assert_eq!(record().is_encrypted(), !remove);
+            assert_eq!(record().public, pair.public().render_bare());
+        }
+        let texts = files().map(|path| fs::read_to_string(path).unwrap());
+        assert_eq!(
+            texts,
+            [&pair, &old].map(|pair| pair.private_openssh().to_string())
+        );
+        let log = fs::read_to_string(app.store.audit()).unwrap();
+        assert_eq!(log.matches("\"encrypted\"").count(), 1);
+        assert_eq!(log.matches("\"decrypted\"").count(), 1);
+    }
+
+    #[test]
+    fn a_replaced_key_that_has_another_passphrase_keeps_it_and_what_is_no_key_is_named() {
+        let home = tempfile::tempdir().unwrap();
+        let environment = Environment::example(home.path());
+        let app = App::new(&environment);
+        app.store.prepare().unwrap();
+        app.store.folder(&app.store.key("user")).unwrap();
+        protect_previous(&app, "user", None, None).unwrap();
+        let previous = app.store.previous("user");
+        assert!(!previous.exists());
+        let pair = identity::generate("x").unwrap();
+        let text = pair.encrypted_openssh("other", 1, &[7; 16]).unwrap();
+        fs::write(&previous, text.as_bytes()).unwrap();
+        for old in [None, Some("old")] {
+            protect_previous(&app, "user", old, None).unwrap();
+            assert_eq!(fs::read_to_string(&previous).unwrap(), *text);
+        }
+        protect_previous(&app, "user", Some("other"), None).unwrap();
+        assert!(!identity::is_encrypted(&previous).unwrap());
+        for damaged in [&b"no key"[..], b"\xff"] {
+            fs::write(&previous, damaged).unwrap();
+            let error = protect_previous(&app, "user", None, Some("new")).unwrap_err();
+            assert!(error.to_string().contains("/user/previous"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_key_that_is_in_no_file_or_changes_while_somebody_is_asked_is_left_as_it_is() {
+        let home = tempfile::tempdir().unwrap();
+        let mut environment = Environment::example(home.path());
+        let app = App::new(&environment);
+        let mut ring = Ring::open(&app, "test").unwrap();
+        let (pair, other) = (
+            identity::generate("x").unwrap(),
+            identity::generate("x").unwrap(),
+        );
+        ring.put("user", &pair, None, Origin::Generated).unwrap();
+        ring.put_record("agent", &pair.public(), Custody::Agent, Origin::Generated)
+            .unwrap();
+        ring.commit().unwrap();
+        drop(ring);
+        let error = run(&app, &args("agent", false)).unwrap_err();
+        assert!(error.to_string().contains("is in no file"), "{error}");
+        assert!(
+            run(&app, &args("user", false)).is_err(),
+            "nobody can be asked"
+        );
+        let identity = app.store.identity("user");
+        let text = pair.encrypted_openssh("secret", 1, &[7; 16]).unwrap();
+        fs::write(&identity, text.as_bytes()).unwrap();
+        drop(Ring::open(&app, "test").unwrap());
+        let elsewhere = home.path().join("other");
+        identity::write_private(&elsewhere, &other).unwrap();
+        let script = format!(
+            "cp '{}' '{}'; echo secret",
+            elsewhere.display(),
+            identity.display()
+        );
+        environment.askpass = Some(askpass(home.path(), &script));
+        let app = App::new(&environment);
+        let error = run(&app, &args("user", true)).unwrap_err();
+        assert!(
+            error.to_string().contains("was changed meanwhile"),
+            "{error}"
+        );
+        assert_eq!(
+            fs::read_to_string(&identity).unwrap(),
+            *other.private_openssh()
+        );
+    }
+}

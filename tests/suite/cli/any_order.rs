@@ -44,8 +44,7 @@ proptest! {
         let workspaces = ["one", "two"].map(|name| Workspace::wired(&user, name, &config));
         for step in &steps {
             match step {
-                // Refusing is fine; what it leaves behind is what counts.
-                Step::Lace(args) => drop(Said::of(&mut user.lace(args))),
+                Step::Lace(args) => does_it_or_nothing(&user, args),
                 Step::Initialize(which) => drop(user.ok(&workspaces[*which].hook())),
                 Step::Lose(file) => drop(fs::remove_file(user.store().join(file))),
             }
@@ -62,6 +61,42 @@ proptest! {
             prop_assert_eq!(row["fingerprint"].as_str().unwrap(), public.fingerprint());
             prop_assert_eq!(row["devcontainers"].as_array().unwrap().len(), 1);
         }
+    }
+}
+
+/// A command may refuse, and then changes no key; or it does what it says.
+fn does_it_or_nothing(user: &User, args: &[&str]) {
+    let keys = || {
+        let key = |name| fs::read(user.store().join("keys").join(name).join("identity")).ok();
+        ["lace-one", "lace-two"].map(key)
+    };
+    let before = keys();
+    let said = Said::of(&mut user.lace(args));
+    let after = keys();
+    assert!([0, 1].contains(&said.code), "{args:?}: {said:?}");
+    let errors = said.err.matches("lace-ssh: error: ").count();
+    assert_eq!(errors, said.code as usize, "{args:?}: {said:?}");
+    for (name, old, new) in [
+        ("lace-one", &before[0], &after[0]),
+        ("lace-two", &before[1], &after[1]),
+    ] {
+        let what = format!("{args:?}, {name}: {said:?}");
+        if said.code != 0 || !(args.contains(&name) || args.contains(&"--all")) {
+            assert_eq!(old, new, "{what}");
+            continue;
+        }
+        match args[1] {
+            "rotate" if old.is_none() => {
+                assert!(args.contains(&"--all") && new.is_none(), "{what}")
+            }
+            "rotate" => assert!(new.is_some() && old != new, "{what}"),
+            "delete" => assert!(old.is_some() && new.is_none(), "{what}"),
+            _ => assert!(old.is_none() && new.is_some(), "{what}"),
+        }
+    }
+    // A key that is there can be replaced, and taken away; at once only where it is proven, which takes an engine.
+    if said.code != 0 && args[1] != "restore" && !args.contains(&"--now") {
+        assert!(before.contains(&None), "{args:?}: {said:?}");
     }
 }
 

@@ -5,12 +5,14 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use crate::support::engine::{DevContainer, IMAGE};
-use crate::support::openssh::{new_key, opens};
+use crate::support::openssh::{folder, new_key, opens};
 use crate::support::ring::KEY;
+use crate::support::sshd::Sshd;
 use crate::support::{Agent, Said, User, script};
 
 fn config(ssh: &str) -> String {
@@ -328,6 +330,26 @@ fn a_key_in_the_agent_opens_its_own_host_only() {
     let said = container.lace(&["keys", "rotate"]).expect(0).err;
     assert!(said.contains("the new key logs in"), "{said}");
     assert_eq!(container.ssh(&[KEY, "id -un"]).expect(0).out, "vscode\n");
+    // Another host that knows all the keys of the agent.
+    let folder = folder();
+    let listed = || {
+        Said::of(container.command("ssh-add").arg("-L"))
+            .expect(0)
+            .out
+    };
+    let known = folder.path().join("keys");
+    let settings = format!("AuthorizedKeysFile {}", known.display());
+    let elsewhere = Sshd::start(folder.path(), "elsewhere", None, &settings);
+    let lets_in = || {
+        fs::write(&known, listed()).unwrap();
+        let said = elsewhere.ssh(&[], Some(Path::new(&agent.socket)), "true");
+        said.status.success()
+    };
+    assert!(!lets_in(), "{}", listed());
+    let other = folder.path().join("other");
+    new_key(&other);
+    Said::of(container.command("ssh-add").arg(&other)).expect(0);
+    assert!(lets_in(), "a key for any host");
 }
 
 #[test]

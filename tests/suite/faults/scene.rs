@@ -177,6 +177,7 @@ impl Scene {
                 what_always_holds(self, &what);
                 (self.at_once)(self, &what);
                 (self.mended)(self, &what);
+                no_private_key_lies_about(self, &what);
             }
         }
         // The end of the rope: the last run of each kind had no fault, and did the work.
@@ -224,6 +225,33 @@ fn what_always_holds(scene: &Scene, what: &str) {
         assert!(
             trusted.contains(&identity),
             "{what}: the running container is locked out"
+        );
+    }
+}
+
+/// Once the next command has mended things, every private key is where it belongs, or where it was before.
+fn no_private_key_lies_about(scene: &Scene, what: &str) {
+    let store = scene.user.store();
+    for (path, _, content) in files(&scene.user.home()) {
+        if !String::from_utf8_lossy(&content).contains("PRIVATE KEY")
+            || scene.original(&path).is_some()
+        {
+            continue;
+        }
+        let place = path.strip_prefix(&store).unwrap_or(&path);
+        let place: Vec<_> = place.iter().map(|part| part.to_str().unwrap()).collect();
+        let belongs = matches!(
+            place[..],
+            ["keys", _, "identity" | "previous"]
+                | ["host_keys", _]
+                | ["trust", _, "ssh_host_ed25519_key"]
+                | ["trash", _, "identity" | "previous"]
+        );
+        let is_half_written = place.iter().any(|part| part.starts_with('.'));
+        assert!(
+            belongs && !is_half_written,
+            "{what}: a private key lies about: {}",
+            path.display()
         );
     }
 }

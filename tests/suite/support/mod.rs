@@ -11,6 +11,7 @@ pub mod sshd;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
@@ -91,8 +92,8 @@ impl User {
         fs::read_to_string(self.project().join(path)).unwrap()
     }
 
-    /// A command as this user runs it, in the project's folder, on a machine without an engine: none may be
-    /// talked to unasked.
+    /// A command as this user runs it, in the project's folder, on a machine without an engine or an agent, whatever
+    /// the one who runs the tests has: none may be talked to unasked.
     pub fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let mut command = Command::new(program);
         command
@@ -106,6 +107,10 @@ impl User {
             "DOCKER_CONTEXT",
             "CONTAINER_HOST",
             "SSH_AUTH_SOCK",
+            "SSH_ASKPASS",
+            "SSH_ASKPASS_REQUIRE",
+            "SUDO_UID",
+            "DOCKER_CONFIG",
             "PWD",
         ] {
             command.env_remove(name);
@@ -161,13 +166,18 @@ impl Agent {
         command.arg("-D").arg("-a").arg(&socket);
         let quiet = || Stdio::null();
         let child = command.stdout(quiet()).stderr(quiet()).spawn().unwrap();
-        while !socket.exists() {
-            std::thread::sleep(std::time::Duration::from_millis(10));
-        }
-        Self {
+        let agent = Self {
             child,
             socket: socket.to_str().unwrap().to_owned(),
+        };
+        // There is a socket before anybody listens at it.
+        for _ in 0..500 {
+            if UnixStream::connect(&socket).is_ok() {
+                return agent;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(10));
         }
+        panic!("ssh-agent does not listen");
     }
 }
 
