@@ -63,7 +63,7 @@ mod tests {
     #[test]
     fn the_key_the_next_one_and_those_whose_time_is_not_up_are_let_in() {
         let day = 86_400;
-        let cases: [Case<'_>; 9] = [
+        let cases: [Case<'_>; 10] = [
             (day, None, &[], &[(1, None)]),
             (day, Some(2), &[], &[(1, None), (2, None)]),
             (
@@ -77,6 +77,7 @@ mod tests {
             (day, None, &[(3, NOW - 60, NOW)], &[(1, None)]),
             // It was given none.
             (day, None, &[(3, NOW, NOW)], &[(1, None)]),
+            (day, None, &[(3, NOW + 60, NOW + 60)], &[(1, None)]),
             // Others that share the key have a longer overlap.
             (
                 100,

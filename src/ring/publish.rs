@@ -192,7 +192,8 @@ mod tests {
                 }
             }
         }
-        // Whose key is gone lets nobody in.
+        // Whose key is gone lets nobody in, also where the folder was gone.
+        fs::remove_dir_all(&folder).unwrap();
         registry.keys.clear();
         write_trust(&app, &registry, "x", now).unwrap();
         assert_eq!(read("authorized_keys").as_deref(), Some(""));

@@ -160,6 +160,9 @@ mod tests {
             ring.register(id, DevContainer::example(&format!("lace-{id}"), "user"));
         }
         about_to_rotate(&mut ring, "user", 0);
+        // Left by an earlier one.
+        let store = &app.store;
+        durable::link(&store.identity("user"), &store.previous("user")).unwrap();
         ring
     }
 
@@ -362,9 +365,13 @@ mod tests {
             assert_eq!(trusted(id).lines().count(), 1);
         }
         assert!(!log().contains("\"revoked\""), "not everywhere, yet");
+        assert!(!app.store.previous("user").exists(), "it is kept");
         drop(ring);
         // It stays so until the folder can be written, and then is said.
-        drop(Ring::open(&app, "test").unwrap());
+        let mut ring = Ring::open(&app, "test").unwrap();
+        ring.settle_retired("user").unwrap();
+        assert_eq!(ring.touched.len(), 3, "a commit tells why");
+        drop(ring);
         assert!(!log().contains("\"revoked\""));
         fs::remove_dir(&planted).unwrap();
         let ring = Ring::open(&app, "test").unwrap();

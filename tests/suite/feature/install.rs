@@ -52,7 +52,6 @@ fn what_is_installed_is_roots_and_starts_from_nothing() {
         container.ok(&format!("cd {SHARE}; {modes}")),
         "root 755 authorized|root 755 entrypoint|root 755 session|root 644 sshd_config|root 755 start|root 644 user|"
     );
-    assert_eq!(container.ok(&format!("cd {STATE}; find . -printf '%u %m %s %p|' | sed 's/ [0-9]* \\(.|\\|.\\/own\\)/ \\1/g'")).matches('|').count(), 3);
     assert_eq!(
         container.ok(&format!(
             "cd {STATE}; stat -c '%U %a %n' . own sshd.log | tr '\\n' '|'"
@@ -130,7 +129,8 @@ fn options_are_for_the_sshd_that_knows_them() {
     let container = image();
     for known in ["PerSourcePenalties", "WarnWeakCrypto"] {
         container.program("sshd", &format!(
-            "case \"$*\" in *{known}=no) echo Missing host key; exit 1 ;; *=no) echo 'BAD Configuration Option: x' >&2; exit 1 ;; esac\n\
+            "case \"$*\" in *{known}=no) echo Missing host key; exit 1 ;; esac\n\
+             case \"$*\" in *=no) echo 'BAD Configuration Option: x' >&2; exit 1 ;; esac\n\
              case \"$*\" in \"-t -f {SHARE}/sshd_config -h \"*) [ -s \"${{5}}\" ] ;; *) exit 1 ;; esac"
         ));
         install(&container, "").expect(0);
@@ -159,8 +159,9 @@ fn options_are_for_the_sshd_that_knows_them() {
 fn where_there_is_no_sshd_its_package_is_installed_without_its_host_keys() {
     let container = image();
     let managers = ["apt-get", "apk", "dnf", "microdnf"];
-    container.ok("for it in apt-get apk dnf microdnf; do [ ! -e /usr/bin/$it ] || mount --bind /dev/null /usr/bin/$it; done
-        cp /usr/sbin/sshd /tmp/sshd; mount -t tmpfs tmpfs /usr/sbin; mkdir -p /etc/ssh; echo old >/etc/ssh/ssh_host_a_key; chmod 755 /tmp/sshd");
+    container.ok("cd /usr/bin; for it in apt-get apk dnf microdnf; do [ ! -e $it ] || mount --bind /dev/null $it; done
+        cp /usr/sbin/sshd /tmp/sshd; chmod 755 /tmp/sshd; mount -t tmpfs tmpfs /usr/sbin
+        mkdir -p /etc/ssh; echo old >/etc/ssh/ssh_host_a_key");
     let none = "there is no sshd in this image, and no apt-get, apk, dnf or microdnf to install it with; \
                 add the OpenSSH server to the image";
     fails(&container, "", none);
@@ -174,9 +175,15 @@ fn where_there_is_no_sshd_its_package_is_installed_without_its_host_keys() {
             _ => "install -y openssh-server util-linux|clean all|",
         };
         // Those that come later in the list are there, too: the first is asked.
-        container.program(name, &format!("printf '%s|' \"$*\" >>/tmp/asked; echo $DEBIAN_FRONTEND >/tmp/frontend
+        container.program(
+            name,
+            &format!(
+                "printf '%s|' \"$*\" >>/tmp/asked; echo $DEBIAN_FRONTEND >/tmp/frontend
             case \"$*\" in *openssh-server*) ;; *) exit 0 ;; esac
-            echo new >/etc/ssh/ssh_host_a_key.pub; echo new >/etc/ssh/ssh_host_b_key; [ ! -e /tmp/gives ] || cp /tmp/sshd /usr/local/sbin"));
+            echo new >/etc/ssh/ssh_host_a_key.pub; echo new >/etc/ssh/ssh_host_b_key
+            [ ! -e /tmp/gives ] || cp /tmp/sshd /usr/local/sbin"
+            ),
+        );
         fails(
             &container,
             "",
