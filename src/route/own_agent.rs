@@ -99,6 +99,7 @@ mod tests {
     use std::os::unix::net::UnixListener;
 
     use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, bind, listen, socket};
+    use rustix::process::{Pid, getpgid, test_kill_process};
 
     use super::*;
 
@@ -124,9 +125,16 @@ mod tests {
             panic!("it is no agent");
         };
         assert_eq!(told, socket);
+        // Ctrl-C is for us.
+        let watch = Pid::from_child(&own.watch);
+        assert_eq!(getpgid(Some(watch)).unwrap(), watch);
         let line = fs::read_to_string(&public).unwrap();
         assert_eq!(line, format!("{}\n", pair.public().render()));
         drop(own);
+        assert!(
+            test_kill_process(watch).is_err(),
+            "nobody has waited for it"
+        );
         ends(&socket);
         assert!(!public.exists());
         // A killed process runs nothing, but its end of the pipe is closed.
