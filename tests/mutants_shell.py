@@ -3,6 +3,9 @@
 
 usage: mutants_shell.py [--list] [--only N,M… | --every N] [FILE…]      without FILE: all of `TESTS`, which takes an hour
 
+--list   shows the faults with their numbers, and tries none
+--only   tries those with these numbers; --every, each Nth
+
 Prints each fault that nobody noticed, and a table for CONTRIBUTING.md. Works in copies of the scripts' folder, so that
 several are tried at a time. What `sh -n` does not read, and what changes nothing, is not tried.
 """
@@ -30,6 +33,9 @@ TESTS = {
 }
 # Seconds. The tests of a script take less than ten.
 TOO_LONG = 90
+
+# What can hold blanks, of all that is quoted.
+ANY = r"[@\d]|\w*(command|file|folder|home|line|option|open|rest|value|said|before|key|PATH|SHELL)\w*"
 
 # At every place in a line where the left is found, the right is put instead.
 FAULTS = [
@@ -85,18 +91,18 @@ FAULTS = [
     (r"(?<=\$\{)[a-z_]{3,}", "nothing"),
     (r"(?<=\$)[1-9@]", "{nothing-}"),
     # Words that a command has or has not.
-    (r"(?<=\w) -\w+(?= )", ""),
+    (r"(?<=\w)(?<!mv) -\w+(?= )", ""),
     (r"\bIFS= ", ""),
     (r"\bLC_ALL=C ", ""),
     (r" (2>&1|\d?>&-|[<\d]?>?/dev/null)", ""),
     (r" (?:>/dev/null 2>&1|2>/dev/null)", ""),
     (r" &( 9>&-)?$", r"\1"),
-    (r"(?<!\\)\"(\$[^\"]*)\"", r"\1"),
+    (rf"(?<!\\)\"(\$({ANY}))\"", r"\1"),
     (r"printf '%s\\n'|printf '[^']*'", "echo"),
     (r"(?<!\w)\(umask 077 && ", "("),
     (r">>", ">"),
     (r"(?<= )>(?=\"\$)", ">>"),
-    (r"\bmv -f ", "cp -f "),
+    (r"\bmv ", "cp "),
     (r"\bln -sf? ", "ln "),
 ]
 
@@ -109,17 +115,20 @@ def faults(text):
         code = line.rstrip("\n")
         if not code.strip() or code.lstrip().startswith("#"):
             continue
-        indent = code[: len(code) - len(code.lstrip())]
         changed = [""]
         for left, right in FAULTS:
             for found in re.finditer(left, code):
-                changed.append(code[: found.start()] + found.expand(right) + code[found.end() :] if isinstance(right, str)
-                               else code[: found.start()] + right(found) + code[found.end() :])
+                put = right(found) if callable(right) else found.expand(right)
+                changed.append(code[: found.start()] + put + code[found.end() :])
         for new in changed:
             whole = "".join(lines[:number] + ([new + "\n"] if new else []) + lines[number + 1 :])
-            if whole not in seen and subprocess.run(["sh", "-n"], input=whole.encode(), capture_output=True).returncode == 0:
+            if whole not in seen and reads(whole):
                 seen.add(whole)
                 yield number + 1, f"{code.strip()}  ->  {new.strip() or '(nothing)'}", whole
+
+
+def reads(script):
+    return subprocess.run(["sh", "-n"], input=script.encode(), capture_output=True).returncode == 0
 
 
 def noticed(program, script, text):

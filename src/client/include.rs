@@ -162,4 +162,51 @@ mod tests {
         let with = install(text, PATH);
         assert_eq!(uninstall(&with, PATH), text);
     }
+
+    #[test]
+    fn the_text_is_what_a_person_would_write_there() {
+        let line = format!("{COMMENT}\nInclude {PATH}\n");
+        for (text, with) in [
+            ("", line.clone()),
+            ("Host a\n", format!("{line}\nHost a\n")),
+            (
+                "Host a\r\n",
+                format!("{line}\nHost a\n").replace('\n', "\r\n"),
+            ),
+            ("a\rb\n", format!("{line}\na\rb\n")),
+        ] {
+            assert_eq!(installed(text), with);
+        }
+        // A line of ours that a comment of the user's stands above: his comment stays.
+        let text = format!("# mine\nInclude {PATH}\n\nHost a\n");
+        assert_eq!(uninstall(text.as_bytes(), PATH), b"# mine\n\nHost a\n");
+        // A comment of ours that stands alone is left: it is not known whose line was below it.
+        let text = format!("{COMMENT}\nHost a\n");
+        assert_eq!(uninstall(text.as_bytes(), PATH), text.as_bytes());
+    }
+
+    #[test]
+    fn below_a_condition_it_is_not_installed_and_anothers_line_is_not_ours() {
+        for (text, is_there) in [
+            (format!("Include {PATH}\n"), true),
+            (format!("# Host\nUser me\nInclude {PATH}\n"), true),
+            (format!("include \"{PATH}\"\n"), true),
+            (format!("Host *\nInclude {PATH}\n"), false),
+            (format!("hOST=*\nInclude {PATH}\n"), false),
+            (format!("Match all\nInclude {PATH}\n"), false),
+            (format!("# Include {PATH}\n"), false),
+            (format!("Include {PATH} {PATH}\n"), false),
+            (format!("Include \"{PATH}\n"), false),
+            (format!("IdentityFile {PATH}\n"), false),
+            (String::new(), false),
+        ] {
+            assert_eq!(is_installed(text.as_bytes(), PATH), is_there, "{text}");
+        }
+        // The argument may come quoted as well.
+        let quoted = format!("\"{PATH}\"");
+        assert!(is_installed(
+            format!("Include {PATH}\n").as_bytes(),
+            &quoted
+        ));
+    }
 }

@@ -40,9 +40,21 @@ mod tests {
             (vec!["..", "\n%h\""], "lace-h"),
             (vec!["проект"], "lace-workspace"),
             (vec!["a.b_c"], "lace-a.b_c"),
+            (vec!["._a_."], "lace-a"),
+            (vec!["_", "x"], "lace-x"),
+            (vec!["lace"], "lace-lace"),
+            (vec![], "lace-workspace"),
         ] {
             assert_eq!(alias(&names), expected);
         }
         assert_eq!(alias(&["x".repeat(99).as_str()]).len(), 48);
+        // Cut where it would end in what is no end of a name.
+        for cut in ["-", ".", "_"] {
+            let start = "x".repeat(42);
+            assert_eq!(
+                alias(&[&format!("{start}{cut}yyy")]),
+                format!("lace-{start}")
+            );
+        }
     }
 }

@@ -356,4 +356,148 @@ mod tests {
             assert!(answer.lines().any(|line| line == user), "{answer}");
         }
     }
+
+    /// What ssh makes of the block of this host, as one text of `keyword value` lines.
+    fn of_block(host: &Host<'_>, paths: &Paths, folder: &Path) -> String {
+        asked(&config(std::slice::from_ref(host), paths).unwrap(), folder)
+    }
+
+    /// Each line of a block guards something: the right server, the right key, and no other's settings.
+    #[test]
+    fn a_connection_trusts_the_pinned_key_alone_and_offers_one_key_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let paths = paths(folder.path(), "/bin/true");
+        let answer = of_block(&host(Some("vscode")), &paths, folder.path());
+        for line in [
+            "hostname lace-x",
+            "user vscode",
+            "identitiesonly yes",
+            "preferredauthentications publickey",
+            "globalknownhostsfile /dev/null",
+            "stricthostkeychecking true",
+            "hostkeyalgorithms ssh-ed25519",
+            "updatehostkeys false",
+            "checkhostip no",
+            "canonicalizehostname false",
+            "compression no",
+            "forwardagent no",
+            "addkeystoagent false",
+            "controlmaster false",
+        ] {
+            assert!(answer.lines().any(|l| l == line), "{line}\n{answer}");
+        }
+        let first = |keyword: &str| {
+            let line = answer.lines().find_map(|line| line.strip_prefix(keyword));
+            line.unwrap().split(',').next().unwrap().to_owned()
+        };
+        assert_eq!(first("kexalgorithms "), "curve25519-sha256");
+        assert_eq!(first("ciphers "), "aes128-gcm@openssh.com");
+        assert_eq!(answer.matches("identityfile ").count(), 1);
+        assert_eq!(
+            known_host("lace-x", "ssh-ed25519 A"),
+            "lace-x ssh-ed25519 A\n"
+        );
+    }
+
+    #[test]
+    fn what_a_host_has_beyond_that_is_in_its_block_and_in_no_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let paths = paths(folder.path(), "/bin/true");
+        let plain = || host(Some("vscode"));
+        for (host, line) in [
+            (
+                Host {
+                    previous: Some("/the old/key".into()),
+                    ..plain()
+                },
+                "identityfile /the old/key",
+            ),
+            (
+                Host {
+                    encrypted: true,
+                    ..plain()
+                },
+                "addkeystoagent true",
+            ),
+            (
+                Host {
+                    forwards_agent: true,
+                    ..plain()
+                },
+                "forwardagent yes",
+            ),
+        ] {
+            let has = |answer: &str| answer.lines().any(|l| l == line);
+            assert!(has(&of_block(&host, &paths, folder.path())), "{line}");
+            assert!(!has(&of_block(&plain(), &paths, folder.path())), "{line}");
+        }
+        // The new key first: the old one is only for who could not be asked.
+        let old = Host {
+            previous: Some("/old".into()),
+            ..plain()
+        };
+        let answer = of_block(&old, &paths, folder.path());
+        let place = |key: &str| answer.find(&format!("identityfile {key}")).unwrap();
+        assert!(place("/home/my me") < place("/old"));
+    }
+
+    /// `refresh` costs a start of this program: it runs where there is something to be done, before the
+    /// connection, and with the store that the block is of.
+    #[test]
+    fn refresh_runs_where_the_user_is_unknown_or_the_key_may_be_gone() {
+        let folder = tempfile::tempdir().unwrap();
+        let program = folder.path().join("lace-ssh");
+        let ran = folder.path().join("ran");
+        let script = format!(
+            "#!/bin/sh\necho \"$LACE_SSH_HOME $*\" >>'{}'\n",
+            ran.display()
+        );
+        std::fs::write(&program, script).unwrap();
+        std::fs::set_permissions(&program, Permissions::from_mode(0o755)).unwrap();
+        for (user, renewed, store, expected) in [
+            (Some("vscode"), false, None, ""),
+            (Some("vscode"), true, None, " refresh lace-x\n"),
+            (None, false, None, " refresh lace-x\n"),
+            (
+                Some("vscode"),
+                true,
+                Some("/my store"),
+                "/my store refresh lace-x\n",
+            ),
+        ] {
+            let paths = Paths {
+                store: store.map(PathBuf::from),
+                ..paths(folder.path(), program.to_str().unwrap())
+            };
+            let host = Host {
+                renewed,
+                ..host(user)
+            };
+            let _ = std::fs::remove_file(&ran);
+            let answer = of_block(&host, &paths, folder.path());
+            let found = std::fs::read_to_string(&ran).unwrap_or_default();
+            assert_eq!(found, expected, "{user:?} {renewed}");
+            let command = match store {
+                Some(_) => format!(
+                    "env LACE_SSH_HOME='/my store' {} proxy lace-x",
+                    program.display()
+                ),
+                None => format!("{} proxy lace-x", program.display()),
+            };
+            assert!(
+                answer.contains(&format!("proxycommand {command}\n")),
+                "{answer}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_store_that_no_include_can_name_is_left_out_and_no_socket_names_are_the_same() {
+        let text = config(&[host(Some("x"))], &paths(Path::new("/a*b"), "/bin/true")).unwrap();
+        assert!(!text.contains("Include"), "{text}");
+        let unknown = config(&[host(None)], &paths(Path::new("/a*b"), "/bin/true"));
+        assert!(unknown.is_err(), "there is no file to learn it from");
+        let prefix = socket_prefix("lace-x");
+        assert_eq!((prefix.len(), prefix), (PREFIX, socket_prefix("lace-x")));
+    }
 }

@@ -371,6 +371,7 @@ mod tests {
     use crate::environment::Environment;
     use crate::store::registry::Workspace;
     use crate::store::stamp;
+    use crate::talk::said;
 
     const TEXT: &str = "{ \"image\": \"x\" }\n";
     const PLAIN: &str = ".devcontainer/devcontainer.json";
@@ -460,7 +461,9 @@ mod tests {
         let copy = target.folder.join(".devcontainer/lace-ssh");
         fs::write(copy.join(".lace-ssh-tmp-Ab12Cd"), "half of the binary").unwrap();
         let store = files(&app.store.root().join("keys"));
+        said();
         assert_eq!(code(&app, &["--yes"]).unwrap(), 0);
+        assert!(said().contains("/devcontainer.json is as it was before lace-ssh"));
         assert_eq!(
             files(&target.folder),
             [(target.config.clone(), TEXT.into())]
@@ -472,6 +475,7 @@ mod tests {
         // There is nothing left to take out, and nothing to say no to.
         for options in [&["--yes"][..], &["--check"], &["--dry-run"], &[]] {
             assert_eq!(code(&app, options).unwrap(), 0, "{options:?}");
+            assert!(said().contains("there is nothing of lace-ssh in"));
         }
 
         // The folder of a config file that is elsewhere goes, too, once nothing is in it.
@@ -499,8 +503,12 @@ mod tests {
             (&["--dry-run", "--purge", "web"], 0),
             (&["--check", "--purge", "lace-web"], 1),
         ] {
+            said();
             assert_eq!(code(&app, options).unwrap(), expected, "{options:?}");
             assert_eq!(files(home.path()), before, "{options:?}");
+            let is_told = options.len() > 1;
+            let would = "would drop lace-web: its host key, its trust folder";
+            assert_eq!(said().contains(would), is_told, "{options:?}");
         }
         // Where only the store has something left, that is what there is to tell.
         assert_eq!(code(&app, &["--yes"]).unwrap(), 0);
@@ -600,6 +608,7 @@ mod tests {
         let kept = remove_feature(&mut plan, &target).unwrap();
         assert_eq!(kept, [copy.join("install.sh"), copy.join(SCHEMA_FILE)]);
         assert_eq!(code(&app, &["--yes"]).unwrap(), 0);
+        assert!(said().contains(&format!("kept {}, ", kept[0].display())));
         let left: Vec<_> = files(&copy).into_iter().map(|(path, _)| path).collect();
         assert_eq!(left.len(), 2, "{left:?}");
         assert!(kept.iter().all(|path| left.contains(path)));
@@ -622,7 +631,12 @@ mod tests {
                 taken.reasons.len(),
             )
         };
-        let (after, left, reasons) = taken(&["--yes"]);
+        let (after, left, reasons) = taken(&["--yes", "web"]);
+        let told = said();
+        assert!(
+            told.contains("take it out, too: lace-ssh remove --modified web)"),
+            "{told}"
+        );
         assert!(
             after.contains("\"mine\": true") && !after.contains("/etc/lace-ssh"),
             "{after}"
@@ -663,7 +677,18 @@ mod tests {
             stamp::write(&app.store, "web", now, &ring.registry).unwrap();
             ring.commit().unwrap();
             drop(ring);
+            said();
             assert_eq!(code(&app, &["--yes", "--purge", "web"]).unwrap(), 0);
+            let told = said();
+            let why = match (goes, &origin) {
+                (true, _) => "keys restore lace-web",
+                (false, Origin::Generated) => "which is shared",
+                _ => "to delete that, too: lace-ssh keys delete lace-web",
+            };
+            assert!(
+                told.contains("dropped lace-web, its") || told.contains("dropped lace-web and")
+            );
+            assert!(told.contains(why), "{told}");
             let registry = app.store.registry().unwrap();
             let case = format!("{key} {other:?} {origin:?}");
             assert!(!registry.devcontainers.contains_key("web"), "{case}");
@@ -715,7 +740,11 @@ mod tests {
                 "none" => assert_eq!(found.unwrap(), None),
                 _ => assert_eq!(found.unwrap(), Some(("a-name".into(), "docker"))),
             }
+            let tells = || said().contains("container a-name still has the mount");
+            tells();
             assert_eq!(code(&app, &["--yes", "--purge"]).unwrap(), 0);
+            let is_mounted = !matches!(case, "silent" | "none");
+            assert_eq!(tells(), is_mounted, "{case}");
             assert_eq!(trust.exists(), stays, "{case}");
             assert!(files(&trust).is_empty(), "{case}");
 
@@ -723,6 +752,9 @@ mod tests {
             fs::create_dir_all(&trust).unwrap();
             fs::write(trust.join("authorized_keys"), "").unwrap();
             assert_eq!(code(&app, &["--yes", "--purge", "web"]).unwrap(), 0);
+            let told = said();
+            assert!(told.contains("dropped web and its host key"), "{told}");
+            assert_eq!(told.contains("still has the mount"), is_mounted, "{case}");
             assert_eq!(trust.exists(), stays, "{case}");
         }
     }

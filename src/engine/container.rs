@@ -506,6 +506,13 @@ mod tests {
             (json!([port("no address", 2222, json!(9))]), None),
             (
                 json!([
+                    port("127.0.0.1", 2222, json!(7)),
+                    port("::1", 2222, json!(8))
+                ]),
+                Some("127.0.0.1:7"),
+            ),
+            (
+                json!([
                     port("127.0.0.1", 22, json!(5)),
                     port("192.0.2.1", 2222, json!(6)),
                     port("127.0.0.2", 2222, json!(7))
@@ -739,6 +746,8 @@ mod tests {
             address(Some("192.0.2.1"), 5),
             Some("192.0.2.1:5".parse().unwrap())
         );
+        let other = "[2001:db8::1]:5".parse().unwrap();
+        assert_eq!(address(Some("2001:db8::1"), 5), Some(other));
         assert_eq!(address(Some("x"), 5), None);
     }
 }

@@ -336,7 +336,14 @@ mod tests {
     fn why_an_engine_does_not_tell_is_said_with_its_place_and_the_way_out() {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| format!("unix://{}/{name}", folder.path().display());
-        drop(UnixListener::bind(folder.path().join("left.sock")).unwrap());
+        // Nobody listens at it.
+        let left = rustix::net::SocketAddrUnix::new(folder.path().join("left.sock")).unwrap();
+        let (unix, stream) = (
+            rustix::net::AddressFamily::UNIX,
+            rustix::net::SocketType::STREAM,
+        );
+        let socket = rustix::net::socket(unix, stream, None).unwrap();
+        rustix::net::bind(&socket, &left).unwrap();
         let running = example::engine(folder.path(), vec![]);
         let missing = Engine::at(&at("missing.sock")).map(|_| ());
         let left = Engine::at(&at("left.sock")).and_then(|it| it.containers().map(|_| ()));
@@ -397,10 +404,23 @@ mod tests {
             if let (false, Err(error)) = (here, Engine::at(endpoint)) {
                 let told = format!("{error:#}");
                 assert!(told.contains(endpoint), "{told}");
+                let is_tcp = endpoint.contains("p://");
+                assert_eq!(told.ends_with("is not on this machine"), is_tcp, "{told}");
                 assert!(hint_of(&error).unwrap().ends_with("run lace-ssh there"));
             } else {
                 assert!(here, "{endpoint}");
+                // Nothing is sent yet.
+                assert!(endpoint.starts_with("unix") || Engine::at(endpoint).is_ok());
             }
         }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn an_engine_is_roots_where_root_answers_at_a_socket() {
+        let folder = tempfile::tempdir().unwrap();
+        let ours = Engine::at(&example::engine(folder.path(), vec![])).unwrap();
+        assert_eq!(ours.is_of_root(), rustix::process::geteuid().is_root());
+        assert!(!Engine::at("tcp://127.0.0.1:1").unwrap().is_of_root());
     }
 }

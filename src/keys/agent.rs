@@ -339,3 +339,299 @@ impl fmt::Display for AgentError {
 }
 
 impl std::error::Error for AgentError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::net::UnixListener;
+    use std::thread::JoinHandle;
+
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    fn pair() -> KeyPair {
+        KeyPair::generate(&[7; 32], "mine").unwrap()
+    }
+
+    fn framed(message: &[u8]) -> Vec<u8> {
+        Writer::new().string(message).into_bytes().to_vec()
+    }
+
+    /// An agent that answers one request so, in two pieces, and hangs up; what it was asked.
+    fn asked_once(answer: &[u8], patience: Duration, ask: impl FnOnce(&mut Agent)) -> Vec<u8> {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let answer = answer.to_vec();
+        let agent: JoinHandle<Vec<u8>> = std::thread::spawn(move || {
+            let mut length = [0; 4];
+            theirs.read_exact(&mut length).unwrap();
+            let mut request = vec![0; u32::from_be_bytes(length) as usize];
+            theirs.read_exact(&mut request).unwrap();
+            let (head, rest) = answer.split_at(answer.len().min(3));
+            theirs.write_all(head).unwrap();
+            theirs.write_all(rest).unwrap();
+            request
+        });
+        let stream = ours;
+        ask(&mut Agent { stream, patience });
+        agent.join().unwrap()
+    }
+
+    fn identities(keys: &[(&[u8], &[u8])]) -> Vec<u8> {
+        let mut answer = Writer::new().byte(12).number(keys.len() as u32);
+        for (wire, comment) in keys {
+            answer = answer.string(wire).string(comment);
+        }
+        answer.into_bytes().to_vec()
+    }
+
+    #[test]
+    fn what_an_agent_holds_is_listed_and_a_certificate_is_no_key() {
+        let wire = pair().public().to_wire();
+        let answer = identities(&[(b"cert", b"a\x1bb\xff"), (&wire, b"mine")]);
+        let request = asked_once(&framed(&answer), PATIENCE, |agent| {
+            let listed = agent.list().unwrap();
+            let comments: Vec<_> = listed.iter().map(Identity::comment).collect();
+            assert_eq!(comments, ["a b\u{fffd}", "mine"]);
+            assert_eq!(listed[0].key(), None);
+            assert!(!listed[0].is_key(&pair().public()) && listed[1].is_key(&pair().public()));
+            assert!(listed[1].key().unwrap().is_same_key(&pair().public()));
+        });
+        assert_eq!(request, [11]);
+        for (holds, answer) in [(true, &answer), (false, &identities(&[(b"cert", b"")]))] {
+            asked_once(&framed(answer), PATIENCE, |agent| {
+                assert_eq!(agent.holds(&pair().public()).unwrap(), holds);
+            });
+        }
+    }
+
+    #[test]
+    fn a_key_is_removed_and_a_refusal_is_told() {
+        let key = pair().public();
+        let request = asked_once(&framed(&[6]), PATIENCE, |agent| agent.remove(&key).unwrap());
+        let expected = Writer::new().byte(18).string(&key.to_wire()).into_bytes();
+        assert_eq!(request, *expected);
+        for refusal in [&[5][..], &[28], &[5, 1]] {
+            asked_once(&framed(refusal), PATIENCE, |agent| {
+                let error = agent.remove(&key).unwrap_err();
+                assert!(
+                    matches!(error, AgentError::Refused("forget the key")),
+                    "{error}"
+                );
+            });
+            let refused = decode_identities(refusal);
+            assert!(matches!(refused, Err(AgentError::Refused("list its keys"))));
+        }
+        asked_once(&framed(&[5]), PATIENCE, |agent| {
+            let error = agent.add(&pair(), &Constraints::default()).unwrap_err();
+            assert!(
+                matches!(error, AgentError::Refused("take the key")),
+                "{error}"
+            );
+        });
+        for other in [&[][..], &[7], &[6, 0]] {
+            assert!(matches!(
+                decode_done(other, "x"),
+                Err(AgentError::Malformed(_))
+            ));
+        }
+    }
+
+    /// Byte by byte, as PROTOCOL.agent has it: an agent that reads less than was meant opens more.
+    #[test]
+    fn a_key_goes_to_the_agent_with_all_its_limits() {
+        let head = |kind: u8| {
+            let head = Writer::new().byte(kind).raw(&pair().to_wire());
+            head.string(b"mine")
+        };
+        let request = asked_once(&framed(&[6]), PATIENCE, |agent| {
+            agent.add(&pair(), &Constraints::default()).unwrap();
+        });
+        assert_eq!(request, *head(17).into_bytes());
+
+        let host_keys: Vec<PublicKey> = [1, 2]
+            .map(|seed| KeyPair::generate(&[seed; 32], "").unwrap().public())
+            .to_vec();
+        let destination = |user: Option<&str>| Destination {
+            host: "lace-x".into(),
+            user: user.map(str::to_owned),
+            host_keys: host_keys.clone(),
+        };
+        let restricted = |message: Writer, user: &[u8]| {
+            let from = Writer::new()
+                .string(b"")
+                .string(b"")
+                .string(b"")
+                .into_bytes();
+            let mut to = Writer::new().string(user).string(b"lace-x").string(b"");
+            for key in &host_keys {
+                to = to.string(&key.to_wire()).byte(0);
+            }
+            let hop = Writer::new()
+                .string(&from)
+                .string(&to.into_bytes())
+                .string(b"");
+            let all = Writer::new().string(&hop.into_bytes()).into_bytes();
+            let message = message
+                .byte(255)
+                .string(b"restrict-destination-v00@openssh.com");
+            message.string(&all).into_bytes()
+        };
+        let lifetime = Some(Duration::from_millis(2001));
+        for (lifetime, destination, expected) in [
+            (lifetime, None, head(25).byte(1).number(3).into_bytes()),
+            (None, Some(destination(None)), restricted(head(25), b"")),
+            (
+                lifetime,
+                Some(destination(Some("me"))),
+                restricted(head(25).byte(1).number(3), b"me"),
+            ),
+        ] {
+            let constraints = Constraints {
+                lifetime,
+                destination,
+            };
+            assert_eq!(encode_add(&pair(), &constraints).unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn a_limit_that_would_be_none_is_refused() {
+        let lives = |lifetime| {
+            let constraints = Constraints {
+                lifetime: Some(lifetime),
+                destination: None,
+            };
+            encode_add(&pair(), &constraints).map(|message| message[message.len() - 4..].to_vec())
+        };
+        let second = Duration::from_secs(1);
+        assert_eq!(lives(Duration::from_nanos(1)).unwrap(), [0, 0, 0, 1]);
+        assert_eq!(lives(second).unwrap(), [0, 0, 0, 1]);
+        assert_eq!(lives(second * u32::MAX).unwrap(), [0xff; 4]);
+        for lifetime in [Duration::ZERO, second * u32::MAX + second / 2] {
+            assert!(matches!(lives(lifetime), Err(AgentError::Constraint(_))));
+        }
+        let key = pair().public();
+        for (host, user, keys, is_right) in [
+            ("lace-x", None, 1, true),
+            ("lace-x", Some("me"), 1, true),
+            ("", None, 1, false),
+            ("lace-x", None, 0, false),
+            ("lace-*", None, 1, false),
+            ("lace-\n", None, 1, false),
+            ("lace-x", Some("*"), 1, false),
+            ("lace-x", Some("m?"), 1, false),
+            ("lace-x", Some("!me"), 1, false),
+            ("lace-x", Some("a,b"), 1, false),
+            ("lace-x", Some("a b"), 1, false),
+            ("lace-x", Some("a\0"), 1, false),
+        ] {
+            let destination = Destination {
+                host: host.into(),
+                user: user.map(str::to_owned),
+                host_keys: vec![key.clone(); keys],
+            };
+            let constraints = Constraints {
+                lifetime: None,
+                destination: Some(destination),
+            };
+            match encode_add(&pair(), &constraints) {
+                Ok(_) => assert!(is_right, "{host:?} {user:?} {keys}"),
+                Err(AgentError::Constraint(_)) => assert!(!is_right, "{host:?} {user:?} {keys}"),
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_lie_is_refused_before_memory_is_taken() {
+        let many = [&[12][..], &2049_u32.to_be_bytes()].concat();
+        let most: Vec<u8> = [&[12][..], &2048_u32.to_be_bytes(), &[0; 2048 * 8]].concat();
+        assert_eq!(decode_identities(&most).unwrap().len(), 2048);
+        for (answer, detail) in [
+            (&[][..], "no list"),
+            (&[6], "no list"),
+            (&[12], "too early"),
+            (&[12, 0, 0, 0, 1, 0xff, 0xff, 0xff, 0xff], "too early"),
+            (&[12, 0, 0, 0, 1, 0, 0, 0, 0], "too early"),
+            (&[12, 0, 0, 0, 0, 7], "more follows"),
+            (&*many, "more keys"),
+        ] {
+            let error = decode_identities(answer).unwrap_err().to_string();
+            assert!(error.contains(detail), "{answer:?}: {error}");
+        }
+        // What no answer may be as long as, what is just an answer, and what breaks off.
+        let largest = [&262_144_u32.to_be_bytes()[..], &[6], &vec![0; 262_143]].concat();
+        for (answer, detail) in [
+            (&262_145_u32.to_be_bytes()[..], "out of bounds"),
+            (&[0; 4], "out of bounds"),
+            (&*largest, "no list"),
+            (&[0, 0], "broke"),
+            (&[0, 0, 0, 5, 12, 0], "broke"),
+        ] {
+            asked_once(answer, PATIENCE, |agent| {
+                let error = agent.list().unwrap_err().to_string();
+                assert!(error.contains(detail), "{error}");
+            });
+        }
+    }
+
+    #[test]
+    fn nobody_is_waited_for_without_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("agent");
+        let said = |error: AgentError| (error.to_string(), error.hint().unwrap_or_default());
+        let (error, hint) = said(Agent::connect(&socket, PATIENCE).err().unwrap());
+        assert!(error.starts_with(socket.to_str().unwrap()), "{error}");
+        assert!(hint.contains("ssh-agent"), "{hint}");
+
+        // It takes the connection, and neither reads nor answers.
+        let _listener = UnixListener::bind(&socket).unwrap();
+        let patience = Duration::from_millis(20);
+        let (error, hint) = said(
+            Agent::connect(&socket, patience)
+                .unwrap()
+                .list()
+                .unwrap_err(),
+        );
+        assert!(
+            error.contains("within 20 ms") && hint.contains("ssh-add -l"),
+            "{error}"
+        );
+        let flood = vec![0; 1 << 22];
+        let error = Agent::connect(&socket, patience)
+            .unwrap()
+            .ask(&flood)
+            .unwrap_err();
+        assert!(matches!(error, AgentError::Timeout(_)), "{error}");
+    }
+
+    #[test]
+    fn what_went_wrong_is_said_with_the_way_out() {
+        for (error, text, hint) in [
+            (
+                AgentError::Refused("take the key"),
+                "refuses to take the key",
+                Some("ssh-add -X"),
+            ),
+            (
+                AgentError::Malformed("x"),
+                "no sense: x",
+                Some("SSH_AUTH_SOCK"),
+            ),
+            (AgentError::Constraint("x"), "cannot be given x", None),
+            (
+                AgentError::Broken(io::ErrorKind::BrokenPipe.into()),
+                "broke",
+                Some("ssh-add -l"),
+            ),
+        ] {
+            assert!(error.to_string().contains(text), "{error}");
+            assert_eq!(error.hint().is_some(), hint.is_some());
+            assert!(
+                error
+                    .hint()
+                    .unwrap_or_default()
+                    .contains(hint.unwrap_or_default())
+            );
+        }
+    }
+}

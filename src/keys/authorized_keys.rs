@@ -39,3 +39,27 @@ pub fn line(key: &PublicKey, expiry: Option<Timestamp>) -> String {
 fn whole_second(time: Timestamp) -> Timestamp {
     Timestamp::from_second(time.as_second().max(1)).unwrap_or(time)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keys::KeyPair;
+
+    #[test]
+    fn a_line_says_until_which_second_in_utc_and_says_it_first() {
+        let key = KeyPair::generate(&[1; 32], "me").unwrap().public();
+        assert_eq!(line(&key, None), key.render());
+        for (time, until) in [
+            ("2026-01-31T12:34:56Z", "20260131123456Z"),
+            ("2026-01-31T12:34:56.999Z", "20260131123456Z"),
+            ("2026-01-31T01:00:00+14:00", "20260130110000Z"),
+            // What lies before sshd's time is past, not without end.
+            ("1969-12-31T23:59:59.5Z", "19700101000001Z"),
+            ("1970-01-01T00:00:00Z", "19700101000001Z"),
+            ("1960-01-01T00:00:00Z", "19700101000001Z"),
+        ] {
+            let expected = format!("expiry-time=\"{until}\" {}", key.render());
+            assert_eq!(line(&key, Some(time.parse().unwrap())), expected);
+        }
+    }
+}

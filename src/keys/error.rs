@@ -141,3 +141,71 @@ impl fmt::Display for KeyError {
 }
 
 impl std::error::Error for KeyError {}
+
+#[cfg(test)]
+mod tests {
+    use super::KeyError::{self, *};
+
+    /// What is wrong, and the way out of it: a command that names the right tool for that fault.
+    #[test]
+    fn every_fault_says_what_it_is_and_how_it_is_mended() {
+        let damaged = KeyError::damaged("PKCS#1 private key", "its end is missing");
+        for (error, said, hint) in [
+            (PassphraseNeeded, "needs its passphrase", "SSH_ASKPASS"),
+            (PassphraseWrong, "does not open", "ssh-keygen -y -f FILE"),
+            (PassphraseEmpty, "protects nothing", "leave encryption out"),
+            (Rounds(0), "zero rounds", "-a 24"),
+            (
+                Rounds(9),
+                "9 rounds of key derivation would take minutes",
+                "-a 24",
+            ),
+            (Comment('\u{1b}'), "character \\u{1b}", "printable"),
+            (
+                PublicGiven,
+                "is a public key",
+                "private key: the file of the same name",
+            ),
+            (PrivateGiven, "is a private key", "ends in `.pub`"),
+            (Certificate, "is a certificate", "-cert.pub"),
+            (Dsa, "DSA", "ssh-keygen -t ed25519"),
+            (ShortNumber, "short private number", "ssh-keygen -p -N ''"),
+            (
+                ShortRsa(1024),
+                "1024 bits is too short: 2048",
+                "ssh-keygen -t ed25519",
+            ),
+            (Putty, "PuTTY", "puttygen"),
+            (
+                UnsupportedKind("x".into()),
+                "kind x are not supported",
+                "ed25519, RSA",
+            ),
+            (
+                UnsupportedCipher("x".into()),
+                "encrypted with x",
+                "ssh-keygen -p -f FILE",
+            ),
+            (
+                PublicHalfMissing,
+                "without its full public half",
+                "ssh-keygen -p -f FILE",
+            ),
+            (Der, "DER", "openssl pkey -inform DER"),
+            (NotAKey, "not a key", "-----BEGIN"),
+            (
+                damaged,
+                "PKCS#1 private key is damaged: its end is missing",
+                "ssh-keygen -y",
+            ),
+        ] {
+            let text = error.to_string();
+            assert!(text.contains(said), "{text}");
+            assert!(error.hint().unwrap().contains(hint), "{text}");
+        }
+        assert_eq!(
+            (TooLarge.hint(), TooLarge.to_string().contains("large")),
+            (None, true)
+        );
+    }
+}

@@ -440,3 +440,291 @@ fn is_security_key(data: &KeyData) -> bool {
         KeyData::SkEd25519(_) | KeyData::SkEcdsaSha2NistP256(_)
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use base64ct::{Base64, Encoding};
+
+    const COMMENT: &str = "lace-my-project, größer";
+
+    fn pair() -> KeyPair {
+        KeyPair::generate(&[7; 32], COMMENT).unwrap()
+    }
+
+    fn string(bytes: &[u8]) -> Vec<u8> {
+        [&(bytes.len() as u32).to_be_bytes()[..], bytes].concat()
+    }
+
+    #[test]
+    fn what_is_written_is_read_back_with_and_without_a_passphrase() {
+        let plain = pair().private_openssh();
+        let locked = pair().encrypted_openssh("wörd", 1, &[3; 16]).unwrap();
+        for (text, passphrase, locked) in [
+            (&plain, None, false),
+            (&plain, Some("any"), false),
+            (&locked, Some("wörd"), true),
+        ] {
+            let read = KeyPair::parse(text, passphrase).unwrap();
+            assert_eq!(read.private_openssh(), plain);
+            assert_eq!((read.comment(), read.algorithm()), (COMMENT, "ssh-ed25519"));
+            assert_eq!(is_encrypted(text), Ok(locked));
+            let public = PublicKey::of_private(text).unwrap();
+            assert!(public.is_same_key(&pair().public()));
+            // An encrypted key keeps its comment to itself.
+            assert_eq!(public.comment(), if locked { "" } else { COMMENT });
+        }
+        assert!(!plain.contains('\r'));
+        let refused = |passphrase| KeyPair::parse(&locked, passphrase).err();
+        assert_eq!(refused(None), Some(KeyError::PassphraseNeeded));
+        assert_eq!(refused(Some("word")), Some(KeyError::PassphraseWrong));
+        assert_eq!(refused(Some("")), Some(KeyError::PassphraseWrong));
+        // Another salt is another text: a passphrase that two keys share does not show.
+        assert_ne!(
+            pair().encrypted_openssh("wörd", 1, &[4; 16]).unwrap(),
+            locked
+        );
+    }
+
+    #[test]
+    fn what_protects_nothing_or_takes_minutes_is_refused() {
+        let refused = |passphrase, rounds| {
+            let text = pair().encrypted_openssh(passphrase, rounds, &[3; 16]);
+            text.err().unwrap()
+        };
+        assert_eq!(refused("", 24), KeyError::PassphraseEmpty);
+        assert_eq!(refused("x", 0), KeyError::Rounds(0));
+        assert_eq!(refused("x", 4097), KeyError::Rounds(4097));
+        // And so is a file that somebody else has written: magic, cipher, derivation, salt, then the rounds.
+        let text = pair().encrypted_openssh("x", 1, &[3; 16]).unwrap();
+        let lines: String = text.lines().filter(|line| !line.starts_with('-')).collect();
+        let mut bytes = Base64::decode_vec(&lines).unwrap();
+        let rounds = 15 + 4 + 10 + 4 + 6 + 4 + 4 + 16;
+        assert_eq!(bytes[rounds..rounds + 4], [0, 0, 0, 1]);
+        bytes[rounds..rounds + 4].copy_from_slice(&4097_u32.to_be_bytes());
+        let error = KeyPair::from_openssh_bytes(&bytes, Some("x")).err();
+        assert_eq!(error, Some(KeyError::Rounds(4097)));
+    }
+
+    #[test]
+    fn two_halves_that_do_not_belong_together_are_no_pair() {
+        let wire = pair().to_wire();
+        let point = wire.len() - 32;
+        let other = KeyPair::generate(&[8; 32], "").unwrap().to_wire();
+        // The public half stands twice: alone, and behind the seed.
+        let head = 4 + 11 + 4;
+        let mut mixed = wire.to_vec();
+        for at in [head, point] {
+            mixed[at..at + 32].copy_from_slice(&other[point..]);
+        }
+        let error = KeyPair::from_wire(&mixed, "").err();
+        assert!(matches!(error, Some(KeyError::Damaged { .. })), "{error:?}");
+        let longer = [&wire[..], b"x"].concat();
+        let error = KeyPair::from_wire(&longer, "").err().unwrap().to_string();
+        assert!(error.contains("bytes follow its end"), "{error}");
+        let read = KeyPair::from_wire(&wire, "other").unwrap();
+        assert_eq!(
+            (read.fingerprint(), read.comment()),
+            (pair().fingerprint(), "other")
+        );
+    }
+
+    #[test]
+    fn a_comment_ends_no_line_and_plays_no_trick() {
+        for comment in [
+            "a\nb",
+            "a\rb",
+            "a\u{1b}[2Jb",
+            "a\u{2028}b",
+            "a\u{2029}b",
+            "a\0b",
+            "a\u{85}b",
+        ] {
+            let error =
+                |result: Result<(), KeyError>| assert!(matches!(result, Err(KeyError::Comment(_))));
+            error(KeyPair::generate(&[7; 32], comment).map(drop));
+            error(pair().with_comment(comment).map(drop));
+            error(pair().public().with_comment(comment).map(drop));
+        }
+        assert_eq!(check_comment(" a b "), Ok("a b"));
+        assert_eq!(pair().with_comment(" a b ").unwrap().comment(), "a b");
+        let public = pair().public().with_comment("é").unwrap();
+        assert_eq!(
+            public.render(),
+            format!("{} é", pair().public().render_bare())
+        );
+        // Found in a file, nobody can be asked: it is made fit.
+        let line = format!(
+            "{} two\u{1b}[2J words\u{2028}",
+            pair().public().render_bare()
+        );
+        assert_eq!(PublicKey::parse(&line).unwrap().comment(), "two [2J words");
+        assert_eq!(one_line(b" a\xff\n "), "a\u{fffd}");
+    }
+
+    #[test]
+    fn a_public_key_is_told_from_all_that_is_not_one() {
+        let key = pair().public();
+        let (line, bare) = (key.render(), key.render_bare());
+        assert_eq!(line, format!("{bare} {COMMENT}"));
+        assert_eq!(key.clone().with_comment("").unwrap().render(), bare);
+        for spelling in [
+            line.clone(),
+            format!("  {bare}\r\n"),
+            format!("\u{feff}{bare}"),
+            bare.replace(' ', "\t"),
+            bare.replace(' ', "  "),
+        ] {
+            assert!(
+                PublicKey::parse(&spelling).is_ok_and(|read| read.is_same_key(&key)),
+                "{spelling}"
+            );
+        }
+        assert_eq!(PublicKey::parse(&line).unwrap(), key);
+        assert!(!key.is_same_key(&KeyPair::generate(&[8; 32], COMMENT).unwrap().public()));
+        assert_eq!(PublicKey::from_wire(&key.to_wire()).unwrap().render(), bare);
+
+        let refused = |text: &str| PublicKey::parse(text).err().unwrap();
+        let long = |length: usize| format!("{bare} {}", "c".repeat(length - bare.len() - 1));
+        assert!(PublicKey::parse(&long(MAX_PUBLIC_LINE)).is_ok());
+        for (text, error) in [
+            ("", KeyError::NotAKey),
+            ("hello world", KeyError::NotAKey),
+            (&*pair().private_openssh(), KeyError::PrivateGiven),
+            ("-----BEGIN X CERTIFICATE-----\nx", KeyError::Certificate),
+            (
+                "ssh-ed25519-cert-v01@openssh.com AAAA",
+                KeyError::Certificate,
+            ),
+            (&*long(MAX_PUBLIC_LINE + 1), KeyError::TooLarge),
+        ] {
+            assert_eq!(refused(text), error);
+        }
+        for text in [
+            line.replace("ssh-ed25519", "ssh-rsa"),
+            "ssh-ed25519 AAAA!".into(),
+            "ssh-ed25519 AAAA".into(),
+            "sk-x AAAA".into(),
+            "ecdsa-sha2-x AAAA".into(),
+        ] {
+            assert!(matches!(refused(&text), KeyError::Damaged { .. }), "{text}");
+        }
+        let other = refused("-----BEGIN PUBLIC KEY-----\nAAAA\n");
+        assert!(
+            other
+                .to_string()
+                .contains("PUBLIC KEY (a public key in another format)")
+        );
+    }
+
+    #[test]
+    fn what_is_no_private_key_says_what_it_is() {
+        let public = pair().public().render();
+        let refused = |text: &str| KeyPair::parse(text, None).err().unwrap();
+        let dsa = [
+            string(b"ssh-dss"),
+            string(&[5]),
+            string(&[3]),
+            string(&[2]),
+            string(&[4]),
+        ]
+        .concat();
+        let dsa = format!("ssh-dss {} old", Base64::encode_string(&dsa));
+        for (text, error) in [
+            ("", KeyError::NotAKey),
+            ("PuTTY-User-Key-File-3: ssh-ed25519\n", KeyError::Putty),
+            ("---- BEGIN SSH2 PUBLIC KEY ----\n", KeyError::PublicGiven),
+            (
+                "---- BEGIN SSH2 ENCRYPTED PRIVATE KEY ----\n",
+                KeyError::UnsupportedKind("SSH2 ENCRYPTED PRIVATE KEY".into()),
+            ),
+            ("-----BEGIN PUBLIC KEY-----\nAAAA\n", KeyError::PublicGiven),
+            ("-----BEGIN CERTIFICATE-----\nAAAA\n", KeyError::Certificate),
+            ("-----BEGIN X-----\nAAAA\n", KeyError::NotAKey),
+            (&public, KeyError::PublicGiven),
+            ("ssh-rsa-cert-v01@openssh.com AAAA", KeyError::Certificate),
+            (&dsa, KeyError::Dsa),
+            (
+                include_str!("../../fixtures/keys/forms/p256.pem"),
+                KeyError::UnsupportedKind("EC PRIVATE KEY".into()),
+            ),
+        ] {
+            assert_eq!(refused(text), error, "{text}");
+        }
+        assert_eq!(PublicKey::parse(&dsa).err(), Some(KeyError::Dsa));
+    }
+
+    #[test]
+    fn an_rsa_key_is_measured_by_its_bits() {
+        let key = |modulus: &[u8]| {
+            let wire = [string(b"ssh-rsa"), string(&[3]), string(modulus)].concat();
+            PublicKey::from_wire(&wire)
+        };
+        let modulus = |first: &[u8], length: usize| [first, &vec![1; length]].concat();
+        for (modulus, bits) in [
+            (modulus(&[0, 0x80], 255), 2048),
+            (modulus(&[0, 0xff], 256), 2056),
+            (modulus(&[1], 256), 2049),
+            (modulus(&[0x7f], 255), 2047),
+            (modulus(&[1], 255), 2041),
+            (modulus(&[0, 0x80], 127), 1024),
+        ] {
+            match key(&modulus) {
+                Ok(key) => assert!(bits >= 2048 && key.algorithm() == "ssh-rsa", "{bits}"),
+                Err(error) => assert_eq!(error, KeyError::ShortRsa(bits)),
+            }
+        }
+    }
+
+    #[test]
+    fn a_token_is_known_by_its_kind() {
+        let point = &pair().public().to_wire()[15..];
+        let ed25519 = [
+            string(b"sk-ssh-ed25519@openssh.com"),
+            point.to_vec(),
+            string(b"ssh:"),
+        ]
+        .concat();
+        let p256 = include_str!("../../fixtures/keys/forms/p256.openssh");
+        let p256 = PublicKey::of_private(p256).unwrap().to_wire();
+        let name = string(b"ecdsa-sha2-nistp256").len();
+        let ecdsa = [
+            string(b"sk-ecdsa-sha2-nistp256@openssh.com"),
+            p256[name..].to_vec(),
+            string(b"ssh:"),
+        ]
+        .concat();
+        for (wire, algorithm, is_token) in [
+            (ed25519, "sk-ssh-ed25519@openssh.com", true),
+            (ecdsa, "sk-ecdsa-sha2-nistp256@openssh.com", true),
+            (pair().public().to_wire(), "ssh-ed25519", false),
+            (p256, "ecdsa-sha2-nistp256", false),
+        ] {
+            let key = PublicKey::from_wire(&wire).unwrap();
+            assert_eq!(
+                (key.algorithm(), key.is_security_key()),
+                (algorithm, is_token)
+            );
+        }
+        assert!(!pair().is_security_key());
+        // The pair of a token: no secret, but a handle.
+        let head = [
+            string(b"sk-ssh-ed25519@openssh.com"),
+            point.to_vec(),
+            string(b"ssh:"),
+        ]
+        .concat();
+        let wire = [head, vec![1], string(b"handle"), string(b"")].concat();
+        assert!(KeyPair::from_wire(&wire, "").unwrap().is_security_key());
+    }
+
+    /// As `ssh-keygen -l` says it.
+    #[test]
+    fn the_fingerprint_is_that_of_ssh() {
+        let line =
+            "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAINdamAGCsQq31Uv+08lkBzoO4XLz2qYjJa8CGmj3B1Ea";
+        let fingerprint = "SHA256:bbXpuKG6zhzdmnxq256TlqzFBzRl2f6OOg722cYNbU8";
+        assert_eq!(PublicKey::parse(line).unwrap().fingerprint(), fingerprint);
+        assert_eq!(pair().fingerprint(), pair().public().fingerprint());
+    }
+}

@@ -334,3 +334,377 @@ fn decrypt_cbc<Mode: KeyIvInit + BlockModeDecrypt>(
     plain.truncate(length);
     Ok(plain)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use base64ct::{Base64, Encoding};
+
+    const PASSPHRASE: &str = "test";
+
+    /// A key that `ssh-keygen` or `openssl` has written.
+    macro_rules! file {
+        ($name:literal) => {
+            include_str!(concat!("../../fixtures/keys/forms/", $name))
+        };
+    }
+
+    fn pair(text: &str, passphrase: Option<&str>) -> Result<KeyPair, KeyError> {
+        match read(text.as_bytes(), passphrase)? {
+            Imported::Pair(pair) => Ok(pair),
+            Imported::Token(_) => panic!("only a public half"),
+        }
+    }
+
+    fn refused(text: &str) -> KeyError {
+        pair(text, Some(PASSPHRASE)).err().expect("it is refused")
+    }
+
+    /// Every form of one key is that key, down to the last of its private numbers.
+    #[test]
+    fn every_form_is_the_same_key() {
+        // RFC 8032, 7.1, the first test.
+        const SEED: &str = "9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60";
+        const POINT: &str = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a";
+        let seed = base16ct::lower::decode_vec(SEED).unwrap();
+        let ed25519 = KeyPair::generate(&seed.try_into().unwrap(), "").unwrap();
+        let point = base16ct::lower::decode_vec(POINT).unwrap();
+        assert!(ed25519.to_wire().windows(32).any(|part| part == point));
+        let whole = |text| pair(text, None).unwrap().private_openssh();
+
+        let rsa = [file!("rsa.pem"), file!("rsa.p8")];
+        let p256 = [file!("p256.pem"), file!("p256.p8")];
+        let p384 = [file!("p384.pem"), file!("p384.p8")];
+        let p521 = [file!("p521.pem"), file!("p521.p8")];
+        let locked_rsa = [
+            file!("rsa.aes128"),
+            file!("rsa.aes192"),
+            file!("rsa.aes256"),
+            file!("rsa.des3"),
+            file!("rsa.bcrypt"),
+        ];
+        let locked_ed25519 = [file!("ed25519.pbkdf2"), file!("ed25519.scrypt")];
+        for (key, algorithm, plain, locked) in [
+            (
+                whole(file!("rsa.openssh")),
+                "ssh-rsa",
+                &rsa[..],
+                &locked_rsa[..],
+            ),
+            (
+                whole(file!("p256.openssh")),
+                "ecdsa-sha2-nistp256",
+                &p256,
+                &[],
+            ),
+            (
+                whole(file!("p384.openssh")),
+                "ecdsa-sha2-nistp384",
+                &p384,
+                &[],
+            ),
+            (
+                whole(file!("p521.openssh")),
+                "ecdsa-sha2-nistp521",
+                &p521,
+                &[file!("p521.aes256")],
+            ),
+            (
+                ed25519.private_openssh(),
+                "ssh-ed25519",
+                &[file!("ed25519.p8")],
+                &locked_ed25519,
+            ),
+        ] {
+            for form in plain {
+                let found = pair(form, None).unwrap();
+                assert_eq!(
+                    (found.private_openssh(), found.algorithm()),
+                    (key.clone(), algorithm)
+                );
+            }
+            for form in locked {
+                let found = pair(form, Some(PASSPHRASE)).unwrap();
+                assert_eq!(
+                    (found.private_openssh(), found.algorithm()),
+                    (key.clone(), algorithm)
+                );
+                assert_eq!(pair(form, None).err(), Some(KeyError::PassphraseNeeded));
+                for wrong in ["", "tess"] {
+                    assert_eq!(
+                        pair(form, Some(wrong)).err(),
+                        Some(KeyError::PassphraseWrong)
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn keys_that_no_sshd_would_take_or_nobody_can_read_say_which_they_are() {
+        let kind = |kind: &str| KeyError::UnsupportedKind(kind.to_owned());
+        for (text, error) in [
+            (file!("rsa2047.pem"), KeyError::ShortRsa(2047)),
+            (
+                file!("rsa3primes.pem"),
+                kind("RSA with more than two primes"),
+            ),
+            (
+                "-----BEGIN DSA PRIVATE KEY-----\nAAAA\n-----END DSA PRIVATE KEY-----\n",
+                KeyError::Dsa,
+            ),
+            (file!("dsa.p8"), KeyError::Dsa),
+            (file!("k256.pem"), kind("EC on the curve 1.3.132.0.10")),
+            (file!("ed448.p8"), kind("PKCS#8 algorithm 1.3.101.113")),
+            (file!("p256.compressed"), KeyError::PublicHalfMissing),
+            (file!("p256.private"), KeyError::PublicHalfMissing),
+            (
+                file!("ed25519.pbes1"),
+                KeyError::UnsupportedCipher("PKCS#5 version 1.5".to_owned()),
+            ),
+            (
+                "-----BEGIN OLD PRIVATE KEY-----\nAAAA\n-----END OLD PRIVATE KEY-----\n",
+                kind("OLD PRIVATE KEY"),
+            ),
+        ] {
+            assert_eq!(refused(text), error);
+        }
+        let explicit = refused(file!("p256.explicit"));
+        assert!(matches!(explicit, KeyError::Damaged { .. }), "{explicit}");
+    }
+
+    /// A text with the bytes of this file, changed by hand.
+    fn changed(text: &str, change: impl Fn(&mut Vec<u8>)) -> String {
+        let lines: Vec<&str> = text.lines().collect();
+        let mut bytes = Base64::decode_vec(&lines[1..lines.len() - 1].concat()).unwrap();
+        change(&mut bytes);
+        [
+            lines[0],
+            &Base64::encode_string(&bytes),
+            lines[lines.len() - 1],
+        ]
+        .join("\n")
+    }
+
+    fn place(bytes: &[u8], part: &[u8]) -> usize {
+        let place = bytes.windows(part.len()).position(|here| here == part);
+        place.expect("it is there") + part.len()
+    }
+
+    #[test]
+    fn a_file_that_contradicts_itself_is_damaged() {
+        let p256: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 7];
+        for (text, detail) in [
+            // The point's head and one byte of it, of a curve of 32.
+            (
+                changed(file!("p256.pem"), |der| {
+                    let point = place(der, &[0x03, 0x42, 0]);
+                    der[point] = 6;
+                }),
+                "does not fit its curve",
+            ),
+            // The shell of PKCS#8 and the key in it.
+            (
+                changed(file!("p384.pem"), |der| *der = two_curves(p256, der)).replace("EC ", ""),
+                "two different curves",
+            ),
+            (
+                changed(file!("ed25519.p8"), |der| der[15] = 0x1f),
+                "not 32 bytes",
+            ),
+        ] {
+            let error = refused(&text).to_string();
+            assert!(error.contains(detail), "{error}");
+        }
+    }
+
+    /// PKCS#8 that names one curve around a SEC1 key that names its own.
+    fn two_curves(outer: &[u8], key: &[u8]) -> Vec<u8> {
+        let tagged = |tag: u8, content: &[u8]| {
+            let length = match content.len() {
+                short @ ..0x80 => vec![short as u8],
+                longer @ ..0x100 => vec![0x81, longer as u8],
+                long => vec![0x82, (long >> 8) as u8, long as u8],
+            };
+            [&[tag][..], &length, content].concat()
+        };
+        let ec = tagged(6, &[0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1]);
+        let algorithm = tagged(0x30, &[ec, tagged(6, outer)].concat());
+        tagged(0x30, &[tagged(2, &[0]), algorithm, tagged(4, key)].concat())
+    }
+
+    #[test]
+    fn a_sec1_key_within_pkcs8_may_leave_its_curve_out_and_alone_it_may_not() {
+        let p256: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 7];
+        // The curve is an element of its own, and the length of the whole fits one byte.
+        let without = |der: &mut Vec<u8>| {
+            let end = place(der, p256);
+            der.drain(end - 12..end);
+            der[1] -= 12;
+        };
+        let bare = changed(file!("p256.pem"), without);
+        assert!(refused(&bare).to_string().contains("names no curve"));
+        let within = changed(&bare, |der| *der = two_curves(p256, der)).replace("EC ", "");
+        let same =
+            changed(file!("p256.pem"), |der| *der = two_curves(p256, der)).replace("EC ", "");
+        let fingerprint = pair(file!("p256.openssh"), None).unwrap().fingerprint();
+        for text in [within, same] {
+            assert_eq!(pair(&text, None).unwrap().fingerprint(), fingerprint);
+        }
+    }
+
+    /// What this way of making a key from a passphrase costs is borne.
+    fn cost(kdf: pbes2::Kdf) -> Result<(), KeyError> {
+        let encryption = pbes2::EncryptionScheme::Aes256Cbc { iv: [0; 16] };
+        check_cost(&pbes2::Parameters { kdf, encryption }.into())
+    }
+
+    /// Hours of work, or more memory than there is.
+    #[test]
+    fn a_file_that_asks_for_too_much_is_refused_before_anything_is_done() {
+        let salt = pbes2::Salt::new([0; 8]).unwrap();
+        for (rounds, is_right) in [
+            (0, false),
+            (1, true),
+            (10_000_000, true),
+            (10_000_001, false),
+        ] {
+            let checked = cost(pbes2::Kdf::Pbkdf2(pbes2::Pbkdf2Params {
+                salt,
+                iteration_count: rounds,
+                key_length: None,
+                prf: pbes2::Pbkdf2Prf::HmacWithSha256,
+            }));
+            let refused = Err(KeyError::Rounds(rounds.into()));
+            assert_eq!(checked, if is_right { Ok(()) } else { refused }, "{rounds}");
+        }
+        // 256 MiB are 2^28 bytes: 128 for each of cost, block size and parallelism.
+        for (cost_parameter, block_size, parallelization, is_right) in [
+            (16384, 8, 1, true),
+            (2, 1, 1, true),
+            (1 << 18, 8, 1, true),
+            (1 << 17, 8, 2, true),
+            (1 << 19, 8, 1, false),
+            (1 << 18, 9, 1, false),
+            (1 << 18, 8, 2, false),
+            (1 << 18, 8, 0, false),
+            (1 << 63, 8, 1, false),
+            (1, 8, 1, false),
+            (0, 8, 1, false),
+            (3, 8, 1, false),
+        ] {
+            let checked = cost(pbes2::Kdf::Scrypt(pbes2::ScryptParams {
+                salt,
+                cost_parameter,
+                block_size,
+                parallelization,
+                key_length: None,
+            }));
+            let refused = Err(KeyError::Rounds(cost_parameter));
+            assert_eq!(
+                checked,
+                if is_right { Ok(()) } else { refused },
+                "{cost_parameter} {block_size} {parallelization}"
+            );
+        }
+        // Also before anybody is asked for the passphrase.
+        let none = changed(file!("ed25519.pbkdf2"), |der| {
+            let rounds = place(der, &[2, 1, 1, 0x30]) - 2;
+            der[rounds] = 0;
+        });
+        assert_eq!(pair(&none, None).err(), Some(KeyError::Rounds(0)));
+    }
+
+    #[test]
+    fn the_headers_of_an_old_file_are_read_with_care() {
+        let of = |name: &str, iv| match OldCipher::find(name, iv) {
+            Ok(cipher) => Ok(cipher.key_size()),
+            Err(error) => Err(error.to_string()),
+        };
+        for (name, iv, size) in [
+            ("AES-128-CBC", 16, 16),
+            ("AES-192-CBC", 16, 24),
+            ("AES-256-CBC", 16, 32),
+            ("DES-EDE3-CBC", 8, 24),
+        ] {
+            assert_eq!(of(name, iv), Ok(size));
+            for wrong in [0, iv - 1, iv + 1] {
+                assert!(of(name, wrong).unwrap_err().contains("DEK-Info"));
+            }
+        }
+        assert!(
+            of("RC4\u{1b}", 16)
+                .unwrap_err()
+                .contains("RC4\\u{1b} are not read")
+        );
+
+        let locked = file!("rsa.aes256");
+        for (old, new, what) in [
+            (
+                "DEK-Info: AES-256-CBC,",
+                "DEK-Info: AES-256-CBC",
+                "line is missing",
+            ),
+            ("DEK-Info:", "DEK-Other:", "line is missing"),
+            (
+                "DEK-Info: AES-256-CBC,",
+                "DEK-Info: AES-256-CBC,x",
+                "line is broken",
+            ),
+            (
+                "DEK-Info: AES-256-CBC,",
+                "DEK-Info: AES-256-CBC,00",
+                "line is broken",
+            ),
+        ] {
+            let error = refused(&locked.replace(old, new)).to_string();
+            assert!(error.contains(what), "{error}");
+        }
+        // Without the headers that say so it is not decrypted, and what is in it is no key.
+        let plain = locked.replace("4,ENCRYPTED", "4,MIC-ONLY");
+        assert!(matches!(refused(&plain), KeyError::Damaged { .. }));
+    }
+
+    #[test]
+    fn other_files_say_what_they_are() {
+        let utf16 = |text: &str| {
+            let units = text.encode_utf16().flat_map(u16::to_le_bytes);
+            [0xff, 0xfe].into_iter().chain(units).collect::<Vec<u8>>()
+        };
+        let key = file!("ed25519.p8");
+        assert!(read(&utf16(key), None).is_ok());
+        let line = |text: &str| pair(text, None).unwrap().public().render();
+        for (content, error) in [
+            (&b""[..], KeyError::NotAKey),
+            (b"\x7fELF\xff", KeyError::NotAKey),
+            (&[0xff, 0xfe, 0, 0xd8], KeyError::NotAKey),
+            (&[0x30, 0x81, 1], KeyError::Der),
+            (&[0x30, 0x82, 1], KeyError::Der),
+            (&[0x30, 0x2e, 0x02], KeyError::Der),
+            // `0` and something: text.
+            (b"0.x", KeyError::NotAKey),
+            (line(key).as_bytes(), KeyError::PublicGiven),
+            (&vec![b' '; pem::MAX_TEXT], KeyError::NotAKey),
+            (&vec![b' '; pem::MAX_TEXT + 1], KeyError::TooLarge),
+        ] {
+            assert_eq!(
+                read(content, None).err(),
+                Some(error),
+                "{:?}",
+                content.get(..9)
+            );
+        }
+        // The public half of a key in a token: its own point, and the name of its application.
+        let point = &pair(key, None).unwrap().public().to_wire()[15..];
+        let wire = Writer::new()
+            .string(b"sk-ssh-ed25519@openssh.com")
+            .raw(point)
+            .string(b"ssh:");
+        let base64 = Base64::encode_string(&wire.into_bytes());
+        let token = format!("sk-ssh-ed25519@openssh.com {base64} token");
+        match read(token.as_bytes(), None) {
+            Ok(Imported::Token(key)) => assert_eq!(key.render(), token),
+            _ => panic!("it is the public half of one"),
+        }
+    }
+}

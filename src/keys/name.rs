@@ -191,4 +191,42 @@ mod tests {
             );
         }
     }
+
+    #[test]
+    fn a_file_name_gives_the_name_of_its_key_and_a_refusal_says_why() {
+        for text in [
+            "my-key.pub",
+            "my-key.pem",
+            "my-key.KEY",
+            "my-key.ppk",
+            "\tMy Key ",
+        ] {
+            assert_eq!(KeyName::parse(text).unwrap().as_str(), "my-key", "{text:?}");
+        }
+        assert_eq!(
+            KeyName::parse("a.pub.pem").unwrap().as_str(),
+            "a.pub",
+            "one of them"
+        );
+        let long = "x".repeat(MAX_LENGTH + 1);
+        for (text, said, hint) in [
+            ("", "cannot be empty", "use lower case"),
+            (&*long, "64 characters at most", "would work"),
+            ("-rf", "cannot start with `-`", "`rf` would work"),
+            ("x.", "cannot end with `.`", "`x` would work"),
+            ("a..b", "cannot hold `..`", "`a-b` would work"),
+            ("a\nb", "cannot hold `\\n`", "`a-b` would work"),
+        ] {
+            let error = KeyName::parse(text).unwrap_err();
+            assert!(error.to_string().contains(said), "{error}");
+            assert!(error.hint().contains(hint), "{}", error.hint());
+        }
+        let cut = format!("{}-{}", "x".repeat(MAX_LENGTH - 1), "y/");
+        let near = KeyName::parse(&cut).unwrap_err().suggestion;
+        assert_eq!(
+            near,
+            Some("x".repeat(MAX_LENGTH - 1)),
+            "it does not end in a hyphen"
+        );
+    }
 }

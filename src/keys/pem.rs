@@ -76,3 +76,61 @@ fn read_block<'a>(label: &'a str, body: &'a str) -> Result<Block<'a>, KeyError> 
         bytes,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BLOCK: &str =
+        "-----BEGIN X PRIVATE KEY-----\nA: b: c\n\nAQID\n-----END X PRIVATE KEY-----\n";
+
+    #[test]
+    fn a_private_block_is_found_wherever_it_stands() {
+        let other = "-----BEGIN X PARAMETERS-----\nAAAA\n-----END X PARAMETERS-----\n";
+        for text in [
+            BLOCK.to_owned(),
+            format!("{other}{BLOCK}"),
+            format!("hello\n{BLOCK}{other}"),
+            format!("{BLOCK}{}", BLOCK.replace("AQID", "BAUG")),
+            BLOCK.replace('\n', "\r\n"),
+            BLOCK.replace("AQID", "  AQ\n I D "),
+            BLOCK.replace("X PRIVATE KEY-----\nA", "X PRIVATE KEY-----  \nA"),
+        ] {
+            let block = private_block(&text).ok().flatten().expect(&text);
+            assert_eq!(block.label, "X PRIVATE KEY", "{text}");
+            assert_eq!(block.headers, [("A", "b: c")], "{text}");
+            assert_eq!(*block.bytes, [1, 2, 3], "{text}");
+        }
+        for text in [
+            "",
+            "hello",
+            other,
+            "-----BEGIN X PRIVATE KEY-----",
+            "-----BEGIN X PRIVATE KEY\n",
+        ] {
+            assert!(
+                private_block(text).is_ok_and(|block| block.is_none()),
+                "{text}"
+            );
+        }
+        assert_eq!(
+            first_label(&format!("x\n{other}{BLOCK}")),
+            Some("X PARAMETERS")
+        );
+        assert_eq!(first_label("hello"), None);
+    }
+
+    #[test]
+    fn a_block_that_is_broken_says_so_and_no_core_dump_is_read() {
+        let damaged = |text: &str, what: &str| match private_block(text) {
+            Err(error) => assert!(error.to_string().contains(what), "{error}"),
+            Ok(_) => panic!("{text}"),
+        };
+        damaged(&BLOCK.replace("END X", "END Y"), "END line");
+        damaged(&BLOCK.replace("AQID", "AQ!D"), "base64");
+        damaged(&BLOCK.replace("AQID", "AQI"), "base64");
+        let fits = format!("{BLOCK}{}", " ".repeat(MAX_TEXT - BLOCK.len()));
+        assert!(private_block(&fits).is_ok());
+        assert_eq!(private_block(&(fits + " ")).err(), Some(KeyError::TooLarge));
+    }
+}

@@ -14,3 +14,15 @@ pub fn system_bytes<const N: usize>() -> std::io::Result<Zeroizing<[u8; N]>> {
     })?;
     Ok(bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn no_two_keys_are_made_of_the_same_bytes() {
+        let bytes = || super::system_bytes::<32>().unwrap();
+        let (first, second) = (bytes(), bytes());
+        assert_ne!(first, second);
+        // Not the half of it is left as it was.
+        assert!(first[..16] != [0; 16] && first[16..] != [0; 16]);
+    }
+}

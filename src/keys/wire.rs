@@ -77,3 +77,55 @@ impl<'a> Reader<'a> {
         self.0.is_empty()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_what_ssh_writes() {
+        let written = Writer::new()
+            .byte(7)
+            .number(0x0102_0304)
+            .string(b"ab")
+            .raw(b"cd");
+        let expected = [7, 1, 2, 3, 4, 0, 0, 0, 2, b'a', b'b', b'c', b'd'];
+        assert_eq!(*written.into_bytes(), expected);
+    }
+
+    #[test]
+    fn a_number_without_a_sign_is_never_read_as_a_negative_one() {
+        for (number, digits) in [
+            (&[0x7f][..], &[0x7f][..]),
+            (&[0x80], &[0, 0x80]),
+            (&[0xff, 1], &[0, 0xff, 1]),
+            (&[0, 0, 0x80, 0], &[0, 0x80, 0]),
+            (&[0, 0, 1, 0], &[1, 0]),
+            (&[0, 0], &[]),
+            (&[], &[]),
+        ] {
+            let expected = Writer::new().string(digits).into_bytes();
+            let written = Writer::new().positive(number).into_bytes();
+            assert_eq!(written, expected, "{number:?}");
+        }
+    }
+
+    #[test]
+    fn no_more_is_read_than_there_is() {
+        let bytes = [0, 0, 0, 2, b'a', b'b', 0, 0, 0, 9];
+        let mut reader = Reader::new(&bytes);
+        assert!(!reader.is_empty());
+        assert_eq!(reader.string(), Some(&b"ab"[..]));
+        assert_eq!(reader.number(), Some(9));
+        assert!(reader.is_empty() && reader.number().is_none());
+        assert!(
+            Reader::new(&bytes[6..]).string().is_none(),
+            "nine are said to follow"
+        );
+        assert!(
+            Reader::new(&bytes[..5]).string().is_none(),
+            "one is missing"
+        );
+        assert!(Reader::new(&bytes[..3]).number().is_none());
+    }
+}

@@ -114,6 +114,7 @@ mod tests {
     use crate::route::own_agent::OwnAgent;
     use crate::route::proof::Credential;
     use crate::store::registry::{Custody, Origin};
+    use crate::talk::said;
 
     const FAILURE: &[u8] = &[5];
     const SUCCESS: &[u8] = &[6];
@@ -179,7 +180,14 @@ mod tests {
             if let Some(one) = ring.registry.devcontainers.get_mut("one") {
                 one.host_key.next = Some(pair(9).public().render_bare());
             }
+            said();
             let handed = ring.hand_to_agent("user", &pair(1));
+            let is_loose = taken && *tied != [opened.len() == 1];
+            assert_eq!(
+                said().contains("with a lifetime only"),
+                is_loose,
+                "{opened:?}"
+            );
             assert_eq!(handed.ok(), taken.then_some(socket), "{opened:?}");
             let asked: Vec<_> = asked.try_iter().collect();
             let found = asked
@@ -223,7 +231,9 @@ mod tests {
             |pair: &KeyPair| record::new(&pair.public(), Custody::Agent, Origin::Generated, 0);
         assert!(holds(&app, &record(&held)) && !holds(&app, &record(&other)));
         ring.forget_in_agent(&other.public().render_bare());
+        assert_eq!(said(), "");
         ring.forget_in_agent("no key");
+        assert!(said().contains("could not be taken out of ssh-agent"));
         assert!(holds(&app, &record(&held)));
         ring.forget_in_agent(&held.public().render_bare());
         assert!(!holds(&app, &record(&held)));

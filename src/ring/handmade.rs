@@ -201,6 +201,7 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let environment = Environment::example(home.path());
         let app = App::new(&environment);
+        assert!(well_known(home.path()).is_empty());
         let pair = KeyPair::generate(&[1; 32], "x").unwrap();
         let at = |path: &str| {
             let path = home.path().join(path);

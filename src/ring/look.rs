@@ -146,6 +146,7 @@ mod tests {
     use crate::keys::KeyPair;
     use crate::ring::Ring;
     use crate::store::registry::{DevContainer, Retired};
+    use crate::talk::said;
 
     fn pair(seed: u8) -> KeyPair {
         KeyPair::generate(&[seed; 32], "x").unwrap()
@@ -171,6 +172,7 @@ mod tests {
         damage(&app.store);
         let aside = app.store.root().join("registry.damaged.json");
         let looked = look(&app).unwrap();
+        assert!(said().contains("this is what the key files tell"));
         assert_eq!(looked.keys["user"].public, public);
         assert!(!aside.exists());
         assert_eq!(
@@ -179,6 +181,11 @@ mod tests {
         );
         let (registry, is_rebuilt) = rebuilt(&app).unwrap();
         assert!(is_rebuilt && registry.keys["user"].public == public);
+        let told = said();
+        assert!(
+            told.contains("rebuilt from 1 key files") && told.contains("registry.damaged.json"),
+            "{told}"
+        );
         assert_eq!(fs::read(&aside).unwrap(), b"nonsense");
         // What may pass, and what a newer version wrote, is no damage.
         fs::write(

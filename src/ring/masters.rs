@@ -183,7 +183,7 @@ mod tests {
 
     use super::*;
     use crate::environment::Environment;
-    use crate::ring::age;
+    use crate::ring::Ring;
 
     /// A store with a short path, and the folder that it is in.
     fn store() -> (tempfile::TempDir, Store) {
@@ -252,7 +252,7 @@ mod tests {
         }
         fs::write(at("file"), "").unwrap();
         for (name, seconds) in [("heard", 3600), ("dead", 70), ("young", 50), ("file", 3600)] {
-            age(&at(name), seconds);
+            Ring::age(&at(name), seconds);
         }
         sweep(&store);
         let left = ["heard", "dead", "young", "file"].map(|name| at(name).exists());
@@ -320,6 +320,11 @@ mod tests {
         let ends = BTreeMap::from([("lace-a".into(), End::Exit)]);
         end_within(&store, &ends, Duration::from_millis(20));
         assert!(!at.exists());
+        let told = crate::talk::said();
+        assert!(
+            told.contains("may still be open") && told.contains("hint: end it: "),
+            "{told}"
+        );
         // The ssh that asked, if it came that far, was killed: nobody is left at the other end.
         hung.set_nonblocking(true).unwrap();
         if let Ok((mut asked, _)) = hung.accept() {

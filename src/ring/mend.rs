@@ -182,8 +182,9 @@ mod tests {
     use crate::app::App;
     use crate::environment::Environment;
     use crate::keys::KeyPair;
-    use crate::ring::{age, record};
+    use crate::ring::record;
     use crate::store::registry::{DevContainer, Next, Origin};
+    use crate::talk::said;
 
     #[test]
     fn a_rotation_is_completed_past_the_switch_and_undone_before_it() {
@@ -274,6 +275,7 @@ mod tests {
         let mut ring = Ring::open(&app, "test").unwrap();
         ring.knows("one", "lace-one", "lace-made");
         ring.registry.keys.clear();
+        ring.touch_one("one");
         ring.commit().unwrap();
         drop(ring);
         for (name, text) in [
@@ -292,7 +294,16 @@ mod tests {
         let record = app.store.key("aa-record").join(trash::RECORD);
         app.store.folder(&app.store.key("aa-record")).unwrap();
         fs::write(&record, "nonsense").unwrap();
+        said();
         drop(Ring::open(&app, "test").unwrap());
+        let told = said();
+        for name in ["aa-broken", "zz-broken"] {
+            let warning = format!(
+                "warning: {} is not a private key",
+                app.store.identity(name).display()
+            );
+            assert!(told.contains(&warning), "{told}");
+        }
         let saved = app.store.registry().unwrap();
         let names: Vec<_> = saved.keys.keys().collect();
         assert_eq!(names, ["lace-made"]);
@@ -345,7 +356,15 @@ mod tests {
         ring.save().unwrap();
         drop(ring);
 
+        said();
         let ring = Ring::open(&app, "test").unwrap();
+        let told = said();
+        for part in [
+            "completed a rotation of past ",
+            "undid a rotation of before ",
+        ] {
+            assert!(told.contains(part), "{told}");
+        }
         let keys = &ring.registry.keys;
         assert_eq!(keys, &app.store.registry().unwrap().keys);
         assert!(keys.values().all(|key| key.next.is_none()));
@@ -425,24 +444,75 @@ mod tests {
     }
 
     #[test]
-    fn what_is_mended_of_a_key_that_opens_nothing_is_saved_too() {
-        let home = tempfile::tempdir().unwrap();
-        let environment = Environment::example(home.path());
-        let app = App::new(&environment);
-        let mut ring = Ring::open(&app, "test").unwrap();
-        for name in ["deleted", "locked"] {
-            ring.ensure(name, false).unwrap();
+    fn what_is_mended_of_a_key_is_told_and_saved_be_it_that_it_opens_nothing() {
+        for (case, opens, told) in [
+            (
+                "deleted",
+                false,
+                "finished the deletion of user, which was cut off",
+            ),
+            (
+                "restored",
+                false,
+                "took user back, which was on its way to the trash",
+            ),
+            (
+                "restored",
+                true,
+                "took user back, which was on its way to the trash",
+            ),
+            (
+                "made",
+                false,
+                "took user in, which a command that was cut off had left",
+            ),
+            (
+                "made",
+                true,
+                "took user in, which a command that was cut off had left",
+            ),
+            ("locked", false, ""),
+        ] {
+            let home = tempfile::tempdir().unwrap();
+            let environment = Environment::example(home.path());
+            let app = App::new(&environment);
+            let mut ring = Ring::open(&app, "test").unwrap();
+            match opens {
+                true => ring.knows("one", "lace-one", "user"),
+                false => drop(ring.ensure("user", false).unwrap()),
+            }
+            let key = ring.registry.keys["user"].clone();
+            let trusted = app.store.trust("one").join("authorized_keys");
+            match case {
+                "deleted" => ring.discard("user").unwrap(),
+                "locked" => {
+                    let text = pair(1).encrypted_openssh("secret", 1, &[7; 16]).unwrap();
+                    fs::write(app.store.identity("user"), text.as_bytes()).unwrap();
+                }
+                _ => drop(ring.registry.keys.remove("user")),
+            }
+            if case == "restored" {
+                let record = serde_json::to_vec(&key).unwrap();
+                fs::write(app.store.key("user").join(trash::RECORD), record).unwrap();
+            }
+            ring.touch("user");
+            ring.commit().unwrap();
+            if case == "deleted" {
+                ring.registry.keys.insert("user".into(), key.clone());
+                ring.save().unwrap();
+            }
+            drop(ring);
+            said();
+            drop(Ring::open(&app, "test").unwrap());
+            assert!(said().contains(told), "{case}");
+            let saved = app.store.registry().unwrap().keys;
+            assert_eq!(saved.contains_key("user"), case != "deleted", "{case}");
+            if let Some(saved) = saved.get("user") {
+                assert_eq!(saved.is_encrypted(), case == "locked", "{case}");
+                assert_eq!(saved.public, key.public, "{case}");
+            }
+            assert_eq!(!read(&trusted).is_empty(), opens, "{case}");
         }
-        let key = ring.registry.keys["deleted"].clone();
-        ring.discard("deleted").unwrap();
-        ring.registry.keys.insert("deleted".into(), key);
-        ring.save().unwrap();
-        drop(ring);
-        let text = pair(1).encrypted_openssh("secret", 1, &[7; 16]).unwrap();
-        fs::write(app.store.identity("locked"), text.as_bytes()).unwrap();
-        drop(Ring::open(&app, "test").unwrap());
-        let saved = app.store.registry().unwrap().keys;
-        assert!(!saved.contains_key("deleted") && saved["locked"].is_encrypted());
     }
 
     #[test]
@@ -464,7 +534,9 @@ mod tests {
         // What is no file cannot be removed.
         fs::remove_file(app.store.previous("a")).unwrap();
         fs::create_dir(app.store.previous("a")).unwrap();
+        said();
         let ring = Ring::open(&app, "test").unwrap();
+        assert!(said().contains("/a/previous"), "it is told");
         for (name, is_left) in [("b", false), ("c", true)] {
             let key = &ring.registry.keys[name];
             assert_eq!(!key.retired.is_empty(), is_left, "{name}");
@@ -491,7 +563,7 @@ mod tests {
         for half in &halves {
             app.store.folder(half.parent().unwrap()).unwrap();
             fs::write(half, "half").unwrap();
-            age(half, 3600);
+            Ring::age(half, 3600);
         }
         app.store.folder(&app.store.masters()).unwrap();
         let socket = app.store.masters().join("0000");
@@ -509,7 +581,7 @@ mod tests {
             assert!(!half.exists(), "{half:?}");
         }
         assert!(socket.exists(), "an ssh may not listen yet");
-        age(&socket, 120);
+        Ring::age(&socket, 120);
         ring.mend().unwrap();
         assert!(!socket.exists());
     }

@@ -204,48 +204,47 @@ impl<'a> Ring<'a> {
 }
 
 #[cfg(test)]
-use crate::store::registry::{DevContainer, HostKey};
-
-#[cfg(test)]
-impl Ring<'_> {
-    /// For tests: a dev container that is known, with its host key, the key that opens it, and its trust
-    /// folder.
-    pub fn knows(&mut self, id: &str, alias: &str, key: &str) {
-        let store = &self.app.store;
-        store.folder(&store.trust(id)).unwrap();
-        let public = host_key::ensure(self, id, None).unwrap();
-        let entry = DevContainer {
-            host_key: HostKey::of(public),
-            ..DevContainer::example(alias, key)
-        };
-        self.registry.devcontainers.insert(id.into(), entry);
-        self.ensure(key, false).unwrap();
-        self.touch_one(id);
-        self.commit().unwrap();
-    }
-}
-
-/// For tests: makes a file that many seconds old, be it a socket, which cannot be opened for that.
-#[cfg(test)]
-fn age(path: &std::path::Path, seconds: i64) {
-    use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, utimensat};
-    let then = Timespec {
-        tv_sec: now() - seconds,
-        tv_nsec: 0,
-    };
-    let times = Timestamps {
-        last_access: then,
-        last_modification: then,
-    };
-    utimensat(CWD, path, &times, AtFlags::empty()).unwrap();
-}
-
-#[cfg(test)]
 mod tests {
     use std::fs;
+    use std::path::Path;
+
+    use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, utimensat};
 
     use super::*;
     use crate::environment::Environment;
+    use crate::store::registry::{DevContainer, HostKey};
+    use crate::talk::said;
+
+    impl Ring<'_> {
+        /// For tests: a dev container that is known, with its host key, the key that opens it, and its trust
+        /// folder.
+        pub fn knows(&mut self, id: &str, alias: &str, key: &str) {
+            let store = &self.app.store;
+            store.folder(&store.trust(id)).unwrap();
+            let public = host_key::ensure(self, id, None).unwrap();
+            let entry = DevContainer {
+                host_key: HostKey::of(public),
+                ..DevContainer::example(alias, key)
+            };
+            self.registry.devcontainers.insert(id.into(), entry);
+            self.ensure(key, false).unwrap();
+            self.touch_one(id);
+            self.commit().unwrap();
+        }
+
+        /// For tests: makes a file that many seconds old, be it a socket, which cannot be opened for that.
+        pub(super) fn age(path: &Path, seconds: i64) {
+            let then = Timespec {
+                tv_sec: now() - seconds,
+                tv_nsec: 0,
+            };
+            let times = Timestamps {
+                last_access: then,
+                last_modification: then,
+            };
+            utimensat(CWD, path, &times, AtFlags::empty()).unwrap();
+        }
+    }
 
     fn trusted(app: &App, id: &str) -> String {
         fs::read_to_string(app.store.trust(id).join("authorized_keys")).unwrap_or_default()
@@ -347,7 +346,14 @@ mod tests {
                 it["keys"][key]["retired"][0]["until"] = 1.into();
             }
         });
+        said();
         let mut ring = Ring::open(&app, "test").unwrap();
+        let told = said();
+        let warning = format!("warning: {} is a folder", blocked.display());
+        assert!(
+            told.contains(&warning) && told.contains("hint: sudo rm -r "),
+            "{told}"
+        );
         assert!(ring.registry.keys["c"].retired.is_empty());
         assert!(
             !ring.registry.keys["a"].retired.is_empty(),
@@ -358,6 +364,7 @@ mod tests {
         fs::write(app.store.trust("three").join("authorized_keys"), "").unwrap();
         ring.touch("c");
         ring.commit().unwrap();
+        assert!(said().contains(&warning));
         for id in ["two", "three"] {
             assert_eq!(trusted(&app, id).lines().count(), 1, "{id}");
         }
@@ -365,11 +372,29 @@ mod tests {
         let error = format!("{:#}", ring.commit().unwrap_err());
         assert!(error.contains("/one/authorized_keys"), "{error}");
         // Looked at and told once.
+        said();
         ring.commit().unwrap();
+        assert_eq!(said(), "");
         fs::remove_dir(&blocked).unwrap();
         ring.touch_one("one");
         ring.commit().unwrap();
         assert_eq!(trusted(&app, "one").lines().count(), 1);
+    }
+
+    #[test]
+    fn masters_that_cannot_be_are_told_and_stop_nobody() {
+        let home = tempfile::tempdir().unwrap();
+        let store = home.path().join("x".repeat(90));
+        let environment = Environment {
+            store: Some(store),
+            ..Environment::example(home.path())
+        };
+        let app = App::new(&environment);
+        app.store.prepare().unwrap();
+        fs::write(app.store.settings(), "{ \"multiplex\": \"10m\" }").unwrap();
+        let opened = Ring::open(&app, "test");
+        assert!(opened.is_ok());
+        assert!(said().contains("too long for sockets"));
     }
 
     #[test]
@@ -388,7 +413,7 @@ mod tests {
         ring.commit().unwrap();
         let kept = learnt::read(&app.store, "lace-one");
         assert_eq!(kept.as_deref(), Some("root"));
-        age(&half, 3600);
+        Ring::age(&half, 3600);
         ring.take_in_learnt().unwrap();
         ring.commit().unwrap();
         assert!(learnt::all(&app.store).is_empty() && !half.exists());
@@ -407,8 +432,10 @@ mod tests {
         for (id, key) in [("one", "user"), ("two", "user"), ("three", "other")] {
             ring.knows(id, &format!("lace-{id}"), key);
         }
-        ring.end_shared_of("lace-two", End::Exit);
         ring.end_shared("user", End::Stop);
+        let ended: Vec<_> = ring.ended.iter().map(|(it, end)| (&**it, *end)).collect();
+        assert_eq!(ended, [("lace-one", End::Stop), ("lace-two", End::Stop)]);
+        ring.end_shared_of("lace-two", End::Exit);
         ring.end_shared_of("lace-one", End::Exit);
         ring.end_shared_of("lace-one", End::Stop);
         let ended: Vec<_> = ring.ended.iter().map(|(it, end)| (&**it, *end)).collect();
@@ -443,7 +470,14 @@ mod tests {
         ring.note(Kind::Deleted, "nobody", |_| {}).unwrap();
         ring.commit().unwrap();
         let log = fs::read(app.store.audit()).unwrap();
-        assert!(audit::verify(&log, ring.registry.audit_head.as_ref()).is_intact());
+        let head = app.store.registry().unwrap().audit_head;
+        assert!(audit::verify(&log, head.as_ref()).is_intact());
+        let last = log.trim_ascii_end().iter().rposition(|byte| *byte == b'\n');
+        let cut = &log[..=last.unwrap()];
+        assert!(
+            !audit::verify(cut, head.as_ref()).is_intact(),
+            "it knows the last one"
+        );
         let all = audit::Filter {
             key: None,
             since: None,

@@ -198,6 +198,7 @@ mod tests {
     use crate::app::App;
     use crate::environment::Environment;
     use crate::store::stamp::Identities;
+    use crate::talk::said;
 
     /// Two dev containers, each with its own key, and whatever the store may have of them.
     fn two<'a>(app: &'a App<'a>) -> Ring<'a> {
@@ -317,6 +318,32 @@ mod tests {
     }
 
     #[test]
+    fn a_purge_that_fails_half_way_says_so_and_the_next_command_drops_the_rest() {
+        let home = tempfile::tempdir().unwrap();
+        let environment = Environment::example(home.path());
+        let app = App::new(&environment);
+        let mut ring = two(&app);
+        fs::write(app.store.trash(), "no folder").unwrap();
+        let error = purge(&mut ring, "one", &left(Some("lace-one"), false)).unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .starts_with("lace-one is dropped in part; "),
+            "{error}"
+        );
+        assert!(is_half_purged(&app.store, "one"));
+        let mode = note(&app.store, "one").metadata().unwrap();
+        let mode = std::os::unix::fs::PermissionsExt::mode(&mode.permissions());
+        assert_eq!(mode & 0o777, 0o600);
+        drop(ring);
+        fs::remove_file(app.store.trash()).unwrap();
+        said();
+        drop(Ring::open(&app, "test").unwrap());
+        assert!(said().contains("finished the removal of lace-one, which was cut off"));
+        assert_eq!(traces(&app, "one"), &[] as &[&str]);
+    }
+
+    #[test]
     fn who_may_log_in_goes_first_and_the_host_key_last() {
         let folder = tempfile::tempdir().unwrap();
         let trust = folder.path().join("trust");
@@ -365,7 +392,9 @@ mod tests {
         fs::write(note(&app.store, "aaa"), "nonsense").unwrap();
         fs::write(notes(&app.store).join(".lace-ssh-tmp-Ab12Cd"), "half").unwrap();
         assert!(any(&app.store) && is_half_purged(&app.store, "one"));
+        said();
         drop(Ring::open(&app, "test").unwrap());
+        assert!(said().contains("/purges/aaa"), "it is told");
         assert_eq!(traces(&app, "one"), &[] as &[&str]);
         assert!(app.store.trust("one").exists(), "as its note says");
         let two = traces(&app, "two");
@@ -380,13 +409,13 @@ mod tests {
         let environment = Environment::example(home.path());
         let app = App::new(&environment);
         let ring = two(&app);
-        for id in ["zzz", "empty", "aaa"] {
+        for id in ["b", "empty", "c", "a"] {
             fs::create_dir(app.store.trust(id)).unwrap();
         }
-        for id in ["zzz", "aaa"] {
+        for id in ["b", "c", "a"] {
             fs::write(app.store.trust(id).join("authorized_keys"), "").unwrap();
         }
-        assert_eq!(unknown(&app.store, &ring.registry), ["aaa", "zzz"]);
+        assert_eq!(unknown(&app.store, &ring.registry), ["a", "b", "c"]);
         let nowhere = Store::locate(&Environment::example(Path::new("/nowhere")));
         assert!(unknown(&nowhere, &ring.registry).is_empty() && !any(&nowhere));
     }

@@ -174,6 +174,10 @@ mod tests {
         let app = App::new(&environment);
         let mut ring = Ring::open(&app, "test").unwrap();
         ring.now = 1000;
+        ring.ensure("lost", false).unwrap();
+        fs::remove_dir_all(app.store.key("lost")).unwrap();
+        ring.discard("lost").unwrap();
+        ring.empty_trash(|name, _| name == "lost").unwrap();
         let mut public = Vec::new();
         for now in [1000, 1000, 900, 2000] {
             ring.now = now;

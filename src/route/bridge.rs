@@ -183,6 +183,18 @@ mod tests {
                 "",
             ),
             (
+                "a part is refused on the bridge itself",
+                &[docker, "docker0 172.17.0.0/24 0.0.0.0 0201 0"],
+                "172.17.0.2",
+                "",
+            ),
+            (
+                "a route with a flag that says nothing of the way",
+                &["docker0 172.17.0.0/16 0.0.0.0 0011 0"],
+                "172.17.0.2",
+                "172.17.0.2 docker0",
+            ),
+            (
                 "the same network twice, the VPN's is preferred",
                 &[
                     "docker0 172.17.0.0/16 0.0.0.0 0001 50",

@@ -29,7 +29,8 @@ pub struct Sshd {
 }
 
 impl Sshd {
-    /// One that lets in whoever has a key of this text, and greets everybody; until the process ends.
+    /// One that lets in whoever has a key of this text, and greets everybody; until the process ends. bash reads its
+    /// user's start files where it takes itself for the first shell of a session, and who knows what is in them.
     pub fn start(folder: &Path, authorized_keys: &str) -> Self {
         let host_key = KeyPair::generate(&[77; 32], "host").unwrap();
         let at = |name: &str| folder.join(format!("sshd_{name}"));
@@ -40,7 +41,8 @@ impl Sshd {
         write("banner", "welcome\n");
         let config = format!(
             "HostKey {}\nAuthorizedKeysFile {}\nBanner {}\nPidFile none\nStrictModes no\nUsePAM no\n\
-             PasswordAuthentication no\nKbdInteractiveAuthentication no\nPermitRootLogin yes\n",
+             PasswordAuthentication no\nKbdInteractiveAuthentication no\nPermitRootLogin yes\n\
+             SetEnv SHLVL=5\n",
             at("host_key").display(),
             at("authorized_keys").display(),
             at("banner").display()

@@ -44,12 +44,7 @@ impl OwnAgent {
         command.process_group(0);
         let watch = command.spawn().context("cannot run ssh-agent")?;
         let own = Self { watch, folder };
-        let mut agent = listening(&socket, START)?;
-        let constraints = Constraints {
-            lifetime: Some(LIFETIME),
-            destination: None,
-        };
-        agent.add(pair, &constraints)?;
+        hand(&mut listening(&socket, START)?, pair)?;
         let public = format!("{}\n", pair.public().render());
         durable::write(
             &own.folder.path().join("public"),
@@ -81,6 +76,15 @@ fn listening(socket: &Path, patience: Duration) -> Result<Agent> {
     }
 }
 
+/// Gives a key to an agent, for as long as a proof takes.
+fn hand(agent: &mut Agent, pair: &KeyPair) -> Result<()> {
+    let constraints = Constraints {
+        lifetime: Some(LIFETIME),
+        destination: None,
+    };
+    Ok(agent.add(pair, &constraints)?)
+}
+
 impl Drop for OwnAgent {
     fn drop(&mut self) {
         drop(self.watch.stdin.take());
@@ -91,8 +95,11 @@ impl Drop for OwnAgent {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::io::{Read, Write};
+    use std::os::unix::net::UnixListener;
 
     use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, bind, listen, socket};
+    use rustix::process::{Pid, getpgid, test_kill_process};
 
     use super::*;
 
@@ -118,9 +125,16 @@ mod tests {
             panic!("it is no agent");
         };
         assert_eq!(told, socket);
+        // Ctrl-C is for us.
+        let watch = Pid::from_child(&own.watch);
+        assert_eq!(getpgid(Some(watch)).unwrap(), watch);
         let line = fs::read_to_string(&public).unwrap();
         assert_eq!(line, format!("{}\n", pair.public().render()));
         drop(own);
+        assert!(
+            test_kill_process(watch).is_err(),
+            "nobody has waited for it"
+        );
         ends(&socket);
         assert!(!public.exists());
         // A killed process runs nothing, but its end of the pipe is closed.
@@ -129,6 +143,29 @@ mod tests {
         drop(own.watch.stdin.take());
         ends(&socket);
         assert!(own.watch.wait().is_ok());
+    }
+
+    #[test]
+    fn an_agent_shall_forget_the_key_once_two_rounds_of_logins_may_be_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("agent");
+        let agent = UnixListener::bind(&path).unwrap();
+        let asked = thread::spawn(move || {
+            let (mut call, _) = agent.accept().unwrap();
+            let mut length = [0; 4];
+            call.read_exact(&mut length).unwrap();
+            let mut message = vec![0; u32::from_be_bytes(length) as usize];
+            call.read_exact(&mut message).unwrap();
+            // Done.
+            call.write_all(&[0, 0, 0, 1, 6]).unwrap();
+            message
+        });
+        let pair = KeyPair::generate(&[7; 32], "x").unwrap();
+        hand(&mut Agent::connect(&path, START).unwrap(), &pair).unwrap();
+        let message = asked.join().unwrap();
+        // A key with a constraint, which is a lifetime of 30 s.
+        assert_eq!(message[0], 25);
+        assert_eq!(message[message.len() - 5..], [1, 0, 0, 0, 30]);
     }
 
     #[test]

@@ -6,3 +6,20 @@ pub const LARGEST_KEY: u64 = 64 * 1024;
 pub const LARGEST_LIST: u64 = 64 * 1024 * 1024;
 /// The most that is read of the log, in bytes: some million events.
 pub const LARGEST_LOG: u64 = 512 * 1024 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_is_room_for_the_largest_of_each_kind_and_no_more_than_a_machine_has() {
+        // The key of RSA with 16384 bits; ten thousand dev containers; a million events.
+        for (limit, least, most) in [
+            (LARGEST_KEY, 13_000, 1 << 20),
+            (LARGEST_LIST, 10_000 * 2_000, 256 << 20),
+            (LARGEST_LOG, 1_000_000 * 400, 1 << 30),
+        ] {
+            assert!((least..=most).contains(&limit), "{limit}");
+        }
+    }
+}

@@ -376,3 +376,351 @@ fn private_folder(path: &Path) -> Result<()> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{chown, symlink};
+
+    use super::*;
+    use crate::advice::hint_of;
+
+    fn is_root() -> bool {
+        rustix::process::geteuid().is_root()
+    }
+
+    fn own() -> u32 {
+        rustix::process::geteuid().as_raw()
+    }
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().permissions().mode() & 0o777
+    }
+
+    /// The user's own store, and one that `LACE_SSH_HOME` has put elsewhere.
+    fn stores(home: &Path) -> (Store, Store) {
+        let mut environment = Environment::example(home);
+        let standard = Store::locate(&environment);
+        environment.store = Some(home.join("far away"));
+        (standard, Store::locate(&environment))
+    }
+
+    fn store(home: &Path) -> Store {
+        let (store, _) = stores(home);
+        store.prepare().unwrap();
+        store
+    }
+
+    /// One that says something.
+    fn registry(alias: &str) -> Registry {
+        let mut registry = Registry::default();
+        let known = registry::DevContainer::example(alias, alias);
+        registry.devcontainers.insert("id".into(), known);
+        registry
+    }
+
+    fn text(registry: &Registry) -> Vec<u8> {
+        registry.render(None).unwrap()
+    }
+
+    #[test]
+    fn what_is_in_the_store_and_where_another_version_looks_for_it() {
+        let home = Path::new("/home/me");
+        let (standard, far) = stores(home);
+        let of = |store: &Store, root: &str| {
+            for (path, name) in [
+                (store.root().into(), ""),
+                (store.config(), "config"),
+                (store.settings(), "settings.jsonc"),
+                (store.learnt(), "learnt"),
+                (store.masters(), "mux"),
+                (store.known_hosts(), "known_hosts"),
+                (store.keys(), "keys"),
+                (store.key("x"), "keys/x"),
+                (store.identity("x"), "keys/x/identity"),
+                (store.public("x"), "keys/x/identity.pub"),
+                (store.next("x"), "keys/x/next"),
+                (store.previous("x"), "keys/x/previous"),
+                (store.host_keys(), "host_keys"),
+                (store.host_key("id"), "host_keys/id"),
+                (store.registry_file(), "registry.json"),
+                (store.registry_copy(), "registry.copy.json"),
+                (store.audit(), "audit.jsonl"),
+                (store.trash(), "trash"),
+            ] {
+                assert_eq!(path, Path::new(root).join(name));
+            }
+            // The mount line of every committed config file names these.
+            let trust = Path::new("/home/me/.config/lace/ssh/trust");
+            assert_eq!(store.trust_folders(), trust);
+            assert_eq!(store.trust("id"), trust.join("id"));
+            let host_key = trust.join("id/ssh_host_ed25519_key");
+            assert_eq!(store.mounted_host_key("id"), host_key);
+        };
+        of(&standard, "/home/me/.config/lace/ssh");
+        of(&far, "/home/me/far away");
+    }
+
+    #[test]
+    fn the_folders_of_a_store_are_made_closed_and_one_that_is_open_is_refused() {
+        let home = tempfile::tempdir().unwrap();
+        let (_, store) = stores(home.path());
+        let folders = [store.root(), store.trust_folders(), &store.keys()].map(Path::to_path_buf);
+        for _ in 0..2 {
+            store.prepare().unwrap();
+            for folder in &folders {
+                assert_eq!(mode(folder), 0o700, "{folder:?}");
+            }
+        }
+        let refusal = |folder: &Path| {
+            let error = store.prepare().unwrap_err();
+            let message = error.to_string();
+            assert!(message.starts_with(folder.to_str().unwrap()), "{message}");
+            assert_eq!(store.folder(folder).unwrap_err().to_string(), message);
+            (message, hint_of(&error).unwrap().to_owned())
+        };
+        for folder in &folders {
+            for open in [0o701, 0o720, 0o777] {
+                fs::set_permissions(folder, fs::Permissions::from_mode(open)).unwrap();
+                let (message, hint) = refusal(folder);
+                let expected = format!("is open to others (mode {open:o})");
+                assert!(message.ends_with(&expected), "{message}");
+                assert_eq!(hint, format!("chmod 700 {}", shell(folder)));
+            }
+            fs::set_permissions(folder, fs::Permissions::from_mode(0o700)).unwrap();
+            store.prepare().unwrap();
+        }
+        let keys = &folders[2];
+        if is_root() {
+            chown(keys, Some(1234), None).unwrap();
+            let (message, hint) = refusal(keys);
+            assert!(message.ends_with("belongs to user 1234, not to you (0)"));
+            assert_eq!(hint, "run it as that user, without sudo");
+            chown(keys, Some(own()), Some(1234)).unwrap();
+            store.prepare().unwrap();
+        }
+        let aside = home.path().join("aside");
+        fs::rename(keys, &aside).unwrap();
+        symlink(&aside, keys).unwrap();
+        let (message, hint) = refusal(keys);
+        assert!(message.ends_with("is a symlink; refusing to follow it"));
+        assert_eq!(hint, format!("rm {}", shell(keys)));
+        fs::remove_file(keys).unwrap();
+        fs::write(keys, "").unwrap();
+        let (message, hint) = refusal(keys);
+        assert!(message.ends_with("is not a folder"));
+        assert_eq!(hint, format!("mv {0} {0}.old", shell(keys)));
+        // The store itself may be among the user's dotfiles.
+        fs::remove_file(keys).unwrap();
+        fs::remove_dir_all(store.root()).unwrap();
+        fs::rename(&aside, home.path().join("dotfiles")).unwrap();
+        symlink("dotfiles", store.root()).unwrap();
+        store.prepare().unwrap();
+        assert!(home.path().join("dotfiles/keys").is_dir());
+    }
+
+    #[test]
+    fn root_makes_nothing_in_the_home_of_the_user_who_called_sudo() {
+        let home = tempfile::tempdir().unwrap();
+        let mut store = stores(home.path()).0;
+        for (by, owner, refused) in [
+            (None, 1234, false),
+            (Some(0), 0, false),
+            (Some(1234), 0, false),
+            (Some(1234), 1234, true),
+        ] {
+            if !is_root() {
+                break;
+            }
+            chown(home.path(), Some(owner), None).unwrap();
+            store.sudo_by = by;
+            let prepared = store.prepare();
+            assert_eq!(prepared.is_err(), refused, "{by:?} {owner}");
+            assert_eq!(store.root().exists(), !refused);
+            if let Err(error) = prepared {
+                assert!(error.to_string().contains("belongs to user 1234"));
+                assert_eq!(hint_of(&error), Some("run it as that user, without sudo"));
+            } else {
+                fs::remove_dir_all(home.path().join(".config")).unwrap();
+            }
+        }
+        // A user who is not root makes what is his.
+        store.sudo_by = Some(own());
+        if !is_root() {
+            store.prepare().unwrap();
+        }
+    }
+
+    #[test]
+    fn a_registry_that_cannot_be_read_is_replaced_by_its_copy_and_never_by_nothing() {
+        let home = tempfile::tempdir().unwrap();
+        let store = store(home.path());
+        let (file, copy) = (store.registry_file(), store.registry_copy());
+        let (one, two) = (registry("lace-one"), registry("lace-two"));
+        let newer = String::from_utf8(text(&two)).unwrap().replacen("2", "3", 1);
+        let newer = newer.into_bytes();
+        let cut = text(&one)[..20].to_vec();
+        let put = |path: &Path, content: Option<&[u8]>| match content {
+            Some(bytes) => fs::write(path, bytes).unwrap(),
+            None => durable::remove(path).unwrap(),
+        };
+        let read = || store.registry();
+        assert_eq!(read().unwrap(), Registry::default());
+        for (of_file, of_copy, expected) in [
+            (Some(text(&one)), Some(text(&two)), &one),
+            (Some(text(&one)), None, &one),
+            (Some(text(&one)), Some(newer.clone()), &one),
+            (None, Some(text(&two)), &two),
+            (Some(cut.clone()), Some(text(&two)), &two),
+        ] {
+            put(&file, of_file.as_deref());
+            put(&copy, of_copy.as_deref());
+            assert_eq!(read().unwrap(), *expected);
+        }
+        // Which of the two is at fault, and whether it is damaged: then the keys alone may make it anew.
+        for (of_file, of_copy, named, damaged) in [
+            (Some(&cut), Some(&cut), &file, true),
+            (Some(&cut), None, &file, true),
+            (None, Some(&cut), &copy, true),
+            (Some(&cut), Some(&newer), &copy, false),
+            (Some(&newer), Some(&text(&one)), &file, false),
+            (None, Some(&newer), &copy, false),
+        ] {
+            put(&file, of_file.map(Vec::as_slice));
+            put(&copy, of_copy.map(Vec::as_slice));
+            let error = read().unwrap_err();
+            assert_eq!(error.is::<Damaged>(), damaged, "{error:#}");
+            assert_eq!(
+                error.to_string(),
+                format!("cannot read {}", named.display())
+            );
+        }
+        // Both are gone, and there are keys: lost, and not the first time.
+        put(&file, None);
+        put(&copy, None);
+        fs::create_dir(store.key("x")).unwrap();
+        assert_eq!(read().unwrap(), Registry::default());
+        fs::write(store.identity("x"), "").unwrap();
+        assert!(read().unwrap_err().is::<Damaged>());
+    }
+
+    #[test]
+    fn a_registry_is_saved_twice_closed_to_others_with_what_it_does_not_know() {
+        let home = tempfile::tempdir().unwrap();
+        let store = store(home.path());
+        let (file, copy) = (store.registry_file(), store.registry_copy());
+        let saved = |alias: &str| {
+            store.save(&registry(alias)).unwrap();
+            assert_eq!(store.registry().unwrap(), registry(alias));
+            assert_eq!((mode(&file), mode(&copy)), (0o600, 0o600));
+            let bytes = fs::read(&file).unwrap();
+            assert_eq!(fs::read(&copy).unwrap(), bytes);
+            String::from_utf8(bytes).unwrap()
+        };
+        assert!(!saved("lace-one").contains("teams"));
+        let newer = |path: &Path| {
+            let text = fs::read_to_string(path).unwrap();
+            fs::write(path, text.replacen('{', "{\"teams\":[\"a\"],", 1)).unwrap();
+        };
+        newer(&file);
+        assert!(saved("lace-two").contains("\"teams\":[\"a\"]"));
+        // Cut off, its copy says it.
+        fs::write(&file, "{").unwrap();
+        assert!(saved("lace-three").contains("\"teams\":[\"a\"]"));
+        fs::remove_file(&file).unwrap();
+        assert!(saved("lace-four").contains("\"teams\":[\"a\"]"));
+    }
+
+    #[test]
+    fn a_damaged_registry_is_put_aside_and_not_away() {
+        let home = tempfile::tempdir().unwrap();
+        let store = store(home.path());
+        assert_eq!(store.set_aside().unwrap(), None);
+        fs::write(store.registry_file(), "damaged").unwrap();
+        let aside = store.set_aside().unwrap().unwrap();
+        assert_eq!(aside, store.root().join("registry.damaged.json"));
+        assert_eq!(fs::read(aside).unwrap(), b"damaged");
+        assert!(!store.registry_file().exists());
+    }
+
+    #[test]
+    fn the_trust_folders_have_one_store_and_another_one_only_after_it() {
+        let home = tempfile::tempdir().unwrap();
+        let (standard, far) = stores(home.path());
+        for store in [&standard, &far] {
+            store.prepare().unwrap();
+        }
+        let owner = standard.trust_folders().join(".store");
+        let held = standard.lock("test").unwrap();
+        assert!(home.path().join(".config/lace/ssh/lock").exists());
+        drop(held);
+        assert!(!owner.exists());
+        // Nothing is in use yet: whoever comes is the one, each in turn.
+        for _ in 0..2 {
+            far.lock("test").unwrap();
+            assert_eq!(fs::read(&owner).unwrap(), far.root().as_os_str().as_bytes());
+            assert_eq!(mode(&owner), 0o600);
+            standard.lock("test").unwrap();
+            assert!(!owner.exists());
+        }
+        let refusal = |store: &Store| {
+            let error = store.lock("test").unwrap_err();
+            (error.to_string(), hint_of(&error).unwrap().to_owned())
+        };
+        // One that has anything stays the only one, and says how to get to it.
+        for name in [
+            "registry.json",
+            "registry.copy.json",
+            "registry.damaged.json",
+            "keys/x",
+        ] {
+            fs::write(standard.root().join(name), "").unwrap();
+            let (message, hint) = refusal(&far);
+            assert!(
+                message.contains("are kept by the store"),
+                "{name}: {message}"
+            );
+            assert_eq!(hint, "unset LACE_SSH_HOME");
+            standard.lock("test").unwrap();
+            fs::remove_file(standard.root().join(name)).unwrap();
+        }
+        far.lock("test").unwrap();
+        fs::write(far.root().join("registry.json"), "").unwrap();
+        let hint = format!("export LACE_SSH_HOME={}", shell(far.root()));
+        assert_eq!(refusal(&standard).1, hint);
+        // A newline at its end, or another way to it, makes it no other.
+        fs::write(&owner, [far.root().as_os_str().as_bytes(), b"\n"].concat()).unwrap();
+        far.lock("test").unwrap();
+        let way = home.path().join("way");
+        symlink(far.root(), &way).unwrap();
+        let other = Store {
+            root: way,
+            ..far.clone()
+        };
+        other.lock("test").unwrap();
+        assert!(fs::read(&owner).unwrap().ends_with(b"far away\n"));
+        // One that is not there may come back.
+        fs::rename(far.root(), home.path().join("unmounted")).unwrap();
+        let (message, hint) = refusal(&standard);
+        assert!(message.ends_with("which is not there"), "{message}");
+        assert_eq!(
+            hint,
+            format!("if it is gone for good: rm {}", shell(&owner))
+        );
+        assert!(owner.exists());
+    }
+
+    #[test]
+    fn whoever_holds_the_lock_keeps_every_store_out() {
+        let home = tempfile::tempdir().unwrap();
+        let (standard, _) = stores(home.path());
+        standard.prepare().unwrap();
+        let held = standard.lock("keys rotate").unwrap();
+        let path = standard.standard.join("lock");
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(text.ends_with("(lace-ssh keys rotate)\n"), "{text}");
+        let file = fs::File::open(&path).unwrap();
+        assert!(file.try_lock().is_err());
+        drop(held);
+        file.try_lock().unwrap();
+    }
+}

@@ -38,9 +38,8 @@ pub fn print(text: impl Display) -> Result<ExitCode> {
 /// # Errors
 /// As [`print`].
 pub fn print_as_is(text: impl Display) -> Result<ExitCode> {
-    if cfg!(test) {
-        // A test catches it, and shows it where it fails.
-        print!("{text}");
+    let text = text.to_string();
+    if caught(&text) {
         return Ok(ExitCode::SUCCESS);
     }
     let mut out = anstream::stdout();
@@ -113,14 +112,37 @@ pub fn ask(question: &str) -> Result<bool> {
 /// Shows on stderr what has been made fit to be read already, in one write. Where nobody listens, there is
 /// nobody to tell.
 pub fn show(text: &str) {
-    if cfg!(test) {
-        eprint!("{text}");
+    if caught(text) {
         return;
     }
     let stderr = std::io::stderr();
     let mut adapted = anstream::AutoStream::new(Vec::new(), anstream::AutoStream::choice(&stderr));
     let _ = adapted.write_all(text.as_bytes());
     let _ = stderr.lock().write_all(&adapted.into_inner());
+}
+
+/// Only a test catches what is said.
+#[cfg(not(test))]
+fn caught(_: &str) -> bool {
+    false
+}
+
+#[cfg(test)]
+fn caught(text: &str) -> bool {
+    print!("{text}");
+    SAID.with_borrow_mut(|said| said.push_str(text));
+    true
+}
+
+#[cfg(test)]
+thread_local! {
+    static SAID: std::cell::RefCell<String> = const { std::cell::RefCell::new(String::new()) };
+}
+
+/// For tests: what this one has said and printed since it was last asked for.
+#[cfg(test)]
+pub fn said() -> String {
+    SAID.take()
 }
 
 #[cfg(test)]

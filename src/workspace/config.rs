@@ -143,4 +143,112 @@ mod tests {
             "../../.devcontainer/lace-ssh"
         );
     }
+
+    fn target(config: &str) -> Target {
+        Target {
+            folder: "/p".into(),
+            config: config.into(),
+        }
+    }
+
+    /// `remove` deletes the copy, where it is in use: another one is not ours to delete.
+    #[test]
+    fn the_copy_is_known_wherever_the_config_file_stands() {
+        for (config, feature, is_copy) in [
+            ("/p/.devcontainer/devcontainer.json", "./lace-ssh", true),
+            ("/p/.devcontainer.json", "./.devcontainer/lace-ssh", true),
+            (
+                "/p/.devcontainer/rust/devcontainer.json",
+                "../lace-ssh",
+                true,
+            ),
+            (
+                "/p/.devcontainer/rust/devcontainer.json",
+                "./lace-ssh",
+                false,
+            ),
+            (
+                "/p/.devcontainer/devcontainer.json",
+                "./other/../lace-ssh",
+                true,
+            ),
+            ("/p/.devcontainer/devcontainer.json", "lace-ssh", false),
+            (
+                "/p/.devcontainer/devcontainer.json",
+                "ghcr.io/x/lace-ssh:1",
+                false,
+            ),
+            ("/p/.devcontainer/devcontainer.json", "", false),
+        ] {
+            let target = target(config);
+            assert_eq!(
+                super::is_copy(feature, &target),
+                is_copy,
+                "{config} {feature}"
+            );
+            let text = format!("{{ \"features\": {{ {feature:?}: {{}} }} }}");
+            let config = understand(text, &Options::default()).unwrap();
+            let is_ours = config.feature.is_some();
+            assert_eq!(config.uses_copy(&target), is_copy && is_ours, "{feature}");
+        }
+        assert!(!is_copy("./lace-ssh", &target("/p/x/devcontainer.json")));
+    }
+
+    #[test]
+    fn what_a_file_says_is_read_and_what_it_is_wired_with_is_what_it_has() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("devcontainer.json");
+        let text = r#"{ "image": "x", "remoteUser": "node", "features": { "./lace-ssh": {} },
+            "customizations": { "lace": { "ssh": { "port": 2300 } } } }"#;
+        std::fs::write(&path, text).unwrap();
+        let config = read(&path, &Options::default()).unwrap();
+        assert_eq!(config.text, text);
+        assert_eq!(config.remote_user.as_deref(), Some("node"));
+        assert_eq!((config.options.port, config.options.user), (2300, None));
+        let plain = target("/p/.devcontainer/devcontainer.json");
+        let own = understand(
+            text.replace("./lace-ssh", "./x/lace-ssh"),
+            &Options::default(),
+        )
+        .unwrap();
+        for (config, feature, port) in [
+            (own, "./x/lace-ssh", 2300),
+            (
+                understand("{}".into(), &Options::default()).unwrap(),
+                "./lace-ssh",
+                2222,
+            ),
+        ] {
+            let wiring = wiring(&plain, &config);
+            assert_eq!(
+                (&*wiring.feature, wiring.port, wiring.schema),
+                (feature, port, None)
+            );
+        }
+        // What is wrong is said with the file.
+        std::fs::write(
+            &path,
+            r#"{ "customizations": { "lace": { "ssh": { "port": 0 } } } }"#,
+        )
+        .unwrap();
+        let error = read(&path, &Options::default()).unwrap_err().to_string();
+        assert!(
+            error.contains("devcontainer.json") && error.contains("0 cannot be a port"),
+            "{error}"
+        );
+        std::fs::write(&path, b"\xff").unwrap();
+        assert!(
+            super::text(&path)
+                .unwrap_err()
+                .to_string()
+                .contains("devcontainer.json")
+        );
+        let none = folder.path().join("none.json");
+        assert!(
+            super::text(&none)
+                .unwrap_err()
+                .to_string()
+                .contains("none.json")
+        );
+    }
 }

@@ -355,4 +355,130 @@ mod tests {
             assert_eq!(entry.host_key, known.host_key);
         }
     }
+
+    /// An example in another place: no field is left at what it was known as.
+    #[test]
+    fn what_the_file_and_the_user_say_now_is_in_the_entry() {
+        let known = DevContainer {
+            host_key: HostKey {
+                current: "old".into(),
+                next: Some("n".into()),
+            },
+            ..DevContainer::example("lace-web", "lace-web")
+        };
+        let config = config_of(r#""port": 2300, "rotate": "90d", "overlap": "60d", "agent": true"#);
+        let mut settings = Settings::default();
+        settings.require.rotate = Some(Duration::from_secs(30 * 86400));
+        let target = target(".devcontainer/devcontainer.json");
+        let wanted = Wanted {
+            id: ID,
+            target: &target,
+            config: &config,
+            settings: &settings,
+            endpoint: "unix:///new",
+        };
+        let mut registry = Registry::default();
+        registry.devcontainers.insert(ID.into(), known.clone());
+        let found = entry(&registry, &wanted, "new".into(), Some(&known), 1000);
+        let month = 30 * 86400;
+        assert_eq!(
+            (found.port, found.agent, &*found.endpoint),
+            (2300, true, "unix:///new")
+        );
+        assert_eq!((found.rotate, found.overlap), (Rotate::Every(month), month));
+        // The next one belonged to the host key that is gone.
+        assert_eq!(
+            (&*found.host_key.current, found.host_key.next),
+            ("new", None)
+        );
+        let place = found.workspace.unwrap();
+        assert_eq!(
+            (place.folder, place.config_file),
+            (target.folder.clone(), target.config.clone())
+        );
+
+        let fresh = entry(&Registry::default(), &wanted, "h".into(), None, 1000);
+        assert_eq!((fresh.registered, fresh.trusts_since), (1000, 1000));
+        assert_eq!(
+            (fresh.container, fresh.user, fresh.user_chosen),
+            (None, None, false)
+        );
+    }
+
+    #[test]
+    fn the_remote_user_of_the_file_comes_before_what_was_learnt_and_is_no_choice() {
+        let known = DevContainer {
+            user: Some("learnt".into()),
+            user_chosen: false,
+            ..DevContainer::example("lace-web", "lace-web")
+        };
+        let text = r#"{ "image": "x", "remoteUser": "node" }"#;
+        let config = config::understand(text.into(), &options::Options::default()).unwrap();
+        let mut registry = Registry::default();
+        registry.devcontainers.insert(ID.into(), known);
+        let wanted = Wanted {
+            id: ID,
+            target: &target("devcontainer.json"),
+            config: &config,
+            settings: &Settings::default(),
+            endpoint: "unix:///x",
+        };
+        let known = registry.devcontainers.get(ID);
+        let entry = entry(&registry, &wanted, "h".into(), known, 1000);
+        assert_eq!(
+            (entry.user.as_deref(), entry.user_chosen),
+            (Some("node"), false)
+        );
+    }
+
+    /// Every name that its ID gives is taken: then it is numbered, and keeps that number.
+    #[test]
+    fn names_have_no_end_and_an_alias_of_another_workspace_is_given_up() {
+        let short = "ab";
+        let config = config_of("");
+        let target = target(".devcontainer/devcontainer.json");
+        let wanted = Wanted {
+            id: short,
+            target: &target,
+            config: &config,
+            settings: &Settings::default(),
+            endpoint: "unix:///x",
+        };
+        let among = |others: &[(&str, &str)]| {
+            let mut registry = Registry::default();
+            for (id, alias) in others {
+                let other = DevContainer::example(alias, "k");
+                registry.devcontainers.insert((*id).into(), other);
+            }
+            super::alias(&registry, &wanted)
+        };
+        for (others, alias) in [
+            (&[("x", "lace-web")][..], "lace-web-ab-1"),
+            (
+                &[("x", "lace-web"), ("y", "lace-web-ab-1")],
+                "lace-web-ab-2",
+            ),
+            (&[("ab", "lace-web-ab-7")], "lace-web-ab-7"),
+            (&[("ab", "lace-web-b")], "lace-web-b"),
+            // What another one has by now, or what is no name of this folder and ID, does not stay.
+            (&[("ab", "lace-web-b"), ("x", "lace-web-b")], "lace-web"),
+            (&[("ab", "lace-web-zz")], "lace-web"),
+            (&[("ab", "lace-webb")], "lace-web"),
+        ] {
+            assert_eq!(among(others), alias, "{others:?}");
+        }
+    }
+
+    #[test]
+    fn only_a_folder_below_devcontainer_names_the_config_file() {
+        for (file, alias) in [
+            ("x/devcontainer.json", "lace-web"),
+            ("x/rust/devcontainer.json", "lace-web"),
+            (".devcontainer/rust/devcontainer.json", "lace-web-rust"),
+        ] {
+            let entry = entry_among(&[], &config_of(""), &target(file));
+            assert_eq!(entry.alias, alias, "{file}");
+        }
+        assert_eq!(seconds(Duration::from_secs(u64::MAX)), i64::MAX);
+    }
 }

@@ -122,3 +122,121 @@ pub fn put_missing(folder: &Path) -> Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::time::{Duration, SystemTime};
+
+    use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        path.metadata().unwrap().permissions().mode() & 0o777
+    }
+
+    #[test]
+    fn the_copy_is_written_through_no_link_of_a_strangers() {
+        let folder = tempfile::tempdir().unwrap();
+        let workspace = folder.path();
+        let copy = workspace.join(".devcontainer/lace-ssh");
+        assert_eq!(checked_folder(workspace).unwrap(), copy, "neither is there");
+        fs::create_dir_all(&copy).unwrap();
+        assert_eq!(checked_folder(workspace).unwrap(), copy);
+        let elsewhere = workspace.join("elsewhere");
+        fs::rename(&copy, &elsewhere).unwrap();
+        symlink(&elsewhere, &copy).unwrap();
+        let error = checked_folder(workspace).unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .contains("/.devcontainer/lace-ssh is a symlink"),
+            "{error}"
+        );
+        let hint = crate::advice::hint_of(&error).unwrap();
+        assert!(hint.contains("setup --feature"), "{hint}");
+        fs::remove_file(&copy).unwrap();
+        fs::rename(&elsewhere, &copy).unwrap();
+        fs::rename(workspace.join(".devcontainer"), &elsewhere).unwrap();
+        symlink(&elsewhere, workspace.join(".devcontainer")).unwrap();
+        assert!(checked_folder(workspace).is_err());
+    }
+
+    #[test]
+    fn the_binary_is_put_there_once_and_again_when_it_is_another_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let (program, copy) = (folder.path().join("program"), folder.path().join("copy"));
+        fs::create_dir(&copy).unwrap();
+        let (there, half) = (copy.join(BINARY), copy.join(".lace-ssh-tmp-Ab12Cd"));
+        assert_eq!(there, copy.join("lace-ssh"));
+        assert!(put_binary(&copy, &program).is_err(), "there is no program");
+        let then = SystemTime::now() - Duration::from_secs(3600);
+        let write = |path: &Path, text: &str, time: SystemTime| {
+            fs::write(path, text).unwrap();
+            let file = fs::File::options().write(true).open(path).unwrap();
+            file.set_modified(time).unwrap();
+        };
+        write(&program, "one", then);
+        write(&half, "half", then);
+        assert!(put_binary(&copy, &program).unwrap());
+        assert_eq!(
+            (fs::read(&there).unwrap(), mode(&there)),
+            (b"one".into(), 0o755)
+        );
+        assert!(!half.exists());
+        // What looks the same is not read.
+        write(&there, "two", then);
+        assert!(!put_binary(&copy, &program).unwrap());
+        assert_eq!(fs::read(&there).unwrap(), b"two");
+        let changes: [&dyn Fn(); 3] = [
+            &|| write(&program, "1", then),
+            &|| write(&program, "2", then + Duration::from_secs(1)),
+            &|| {
+                fs::rename(&there, folder.path().join("moved")).unwrap();
+                symlink(&program, &there).unwrap();
+            },
+        ];
+        for change in changes {
+            change();
+            assert!(put_binary(&copy, &program).unwrap());
+            assert_eq!(fs::read(&there).unwrap(), fs::read(&program).unwrap());
+            assert!(there.symlink_metadata().unwrap().is_file());
+            assert!(!put_binary(&copy, &program).unwrap());
+        }
+    }
+
+    #[test]
+    fn text_files_that_are_missing_are_made_and_the_teams_own_stay() {
+        let folder = tempfile::tempdir().unwrap();
+        let copy = folder.path().join("a/copy");
+        put_missing(&copy).unwrap();
+        for (name, text) in FILES {
+            assert_eq!(fs::read_to_string(copy.join(name)).unwrap(), text, "{name}");
+            assert_eq!(mode(&copy.join(name)) & 0o133, 0, "{name}");
+            assert_eq!(mode(&copy.join(name)) & 0o444, 0o444, "{name}");
+        }
+        fs::write(copy.join("install.sh"), "the team's").unwrap();
+        fs::remove_file(copy.join("start")).unwrap();
+        fs::remove_file(copy.join("session")).unwrap();
+        symlink("nowhere", copy.join("session")).unwrap();
+        put_missing(&copy).unwrap();
+        assert_eq!(fs::read(copy.join("install.sh")).unwrap(), b"the team's");
+        assert!(copy.join("start").is_file());
+        assert!(
+            copy.join("session")
+                .symlink_metadata()
+                .unwrap()
+                .is_symlink()
+        );
+        let names: std::collections::BTreeSet<_> = FILES.map(|(name, _)| name).into();
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("feature/src/lace-ssh");
+        let all: std::collections::BTreeSet<_> = fs::read_dir(source)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .filter(|name| name != BINARY)
+            .collect();
+        assert!(
+            all.iter().map(String::as_str).eq(names),
+            "each is of our Feature: {all:?}"
+        );
+    }
+}

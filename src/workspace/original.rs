@@ -37,3 +37,69 @@ pub fn text_before(store: &Store, path: &Path) -> Result<Option<String>> {
         _ => None,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::devcontainer::{Wiring, wire};
+    use crate::environment::Environment;
+
+    /// What `remove` puts back is what was there before the first `setup`, and what a person has changed
+    /// since then is never exchanged for it without a question.
+    #[test]
+    fn what_is_kept_is_the_text_before_the_first_of_ours() {
+        let home = tempfile::tempdir().unwrap();
+        let store = Store::locate(&Environment::example(home.path()));
+        store.prepare().unwrap();
+        let path = Path::new("/p/.devcontainer/devcontainer.json");
+        let wiring = Wiring {
+            feature: "./lace-ssh".to_owned(),
+            port: 2222,
+            schema: None,
+        };
+        let kept = |now: &str| undo::original(&store, path, now.as_bytes()).unwrap();
+        let before = || text_before(&store, path).unwrap();
+        let bytes = |text: &str| Some(undo::Original::Bytes(text.as_bytes().to_vec()));
+        let plain = "{\n  // mine\n  \"image\": \"x\"\n}\n";
+        assert_eq!(before(), None);
+
+        // Nothing is written, so there is nothing to go back from.
+        keep(&store, path, plain, plain.as_bytes()).unwrap();
+        assert_eq!((kept(plain), before()), (None, None));
+
+        let first = wire(plain, &wiring).unwrap().text;
+        keep(&store, path, plain, first.as_bytes()).unwrap();
+        assert_eq!(
+            (kept(&first), before().as_deref()),
+            (bytes(plain), Some(plain))
+        );
+
+        // A second `setup` over the first, as it was written.
+        let second = format!("{first}// later\n");
+        keep(&store, path, &first, second.as_bytes()).unwrap();
+        assert_eq!(
+            (kept(&second), before().as_deref()),
+            (bytes(plain), Some(plain))
+        );
+
+        // A third one over a text that somebody has edited: what is ours is taken out of it.
+        let edited = first.replace("\"x\"", "\"y\"");
+        let third = format!("{edited}// later\n");
+        keep(&store, path, &edited, third.as_bytes()).unwrap();
+        let theirs = plain.replace("\"x\"", "\"y\"");
+        assert_eq!(kept(&third), bytes(&theirs));
+    }
+
+    /// Its record says what was there, and no text is the one to exchange for it.
+    #[test]
+    fn where_something_of_ours_was_changed_by_hand_there_are_no_bytes_to_go_back_to() {
+        let home = tempfile::tempdir().unwrap();
+        let store = Store::locate(&Environment::example(home.path()));
+        store.prepare().unwrap();
+        let path = Path::new("/p/.devcontainer/devcontainer.json");
+        let text = "not a config file";
+        keep(&store, path, text, b"{}").unwrap();
+        let kept = undo::original(&store, path, b"{}").unwrap();
+        assert_eq!(kept, Some(undo::Original::Bytes(text.into())));
+    }
+}

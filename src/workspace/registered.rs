@@ -249,7 +249,13 @@ fn known(registry: &Registry, name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
     use super::*;
+    use crate::environment::Environment;
+    use crate::store::registry::Workspace;
+    use crate::talk::said;
 
     const WEB: &str = "0a1b2c3d4e";
     const PROFILER: &str = "0a1b2c9z9z";
@@ -315,5 +321,253 @@ mod tests {
         for text in ["prof", WEB, "lace-prof", ""] {
             assert!(exactly(&registry, text).is_err(), "{text}");
         }
+    }
+
+    /// A folder `shop` with two dev containers, `web` with one, and `plain` with none, each below `home`.
+    fn workspaces(home: &Path) -> Registry {
+        let mut registry = Registry::default();
+        for (folder, file, alias) in [
+            ("shop", ".devcontainer/a/devcontainer.json", "lace-shop-a"),
+            ("shop", ".devcontainer/b/devcontainer.json", "lace-shop-b"),
+            ("web", ".devcontainer.json", "lace-web"),
+        ] {
+            let folder = home.join(folder);
+            let config_file = folder.join(file);
+            fs::create_dir_all(config_file.parent().unwrap()).unwrap();
+            fs::create_dir_all(folder.join("src/deep")).unwrap();
+            fs::write(&config_file, "{}").unwrap();
+            let known = DevContainer {
+                workspace: Some(Workspace {
+                    folder,
+                    config_file,
+                }),
+                ..DevContainer::example(alias, alias)
+            };
+            registry.devcontainers.insert(alias.into(), known);
+        }
+        fs::create_dir_all(home.join("plain/src")).unwrap();
+        registry
+    }
+
+    fn place(folder: Option<&str>, config: Option<&str>) -> Place {
+        Place {
+            folder: folder.map(Into::into),
+            config: config.map(Into::into),
+        }
+    }
+
+    #[test]
+    fn the_dev_container_that_is_meant_is_the_one_of_where_the_user_stands_or_points() {
+        let home = tempfile::tempdir().unwrap();
+        let registry = workspaces(home.path());
+        symlink(home.path().join("web"), home.path().join("linked")).unwrap();
+        symlink(
+            home.path().join("shop/.devcontainer"),
+            home.path().join("configs"),
+        )
+        .unwrap();
+        let a = ".devcontainer/a/devcontainer.json";
+        for (stands, folder, config, expected) in [
+            ("web", None, None, Ok("lace-web")),
+            ("web/src/deep", None, None, Ok("lace-web")),
+            ("linked", None, None, Ok("lace-web")),
+            ("linked/src", None, None, Ok("lace-web")),
+            ("plain", Some("../web"), None, Ok("lace-web")),
+            ("plain", Some("../web/src"), None, Ok("lace-web")),
+            ("shop", None, None, Err("has several dev containers")),
+            ("shop", None, Some(a), Ok("lace-shop-a")),
+            (
+                "shop",
+                None,
+                Some("../configs/b/devcontainer.json"),
+                Ok("lace-shop-b"),
+            ),
+            (
+                "plain",
+                Some("../shop"),
+                Some("../shop/.devcontainer/a/devcontainer.json"),
+                Ok("lace-shop-a"),
+            ),
+            ("plain", None, None, Err("no dev container is known for ")),
+            (
+                "shop",
+                None,
+                Some("../web/.devcontainer.json"),
+                Err("no dev container is known for "),
+            ),
+            (
+                "shop",
+                None,
+                Some("none.json"),
+                Err("no such file or folder: "),
+            ),
+            ("plain", Some("none"), None, Err("no such file or folder: ")),
+        ] {
+            let environment = Environment {
+                folder: home.path().join(stands),
+                ..Environment::example(home.path())
+            };
+            let app = App::new(&environment);
+            let found = here(&app, &registry, &place(folder, config));
+            let case = format!("{stands} {folder:?} {config:?}");
+            match (found, expected) {
+                (Ok(found), Ok(alias)) => assert_eq!(found.1.alias, alias, "{case}"),
+                (Err(error), Err(part)) => {
+                    assert!(error.to_string().contains(part), "{case}: {error}");
+                    if part.starts_with("has several") {
+                        let hint = crate::advice::hint_of(&error);
+                        assert_eq!(hint, Some("name one of lace-shop-a, lace-shop-b"));
+                    }
+                }
+                (found, _) => panic!("{case}: {found:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn the_nearest_of_several_workspaces_above_is_the_one() {
+        let home = tempfile::tempdir().unwrap();
+        let mut registry = workspaces(home.path());
+        let inner = home.path().join("web/src");
+        let mut known = registry.devcontainers["lace-web"].clone();
+        known.alias = "lace-inner".into();
+        known.workspace = Some(Workspace {
+            config_file: inner.join(".devcontainer.json"),
+            folder: inner,
+        });
+        registry.devcontainers.insert("inner".into(), known);
+        symlink(home.path().join("web"), home.path().join("linked")).unwrap();
+        for (folder, expected) in [
+            ("web", "lace-web"),
+            ("web/src/deep", "lace-inner"),
+            ("linked/src/deep", "lace-inner"),
+            ("linked", "lace-web"),
+        ] {
+            let found = around(&registry, &home.path().join(folder));
+            assert_eq!(aliases(found), [expected], "{folder}");
+        }
+        assert!(around(&registry, &home.path().join("plain")).is_empty());
+        assert!(around(&registry, Path::new("/nowhere")).is_empty());
+    }
+
+    #[test]
+    fn who_names_none_and_stands_in_none_means_his_default_or_the_only_one() {
+        let home = tempfile::tempdir().unwrap();
+        let registry = workspaces(home.path());
+        let mut only = registry.clone();
+        only.devcontainers.retain(|id, _| id == "lace-web");
+        let environment = |folder: &str| Environment {
+            folder: home.path().join(folder),
+            ..Environment::example(home.path())
+        };
+        let plain = environment("plain");
+        let app = App::new(&plain);
+        let nowhere = Place::default();
+        let error = registered(&app, &registry, None, &nowhere).unwrap_err();
+        assert!(
+            error.to_string().contains("there are several elsewhere"),
+            "{error}"
+        );
+        let hint = crate::advice::hint_of(&error).unwrap();
+        assert!(
+            hint.starts_with("name one of lace-shop-a, lace-shop-b, lace-web;"),
+            "{hint}"
+        );
+        let found = registered(&app, &only, None, &nowhere).unwrap();
+        assert_eq!(found.1.alias, "lace-web");
+        let none = registered(&app, &Registry::default(), None, &nowhere).unwrap_err();
+        assert!(
+            none.to_string()
+                .starts_with("no dev container is known for")
+        );
+        // Whoever points somewhere, or stands in a workspace, means that.
+        assert!(registered(&app, &only, None, &place(Some("."), None)).is_err());
+        fs::write(home.path().join("plain/.devcontainer.json"), "{}").unwrap();
+        for folder in ["plain", "plain/src"] {
+            let environment = environment(folder);
+            let app = App::new(&environment);
+            assert!(registered(&app, &only, None, &nowhere).is_err(), "{folder}");
+        }
+        fs::remove_file(home.path().join("plain/.devcontainer.json")).unwrap();
+        let shop = environment("shop");
+        let error = registered(&App::new(&shop), &registry, None, &nowhere).unwrap_err();
+        assert!(error.to_string().contains("has several"), "{error}");
+
+        app.store.prepare().unwrap();
+        for (default, expected) in [("lace-shop-b", Some("lace-shop-b")), ("lace-gone", None)] {
+            let text = format!("{{ \"default\": \"{default}\" }}");
+            fs::write(app.store.settings(), text).unwrap();
+            for registry in [&registry, &only] {
+                let found = registered(&app, registry, None, &nowhere);
+                let known = registry.by_alias(default).is_some();
+                match found {
+                    Ok(found) => assert_eq!(Some(&*found.1.alias), expected),
+                    Err(error) => {
+                        assert!(!known && format!("{error:#}").contains("the default in "));
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_name_is_looked_up_wherever_the_user_stands_and_the_nearest_is_told() {
+        let home = tempfile::tempdir().unwrap();
+        let registry = workspaces(home.path());
+        let environment = Environment::example(home.path());
+        let app = App::new(&environment);
+        let found = |name: &str| registered(&app, &registry, Some(name), &Place::default());
+        for (name, alias) in [
+            ("lace-web", "lace-web"),
+            ("web", "lace-web"),
+            ("p-b", "lace-shop-b"),
+        ] {
+            said();
+            assert_eq!(found(name).unwrap().1.alias, alias, "{name}");
+            let told = said();
+            let expected = match name {
+                "p-b" => "lace-ssh: lace-shop-b is meant by \"p-b\"\n",
+                _ => "",
+            };
+            assert_eq!(told, expected);
+        }
+        let several = found("shop").unwrap_err();
+        let hint = crate::advice::hint_of(&several);
+        assert_eq!(hint, Some("name one of lace-shop-a, lace-shop-b"));
+        for (registry, name, expected) in [
+            (&registry, "lace-wbe", "did you mean lace-web?"),
+            (&registry, "lace-shop-c", "did you mean lace-shop-"),
+            (&registry, "qqq", "lace-ssh status lists them"),
+            (
+                &Registry::default(),
+                "web",
+                "none is set up yet; in a project: lace-ssh setup",
+            ),
+        ] {
+            let error = registered(&app, registry, Some(name), &Place::default()).unwrap_err();
+            assert!(error.to_string().contains(&format!("is called {name:?}")));
+            let hint = crate::advice::hint_of(&error).unwrap();
+            assert!(hint.starts_with(expected), "{name}: {hint}");
+        }
+    }
+
+    #[test]
+    fn two_paths_name_the_same_config_file_by_way_of_links_and_dots() {
+        let home = tempfile::tempdir().unwrap();
+        let (file, other) = (home.path().join("file"), home.path().join("other"));
+        fs::write(&file, "").unwrap();
+        fs::write(&other, "").unwrap();
+        symlink(&file, home.path().join("link")).unwrap();
+        for (path, expected) in [
+            ("file", true),
+            ("./x/../file", true),
+            ("link", true),
+            ("other", false),
+            ("none", false),
+        ] {
+            assert_eq!(is_same(&home.path().join(path), &file), expected, "{path}");
+        }
+        let gone = home.path().join("gone");
+        assert!(is_same(&gone, &gone) && !is_same(&gone, &file) && !is_same(&file, &gone));
     }
 }

@@ -54,3 +54,59 @@ pub fn find(app: &App, place: &Place) -> Result<Target> {
         folder,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::environment::Environment;
+    use std::fs;
+
+    #[test]
+    fn the_folder_is_where_the_user_stands_or_the_one_he_names_and_so_is_the_config_file() {
+        let home = tempfile::tempdir().unwrap();
+        let (here, there) = (home.path().join("here"), home.path().join("there"));
+        for (folder, file) in [
+            (&here, "a.json"),
+            (&there, "b.json"),
+            (&there, ".devcontainer.json"),
+        ] {
+            fs::create_dir_all(folder).unwrap();
+            fs::write(folder.join(file), "{}").unwrap();
+        }
+        let environment = Environment {
+            folder: here.clone(),
+            ..Environment::example(home.path())
+        };
+        let app = App::new(&environment);
+        let place = |folder: Option<&str>, config: Option<&str>| Place {
+            folder: folder.map(PathBuf::from),
+            config: config.map(PathBuf::from),
+        };
+        // The folder and the config file, as named; the config file is named from where he stands.
+        for (named, config, found) in [
+            (Some("../there"), None, there.join(".devcontainer.json")),
+            (
+                Some("../there/"),
+                Some("../there/b.json"),
+                there.join("b.json"),
+            ),
+            (None, Some("a.json"), here.join("a.json")),
+        ] {
+            let place = place(named, config);
+            assert!(place.is_named());
+            let target = find(&app, &place).unwrap();
+            assert_eq!(
+                target.folder,
+                if named.is_some() { &there } else { &here }.as_path()
+            );
+            assert_eq!(
+                target.config.canonicalize().unwrap(),
+                found.canonicalize().unwrap()
+            );
+        }
+        assert!(!place(None, None).is_named());
+        assert!(place(Some("x"), None).is_named() && place(None, Some("x")).is_named());
+        assert_eq!(folder(&app, &Place::default()), here);
+        assert!(find(&app, &Place::default()).is_err(), "there is none here");
+    }
+}

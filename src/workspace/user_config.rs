@@ -126,3 +126,118 @@ fn user_config(app: &App) -> PathBuf {
 fn argument(app: &App) -> Result<String> {
     quote::include(&app.store.config())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+    use crate::environment::Environment;
+
+    /// A home with this in its `~/.ssh/config`, and what it holds at the end.
+    fn story(before: Option<&str>, tell: impl FnOnce(&App)) -> Option<String> {
+        let home = tempfile::tempdir().unwrap();
+        let environment = Environment::example(home.path());
+        let app = App::new(&environment);
+        let path = user_config(&app);
+        if let Some(before) = before {
+            fs::create_dir(home.path().join(".ssh")).unwrap();
+            fs::write(&path, before.replace("OURS", &argument(&app).unwrap())).unwrap();
+        }
+        tell(&app);
+        let after = fs::read_to_string(&path).ok();
+        after.map(|text| text.replace(&argument(&app).unwrap(), "OURS"))
+    }
+
+    fn text(app: &App) -> String {
+        fs::read_to_string(user_config(app)).unwrap()
+    }
+
+    fn installs(app: &App) {
+        assert!(!is_installed(app).unwrap());
+        assert_eq!(install(app, Consent::Given).unwrap(), Outcome::Applied);
+        assert!(is_installed(app).unwrap());
+        assert_eq!(install(app, Consent::Given).unwrap(), Outcome::Nothing);
+        let line = format!("Include {}\n", app.store.config().display());
+        assert!(text(app).contains(&line));
+    }
+
+    fn uninstalls(app: &App) {
+        assert_eq!(uninstall(app, Consent::Given).unwrap(), Outcome::Applied);
+        assert!(!is_installed(app).unwrap());
+        assert_eq!(uninstall(app, Consent::Given).unwrap(), Outcome::Nothing);
+        let kept = undo::before(&app.store, &user_config(app)).unwrap();
+        assert_eq!(kept, None, "it is of no more use");
+    }
+
+    #[test]
+    fn a_config_that_was_not_there_is_made_closed_and_gone_again() {
+        let after = story(None, |app| {
+            assert_eq!(uninstall(app, Consent::Given).unwrap(), Outcome::Nothing);
+            installs(app);
+            let mode = |path: PathBuf| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+            assert_eq!(mode(user_config(app)), 0o600);
+            assert_eq!(mode(app.environment.home.join(".ssh")), 0o700);
+            uninstalls(app);
+        });
+        assert_eq!(after, None);
+    }
+
+    #[test]
+    fn the_include_goes_and_all_else_is_as_the_user_has_it() {
+        // Without an end to its last line; with one of ours below a Host, which does nothing there.
+        for (before, after) in [
+            ("", ""),
+            ("Host x\n  User y", "Host x\n  User y"),
+            ("Host x\n  User y\nInclude OURS\n", "Host x\n  User y\n"),
+        ] {
+            let found = story(Some(before), |app| {
+                installs(app);
+                assert!(text(app).trim_end().ends_with(after.trim_end()));
+                uninstalls(app);
+            });
+            assert_eq!(found.as_deref(), Some(after));
+        }
+        // He has gone on writing: only our line goes.
+        let found = story(Some("Host x\n"), |app| {
+            installs(app);
+            fs::write(user_config(app), text(app) + "Host y\n").unwrap();
+            uninstalls(app);
+        });
+        assert_eq!(found.as_deref(), Some("Host x\nHost y\n"));
+        // He has put it in by hand, and it is all there is.
+        let found = story(Some("Include OURS\n"), uninstalls);
+        assert_eq!(found.as_deref(), Some(""));
+    }
+
+    #[test]
+    fn what_is_only_looked_at_stays_as_it_is() {
+        for consent in [Consent::Look, Consent::Ask { interactive: false }] {
+            let after = story(Some("Host x\n"), |app| {
+                assert_eq!(install(app, consent).unwrap(), Outcome::Shown);
+                assert!(!app.store.root().exists());
+                installs(app);
+                let installed = text(app);
+                assert_eq!(uninstall(app, consent).unwrap(), Outcome::Shown);
+                assert_eq!(text(app), installed);
+                let kept = undo::before(&app.store, &user_config(app)).unwrap();
+                assert_eq!(kept, Some(Original::Bytes(b"Host x\n".to_vec())));
+            });
+            assert_ne!(after.as_deref(), Some("Host x\n"));
+        }
+    }
+
+    #[test]
+    fn an_offer_is_made_once_to_somebody_who_can_answer() {
+        story(None, |app| {
+            assert!(!was_offered(app).unwrap());
+            offer(app, Consent::Ask { interactive: false }).unwrap();
+            assert!(!was_offered(app).unwrap() && !is_installed(app).unwrap());
+            for _ in 0..2 {
+                offer(app, Consent::Given).unwrap();
+                assert!(was_offered(app).unwrap() && is_installed(app).unwrap());
+            }
+        });
+    }
+}

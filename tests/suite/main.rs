@@ -43,10 +43,9 @@ mod feature {
     mod start;
 }
 
-/// Keys, agents and the log, as a library, against the real OpenSSH and OpenSSL.
+/// Keys and agents, as a library, against the real OpenSSH and OpenSSL.
 mod keys {
     mod agent;
-    mod audit;
     mod authorized_keys;
     mod identity;
     mod import;

@@ -99,6 +99,7 @@ mod tests {
     use super::*;
     use crate::environment::Environment;
     use crate::store::registry::Custody;
+    use crate::talk::said;
 
     #[test]
     fn a_key_is_deleted_by_whoever_says_so_and_comes_back_as_it_was_last() {
@@ -116,6 +117,12 @@ mod tests {
         let keys = || app.store.registry().unwrap().keys;
         let before = keys();
         let error = run(&app, "lace-one", false).unwrap_err();
+        let told = said();
+        assert!(
+            told.contains("team-x loses access to lace-one (unknown)"),
+            "{told}"
+        );
+        assert!(!told.contains("lace-two"), "{told}");
         assert_eq!(
             crate::advice::hint_of(&error),
             Some("to delete it: add --yes")
@@ -124,6 +131,9 @@ mod tests {
         assert_eq!(keys(), before);
 
         run(&app, "lace-one", true).unwrap();
+        let told = said();
+        assert!(told.contains("deleted team-x; for 7 days"), "{told}");
+        assert!(told.contains("lace-ssh keys restore team-x"), "{told}");
         assert_eq!(keys().into_keys().collect::<Vec<_>>(), ["other"]);
         assert_eq!((&*trusted("one"), trusted("two").lines().count()), ("", 1));
         assert!(run(&app, "team-x", true).is_err());
@@ -164,13 +174,16 @@ mod tests {
         }
         ring.commit().unwrap();
         drop(ring);
+        said();
         restore(&app, "lace-a_b").unwrap();
+        assert!(said().ends_with("restored lace-a_b\n"));
         let left = app.store.registry().unwrap().keys;
         assert_eq!(
             left.into_iter().collect::<Vec<_>>(),
             [("lace-a_b".into(), keys["lace-a_b"].clone())]
         );
         restore(&app, "lace-a-b").unwrap();
+        assert!(said().contains("its private half was in ssh-agent"));
         assert_eq!(app.store.registry().unwrap().keys.len(), 2);
     }
 }

@@ -111,6 +111,7 @@ mod tests {
     use crate::environment::Environment;
     use crate::store::audit::{self, Filter};
     use crate::store::registry::{Custody, Origin};
+    use crate::talk::said;
 
     #[test]
     fn a_copy_of_a_key_is_closed_to_others_and_takes_the_place_of_nothing() {
@@ -175,12 +176,30 @@ mod tests {
             KeyPair::parse(text, None).is_err() && KeyPair::parse(text, Some(passphrase)).is_ok()
         };
         // It has one already, and nobody is asked for another.
+        let told = said();
+        assert!(
+            told.ends_with("log in to whatever trusts it\n") && !told.contains("encrypted"),
+            "{told}"
+        );
+        let mut ring = Ring::open(&app, "test").unwrap();
+        ring.knows("one", "lace-one", "locked");
+        drop(ring);
         for encrypt in [false, true] {
             assert!(opens(&export(&app, "locked", encrypt).unwrap(), "old"));
+            let told = said();
+            assert!(
+                told.contains("encrypted with the passphrase that it has"),
+                "{told}"
+            );
+            assert!(
+                told.ends_with("whoever has this file can log in to lace-one\n"),
+                "{told}"
+            );
         }
         environment.askpass = Some(askpass(home.path(), "echo new"));
         let app = App::new(&environment);
         assert!(opens(&export(&app, "plain", true).unwrap(), "new"));
+        assert!(said().contains("encrypted with your passphrase (24 rounds of bcrypt)"));
         let filter = Filter {
             key: None,
             since: None,
@@ -203,6 +222,13 @@ mod tests {
             ]
         );
         let head = app.store.registry().unwrap().audit_head;
-        assert!(audit::verify(&fs::read(app.store.audit()).unwrap(), head.as_ref()).is_intact());
+        let log = fs::read(app.store.audit()).unwrap();
+        assert!(audit::verify(&log, head.as_ref()).is_intact());
+        let last = log.trim_ascii_end().iter().rposition(|byte| *byte == b'\n');
+        let cut = &log[..=last.unwrap()];
+        assert!(
+            !audit::verify(cut, head.as_ref()).is_intact(),
+            "it knows the last one"
+        );
     }
 }

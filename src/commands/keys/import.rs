@@ -60,6 +60,7 @@ mod tests {
     use crate::commands::keys::askpass;
     use crate::environment::Environment;
     use crate::keys::KeyPair;
+    use crate::talk::said;
 
     #[test]
     fn a_key_comes_in_as_it_was_under_a_name_that_was_free() {
@@ -100,9 +101,13 @@ mod tests {
             ("locked", "locked", Custody::EncryptedFile),
             ("token", "token", Custody::SecurityKey),
         ] {
+            said();
             import(name, file).unwrap();
+            let told = said();
             let name = named::name(name).unwrap();
             let key = &keys()[&name];
+            let expected = format!("imported {name}: {} {}\n", key.algorithm, key.fingerprint);
+            assert!(told.ends_with(&expected), "{told}");
             assert_eq!((&key.custody, &key.origin), (&custody, &Origin::Imported));
             let text = fs::read_to_string(app.store.identity(&name)).unwrap();
             match custody {

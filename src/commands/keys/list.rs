@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
@@ -84,7 +85,7 @@ pub fn run(app: &App, json: bool) -> Result<ExitCode> {
         say("there is no key yet; `lace-ssh setup` and `devcontainer up` make one");
         return Ok(ExitCode::SUCCESS);
     }
-    print(render(&registry, &rows))
+    print(render(&registry, &rows, now()))
 }
 
 /// Runs `keys show`.
@@ -97,8 +98,12 @@ pub fn show(app: &App, text: &str, json: bool) -> Result<ExitCode> {
     if json {
         return print_json(&serde_json::to_value(row)?);
     }
-    let identity = app.store.identity(&name);
-    let mut lines: Vec<[Cell<'_>; 2]> = vec![
+    print(table::render(&lines(row, &app.store.identity(&name))))
+}
+
+/// What there is to say of one key, whose file is `identity`.
+fn lines<'c>(row: &'c Row<'_>, identity: &'c Path) -> Vec<[Cell<'c>; 2]> {
+    let mut lines: Vec<[Cell<'c>; 2]> = vec![
         ["name".into(), row.name.into()],
         ["type".into(), row.algorithm.into()],
         ["fingerprint".into(), row.fingerprint.into()],
@@ -128,7 +133,7 @@ pub fn show(app: &App, text: &str, json: bool) -> Result<ExitCode> {
         let text = format!("{}, until {}", old.public, old.until);
         ["old key".into(), text.into()]
     }));
-    print(table::render(&lines))
+    lines
 }
 
 fn or(time: Option<Time>, without: &'static str) -> Cell<'static> {
@@ -202,8 +207,7 @@ fn next_rotation(registry: &Registry, key: &Key, opened: &[Opened<'_>]) -> Optio
     due.min().map(Time)
 }
 
-fn render(registry: &Registry, rows: &[Row<'_>]) -> String {
-    let now = now();
+fn render(registry: &Registry, rows: &[Row<'_>], now: i64) -> String {
     let header = [
         "NAME",
         "TYPE",
@@ -237,4 +241,240 @@ fn render(registry: &Registry, rows: &[Row<'_>]) -> String {
         ]
     }));
     table::render(&cells)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::environment::Environment;
+    use crate::keys::KeyPair;
+    use crate::ring::record;
+    use crate::store::registry::{Custody, DevContainer, Retired, Rotate};
+    use crate::talk::said;
+
+    const NOW: i64 = 1_000_000;
+
+    /// A key that was made a while ago for the one dev container that it opens, and one that two share.
+    fn registry() -> Registry {
+        let mut registry = Registry::default();
+        for (seed, name) in (1..).zip(["lace-web", "team", "user"]) {
+            let public = KeyPair::generate(&[seed; 32], "x").unwrap().public();
+            let key = record::new(&public, Custody::File, Origin::Generated, NOW - 7200);
+            registry.keys.insert(name.into(), key);
+        }
+        for (id, alias, key, rotate) in [
+            ("a", "lace-web", "lace-web", Rotate::Every(86_400)),
+            ("b", "lace-b", "team", Rotate::Every(1)),
+            ("c", "lace-c", "team", Rotate::Never),
+        ] {
+            let known = DevContainer {
+                rotate,
+                trusts_since: NOW - 60,
+                ..DevContainer::example(alias, key)
+            };
+            registry.devcontainers.insert(id.into(), known);
+        }
+        registry
+    }
+
+    fn seen(registry: &Registry) -> HashMap<&str, Seen> {
+        let seen = |id: &str| Seen {
+            state: format!("state-{id}").into(),
+            container: None,
+            routes: Vec::new(),
+        };
+        let all = registry.devcontainers.keys();
+        all.map(|id| (id.as_str(), seen(id))).collect()
+    }
+
+    #[test]
+    fn a_key_is_listed_with_what_it_opens_and_when_its_policy_is_due() {
+        let mut registry = registry();
+        let key = registry.keys.get_mut("team").unwrap();
+        (key.custody, key.rotated) = (Custody::Agent, Some(NOW - 3600));
+        key.retired.push(Retired {
+            public: "old".into(),
+            since: NOW,
+            until: NOW + 60,
+        });
+        registry.keys.get_mut("user").unwrap().custody = Custody::EncryptedFile;
+        let rows = rows(&registry, &seen(&registry));
+        let found = serde_json::to_value(&rows).unwrap();
+        let time = |at: i64| Timestamp::from_second(at).unwrap().to_string();
+        for (path, expected) in [
+            ("/0/name", "lace-web".into()),
+            ("/0/algorithm", "ssh-ed25519".into()),
+            (
+                "/0/fingerprint",
+                registry.keys["lace-web"].fingerprint.as_str().into(),
+            ),
+            ("/0/origin", "generated".into()),
+            ("/0/created", time(NOW - 7200).into()),
+            ("/0/rotated", serde_json::Value::Null),
+            ("/0/next_rotation", time(NOW - 7200 + 86_400).into()),
+            ("/0/agent", false.into()),
+            ("/0/passphrase", false.into()),
+            ("/0/scope", "workspace".into()),
+            ("/0/devcontainers/0/alias", "lace-web".into()),
+            ("/0/devcontainers/0/id", "a".into()),
+            ("/0/devcontainers/0/state", "state-a".into()),
+            ("/0/devcontainers/0/since", time(NOW - 60).into()),
+            ("/0/devcontainers/1", serde_json::Value::Null),
+            ("/1/name", "team".into()),
+            ("/1/scope", "shared".into()),
+            ("/1/agent", true.into()),
+            ("/1/rotated", time(NOW - 3600).into()),
+            // What others share is rotated by hand.
+            ("/1/next_rotation", serde_json::Value::Null),
+            ("/1/devcontainers/1/alias", "lace-c".into()),
+            ("/1/retired/0/public", "old".into()),
+            ("/1/retired/0/until", time(NOW + 60).into()),
+            ("/2/scope", "user".into()),
+            ("/2/passphrase", true.into()),
+            ("/2/agent", false.into()),
+        ] {
+            let found = found.pointer(path).cloned().unwrap_or_default();
+            assert_eq!(found, expected, "{path}");
+        }
+
+        let table = render(&registry, &rows, NOW);
+        let cells: Vec<Vec<_>> = table
+            .lines()
+            .map(|line| {
+                line.split("  ")
+                    .map(str::trim)
+                    .filter(|it| !it.is_empty())
+                    .collect()
+            })
+            .collect();
+        assert_eq!(cells[0][0], "NAME");
+        assert_eq!(cells[1][3..5], ["workspace", "2h"]);
+        assert_eq!(cells[1][5], time(NOW - 7200 + 86_400));
+        assert_eq!(cells[1][6], "lace-web (state-a)");
+        // Its age is counted from the rotation.
+        assert_eq!(
+            cells[2][3..],
+            ["shared", "1h", "-", "lace-b (state-b), lace-c (state-c)"]
+        );
+        assert_eq!(cells[3][0], "user");
+
+        let shown = |row: usize| table::render(&lines(&rows[row], Path::new("/k/identity")));
+        for (row, part) in [
+            (0, "private key    /k/identity\n"),
+            (0, "rotated        never\n"),
+            (
+                0,
+                &*format!(
+                    "opens          lace-web (state-a), since {}\n",
+                    time(NOW - 60)
+                ),
+            ),
+            (1, "private key    in ssh-agent\n"),
+            (
+                1,
+                &*format!("old key        old, until {}\n", time(NOW + 60)),
+            ),
+            (1, "next rotation  -\n"),
+            (1, &*format!("rotated        {}\n", time(NOW - 3600))),
+            (2, "private key    /k/identity, with a passphrase\n"),
+        ] {
+            assert!(shown(row).contains(part), "{}", shown(row));
+        }
+    }
+
+    #[test]
+    fn what_is_printed_is_of_the_key_that_was_asked_for() {
+        let home = tempfile::tempdir().unwrap();
+        let environment = Environment::example(home.path());
+        let app = App::new(&environment);
+        run(&app, false).unwrap();
+        assert!(said().contains("there is no key yet"));
+        run(&app, true).unwrap();
+        assert_eq!(said(), "[]\n");
+        let mut ring = ring::Ring::open(&app, "test").unwrap();
+        ring.knows("a", "lace-web", "lace-web");
+        ring.knows("b", "lace-b", "team");
+        let keys = ring.registry.keys.clone();
+        drop(ring);
+        said();
+        run(&app, false).unwrap();
+        let told = said();
+        assert!(
+            told.contains("NAME ") && told.contains("lace-b (unknown)"),
+            "{told}"
+        );
+        run(&app, true).unwrap();
+        let told = said();
+        let rows = &told[told.find('[').unwrap()..];
+        let rows: serde_json::Value = serde_json::from_str(rows).unwrap();
+        assert_eq!(
+            (&rows[0]["name"], &rows[1]["name"]),
+            (&"lace-web".into(), &"team".into())
+        );
+        show(&app, "lace-b", true).unwrap();
+        let told = said();
+        let row: serde_json::Value =
+            serde_json::from_str(&told[told.find('{').unwrap()..]).unwrap();
+        assert_eq!(row["fingerprint"], *keys["team"].fingerprint);
+        show(&app, "lace-b", false).unwrap();
+        let told = said();
+        assert!(told.contains("name           team\n"), "{told}");
+        let identity = app.store.identity("team");
+        assert!(
+            told.contains(&format!("{}\n", identity.display())),
+            "{told}"
+        );
+        public(&app, "lace-b").unwrap();
+        assert_eq!(said(), format!("{} team\n", keys["team"].public));
+        assert!(show(&app, "nobody", false).is_err() && public(&app, "nobody").is_err());
+    }
+
+    #[test]
+    fn the_scope_of_a_key_says_whom_it_is_for() {
+        let opened = |alias| Opened {
+            alias,
+            id: "a",
+            state: "none".into(),
+            since: Time(0),
+        };
+        for (name, alias, expected) in [
+            ("user", "lace-web", "user"),
+            ("user", "user", "user"),
+            ("lace-web", "lace-web", "workspace"),
+            ("lace-gone", "lace-web", "workspace"),
+            ("web", "web", "workspace"),
+            ("team", "lace-web", "shared"),
+            ("team-lace-", "lace-web", "shared"),
+        ] {
+            assert_eq!(scope(name, &[opened(alias)]), expected, "{name}");
+            assert_eq!(scope(name, &[opened("lace-else"), opened(alias)]), expected);
+        }
+        assert_eq!(scope("team", &[]), "shared");
+    }
+
+    #[test]
+    fn the_next_rotation_is_the_first_that_any_policy_wants() {
+        let mut registry = registry();
+        let key = registry.keys["lace-web"].clone();
+        let next = |registry: &Registry| {
+            let opened = ["a", "d"].map(|id| Opened {
+                alias: "lace-web",
+                id,
+                state: "none".into(),
+                since: Time(0),
+            });
+            next_rotation(registry, &key, &opened).map(|time| time.0)
+        };
+        assert_eq!(next(&registry), Some(NOW - 7200 + 86_400));
+        let mut other = registry.devcontainers["a"].clone();
+        other.rotate = Rotate::OnCreateAndEvery(60);
+        registry.devcontainers.insert("d".into(), other);
+        assert_eq!(next(&registry), Some(NOW - 7200 + 60));
+        for known in registry.devcontainers.values_mut() {
+            known.rotate = Rotate::OnCreate;
+        }
+        assert_eq!(next(&registry), None);
+        assert_eq!(Time(i64::MAX).to_string(), i64::MAX.to_string());
+        assert_eq!(Time(0).to_string(), "1970-01-01T00:00:00Z");
+    }
 }

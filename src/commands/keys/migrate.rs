@@ -309,6 +309,7 @@ mod tests {
     use crate::engine::example;
     use crate::environment::Environment;
     use crate::keys::KeyPair;
+    use crate::talk::said;
 
     fn args(yes: bool, dry_run: bool) -> cli::Migrate {
         cli::Migrate {
@@ -460,7 +461,11 @@ mod tests {
         let same = made(home.path(), "lace_same", 1, None);
         assert_eq!(take_in(&mut ring, &same).unwrap().as_deref(), Some("a"));
         fs::remove_file(app.store.identity("a")).unwrap();
+        ring.registry.keys.get_mut("a").unwrap().origin = Origin::Generated;
+        ring.save().unwrap();
         assert_eq!(take_in(&mut ring, &same).unwrap().as_deref(), Some("a"));
+        let saved = app.store.registry().unwrap();
+        assert_eq!(saved.keys["a"].origin, Origin::Migrated);
         let public = key.pair.public().render_bare();
         assert!(identity::has_private_half(
             &app.store.identity("a"),
@@ -469,7 +474,17 @@ mod tests {
         // Another key of that name.
         let mut other = made(home.path(), "lace_other", 2, Some("secret"));
         other.name = "a".into();
+        said();
         assert_eq!(take_in(&mut ring, &other).unwrap(), None);
+        let told = said();
+        assert!(
+            told.contains("hint: lace-ssh keys import a-old --key-file "),
+            "{told}"
+        );
+        assert!(
+            told.contains("there is another key \"a\" already"),
+            "{told}"
+        );
         assert_eq!(ring.registry.keys["a"].public, public);
         other.name = "b".into();
         assert_eq!(take_in(&mut ring, &other).unwrap().as_deref(), Some("b"));
@@ -479,6 +494,7 @@ mod tests {
         assert_eq!(ring.registry.keys.len(), 2);
         let file = other.file.clone();
         prove_and_remove(&mut ring, &[("b".into(), other)], &[]).unwrap();
+        assert!(said().contains(&format!("moved {} into the ring as b", file.display())));
         assert!(!file.exists());
     }
 
@@ -493,6 +509,7 @@ mod tests {
         let all = mounted(&[("a", "running", &key.file), ("b", "running", &key.file)]);
         let head = app.store.registry().unwrap().audit_head;
         note_proofs(&mut ring, "a", &key, vec![(&all[0], Ok(()))]).unwrap();
+        assert!(said().contains("container a-name lets a in"));
         assert_ne!(app.store.registry().unwrap().audit_head, head);
         let refused = || (&all[1], Err(anyhow::anyhow!("no")));
         let error = note_proofs(&mut ring, "a", &key, vec![refused(), (&all[0], Ok(()))]);
@@ -513,9 +530,18 @@ mod tests {
         let app = App::new(&environment);
         // Whoever has no such key is asked nothing.
         run(&app, &args(false, false)).unwrap();
+        assert!(said().contains("there is no hand-made key"));
         let key = made(home.path(), "lace_devcontainer", 1, None);
         fs::write(home.path().join(".ssh/weft_devcontainer"), "no key").unwrap();
         run(&app, &args(false, true)).unwrap();
+        let told = said();
+        for part in [
+            "/lace_devcontainer -> key devcontainer (SHA256:",
+            "left out ",
+            "/weft_devcontainer",
+        ] {
+            assert!(told.contains(part), "{told}");
+        }
         let error = run(&app, &args(false, false)).unwrap_err();
         assert_eq!(
             crate::advice::hint_of(&error),
@@ -524,6 +550,7 @@ mod tests {
         assert!(!app.store.root().exists());
         // The engine is silent: the key is in the ring, and the file stays.
         run(&app, &args(true, false)).unwrap();
+        assert!(said().contains("the old files stay, for the engine cannot be asked"));
         assert!(
             app.store
                 .registry()
@@ -579,7 +606,13 @@ mod tests {
             "{after}"
         );
         assert!(!found.plan.is_empty());
+        said();
         run(&app, &args(true, false)).unwrap();
+        let told = said();
+        assert!(
+            told.contains("target=/etc/lace-ssh") && !told.contains("old files"),
+            "{told}"
+        );
         assert_eq!(fs::read_to_string(&config).unwrap(), after);
         let known = crate::store::undo::original(&app.store, &config, after.as_bytes());
         assert!(known.unwrap().is_some(), "`remove` knows what it was like");

@@ -97,6 +97,7 @@ mod tests {
     use crate::commands::keys::askpass;
     use crate::environment::Environment;
     use crate::store::registry::Origin;
+    use crate::talk::said;
 
     fn args(name: &str, remove: bool) -> cli::Passphrase {
         cli::Passphrase {
@@ -128,9 +129,16 @@ mod tests {
         let record = || app.store.registry().unwrap().keys["user"].clone();
         for remove in [false, true] {
             run(&app, &args("user", remove)).unwrap();
+            let told = match remove {
+                true => "user has no passphrase any more",
+                false => "user has a passphrase; ssh asks for it",
+            };
+            assert!(said().contains(told), "{told}");
             // What was locked with it is opened with it.
             let locked = files().map(|path| identity::is_encrypted(&path).unwrap());
             assert_eq!(locked, [!remove; 2]);
+            let log = fs::read_to_string(app.store.audit()).unwrap();
+            assert_eq!(log.contains("\"decrypted\""), remove, "{log}");
             assert_eq!(record().is_encrypted(), !remove);
             assert_eq!(record().public, pair.public().render_bare());
         }

@@ -116,6 +116,7 @@ mod tests {
     use crate::environment::Environment;
     use crate::ring::identity;
     use crate::store::registry::{Custody, Workspace};
+    use crate::talk::said;
 
     fn args(name: Option<&str>, all: bool, now: bool) -> cli::Rotate {
         cli::Rotate {
@@ -157,7 +158,16 @@ mod tests {
         let old = app.store.registry().unwrap().keys;
         for (now, lines) in [(false, 2), (true, 1)] {
             let before = app.store.registry().unwrap().keys["user"].public.clone();
+            said();
             run(&app, &args(Some("one"), false, now)).unwrap();
+            let told = said();
+            assert!(told.contains("rotated user: SHA256:"), "{told}");
+            let fate = if now {
+                "opens no new session"
+            } else {
+                "expires in "
+            };
+            assert!(told.contains(fate), "{told}");
             let key = &app.store.registry().unwrap().keys["user"];
             let trusted = app.store.trust("one").join("authorized_keys");
             let trusted = fs::read_to_string(trusted).unwrap();
@@ -195,7 +205,17 @@ mod tests {
         fs::write(app.store.identity("locked"), text.as_bytes()).unwrap();
         drop(Ring::open(&app, "test").unwrap());
         let before = app.store.registry().unwrap().keys;
+        said();
         let error = run(&app, &args(None, true, false)).unwrap_err();
+        let told = said();
+        for part in [
+            "left out foreign: ",
+            "left out locked: ",
+            "no ssh-agent",
+            "rotated z: ",
+        ] {
+            assert!(told.contains(part), "{told}");
+        }
         assert!(error.to_string().starts_with("1 of the keys "), "{error}");
         let after = app.store.registry().unwrap().keys;
         let rotated = names.map(|name| after[name].public != before[name].public);

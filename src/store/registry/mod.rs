@@ -498,3 +498,292 @@ impl Registry {
         all.filter(|(_, known)| is_in(known)).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn key(public: &str) -> Key {
+        Key {
+            algorithm: "ssh-ed25519".into(),
+            public: public.into(),
+            fingerprint: format!("SHA256:{public}"),
+            origin: Origin::Generated,
+            created: 100,
+            rotated: None,
+            retired: Vec::new(),
+            next: None,
+            custody: Custody::File,
+            made_for: None,
+        }
+    }
+
+    fn retired(since: i64, until: i64) -> Retired {
+        Retired {
+            public: format!("{since}-{until}"),
+            since,
+            until,
+        }
+    }
+
+    /// Aliases, folders and key names that begin alike; `two` and `three` have one key.
+    fn registry() -> Registry {
+        let mut registry = Registry::default();
+        for (id, alias, folder, key) in [
+            ("one", "lace-x", "/p", "x"),
+            ("two", "lace-x-y", "/p/sub", "x-y"),
+            ("three", "lace-z", "/p", "x-y"),
+        ] {
+            let mut known = DevContainer::example(alias, key);
+            let workspace = known.workspace.as_mut().unwrap();
+            workspace.folder = folder.into();
+            workspace.config_file = Path::new(folder).join("devcontainer.json");
+            registry.devcontainers.insert(id.into(), known);
+        }
+        let adopted = DevContainer {
+            workspace: None,
+            ..DevContainer::example("lace-adopted", "x")
+        };
+        registry.devcontainers.insert("adopted".into(), adopted);
+        registry.keys.insert("x".into(), key("a"));
+        registry.keys.insert("x-y".into(), key("b"));
+        registry
+    }
+
+    /// The words are those of every registry that is out there.
+    #[test]
+    fn every_value_is_written_in_the_words_that_it_is_read_by() {
+        fn holds<T>(value: T, word: Value)
+        where
+            T: Serialize + for<'de> Deserialize<'de> + PartialEq + fmt::Debug,
+        {
+            assert_eq!(serde_json::to_value(&value).unwrap(), word);
+            assert_eq!(serde_json::from_value::<T>(word).unwrap(), value);
+        }
+        let newer = || json!({ "newer": 1 });
+        holds(Rotate::Never, json!("never"));
+        holds(Rotate::OnCreate, json!("on-create"));
+        holds(Rotate::Every(60), json!({ "every": 60 }));
+        holds(
+            Rotate::OnCreateAndEvery(60),
+            json!({ "on-create-and-every": 60 }),
+        );
+        holds(Rotate::Unknown(newer()), newer());
+        holds(Custody::File, json!("file"));
+        holds(Custody::EncryptedFile, json!("encrypted-file"));
+        holds(Custody::Agent, json!("agent"));
+        holds(Custody::SecurityKey, json!("security-key"));
+        holds(Custody::Unknown(json!("vault")), json!("vault"));
+        holds(Origin::Generated, json!("generated"));
+        holds(Origin::Imported, json!("imported"));
+        holds(Origin::Migrated, json!("migrated"));
+        holds(Origin::Unknown(newer()), newer());
+        // What was not there before: not asked, never, none.
+        let mut before = serde_json::to_value(registry()).unwrap();
+        let members = before.as_object_mut().unwrap();
+        members.remove("client_config_offered");
+        members.remove("audit_head");
+        let one = before["devcontainers"]["one"].as_object_mut().unwrap();
+        one.remove("rotate");
+        one.remove("agent");
+        assert_eq!(
+            Registry::parse(before.to_string().as_bytes()).unwrap(),
+            registry()
+        );
+    }
+
+    #[test]
+    fn a_policy_has_an_age_or_none() {
+        for (rotate, age) in [
+            (Rotate::Never, None),
+            (Rotate::OnCreate, None),
+            (Rotate::Every(60), Some(60)),
+            (Rotate::OnCreateAndEvery(70), Some(70)),
+            (Rotate::Unknown(json!({ "every": 80 })), None),
+        ] {
+            assert_eq!(rotate.age(), age, "{rotate:?}");
+        }
+        assert_eq!(Rotate::default(), Rotate::Never);
+    }
+
+    /// In a file; encrypted; in the agent; not ours to make anew.
+    #[test]
+    fn where_a_key_is_says_what_may_be_done_with_it() {
+        for (custody, expected) in [
+            (Custody::File, [true, false, false, false]),
+            (Custody::EncryptedFile, [true, true, false, false]),
+            (Custody::Agent, [false, false, true, false]),
+            (Custody::SecurityKey, [false, false, false, true]),
+            (Custody::Unknown(json!("file")), [false, false, false, true]),
+        ] {
+            let key = Key {
+                custody,
+                ..key("a")
+            };
+            let found = [
+                key.is_in_file(),
+                key.is_encrypted(),
+                key.is_in_agent(),
+                key.is_foreign(),
+            ];
+            assert_eq!(found, expected, "{:?}", key.custody);
+        }
+        assert_eq!(Custody::of_file(true), Custody::EncryptedFile);
+        assert_eq!(Custody::of_file(false), Custody::File);
+    }
+
+    #[test]
+    fn what_is_trusted_of_a_host_key_is_both_halves_of_a_change() {
+        let mut host_key = HostKey::of("a".into());
+        assert_eq!(host_key.all().collect::<Vec<_>>(), ["a"]);
+        host_key.next = Some("b".into());
+        assert_eq!(host_key.all().collect::<Vec<_>>(), ["a", "b"]);
+    }
+
+    #[test]
+    fn the_age_of_a_key_is_counted_from_its_last_rotation() {
+        assert_eq!(key("a").since(), 100);
+        let rotated = Key {
+            rotated: Some(200),
+            ..key("a")
+        };
+        assert_eq!(rotated.since(), 200);
+    }
+
+    #[test]
+    fn a_retired_key_has_its_overlap_and_without_one_those_before_it_have_none_left() {
+        let retire = |overlap| {
+            let mut key = key("new");
+            key.retired = vec![retired(500, 2000)];
+            key.retire("old".into(), 1000, overlap);
+            let times = |old: &Retired| (old.since, old.until);
+            (key.retired.iter().map(times).collect::<Vec<_>>(), key)
+        };
+        assert_eq!(retire(60).0, [(500, 2000), (1000, 1060)]);
+        assert_eq!(retire(1).0, [(500, 2000), (1000, 1001)]);
+        assert_eq!(retire(i64::MAX).0[1], (1000, i64::MAX));
+        for overlap in [0, -60] {
+            let (times, key) = retire(overlap);
+            assert_eq!(times, [(1000, 1000), (1000, 1000)]);
+            assert!(key.retired.iter().all(Retired::is_revoked));
+            assert_eq!(key.retired[1].public, "old");
+            assert_eq!(key.expired(1000).len(), 2);
+        }
+        assert!(!retired(1000, 1001).is_revoked());
+        assert!(retired(1000, 999).is_revoked());
+    }
+
+    #[test]
+    fn a_clock_that_was_ahead_lengthens_no_overlap() {
+        let mut key = key("new");
+        key.retired = vec![retired(900, 1500), retired(1000, 1060), retired(5000, 5060)];
+        assert!(key.bound_retired(1000));
+        let times: Vec<_> = key.retired.iter().map(|it| (it.since, it.until)).collect();
+        assert_eq!(times, [(900, 1500), (1000, 1060), (1000, 1060)]);
+        assert!(!key.bound_retired(1000));
+    }
+
+    #[test]
+    fn an_old_key_opens_the_door_up_to_its_time_and_no_longer() {
+        let mut key = key("new");
+        key.retired = vec![retired(10, 100), retired(20, 200)];
+        let publics = |now| -> Vec<String> {
+            let expired = key.expired(now).into_iter();
+            expired.map(|old| old.public).collect()
+        };
+        assert!(publics(99).is_empty());
+        assert_eq!(publics(100), ["10-100"]);
+        assert_eq!(publics(200), ["10-100", "20-200"]);
+        let mut registry = registry();
+        registry.keys.insert("x-y".into(), key);
+        // Before the clock, counted anew; then nothing to do until the first is up.
+        for (now, expired) in [(19, true), (20, false), (99, false), (100, true)] {
+            assert_eq!(registry.has_expired(now), expired, "{now}");
+        }
+        let left = |now| {
+            let mut registry = registry.clone();
+            registry.settle(now);
+            let left = registry.keys["x-y"].retired.iter();
+            left.map(|old| (old.since, old.until)).collect::<Vec<_>>()
+        };
+        assert_eq!(left(15), [(10, 100), (15, 195)]);
+        assert_eq!(left(99), [(10, 100), (20, 200)]);
+        assert_eq!(left(100), [(20, 200)]);
+        assert_eq!(left(200), []);
+    }
+
+    #[test]
+    fn a_dev_container_is_found_by_its_whole_name_folder_or_key() {
+        let registry = registry();
+        let by_alias = |alias| registry.by_alias(alias).map(|(id, _)| id.as_str());
+        assert_eq!(by_alias("lace-x"), Some("one"));
+        assert_eq!(by_alias("lace-x-y"), Some("two"));
+        for alias in ["lace-", "lace-x-", "lace-X", "x", ""] {
+            assert_eq!(by_alias(alias), None, "{alias}");
+        }
+        assert_eq!(registry.opened_by("x"), ["adopted", "one"]);
+        assert_eq!(registry.opened_by("x-y"), ["three", "two"]);
+        assert!(registry.opened_by("x-").is_empty());
+        let in_folder = |folder: &str| -> Vec<&String> {
+            let found = registry.in_folder(Path::new(folder)).into_iter();
+            found.map(|(id, _)| id).collect()
+        };
+        assert_eq!(in_folder("/p"), ["one", "three"]);
+        assert_eq!(in_folder("/p/sub"), ["two"]);
+        assert!(in_folder("/").is_empty() && in_folder("/p/su").is_empty());
+        let of = |id: &str, file: &str| registry.devcontainers[id].is_of(Path::new(file));
+        assert!(of("one", "/p/devcontainer.json"));
+        assert!(!of("one", "/p/sub/devcontainer.json"));
+        assert!(!of("one", "/p"));
+        assert!(!of("adopted", "/p/devcontainer.json"));
+    }
+
+    #[test]
+    fn the_part_of_a_dev_container_has_its_key_and_no_other() {
+        let mut registry = registry();
+        registry.client_config_offered = true;
+        let only = registry.only("two");
+        assert_eq!(only.devcontainers.keys().collect::<Vec<_>>(), ["two"]);
+        assert_eq!(only.devcontainers["two"], registry.devcontainers["two"]);
+        assert_eq!(only.keys, [("x-y".to_owned(), key("b"))].into());
+        assert!(!only.client_config_offered);
+        assert_eq!(registry.only("none"), Registry::default());
+        registry.keys.remove("x-y");
+        assert!(registry.only("two").keys.is_empty());
+    }
+
+    #[test]
+    fn what_is_written_is_read_back_and_what_is_cut_off_is_damaged() {
+        let registry = registry();
+        let text = registry.render(None).unwrap();
+        assert_eq!(text.last(), Some(&b'\n'));
+        assert_eq!(Registry::parse(&text).unwrap(), registry);
+        // A text before that is none says nothing.
+        assert_eq!(registry.render(Some(b"{ cut off")).unwrap(), text);
+        for bytes in [
+            &text[..text.len() / 2],
+            b"",
+            b"{\"version\":2,\"keys\":\"\xff\"}",
+        ] {
+            let error = Registry::parse(bytes).unwrap_err();
+            assert!(error.is::<Damaged>());
+            assert!(format!("{error:#}").starts_with("it is damaged: "));
+        }
+        assert_eq!(Damaged::lost().to_string(), "it is lost");
+        let newer = String::from_utf8(text).unwrap().replacen("2", "3", 1);
+        let error = Registry::parse(newer.as_bytes()).unwrap_err();
+        assert!(!error.is::<Damaged>());
+        assert!(crate::advice::hint_of(&error).unwrap().contains("newer"));
+    }
+
+    #[test]
+    fn a_record_of_a_key_is_read_alone_and_a_damaged_one_is_none() {
+        let text = serde_json::to_vec(&key("a")).unwrap();
+        assert_eq!(Key::parse(&text).unwrap(), key("a"));
+        for text in ["", "[]", "{}", "{\"algorithm\":\"ssh-ed25519\"}"] {
+            assert!(Key::parse(text.as_bytes()).is_err(), "{text}");
+        }
+    }
+}

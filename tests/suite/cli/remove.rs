@@ -6,7 +6,7 @@ use std::os::unix::fs::{DirBuilderExt, symlink};
 use lace_ssh::devcontainer::id::devcontainer_id;
 
 use crate::support::openssh::new_key;
-use crate::support::ring::{CONFIG, KEY, initialised, json, trusted};
+use crate::support::ring::{CONFIG, KEY, Workspace, initialised, json, trusted, with_options};
 use crate::support::{ID, Said, User, files};
 
 fn names(user: &User) -> Vec<String> {
@@ -144,4 +144,95 @@ fn a_key_that_was_taken_in_under_the_alias_stays_when_its_dev_container_goes() {
     let said = user.ok(&["remove", "--purge", "--yes", KEY]).err;
     assert!(said.contains("was not made here"), "{said}");
     assert_eq!(user.ok(&["keys", "public", KEY]).out, public);
+}
+
+/// What a command does for somebody who gives this answer to whatever he is asked at a terminal.
+#[cfg(target_os = "linux")]
+fn answered(user: &User, args: &[&str], answer: &str) -> Said {
+    let binary = crate::support::binary();
+    let words = std::iter::once(binary.to_str().unwrap()).chain(args.iter().copied());
+    let line: Vec<_> = words.map(|word| format!("'{word}'")).collect();
+    let mut command = user.command("sh");
+    let script = "printf '%s\\n' \"$2\" \"$2\" | script -qec \"$1\" /dev/null";
+    Said::of(
+        command
+            .args(["-c", script, "sh"])
+            .arg(line.join(" "))
+            .arg(answer),
+    )
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_no_at_the_terminal_changes_nothing_and_a_yes_does_what_was_asked() {
+    let (user, _) = initialised(CONFIG);
+    let both = || (files(&user.project()), user.store_files());
+    let before = both();
+    for args in [
+        &["remove"][..],
+        &["remove", "--purge"],
+        &["keys", "delete", KEY],
+    ] {
+        let said = answered(&user, args, "n");
+        assert_eq!(said.code, 1, "{args:?}: {said:?}");
+        assert!(said.out.contains("[y/N]"), "{args:?}: {said:?}");
+        assert_eq!(both(), before, "{args:?}");
+    }
+    assert_eq!(answered(&user, &["keys", "delete", KEY], "y").code, 0);
+    user.fails(1, &["keys", "show", KEY]);
+    user.ok(&["keys", "restore", KEY]);
+
+    // What was changed by hand is asked about first.
+    let config = ".devcontainer/devcontainer.json";
+    let text = user.read(config);
+    let edited = text.replace("\"./lace-ssh\": {}", "\"./lace-ssh\": { \"mine\": true }");
+    assert_ne!(edited, text);
+    user.write(config, &edited);
+    let said = answered(&user, &["remove", "--yes"], "n").expect(0).out;
+    assert!(
+        !said.contains("[y/N]") && user.read(config).contains("mine"),
+        "{said}"
+    );
+    let said = answered(&user, &["remove"], "y").expect(0).out;
+    assert!(said.contains("take it out, too? [y/N]"), "{said}");
+    assert!(!user.read(config).contains("mine"));
+
+    let before = user.store_files();
+    answered(&user, &["remove", "--purge"], "n");
+    assert_eq!(names(&user), [KEY]);
+    assert_eq!(user.store_files().len(), before.len());
+    let said = answered(&user, &["remove", "--purge"], "y").expect(0).out;
+    assert!(said.contains("dropped lace-my-project"), "{said}");
+    assert!(names(&user).is_empty());
+}
+
+#[test]
+fn what_stays_after_a_purge_is_told_with_the_way_to_be_rid_of_it() {
+    let shared = with_options("\"key\": \"team\"");
+    let (user, _) = initialised(&shared);
+    let other = Workspace::wired(&user, "other", &shared);
+    user.ok(&other.hook());
+    let said = user.ok(&["remove", "--purge", "--dry-run", KEY]).err;
+    assert!(said.contains("would drop lace-my-project"), "{said}");
+    assert_eq!(names(&user).len(), 2);
+    let said = user.ok(&["remove", "--purge", "--yes", KEY]).err;
+    assert!(said.contains("but not its key, which is shared"), "{said}");
+    assert_eq!(names(&user), ["lace-other"]);
+    user.ok(&["keys", "show", "team"]);
+    // The last one of a key that has another name leaves it, too.
+    user.ok(&["remove", "--purge", "--yes", "lace-other"]);
+    user.ok(&["keys", "show", "team"]);
+    user.fails(1, &["keys", "restore", "team"]);
+}
+
+#[test]
+fn a_feature_file_that_was_changed_is_named_and_kept() {
+    let (user, _) = initialised(CONFIG);
+    user.write(".devcontainer/lace-ssh/install.sh", "changed\n");
+    let said = user.ok(&["remove", "--yes"]).err;
+    let kept = user.project().join(".devcontainer/lace-ssh/install.sh");
+    assert!(said.contains(&format!("kept {}", kept.display())), "{said}");
+    assert!(said.contains("is as it was before lace-ssh"), "{said}");
+    let said = user.ok(&["remove", "--yes"]).err;
+    assert!(said.contains("there is nothing of lace-ssh in"), "{said}");
 }

@@ -89,8 +89,8 @@ fn where_the_time_cannot_be_told_nobody_gets_in() {
     assert_eq!(ask(&container, "keys").expect(1).out, "");
 }
 
-/// A lease, up to where the connection of `name` has been opened: its process asks for the keys, and waits. `sleep` ends
-/// when `tick` says so.
+/// A lease, up to where the connection of `name` has been opened: its process asks for the keys, and waits. `sleep`
+/// ends when `tick` says so.
 fn opened(container: &Container, name: &str, lines: &str) {
     container.write(FILE, lines);
     container.program(
@@ -152,7 +152,8 @@ fn what_a_lease_has_opened_ends_with_its_line() {
         assert_eq!(container.read("/tmp/printed"), expected);
         tick(&container);
         // The end of a terminal is not its end.
-        container.ok(&format!("for it in /proc/[0-9]*; do grep -qa '[a]uthorized.keys' $it/cmdline && kill -HUP ${{it#/proc/}}; done; true"));
+        container.ok("for it in /proc/[0-9]*; do
+            ! grep -qa '[a]uthorized.keys' $it/cmdline || kill -HUP ${it#/proc/}; done");
         tick(&container);
         container.ok(ALIVE);
         container.ok(&ends);
@@ -192,7 +193,8 @@ fn what_has_no_lease_of_its_own_is_not_watched() {
         "echo $$ >/tmp/again/pid; while :; do /bin/sleep 60; done",
     );
     let again = "read pid </tmp/pid; kill -9 $pid; while kill -0 $pid; do /bin/sleep 0.02; done
-        echo $((pid - 1)) >/proc/sys/kernel/ns_last_pid; /tmp/again/sshd </dev/null >/dev/null 2>&1 & /bin/sleep 0.1; cmp /tmp/pid /tmp/again/pid";
+        echo $((pid - 1)) >/proc/sys/kernel/ns_last_pid; /tmp/again/sshd </dev/null >/dev/null 2>&1 &
+        until [ -s /tmp/again/pid ]; do /bin/sleep 0.02; done; cmp /tmp/pid /tmp/again/pid";
     container.ok(again);
     container.ok(&format!("rm {FILE}"));
     container.write("/tmp/tick", "");

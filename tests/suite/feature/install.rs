@@ -29,10 +29,7 @@ fn install(container: &Container, variables: &str) -> Said {
 #[track_caller]
 fn fails(container: &Container, variables: &str, why: &str) {
     let said = install(container, variables).expect(1);
-    assert!(
-        said.err.ends_with(&format!("lace-ssh: error: {why}\n")),
-        "{said:?}"
-    );
+    assert_eq!(said.err, format!("lace-ssh: error: {why}\n"));
 }
 
 #[test]
@@ -52,7 +49,6 @@ fn what_is_installed_is_roots_and_starts_from_nothing() {
         container.ok(&format!("cd {SHARE}; {modes}")),
         "root 755 authorized|root 755 entrypoint|root 755 session|root 644 sshd_config|root 755 start|root 644 user|"
     );
-    assert_eq!(container.ok(&format!("cd {STATE}; find . -printf '%u %m %s %p|' | sed 's/ [0-9]* \\(.|\\|.\\/own\\)/ \\1/g'")).matches('|').count(), 3);
     assert_eq!(
         container.ok(&format!(
             "cd {STATE}; stat -c '%U %a %n' . own sshd.log | tr '\\n' '|'"
@@ -106,7 +102,18 @@ fn what_is_installed_is_roots_and_starts_from_nothing() {
 fn a_port_is_a_number_that_sshd_takes() {
     let container = image();
     for port in [
-        "0", "022", "65536", "99999", "100000", "22a", "a", "-1", "' 22'", "'22 23'", "2.2",
+        "0",
+        "022",
+        "65536",
+        "99999",
+        "99999999999999999999",
+        "100000",
+        "22a",
+        "a",
+        "-1",
+        "' 22'",
+        "'22 23'",
+        "2.2",
     ] {
         let why = format!(
             "option port: '{}' is not a number from 1 to 65535",
@@ -130,7 +137,8 @@ fn options_are_for_the_sshd_that_knows_them() {
     let container = image();
     for known in ["PerSourcePenalties", "WarnWeakCrypto"] {
         container.program("sshd", &format!(
-            "case \"$*\" in *{known}=no) echo Missing host key; exit 1 ;; *=no) echo 'BAD Configuration Option: x' >&2; exit 1 ;; esac\n\
+            "case \"$*\" in *{known}=no) echo Missing host key; exit 1 ;; esac\n\
+             case \"$*\" in *=no) echo 'BAD Configuration Option: x' >&2; exit 1 ;; esac\n\
              case \"$*\" in \"-t -f {SHARE}/sshd_config -h \"*) [ -s \"${{5}}\" ] ;; *) exit 1 ;; esac"
         ));
         install(&container, "").expect(0);
@@ -159,11 +167,13 @@ fn options_are_for_the_sshd_that_knows_them() {
 fn where_there_is_no_sshd_its_package_is_installed_without_its_host_keys() {
     let container = image();
     let managers = ["apt-get", "apk", "dnf", "microdnf"];
-    container.ok("for it in apt-get apk dnf microdnf; do [ ! -e /usr/bin/$it ] || mount --bind /dev/null /usr/bin/$it; done
-        cp /usr/sbin/sshd /tmp/sshd; mount -t tmpfs tmpfs /usr/sbin; mkdir -p /etc/ssh; echo old >/etc/ssh/ssh_host_a_key; chmod 755 /tmp/sshd");
+    container.ok("cd /usr/bin; for it in apt-get apk dnf microdnf; do [ ! -e $it ] || mount --bind /dev/null $it; done
+        cp /usr/sbin/sshd /tmp/sshd; chmod 755 /tmp/sshd; mount -t tmpfs tmpfs /usr/sbin
+        mkdir -p /etc/ssh");
     let none = "there is no sshd in this image, and no apt-get, apk, dnf or microdnf to install it with; \
                 add the OpenSSH server to the image";
     fails(&container, "", none);
+    container.ok("echo old >/etc/ssh/ssh_host_a_key");
     for (number, name) in managers.into_iter().enumerate().rev() {
         let asked = match name {
             "apt-get" => {
@@ -174,9 +184,13 @@ fn where_there_is_no_sshd_its_package_is_installed_without_its_host_keys() {
             _ => "install -y openssh-server util-linux|clean all|",
         };
         // Those that come later in the list are there, too: the first is asked.
-        container.program(name, &format!("printf '%s|' \"$*\" >>/tmp/asked; echo $DEBIAN_FRONTEND >/tmp/frontend
+        container.program(
+            name,
+            "printf '%s|' \"$*\" >>/tmp/asked; echo $DEBIAN_FRONTEND >/tmp/frontend
             case \"$*\" in *openssh-server*) ;; *) exit 0 ;; esac
-            echo new >/etc/ssh/ssh_host_a_key.pub; echo new >/etc/ssh/ssh_host_b_key; [ ! -e /tmp/gives ] || cp /tmp/sshd /usr/local/sbin"));
+            echo new >/etc/ssh/ssh_host_a_key.pub; echo new >/etc/ssh/ssh_host_b_key
+            [ ! -e /tmp/gives ] || cp /tmp/sshd /usr/local/sbin",
+        );
         fails(
             &container,
             "",
@@ -187,7 +201,12 @@ fn where_there_is_no_sshd_its_package_is_installed_without_its_host_keys() {
             "rm /tmp/asked; : >/tmp/gives; mkdir -p /var/lib/apt/lists; : >/var/lib/apt/lists/some",
         );
         let said = install(&container, "").expect(0);
-        assert!(said.out.starts_with("lace-ssh: installing sshd\n"));
+        assert!(
+            said.out
+                .starts_with("lace-ssh: installing sshd\nlace-ssh: the binary is not"),
+            "{}",
+            said.out
+        );
         assert_eq!(
             container.ok("cd /etc/ssh; echo *"),
             "ssh_host_a_key\n",

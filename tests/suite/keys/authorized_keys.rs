@@ -222,6 +222,10 @@ fn what_a_line_restricts_stays_and_what_cannot_be_read_is_left_out() {
             Some(own("x") + ",no-pty ssh-rsa A"),
         ),
         ("command=\"\" ssh-rsa A", Some(own("") + " ssh-rsa A")),
+        (
+            "command=\"a! !b\" ssh-rsa A",
+            Some(own("a%041 %041b") + " ssh-rsa A"),
+        ),
         (r#"command="a \"b\" 'c' \d 5% \\" ssh-rsa A"#, None),
         (
             r#"command="a \"b\" 'c' \d 5%" ssh-rsa A"#,
@@ -265,6 +269,7 @@ fn what_a_line_restricts_stays_and_what_cannot_be_read_is_left_out() {
         ("lease ssh-rsa A", Some(ours() + ",lease ssh-rsa A")),
         ("no-pty,expiry-time=\"20200101000000Z\" ssh-rsa A", None),
         ("expiry-time=\"00000000000000Z\" ssh-rsa A", None),
+        ("EXPIRY-TIME=\"20200101000000Z\" ssh-rsa A", None),
         (
             "no-pty,Expiry-Time=\"29990101000000Z\" ssh-rsa A",
             Some(ours() + ",no-pty ssh-rsa A"),

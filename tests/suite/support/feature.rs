@@ -1,10 +1,10 @@
-//! The Feature's scripts where they are installed, without an engine: in namespaces of their own, with folders of the
-//! test's in the place of those that they know. Nothing of the machine is changed. Linux only.
+//! The Feature's scripts where they are installed, without an engine: in namespaces of their own, below a root
+//! of the test's with the machine's programs. Nothing of the machine is changed. Linux only.
 
 use super::Said;
 use super::openssh::{new_key, run};
 use std::collections::HashSet;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -56,17 +56,36 @@ const ACCOUNTS: [(&str, &str); 4] = [
     ("etc/nsswitch.conf", "passwd: files\ngroup: files\n"),
 ];
 
-/// Puts the folders of $0 in their places; then the first process of the container is one of the account $1, until
-/// its stdin ends.
+/// Makes the folder $0 the root, with the machine's programs in it. Then the first process of the container is one of
+/// the account $1, until its stdin ends; its /bin/sh is $2.
 const ENTER: &str = r#"
 set -e
+mount --bind "$0" "$0"
 cd "$0"
+chmod 755 .
 chmod 1777 tmp var/lib/lace-ssh/own
 chmod 700 home/*
 chmod 640 etc/shadow
 chown -R 1000:1000 home/dev
-[ -z "$2" ] || mount --bind "$2" /bin/sh
-for place in etc home run usr/local/bin usr/local/sbin usr/local/share var/lib tmp; do mount --bind "$place" "/$place"; done
+cp -a /etc/alternatives /etc/ld.so.cache etc 2>/dev/null || :
+for place in /usr/* /bin /sbin /lib*; do
+    if [ -L "$place" ]; then
+        cp -P "$place" ".$place"
+    elif [ "$place" != /usr/local ]; then
+        mkdir ".$place"
+        mount --rbind "$place" ".$place"
+    fi
+done
+for device in null zero full random urandom tty; do
+    : >"dev/$device"
+    mount --bind "/dev/$device" "dev/$device"
+done
+mount --rbind /dev/pts dev/pts
+ln -s pts/ptmx dev/ptmx
+mount -t proc proc proc
+[ -z "$2" ] || mount --bind "$2" ".$(readlink -f /bin/sh)"
+pivot_root . .
+umount -l .
 cd /
 echo entered
 exec setpriv --reuid "$1" --regid "$1" --clear-groups sh -c 'exec 3<&0; cat <&3 & wait'
@@ -99,6 +118,8 @@ impl Container {
             "etc/lace-ssh",
             "etc/profile.d",
             "home/root",
+            "dev/pts",
+            "proc",
             "home/dev/.ssh",
             "run",
             "tmp",
@@ -132,7 +153,7 @@ impl Container {
         if !super::sshd::is_root() {
             command.args(["--user", "--map-root-user", "--map-auto"]);
         }
-        command.args(["--mount", "--pid", "--fork", "--mount-proc", "--kill-child"]);
+        command.args(["--mount", "--pid", "--fork", "--kill-child"]);
         command.args(["sh", "-c", ENTER]).arg(root).arg(account);
         command.arg(shell.unwrap_or(Path::new("")));
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
@@ -160,7 +181,8 @@ impl Container {
         self.folder.path().join(path.trim_start_matches('/'))
     }
 
-    /// A command line of sh, as an account, with nothing in the environment but what a login has.
+    /// Command lines of sh, up to the first that fails, as an account, with nothing in the environment but what a login
+    /// has.
     pub fn command(&self, account: &str, line: &str) -> Command {
         let place = |name: &str| format!("--{}=/proc/{}/ns/{name}", &name[..3], self.first.id());
         let mut command = Command::new("nsenter");
@@ -185,7 +207,7 @@ impl Container {
             "SHELL=/bin/sh",
         ]);
         command.arg("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
-        command.args(["/bin/sh", "-c", line]).stdin(Stdio::null());
+        command.args(["/bin/sh", "-ec", line]).stdin(Stdio::null());
         command
     }
 
@@ -224,32 +246,38 @@ impl Container {
         self.script(&format!("/usr/local/sbin/{name}"), body);
     }
 
-    /// A script. Another program writes it; see `support::script`.
+    /// A script. It is written there: others than who runs the tests may own the folder.
     pub fn script(&self, path: &str, body: &str) {
-        let write = "rm -f \"$0\"; printf '#!/bin/sh\\n%s\\n' \"$1\" >\"$0\" && chmod 755 \"$0\"";
-        let written = Said::of(
-            Command::new("sh")
-                .args(["-c", write])
-                .arg(self.path(path))
-                .arg(body),
-        );
-        written.expect(0);
+        self.ok(&format!("rm -f '{path}'"));
+        self.write(path, &format!("#!/bin/sh\n{body}\n"));
+        self.ok(&format!("chmod 755 '{path}'"));
     }
 
     /// A file, readable by all.
+    #[track_caller]
     pub fn write(&self, path: &str, text: &str) {
-        std::fs::write(self.path(path), text).unwrap();
+        let mut command = self.command("root", &format!("cat >'{path}'"));
+        let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
+        child
+            .stdin
+            .take()
+            .unwrap()
+            .write_all(text.as_bytes())
+            .unwrap();
+        assert!(child.wait().unwrap().success(), "{path}");
     }
 
+    /// A file, or nothing where it is not there.
     pub fn read(&self, path: &str) -> String {
-        std::fs::read_to_string(self.path(path)).unwrap_or_default()
+        self.run("root", &format!("cat '{path}'")).out
     }
 
     /// What the host mounts: a host key, and the public key of `FOLDER/id`, which is made for it.
     pub fn trust(&self) {
         new_key(&self.path("/etc/lace-ssh/ssh_host_ed25519_key"));
         new_key(&self.path("id"));
-        self.write("/etc/lace-ssh/authorized_keys", &self.read("id.pub"));
+        let public = std::fs::read_to_string(self.path("id.pub")).unwrap();
+        self.write("/etc/lace-ssh/authorized_keys", &public);
         self.write("/etc/lace-ssh/revoked_keys", "");
     }
 
@@ -291,6 +319,13 @@ impl Container {
 
 impl Drop for Container {
     fn drop(&mut self) {
+        if !super::sshd::is_root() {
+            // Who runs the tests may not remove what other accounts own.
+            self.run(
+                "root",
+                "chown -R root:root /etc /home /run /tmp /var /usr/local",
+            );
+        }
         let _ = self.first.kill();
         let _ = self.first.wait();
     }
