@@ -7,11 +7,6 @@ use crate::durable::{self, PRIVATE};
 use crate::keys::{KeyPair, PublicKey};
 use crate::store::audit::Kind;
 use crate::store::registry::{Custody, Key, Origin};
-#[cfg(test)]
-use crate::store::{
-    audit::{self, Event, Filter},
-    registry::{DevContainer, HostKey},
-};
 
 impl Ring<'_> {
     /// Writes a key pair into the ring, private half first; under its passphrase, if it has one.
@@ -129,48 +124,50 @@ impl Ring<'_> {
 }
 
 #[cfg(test)]
-impl Ring<'_> {
-    /// For tests: a dev container that was registered, with its folder, its host key and its key.
-    pub(super) fn register(&mut self, id: &str, entry: DevContainer) {
-        let store = &self.app.store;
-        store.folder(&store.trust(id)).unwrap();
-        let host_key = HostKey::of(super::host_key::ensure(self, id, None).unwrap());
-        let (key, in_agent) = (entry.key.clone(), entry.agent);
-        let entry = DevContainer { host_key, ..entry };
-        self.registry.devcontainers.insert(id.into(), entry);
-        self.ensure(&key, in_agent).unwrap();
-        self.commit().unwrap();
-    }
-
-    /// For tests: what the log says of a key, the oldest first.
-    pub(super) fn events(&self, name: &str) -> Vec<Event> {
-        let log = std::fs::read(self.app.store.audit()).unwrap_or_default();
-        let key = Some(name);
-        let records = audit::read(&log, &Filter { key, since: None });
-        records.into_iter().map(|record| record.event).collect()
-    }
-
-    /// For tests: the same in short, each with the fingerprint that it is about.
-    pub(super) fn logged(&self, name: &str) -> Vec<(Kind, String)> {
-        let events = self.events(name).into_iter();
-        events
-            .map(|it| (it.kind, it.fingerprint.unwrap_or_default()))
-            .collect()
-    }
-}
-
-#[cfg(test)]
 mod tests {
     use super::*;
     use crate::app::App;
     use crate::environment::Environment;
     use crate::keys::agent::Agent;
+    use crate::ring::host_key;
     use crate::route::own_agent::OwnAgent;
     use crate::route::proof::Credential;
+    use crate::store::audit::{self, Event, Filter};
+    use crate::store::registry::{DevContainer, HostKey};
     use std::fs;
     use std::os::unix::fs::PermissionsExt;
     use std::path::Path;
     use std::time::Duration;
+
+    impl Ring<'_> {
+        /// For tests: a dev container that was registered, with its folder, its host key and its key.
+        pub(in crate::ring) fn register(&mut self, id: &str, entry: DevContainer) {
+            let store = &self.app.store;
+            store.folder(&store.trust(id)).unwrap();
+            let host_key = HostKey::of(host_key::ensure(self, id, None).unwrap());
+            let (key, in_agent) = (entry.key.clone(), entry.agent);
+            let entry = DevContainer { host_key, ..entry };
+            self.registry.devcontainers.insert(id.into(), entry);
+            self.ensure(&key, in_agent).unwrap();
+            self.commit().unwrap();
+        }
+
+        /// For tests: what the log says of a key, the oldest first.
+        pub(in crate::ring) fn events(&self, name: &str) -> Vec<Event> {
+            let log = std::fs::read(self.app.store.audit()).unwrap_or_default();
+            let key = Some(name);
+            let records = audit::read(&log, &Filter { key, since: None });
+            records.into_iter().map(|record| record.event).collect()
+        }
+
+        /// For tests: the same in short, each with the fingerprint that it is about.
+        pub(in crate::ring) fn logged(&self, name: &str) -> Vec<(Kind, String)> {
+            let events = self.events(name).into_iter();
+            events
+                .map(|it| (it.kind, it.fingerprint.unwrap_or_default()))
+                .collect()
+        }
+    }
 
     fn held(file: &Path) -> String {
         let public = identity::read_public(file).unwrap().unwrap();
