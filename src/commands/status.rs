@@ -165,15 +165,7 @@ mod tests {
             })
             .into();
         let text = render(&rows);
-        let lines: Vec<Vec<_>> = text
-            .lines()
-            .map(|line| {
-                line.split("  ")
-                    .map(str::trim)
-                    .filter(|it| !it.is_empty())
-                    .collect()
-            })
-            .collect();
+        let lines = table::cells(&text);
         let head = [
             "NAME", "STATE", "ADDRESS", "ROUTE", "USER", "KEY AGE", "CONFIG",
         ];

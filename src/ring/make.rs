@@ -129,29 +129,16 @@ mod tests {
     use crate::app::App;
     use crate::environment::Environment;
     use crate::keys::agent::Agent;
-    use crate::ring::host_key;
     use crate::route::own_agent::OwnAgent;
     use crate::route::proof::Credential;
     use crate::store::audit::{self, Event, Filter};
-    use crate::store::registry::{DevContainer, HostKey};
+    use crate::store::registry::DevContainer;
     use std::fs;
     use std::os::unix::fs::PermissionsExt;
     use std::path::Path;
     use std::time::Duration;
 
     impl Ring<'_> {
-        /// For tests: a dev container that was registered, with its folder, its host key and its key.
-        pub(in crate::ring) fn register(&mut self, id: &str, entry: DevContainer) {
-            let store = &self.app.store;
-            store.folder(&store.trust(id)).unwrap();
-            let host_key = HostKey::of(host_key::ensure(self, id, None).unwrap());
-            let (key, in_agent) = (entry.key.clone(), entry.agent);
-            let entry = DevContainer { host_key, ..entry };
-            self.registry.devcontainers.insert(id.into(), entry);
-            self.ensure(&key, in_agent).unwrap();
-            self.commit().unwrap();
-        }
-
         /// For tests: what the log says of a key, the oldest first.
         pub(in crate::ring) fn events(&self, name: &str) -> Vec<Event> {
             let log = std::fs::read(self.app.store.audit()).unwrap_or_default();

@@ -219,17 +219,30 @@ mod tests {
         /// For tests: a dev container that is known, with its host key, the key that opens it, and its trust
         /// folder.
         pub fn knows(&mut self, id: &str, alias: &str, key: &str) {
+            self.register(id, DevContainer::example(alias, key));
+        }
+
+        /// For tests: the same of this entry.
+        pub(super) fn register(&mut self, id: &str, entry: DevContainer) {
             let store = &self.app.store;
             store.folder(&store.trust(id)).unwrap();
-            let public = host_key::ensure(self, id, None).unwrap();
-            let entry = DevContainer {
-                host_key: HostKey::of(public),
-                ..DevContainer::example(alias, key)
-            };
+            let host_key = HostKey::of(host_key::ensure(self, id, None).unwrap());
+            let (key, in_agent) = (entry.key.clone(), entry.agent);
+            let entry = DevContainer { host_key, ..entry };
             self.registry.devcontainers.insert(id.into(), entry);
-            self.ensure(key, false).unwrap();
+            self.ensure(&key, in_agent).unwrap();
             self.touch_one(id);
             self.commit().unwrap();
+        }
+
+        /// For tests: the registry knows the last line of the log, so that none can be cut off unnoticed.
+        pub fn knows_its_last_event(app: &App) {
+            let log = fs::read(app.store.audit()).unwrap();
+            let head = app.store.registry().unwrap().audit_head;
+            assert!(audit::verify(&log, head.as_ref()).is_intact());
+            let last = log.trim_ascii_end().iter().rposition(|byte| *byte == b'\n');
+            let cut = &log[..=last.unwrap()];
+            assert!(!audit::verify(cut, head.as_ref()).is_intact());
         }
 
         /// For tests: makes a file that many seconds old, be it a socket, which cannot be opened for that.
@@ -469,15 +482,8 @@ mod tests {
         .unwrap();
         ring.note(Kind::Deleted, "nobody", |_| {}).unwrap();
         ring.commit().unwrap();
+        Ring::knows_its_last_event(&app);
         let log = fs::read(app.store.audit()).unwrap();
-        let head = app.store.registry().unwrap().audit_head;
-        assert!(audit::verify(&log, head.as_ref()).is_intact());
-        let last = log.trim_ascii_end().iter().rposition(|byte| *byte == b'\n');
-        let cut = &log[..=last.unwrap()];
-        assert!(
-            !audit::verify(cut, head.as_ref()).is_intact(),
-            "it knows the last one"
-        );
         let all = audit::Filter {
             key: None,
             since: None,

@@ -21,11 +21,12 @@ use crate::engine::{self, Container, Engine, Found};
 use crate::inventory;
 use crate::store::registry::{DevContainer, Registry};
 
-/// How long a login may take. Others wait for the lock meanwhile, and not much longer than this.
-const PATIENCE: Duration = Duration::from_secs(8);
+/// How long a login may take. Others wait for the lock meanwhile, and not much longer than this. Where tests
+/// run, much else does.
+const PATIENCE: Duration = Duration::from_secs(if cfg!(test) { 60 } else { 8 });
 
 /// How long sshd may take to prove its host key.
-const KEY_PATIENCE: Duration = Duration::from_secs(4);
+const KEY_PATIENCE: Duration = Duration::from_secs(if cfg!(test) { 30 } else { 4 });
 
 /// As much is kept of what ssh says.
 const WORDS: u64 = 16 * 1024;
@@ -262,7 +263,7 @@ pub fn is_ours(app: &App, devcontainer: &DevContainer, container: &Container) ->
     arguments.push(host.clone().into());
     // ssh asks to be let in once the host key is proven, and not before.
     let refused = format!("{user}@{host}: Permission denied (");
-    Ok(match ssh(&arguments, at_ease(KEY_PATIENCE))? {
+    Ok(match ssh(&arguments, KEY_PATIENCE)? {
         Ok(()) => true,
         Err(said) => said.starts_with(&refused),
     })
@@ -298,18 +299,13 @@ fn login(app: &App, door: &Door<'_>, credential: &Credential) -> Result<Proof> {
 pub fn run(arguments: &[OsString]) -> Result<std::result::Result<(), String>> {
     let mut all: Vec<OsString> = ["-o", "LogLevel=ERROR"].map(OsString::from).into();
     all.extend_from_slice(arguments);
-    Ok(ssh(&all, at_ease(PATIENCE))?.map_err(|said| {
+    Ok(ssh(&all, PATIENCE)?.map_err(|said| {
         let lines = said.lines();
         let reason: Vec<_> = lines
             .map(|line| line.trim_start_matches("lace-ssh: "))
             .collect();
         reason.join("; ")
     }))
-}
-
-/// The patience; a machine that runs many tests at once needs more.
-fn at_ease(patience: Duration) -> Duration {
-    patience * if cfg!(test) { 8 } else { 1 }
 }
 
 fn ssh(arguments: &[OsString], patience: Duration) -> Result<std::result::Result<(), String>> {

@@ -378,6 +378,16 @@ fn private_folder(path: &Path) -> Result<()> {
 }
 
 #[cfg(test)]
+impl Store {
+    /// One for tests, ready, of a user with this home folder.
+    pub fn example(home: &Path) -> Self {
+        let store = Self::locate(&Environment::example(home));
+        store.prepare().unwrap();
+        store
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use std::os::unix::fs::{chown, symlink};
 
@@ -402,12 +412,6 @@ mod tests {
         let standard = Store::locate(&environment);
         environment.store = Some(home.join("far away"));
         (standard, Store::locate(&environment))
-    }
-
-    fn store(home: &Path) -> Store {
-        let (store, _) = stores(home);
-        store.prepare().unwrap();
-        store
     }
 
     /// One that says something.
@@ -553,7 +557,7 @@ mod tests {
     #[test]
     fn a_registry_that_cannot_be_read_is_replaced_by_its_copy_and_never_by_nothing() {
         let home = tempfile::tempdir().unwrap();
-        let store = store(home.path());
+        let store = Store::example(home.path());
         let (file, copy) = (store.registry_file(), store.registry_copy());
         let (one, two) = (registry("lace-one"), registry("lace-two"));
         let newer = String::from_utf8(text(&two)).unwrap().replacen("2", "3", 1);
@@ -606,7 +610,7 @@ mod tests {
     #[test]
     fn a_registry_is_saved_twice_closed_to_others_with_what_it_does_not_know() {
         let home = tempfile::tempdir().unwrap();
-        let store = store(home.path());
+        let store = Store::example(home.path());
         let (file, copy) = (store.registry_file(), store.registry_copy());
         let saved = |alias: &str| {
             store.save(&registry(alias)).unwrap();
@@ -633,7 +637,7 @@ mod tests {
     #[test]
     fn a_damaged_registry_is_put_aside_and_not_away() {
         let home = tempfile::tempdir().unwrap();
-        let store = store(home.path());
+        let store = Store::example(home.path());
         assert_eq!(store.set_aside().unwrap(), None);
         fs::write(store.registry_file(), "damaged").unwrap();
         let aside = store.set_aside().unwrap().unwrap();

@@ -102,14 +102,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::environment::Environment;
     use crate::store::registry::{Custody, DevContainer, Key, Origin};
-
-    fn store(home: &Path) -> Store {
-        let store = Store::locate(&Environment::example(home));
-        store.prepare().unwrap();
-        store
-    }
 
     /// Two dev containers, each with a key of its own.
     fn registry() -> Registry {
@@ -137,7 +130,7 @@ mod tests {
     #[test]
     fn a_stamp_gives_back_the_entry_and_its_key_until_any_file_is_another_one() {
         let home = tempfile::tempdir().unwrap();
-        let store = store(home.path());
+        let store = Store::example(home.path());
         let now = || Identities::now(&store, "/x/lace-ssh".into());
         let stamp = || write(&store, "id", now(), &registry()).unwrap();
         assert_eq!(read(&store, "id", &now()), None);
@@ -177,7 +170,7 @@ mod tests {
     #[test]
     fn a_file_is_told_from_another_by_its_length_its_times_and_its_place() {
         let home = tempfile::tempdir().unwrap();
-        let store = store(home.path());
+        let store = Store::example(home.path());
         durable::write(&store.config(), b"12345", PRIVATE).unwrap();
         let file = fs::metadata(store.config()).unwrap();
         let identities = Identities::now(&store, "/x/lace-ssh".into());
@@ -190,7 +183,7 @@ mod tests {
     fn stamps_are_closed_to_others_swept_and_forgotten_one_by_one() {
         use std::os::unix::fs::PermissionsExt;
         let home = tempfile::tempdir().unwrap();
-        let store = store(home.path());
+        let store = Store::example(home.path());
         let now = || Identities::now(&store, "/x/lace-ssh".into());
         remove(&store, "id").unwrap();
         sweep(&store).unwrap();

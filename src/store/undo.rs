@@ -124,18 +124,11 @@ mod tests {
     use std::time::{Duration, SystemTime};
 
     use super::*;
-    use crate::environment::Environment;
-
-    fn store(home: &Path) -> Store {
-        let store = Store::locate(&Environment::example(home));
-        store.prepare().unwrap();
-        store
-    }
 
     #[test]
     fn an_original_comes_back_byte_for_byte_for_what_we_wrote_and_nothing_else() {
         let home = tempfile::tempdir().unwrap();
-        let store = store(home.path());
+        let store = Store::example(home.path());
         let path = home.path().join("config");
         assert_eq!(original(&store, &path, b"new").unwrap(), None);
         assert_eq!(before(&store, &path).unwrap(), None);
@@ -162,7 +155,7 @@ mod tests {
     #[test]
     fn a_record_is_closed_to_others_and_read_only_for_the_file_that_it_names() {
         let home = tempfile::tempdir().unwrap();
-        let store = store(home.path());
+        let store = Store::example(home.path());
         let (path, other) = (home.path().join("config"), home.path().join("other"));
         keep(&store, &path, Some(b"Host secret"), b"new").unwrap();
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
@@ -184,7 +177,7 @@ mod tests {
     #[test]
     fn what_was_left_half_written_goes_once_nobody_can_be_writing_it() {
         let home = tempfile::tempdir().unwrap();
-        let store = store(home.path());
+        let store = Store::example(home.path());
         sweep(&store).unwrap();
         keep(&store, Path::new("/x"), None, b"new").unwrap();
         let left = |name: &str| folder(&store).join(name);

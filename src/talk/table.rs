@@ -46,6 +46,17 @@ pub fn age(seconds: i64) -> String {
     }
 }
 
+/// For tests: the cells of each line.
+#[cfg(test)]
+pub fn cells(table: &str) -> Vec<Vec<&str>> {
+    let mut lines = Vec::new();
+    for line in table.lines() {
+        let cells = line.split("  ").map(str::trim);
+        lines.push(cells.filter(|cell| !cell.is_empty()).collect());
+    }
+    lines
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -42,21 +42,22 @@ pub fn text_before(store: &Store, path: &Path) -> Result<Option<String>> {
 mod tests {
     use super::*;
     use crate::devcontainer::{Wiring, wire};
-    use crate::environment::Environment;
+
+    fn wiring() -> Wiring {
+        Wiring {
+            feature: "./lace-ssh".to_owned(),
+            port: 2222,
+            schema: None,
+        }
+    }
 
     /// What `remove` puts back is what was there before the first `setup`, and what a person has changed
     /// since then is never exchanged for it without a question.
     #[test]
     fn what_is_kept_is_the_text_before_the_first_of_ours() {
         let home = tempfile::tempdir().unwrap();
-        let store = Store::locate(&Environment::example(home.path()));
-        store.prepare().unwrap();
+        let store = Store::example(home.path());
         let path = Path::new("/p/.devcontainer/devcontainer.json");
-        let wiring = Wiring {
-            feature: "./lace-ssh".to_owned(),
-            port: 2222,
-            schema: None,
-        };
         let kept = |now: &str| undo::original(&store, path, now.as_bytes()).unwrap();
         let before = || text_before(&store, path).unwrap();
         let bytes = |text: &str| Some(undo::Original::Bytes(text.as_bytes().to_vec()));
@@ -67,7 +68,7 @@ mod tests {
         keep(&store, path, plain, plain.as_bytes()).unwrap();
         assert_eq!((kept(plain), before()), (None, None));
 
-        let first = wire(plain, &wiring).unwrap().text;
+        let first = wire(plain, &wiring()).unwrap().text;
         keep(&store, path, plain, first.as_bytes()).unwrap();
         assert_eq!(
             (kept(&first), before().as_deref()),
@@ -90,12 +91,29 @@ mod tests {
         assert_eq!(kept(&third), bytes(&theirs));
     }
 
-    /// Its record says what was there, and no text is the one to exchange for it.
     #[test]
-    fn where_something_of_ours_was_changed_by_hand_there_are_no_bytes_to_go_back_to() {
+    fn where_a_line_of_ours_was_changed_by_hand_what_was_there_is_known_and_exchanged_for_nothing()
+    {
         let home = tempfile::tempdir().unwrap();
-        let store = Store::locate(&Environment::example(home.path()));
-        store.prepare().unwrap();
+        let store = Store::example(home.path());
+        let path = Path::new("/p/.devcontainer/devcontainer.json");
+        let plain = "{\n  \"image\": \"x\"\n}\n";
+        let first = wire(plain, &wiring()).unwrap().text;
+        keep(&store, path, plain, first.as_bytes()).unwrap();
+        let by_hand = first.replace("post-start", "post-start --quiet");
+        assert_ne!(by_hand, first);
+        let second = format!("{by_hand}// later\n");
+        keep(&store, path, &by_hand, second.as_bytes()).unwrap();
+        for now in [&by_hand, &second] {
+            assert_eq!(undo::original(&store, path, now.as_bytes()).unwrap(), None);
+        }
+        assert_eq!(text_before(&store, path).unwrap().as_deref(), Some(plain));
+    }
+
+    #[test]
+    fn what_is_no_config_file_is_what_there_is_to_go_back_to() {
+        let home = tempfile::tempdir().unwrap();
+        let store = Store::example(home.path());
         let path = Path::new("/p/.devcontainer/devcontainer.json");
         let text = "not a config file";
         keep(&store, path, text, b"{}").unwrap();

@@ -338,15 +338,7 @@ mod tests {
         }
 
         let table = render(&registry, &rows, NOW);
-        let cells: Vec<Vec<_>> = table
-            .lines()
-            .map(|line| {
-                line.split("  ")
-                    .map(str::trim)
-                    .filter(|it| !it.is_empty())
-                    .collect()
-            })
-            .collect();
+        let cells = table::cells(&table);
         assert_eq!(cells[0][0], "NAME");
         assert_eq!(cells[1][3..5], ["workspace", "2h"]);
         assert_eq!(cells[1][5], time(NOW - 7200 + 86_400));

@@ -3,9 +3,10 @@
 
 use super::Said;
 use super::openssh::{new_key, run};
+use super::sshd::free_port;
 use std::collections::HashSet;
 use std::io::{BufRead, BufReader, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -141,9 +142,7 @@ impl Container {
                 &["-m", "755", &text(&scripts().join(name)), &text(&to)],
             );
         }
-        let free = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = free.local_addr().unwrap().port();
-        drop(free);
+        let port = free_port();
         let config = std::fs::read_to_string(scripts().join("sshd_config")).unwrap()
             + &format!("Port {port}\nListenAddress 127.0.0.1\n");
         std::fs::write(root.join("usr/local/share/lace-ssh/sshd_config"), config).unwrap();

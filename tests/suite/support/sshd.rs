@@ -4,6 +4,7 @@ use super::openssh::{attempt, keygen, write_private};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 /// A running sshd; it ends with this value.
@@ -26,9 +27,7 @@ impl Sshd {
         std::fs::write(folder.join("known_hosts"), format!("{alias} {public}")).unwrap();
         // Where sshd separates privileges; without it, it does not start.
         let _ = std::fs::create_dir_all("/run/sshd");
-        let free = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = free.local_addr().unwrap().port();
-        drop(free);
+        let port = free_port();
         let config = folder.join(format!("sshd_config.{port}"));
         write_private(
             &config,
@@ -105,6 +104,20 @@ impl Drop for Sshd {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// A port of loopback for somebody who listens later: none of those that the kernel gives to whoever asks for
+/// any, for then it might be taken by then.
+pub fn free_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let first = std::process::id() as u16 % 2_000 * 10;
+    loop {
+        let next = NEXT.fetch_add(1, Ordering::Relaxed);
+        let port = 10_000 + first.wrapping_add(next) % 20_000;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
     }
 }
 
