@@ -250,6 +250,25 @@ mod tests {
         }
     }
 
+    #[test]
+    fn what_nothing_sees_to_yet_is_said_and_nothing_else() {
+        for (text, expected) in [
+            ("{}", false),
+            (
+                "{ \"require\": { \"auth\": \"key\", \"rotate\": \"90d\" } }",
+                false,
+            ),
+            ("{ \"require\": { \"auth\": \"certificate\" } }", true),
+            ("{ \"require\": { \"certificateTtl\": \"10m\" } }", true),
+        ] {
+            let unheeded = parse(text).unwrap().unheeded();
+            assert_eq!(unheeded.is_some(), expected, "{text}");
+            assert!(unheeded.is_none_or(|it| it.contains("leave `auth` and")));
+        }
+        let shortest = parse("{ \"multiplex\": \"1s\" }").unwrap().multiplex;
+        assert_eq!(shortest, Some(Duration::from_secs(1)));
+    }
+
     /// Each text with where it is at fault, and the beginning of the hint.
     #[test]
     fn what_is_at_fault_is_refused_at_its_place() {

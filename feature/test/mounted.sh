@@ -28,7 +28,7 @@ as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
 
 # run CASE: in the background, in a folder of its own with keys of its own. Fails if one of its checks does.
 run() {
-    failures=0
+    failures=0 SECONDS=0
     work=$all/$1
     mkdir "$work"
     ssh-keygen -q -t ed25519 -N '' -C alice -f "$work/id"
@@ -36,6 +36,7 @@ run() {
     ssh-keygen -q -t ed25519 -N '' -C 'our CA' -f "$work/ca"
     ssh-keygen -q -t ed25519 -N '' -C 'another CA' -f "$work/ca2"
     "case_$1"
+    echo "  $SECONDS s"
     [ "$failures" = 0 ]
 }
 
@@ -75,9 +76,10 @@ with_binary() {
     sed -i '$i , "postStartCommand": "lace-ssh post-start"' "$project/.devcontainer/devcontainer.json"
 }
 
+# One at a time: the CLI gives what it builds the same tag for every project, and a case would get another's Feature.
 up() {
     local out
-    out=$("$devcontainer" up --no-lockfile --workspace-folder "$project" 2>"$project/up.log") || {
+    out=$(flock -o "$all/up" "$devcontainer" up --no-lockfile --workspace-folder "$project" 2>"$project/up.log") || {
         cat "$project/up.log" >&2
         return 1
     }

@@ -371,7 +371,7 @@ mod tests {
     use crate::environment::Environment;
     use crate::store::registry::Workspace;
     use crate::store::stamp;
-    use crate::talk::said;
+    use crate::talk::{said, types};
 
     const TEXT: &str = "{ \"image\": \"x\" }\n";
     const PLAIN: &str = ".devcontainer/devcontainer.json";
@@ -472,6 +472,15 @@ mod tests {
         assert_eq!(files(&app.store.root().join("keys")), store);
         assert!(ring::look(&app).unwrap().devcontainers.contains_key("web"));
         assert_eq!(undo::before(&app.store, &target.config).unwrap(), None);
+        // What was kept is what comes back, whatever an edit would have made of it; the name says as much as
+        // the folder.
+        let target = wired(&app, PLAIN);
+        let text = fs::read(&target.config).unwrap();
+        undo::keep(&app.store, &target.config, Some(b"{ /* as */ }"), &text).unwrap();
+        assert_eq!(code(&app, &["--yes", "web"]).unwrap(), 0);
+        assert_eq!(fs::read(&target.config).unwrap(), b"{ /* as */ }");
+        fs::write(&target.config, TEXT).unwrap();
+        said();
         // There is nothing left to take out, and nothing to say no to.
         for options in [&["--yes"][..], &["--check"], &["--dry-run"], &[]] {
             assert_eq!(code(&app, options).unwrap(), 0, "{options:?}");
@@ -643,6 +652,25 @@ mod tests {
         );
         assert_eq!(left, 1);
         assert!(reasons > 0);
+        // Somebody at a terminal is asked, unless he has said what he wants.
+        let at_terminal = Environment {
+            interactive: true,
+            ..self::environment(home.path())
+        };
+        let asked = App::new(&at_terminal);
+        for (options, answer, expected) in [
+            (&[][..], Some("y"), 0),
+            (&[], Some("n"), 1),
+            (&["--yes"], None, 1),
+            (&["--dry-run"], None, 1),
+            (&["--check"], None, 1),
+            (&["--modified"], None, 0),
+        ] {
+            types(answer.as_slice());
+            let taken = take_out(&asked, &args(options), &target, &changed).unwrap();
+            assert_eq!(taken.left, expected, "{options:?} {answer:?}");
+            assert_eq!(said().contains("take it out, too? [y/N]"), answer.is_some());
+        }
         let (after, left, more) = taken(&["--yes", "--modified"]);
         assert!(!after.contains("lace-ssh"), "{after}");
         assert_eq!(left, 0);

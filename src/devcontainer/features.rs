@@ -49,16 +49,37 @@ mod tests {
             "../lace-ssh",
             "ghcr.io/x/y/lace-ssh:1",
             "ghcr.io/x/lace-ssh@sha256:0",
+            "https://example.org/v1/devcontainer-feature-lace-ssh.tgz",
+            "./lace-ssh/",
         ] {
             assert_eq!(
                 ours(&json!({ "features": { "./other": {}, key: {} } })),
                 Some(key)
             );
         }
-        assert_eq!(
-            ours(&json!({ "features": { "ghcr.io/lace-ssh/other": {} } })),
-            None
-        );
+        for other in [
+            "ghcr.io/lace-ssh/other",
+            "./my-lace-ssh",
+            "./lace-ssh.tgz",
+            "https://example.org/devcontainer-feature-lace-ssh-x.tgz",
+        ] {
+            assert_eq!(ours(&json!({ "features": { other: {} } })), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_port_is_a_number_or_its_text_and_else_none() {
+        for (port, expected) in [
+            (json!(2022), Some(2022)),
+            (json!("2022"), Some(2022)),
+            (json!(65536), None),
+            (json!("65536"), None),
+            (json!("x"), None),
+            (json!(true), None),
+        ] {
+            assert_eq!(port_of(&json!({ "port": port })), expected);
+        }
+        assert_eq!(port_of(&json!({})), None);
     }
 
     #[test]

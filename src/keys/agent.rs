@@ -404,6 +404,25 @@ mod tests {
     }
 
     #[test]
+    fn a_signal_is_no_end_and_each_end_has_its_own_words() {
+        use io::ErrorKind::{ConnectionReset, Interrupted, TimedOut, WouldBlock};
+        let (stream, _other) = UnixStream::pair().unwrap();
+        let agent = Agent {
+            stream,
+            patience: PATIENCE,
+        };
+        let after = |kind: io::ErrorKind| agent.progress(Err(kind.into()));
+        assert!(matches!(agent.progress(Ok(7)), Ok(7)));
+        assert!(matches!(after(Interrupted), Ok(0)));
+        for kind in [WouldBlock, TimedOut] {
+            assert!(matches!(after(kind), Err(AgentError::Timeout(PATIENCE))));
+        }
+        assert!(matches!(after(ConnectionReset), Err(AgentError::Broken(_))));
+        let ended = agent.progress(Ok(0));
+        assert!(matches!(ended, Err(AgentError::Broken(_))));
+    }
+
+    #[test]
     fn a_key_is_removed_and_a_refusal_is_told() {
         let key = pair().public();
         let request = asked_once(&framed(&[6]), PATIENCE, |agent| agent.remove(&key).unwrap());

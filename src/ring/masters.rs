@@ -185,6 +185,20 @@ mod tests {
     use crate::environment::Environment;
     use crate::ring::Ring;
 
+    #[test]
+    fn a_master_has_ended_when_nobody_listens_any_more() {
+        let folder = tempfile::tempdir_in("/tmp").unwrap();
+        let socket = folder.path().join("master");
+        let asked = || Command::new("true").spawn().unwrap();
+        let soon = || Instant::now() + Duration::from_millis(50);
+        let listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        let error = wait(asked(), &socket, soon()).unwrap_err();
+        assert_eq!(error.to_string(), "its master does not answer");
+        drop(listener);
+        let in_time = Instant::now() + Duration::from_secs(60);
+        wait(asked(), &socket, in_time).unwrap();
+    }
+
     /// A store with a short path, and the folder that it is in.
     fn store() -> (tempfile::TempDir, Store) {
         let home = tempfile::tempdir_in("/tmp").unwrap();

@@ -318,6 +318,16 @@ mod tests {
     }
 
     #[test]
+    fn only_a_folder_that_is_not_there_is_empty_without_being_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        assert_eq!(contents(&file).unwrap(), Vec::<PathBuf>::new());
+        std::fs::write(&file, "").unwrap();
+        assert!(contents(&file).is_err());
+        assert!(contents(&file.join("below")).is_err());
+    }
+
+    #[test]
     fn a_purge_that_fails_half_way_says_so_and_the_next_command_drops_the_rest() {
         let home = tempfile::tempdir().unwrap();
         let environment = Environment::example(home.path());

@@ -91,7 +91,12 @@ fn maker(stdin: impl AsFd, stdout: impl AsFd) -> Option<i32> {
 
 /// The process of this folder of `/proc` is ssh, as far as it lets us see.
 fn is_ssh(process: &Path) -> bool {
-    match fs::read_link(process.join("exe")) {
+    is_called_ssh(fs::read_link(process.join("exe")), process)
+}
+
+/// The same of a process whose file is this.
+fn is_called_ssh(file: std::io::Result<PathBuf>, process: &Path) -> bool {
+    match file {
         // An update may have put another file in its place.
         Ok(program) => matches!(
             program.file_name().and_then(|name| name.to_str()),
@@ -205,6 +210,17 @@ mod tests {
             // Its name does not count where the file is seen.
             fs::write(process.path().join("comm"), "ssh\n").unwrap();
             assert_eq!(is_ssh(process.path()), expected, "{program}");
+        }
+        // One that does not show its file has its name.
+        let process = tempfile::tempdir().unwrap();
+        for (name, kind, expected) in [
+            ("ssh\n", ErrorKind::PermissionDenied, true),
+            ("sshd\n", ErrorKind::PermissionDenied, false),
+            ("ssh\n", ErrorKind::NotFound, false),
+        ] {
+            fs::write(process.path().join("comm"), name).unwrap();
+            let found = is_called_ssh(Err(kind.into()), process.path());
+            assert_eq!(found, expected, "{name:?} {kind}");
         }
         // A process that is not there, or not to be seen.
         assert!(!is_ssh(Path::new("/proc/0")));

@@ -385,6 +385,55 @@ mod tests {
     }
 
     #[test]
+    fn only_the_open_end_of_a_log_is_torn() {
+        let (log, _) = log(2);
+        let report = |log: &[u8]| verify(log, None);
+        // A line that lacks nothing but its ending is gone on from.
+        let open = &log[..log.len() - 1];
+        let mut longer = open.to_vec();
+        longer.extend(next(open, None, &event(2)).bytes);
+        assert!(
+            !longer
+                .windows(TORN.len())
+                .any(|part| part == TORN.as_bytes())
+        );
+        let whole = report(&longer);
+        assert_eq!(
+            (whole.events, whole.faults.len(), whole.torn.len()),
+            (3, 0, 0)
+        );
+        // Half a line is torn where it is the end, and a fault anywhere else.
+        for (text, torn, faults) in [
+            (["A", "\n", "B", "half"], 1, false),
+            (["A", "\n", "B", "half\n"], 0, true),
+            (["half\n", "A", "\n", "half"], 1, true),
+        ] {
+            let first = open.split(|&b| b == b'\n').next().unwrap();
+            let second = &open[first.len() + 1..];
+            let text: Vec<u8> = text
+                .iter()
+                .flat_map(|part| match *part {
+                    "A" => first.to_vec(),
+                    "B" => [second, b"\n"].concat(),
+                    other => other.as_bytes().to_vec(),
+                })
+                .collect();
+            let report = report(&text);
+            assert_eq!(
+                report.torn.len(),
+                torn,
+                "{}",
+                String::from_utf8_lossy(&text)
+            );
+            let unreadable = report
+                .faults
+                .iter()
+                .any(|it| matches!(it, Fault::Unreadable(_)));
+            assert_eq!(unreadable, faults, "{}", String::from_utf8_lossy(&text));
+        }
+    }
+
+    #[test]
     fn the_chain_is_what_sha256sum_makes_of_the_lines() {
         let (log, heads) = log(3);
         let folder = folder();

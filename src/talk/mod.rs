@@ -101,12 +101,24 @@ pub fn span(time: Duration) -> String {
 /// Asks a yes-or-no question on the terminal; no answer is a no.
 pub fn ask(question: &str) -> Result<bool> {
     show(&format!("{} [y/N] ", shown_lines(question)));
-    let mut answer = String::new();
-    std::io::stdin().read_line(&mut answer)?;
     Ok(matches!(
-        answer.trim().to_ascii_lowercase().as_str(),
+        typed()?.trim().to_ascii_lowercase().as_str(),
         "y" | "yes"
     ))
+}
+
+/// The next line that the person types.
+#[cfg(not(test))]
+fn typed() -> std::io::Result<String> {
+    let mut line = String::new();
+    std::io::stdin().read_line(&mut line)?;
+    Ok(line)
+}
+
+#[cfg(test)]
+fn typed() -> std::io::Result<String> {
+    let next = TYPED.with_borrow_mut(std::collections::VecDeque::pop_front);
+    next.ok_or_else(|| std::io::Error::other("a question that this test does not answer"))
 }
 
 /// Shows on stderr what has been made fit to be read already, in one write. Where nobody listens, there is
@@ -137,6 +149,7 @@ fn caught(text: &str) -> bool {
 #[cfg(test)]
 thread_local! {
     static SAID: std::cell::RefCell<String> = const { std::cell::RefCell::new(String::new()) };
+    static TYPED: std::cell::RefCell<std::collections::VecDeque<String>> = std::cell::RefCell::default();
 }
 
 /// For tests: what this one has said and printed since it was last asked for.
@@ -145,9 +158,31 @@ pub fn said() -> String {
     SAID.take()
 }
 
+/// For tests: what the next questions are answered with.
+#[cfg(test)]
+pub fn types(lines: &[&str]) {
+    TYPED.set(lines.iter().map(|line| format!("{line}\n")).collect());
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_who_says_yes_has_said_yes() {
+        for (line, yes) in [
+            ("y", true),
+            (" YES ", true),
+            ("", false),
+            ("n", false),
+            ("yess", false),
+        ] {
+            types(&[line]);
+            assert_eq!(ask("go\u{1b}on?").unwrap(), yes, "{line}");
+            assert_eq!(said(), "go\\u{1b}on? [y/N] ");
+        }
+        assert!(ask("once more?").is_err());
+    }
 
     #[test]
     fn a_span_has_its_words_apart() {

@@ -480,6 +480,7 @@ mod tests {
             none.to_string()
                 .starts_with("no dev container is known for")
         );
+        assert!(!none.to_string().contains("elsewhere"), "{none}");
         // Whoever points somewhere, or stands in a workspace, means that.
         assert!(registered(&app, &only, None, &place(Some("."), None)).is_err());
         fs::write(home.path().join("plain/.devcontainer.json"), "{}").unwrap();

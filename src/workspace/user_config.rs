@@ -134,6 +134,7 @@ mod tests {
 
     use super::*;
     use crate::environment::Environment;
+    use crate::talk::said;
 
     /// A home with this in its `~/.ssh/config`, and what it holds at the end.
     fn story(before: Option<&str>, tell: impl FnOnce(&App)) -> Option<String> {
@@ -156,7 +157,9 @@ mod tests {
 
     fn installs(app: &App) {
         assert!(!is_installed(app).unwrap());
+        said();
         assert_eq!(install(app, Consent::Given).unwrap(), Outcome::Applied);
+        assert!(said().contains(" includes "));
         assert!(is_installed(app).unwrap());
         assert_eq!(install(app, Consent::Given).unwrap(), Outcome::Nothing);
         let line = format!("Include {}\n", app.store.config().display());
@@ -215,7 +218,9 @@ mod tests {
     fn what_is_only_looked_at_stays_as_it_is() {
         for consent in [Consent::Look, Consent::Ask { interactive: false }] {
             let after = story(Some("Host x\n"), |app| {
+                said();
                 assert_eq!(install(app, consent).unwrap(), Outcome::Shown);
+                assert!(!said().contains(" includes "));
                 assert!(!app.store.root().exists());
                 installs(app);
                 let installed = text(app);

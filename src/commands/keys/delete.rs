@@ -99,7 +99,7 @@ mod tests {
     use super::*;
     use crate::environment::Environment;
     use crate::store::registry::Custody;
-    use crate::talk::said;
+    use crate::talk::{said, types};
 
     #[test]
     fn a_key_is_deleted_by_whoever_says_so_and_comes_back_as_it_was_last() {
@@ -129,6 +129,22 @@ mod tests {
         );
         assert!(run(&app, "nobody", true).is_err());
         assert_eq!(keys(), before);
+
+        // Somebody at a terminal is asked, and has the last word.
+        let at_terminal = Environment {
+            interactive: true,
+            ..Environment::example(home.path())
+        };
+        let asked = App::new(&at_terminal);
+        types(&["n"]);
+        assert_eq!(run(&asked, "lace-one", false).unwrap(), ExitCode::FAILURE);
+        assert!(said().contains("delete team-x? [y/N] lace-ssh: nothing deleted"));
+        assert_eq!(keys(), before);
+        types(&["y"]);
+        assert_eq!(run(&asked, "lace-two", false).unwrap(), ExitCode::SUCCESS);
+        assert_eq!(keys().into_keys().collect::<Vec<_>>(), ["team-x"]);
+        restore(&app, "other").unwrap();
+        said();
 
         run(&app, "lace-one", true).unwrap();
         let told = said();

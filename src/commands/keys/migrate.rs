@@ -309,7 +309,7 @@ mod tests {
     use crate::engine::example;
     use crate::environment::Environment;
     use crate::keys::KeyPair;
-    use crate::talk::said;
+    use crate::talk::{said, types};
 
     fn args(yes: bool, dry_run: bool) -> cli::Migrate {
         cli::Migrate {
@@ -547,9 +547,18 @@ mod tests {
             crate::advice::hint_of(&error),
             Some("to migrate: add --yes")
         );
+        let at_terminal = Environment {
+            interactive: true,
+            ..self::environment(home.path())
+        };
+        let asked = App::new(&at_terminal);
+        types(&["n"]);
+        assert_eq!(run(&asked, &args(false, false)).unwrap(), ExitCode::FAILURE);
+        assert!(said().ends_with("migrate? [y/N] lace-ssh: nothing migrated\n"));
         assert!(!app.store.root().exists());
         // The engine is silent: the key is in the ring, and the file stays.
-        run(&app, &args(true, false)).unwrap();
+        types(&["y"]);
+        run(&asked, &args(false, false)).unwrap();
         assert!(said().contains("the old files stay, for the engine cannot be asked"));
         assert!(
             app.store

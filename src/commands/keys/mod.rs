@@ -31,6 +31,46 @@ pub fn run(app: &App, action: &KeysAction) -> Result<ExitCode> {
     }
 }
 
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::environment::Environment;
+    use crate::ring::Ring;
+    use crate::talk::said;
+
+    #[test]
+    fn each_action_does_what_it_is_called() {
+        let home = tempfile::tempdir().unwrap();
+        let environment = Environment::example(home.path());
+        let app = App::new(&environment);
+        let mut ring = Ring::open(&app, "test").unwrap();
+        ring.knows("one", "lace-one", "team-x");
+        let public = ring.registry.keys["team-x"].public.clone();
+        drop(ring);
+        let name = || "team-x".to_owned();
+        let tells = |action: KeysAction| {
+            said();
+            run(&app, &action).unwrap();
+            said()
+        };
+        let keys = || app.store.registry().unwrap().keys.len();
+        assert!(tells(KeysAction::List { json: false }).contains("team-x"));
+        let shown = tells(KeysAction::Show {
+            name: name(),
+            json: true,
+        });
+        assert!(shown.contains("\"fingerprint\": \"SHA256:"), "{shown}");
+        assert!(tells(KeysAction::Public { name: name() }).starts_with(&public));
+        tells(KeysAction::Delete {
+            name: name(),
+            yes: true,
+        });
+        assert_eq!(keys(), 0);
+        tells(KeysAction::Restore { name: name() });
+        assert_eq!(keys(), 1);
+    }
+}
+
 /// For tests: a program that answers whoever asks for a passphrase. Another program writes it: a descriptor
 /// of ours could have been inherited by a command that another test is just starting, and then nobody could
 /// run it.

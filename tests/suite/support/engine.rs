@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use super::{Said, User, binary};
@@ -82,6 +83,9 @@ impl DevContainer {
 
     /// The devcontainer CLI.
     pub fn devcontainer(&self, args: &[&str]) -> Said {
+        // It gives what it builds the same tag for every project: one would get another's Feature.
+        static BUILDS: Mutex<()> = Mutex::new(());
+        let _one_at_a_time = (args[0] == "up").then(|| BUILDS.lock());
         let cli = std::env::var("LACE_SSH_TEST_DEVCONTAINER");
         let cli = cli.unwrap_or_else(|_| "devcontainer".into());
         Said::of(self.command(&cli).args(args))
