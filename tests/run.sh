@@ -12,11 +12,12 @@ source tests/engine.sh
 work=$(mktemp -d)
 export TMPDIR=$work
 report=$work/report
-beside=
+beside=()
 
 clean_up() {
+    local group
     set +e
-    if [ "$beside" ]; then kill -- "-$beside" 2>/dev/null; fi
+    for group in "${beside[@]}"; do kill -- "-$group" 2>/dev/null; done
     remove_leftovers
     stop_engine
     as_root rm -rf "$work"
@@ -102,9 +103,8 @@ ignored() {
 }
 
 end_to_end() {
-    # One at a time: the devcontainer CLI gives what it builds for any project the same image tag.
     LACE_SSH_TEST_BINARY=$BINARY LACE_SSH_TEST_DEVCONTAINER=$DEVCONTAINER LACE_SSH_TEST_PYTHON=$CLIENT_PYTHON \
-        LACE_SSH_TEST_NODE_PATH=$CLIENT_NODE_PATH ignored e2e:: --test-threads 1
+        LACE_SSH_TEST_NODE_PATH=$CLIENT_NODE_PATH ignored e2e::
 }
 
 # Killed, and refused by the disk, at every system call; then thirty at once, killed at random.
@@ -144,15 +144,16 @@ without_engine() {
 }
 
 with_engine() {
-    step "release binary" need_binary || :
     if ! step "engine, devcontainer CLI, images" prepare_engine; then
         note 1 "other readers of devcontainer.json" "not run"
+        note 1 "release binary" "not run"
         note 1 "Feature" "not run"
         note 1 "faults, with containers" "not run"
         note 1 "end to end" "not run"
         return
     fi
     step "other readers of devcontainer.json" tests/differential.sh || :
+    step "release binary" need_binary || :
     step "Feature" feature/test/run.sh "$DEVCONTAINER" || :
     step "faults, with containers" faults_with_engine || :
     step "end to end" end_to_end || :
@@ -162,14 +163,17 @@ trap clean_up EXIT
 step "packages" prepare || :
 step "format" cargo fmt --check || :
 step "shellcheck" check_scripts || :
-# Two lanes at a time: much of what has an engine is waiting. The other one is a process group, so that it ends with this.
+# Two lanes at a time: much of what has an engine is waiting. The longest build begins first; what it says is said again by
+# the step that needs it. Each is a process group, so that it ends with this.
 set -m
+need_binary </dev/null >"$work/build" 2>&1 &
+beside+=($!)
 without_engine </dev/null &
-beside=$!
+beside+=($!)
 set +m
 with_engine
-wait "$beside" || note 1 "the lane without an engine" "ended"
-beside=
+wait "${beside[1]}" || note 1 "the lane without an engine" "ended"
+beside=()
 
 printf '\n== summary, %s s\n' "$SECONDS"
 cat "$report"

@@ -506,7 +506,8 @@ case_vscode() {
     make_project vscode base '"remoteUser": "vscode"' && make_trust 4242 && up
     check_sessions vscode
     check_refusals vscode
-    check_all_else vscode
+    check_certificates vscode
+    check_restrictions vscode
     check_restart vscode
     check "root is refused" refused ssh_as root true
     check "start as vscode, again" equals "$(start vscode; echo $?)" 0

@@ -10,6 +10,10 @@ use super::{Said, User, binary};
 /// The base image that `tests/engine.sh` makes.
 pub const IMAGE: &str = "lace-ssh-test:base";
 
+/// One build at a time: the CLI gives what it builds the same tag for every project, so that one would get another's
+/// Feature. Nor may an image go while another is built upon the same.
+static BUILDS: Mutex<()> = Mutex::new(());
+
 /// A user whose project becomes a dev container; its containers and images are removed at the end.
 pub struct DevContainer {
     pub user: User,
@@ -83,8 +87,6 @@ impl DevContainer {
 
     /// The devcontainer CLI.
     pub fn devcontainer(&self, args: &[&str]) -> Said {
-        // It gives what it builds the same tag for every project: one would get another's Feature.
-        static BUILDS: Mutex<()> = Mutex::new(());
         let _one_at_a_time = (args[0] == "up").then(|| BUILDS.lock());
         let cli = std::env::var("LACE_SSH_TEST_DEVCONTAINER");
         let cli = cli.unwrap_or_else(|_| "devcontainer".into());
@@ -163,6 +165,7 @@ impl Drop for DevContainer {
             if image.trim().starts_with("vsc-") {
                 // The CLI builds the second one upon the first.
                 let first = image.trim().replace("-features-uid", "-features");
+                let _nothing_is_built = BUILDS.lock();
                 Said::of(Command::new("docker").args(["rmi", "-f", image.trim(), &first]));
             }
         }
