@@ -265,6 +265,14 @@ mod tests {
             assert_eq!(unheeded.is_some(), expected, "{text}");
             assert!(unheeded.is_none_or(|it| it.contains("leave `auth` and")));
         }
+        for engine in [
+            "ssh://build-host",
+            "tcp://127.0.0.1:2375",
+            "unix:///run/docker.sock",
+        ] {
+            let text = format!("{{ \"engines\": [\"{engine}\"] }}");
+            assert_eq!(parse(&text).unwrap().engines, [engine]);
+        }
         let shortest = parse("{ \"multiplex\": \"1s\" }").unwrap().multiplex;
         assert_eq!(shortest, Some(Duration::from_secs(1)));
     }

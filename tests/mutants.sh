@@ -21,6 +21,12 @@ if [ $# = 0 ]; then
     set -- src/{change,durable,escape,inventory,settings,trust}.rs src/{client,engine,keys,ring,route,workspace}/*.rs \
         src/store/{*,*/*}.rs src/commands/{remove,keys/*}.rs src/devcontainer/{guard,options,publish}.rs
 fi
+# The tests make thousands of small files and flush them: in memory they take a third of the time.
+if [ "$(stat -f -c %T /dev/shm 2>/dev/null)" = tmpfs ]; then
+    TMPDIR=$(mktemp -d -p /dev/shm)
+    export TMPDIR
+    trap 'rm -rf "$TMPDIR"' EXIT
+fi
 files=()
 for file in "$@"; do files+=(--file "$file"); done
 code=0

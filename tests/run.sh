@@ -97,13 +97,13 @@ unit_and_command_line() {
     fi
 }
 
-# ignored FILTER…
+# ignored FILTER…: with the release binary.
 ignored() {
-    cargo test --locked --no-fail-fast --test suite -- --ignored "$@"
+    LACE_SSH_TEST_BINARY=$BINARY cargo test --locked --no-fail-fast --test suite -- --ignored "$@"
 }
 
 end_to_end() {
-    LACE_SSH_TEST_BINARY=$BINARY LACE_SSH_TEST_DEVCONTAINER=$DEVCONTAINER LACE_SSH_TEST_PYTHON=$CLIENT_PYTHON \
+    LACE_SSH_TEST_DEVCONTAINER=$DEVCONTAINER LACE_SSH_TEST_PYTHON=$CLIENT_PYTHON \
         LACE_SSH_TEST_NODE_PATH=$CLIENT_NODE_PATH ignored e2e::
 }
 
@@ -129,7 +129,7 @@ in_memory() {
             folder=$work
         fi
     fi
-    TMPDIR=$folder LACE_SSH_TEST_BINARY=$BINARY "$@" || code=$?
+    TMPDIR=$folder "$@" || code=$?
     [ "$folder" = "$work" ] || rm -rf "$folder"
     return "$code"
 }

@@ -411,6 +411,34 @@ mod tests {
     }
 
     #[test]
+    fn a_comment_counts_from_the_first_byte_on() {
+        let text = "// first\n{ \"a\": 1 }\n";
+        let before = Document::parse(text).unwrap();
+        let whole = [Splice {
+            range: 0..8,
+            text: "// other".to_owned(),
+        }];
+        let edited = apply(text, &whole).unwrap();
+        let nothing = Intent {
+            members: BTreeMap::new(),
+            dropped: Vec::new(),
+        };
+        let problem = check(&before, &whole, &edited, &nothing).unwrap_err();
+        assert!(
+            problem
+                .to_string()
+                .contains("the comment `// first` would be lost")
+        );
+        // It is still the first thing there, of more.
+        let longer = [Splice {
+            range: 8..8,
+            text: "\n// more".to_owned(),
+        }];
+        let edited = apply(text, &longer).unwrap();
+        check(&before, &longer, &edited, &nothing).unwrap();
+    }
+
+    #[test]
     fn comments_go_with_several_elements_and_the_others_keep_their_order() {
         let ranges = |texts: [&str; 2]| texts.map(|text| put(text, "").range).to_vec();
         let splices = [put("// why", ""), put("// one", "")];

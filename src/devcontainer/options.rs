@@ -509,6 +509,22 @@ mod tests {
         for user in ["", "-l", "-oProxyCommand", "$(id)"] {
             assert!(with(json!({ "user": user })).is_err(), "{user:?}");
         }
+        // The member that is at fault is the one that is pointed at.
+        for (name, value) in [
+            ("host", json!("github.com")),
+            ("user", json!("-l")),
+            ("port", json!(0)),
+            ("key", json!("../x")),
+            ("rotate", json!("soon")),
+            ("overlap", json!("long")),
+        ] {
+            let fault = with(json!({ name: value })).unwrap_err();
+            assert_eq!(
+                fault.path.last().map(String::as_str),
+                Some(name),
+                "{fault:?}"
+            );
+        }
         for port in [json!(0), json!(65536), json!(-1), json!("22"), json!(2.5)] {
             assert!(with(json!({ "port": port })).is_err(), "{port}");
         }

@@ -67,7 +67,8 @@ fn answer(call: UnixStream, containers: &[Value]) {
     }
 }
 
-/// Those with all the labels, and one of the mounts' sources, that are asked for.
+/// Those with all the labels, and one of the mounts' sources, that are asked for; unless all are asked for, of those that
+/// run.
 fn list(containers: &[Value], query: &str) -> Value {
     let filters = query.split('&').find_map(|it| it.strip_prefix("filters="));
     let filters: Value = filters.map_or(Value::Null, |it| {
@@ -81,7 +82,13 @@ fn list(containers: &[Value], query: &str) -> Value {
             .collect()
     };
     let (labels, volumes) = (wanted("label"), wanted("volume"));
+    let states: &[&str] = match query.split('&').any(|it| it == "all=true") {
+        true => &[],
+        false => &["running", "paused"],
+    };
     let fits = |container: &&Value| {
+        let state = container["State"].as_str().unwrap_or_default();
+        let has_state = states.is_empty() || states.contains(&state);
         let has_label = |label: &String| {
             let (name, value) = label.split_once('=').unwrap();
             container["Labels"][name] == value
@@ -91,7 +98,9 @@ fn list(containers: &[Value], query: &str) -> Value {
             let mut mounts = mounts.into_iter().flatten();
             mounts.any(|mount| mount["Source"] == *volume)
         };
-        labels.iter().all(has_label) && (volumes.is_empty() || volumes.iter().any(has_volume))
+        has_state
+            && labels.iter().all(has_label)
+            && (volumes.is_empty() || volumes.iter().any(has_volume))
     };
     containers.iter().filter(fits).cloned().collect()
 }

@@ -42,7 +42,7 @@ pub fn read(app: &App, path: &Path) -> Result<(Imported, Option<Zeroizing<String
         passphrase = Some(asked);
     }
     let imported = read.map_err(|error| {
-        let hint = error.hint().map(|hint| hint.replace("FILE", &shell(path)));
+        let hint = error.hint().map(|hint| naming(hint, path));
         advised(format!("cannot take {shown} in: {error}"), hint)
     })?;
     if matches!(imported, Imported::Pair(_)) && mode & 0o077 != 0 {
@@ -54,6 +54,17 @@ pub fn read(app: &App, path: &Path) -> Result<(Imported, Option<Zeroizing<String
         ));
     }
     Ok((imported, passphrase))
+}
+
+/// A hint about any file, for this one.
+fn naming(hint: &str, path: &Path) -> String {
+    let mut new = path.as_os_str().to_owned();
+    new.push(".new");
+    let parts: Vec<_> = hint
+        .split("NEWFILE")
+        .map(|part| part.replace("FILE", &shell(path)))
+        .collect();
+    parts.join(&shell(Path::new(&new)))
 }
 
 #[cfg(test)]
@@ -76,6 +87,20 @@ mod tests {
                 let hint = crate::advice::hint_of(&error).unwrap_or_default();
                 format!("{error:#}; {hint}")
             }
+        }
+    }
+
+    #[test]
+    fn a_hint_names_the_file_and_a_new_one_beside_it() {
+        for (hint, expected) in [
+            ("none", "none"),
+            ("-y -f FILE", "-y -f '/a/MY FILE'"),
+            (
+                "-in FILE -out NEWFILE",
+                "-in '/a/MY FILE' -out '/a/MY FILE.new'",
+            ),
+        ] {
+            assert_eq!(naming(hint, Path::new("/a/MY FILE")), expected);
         }
     }
 
@@ -124,6 +149,13 @@ mod tests {
         assert_eq!(
             contents(Path::new("/dev/zero")).unwrap_err().kind(),
             std::io::ErrorKind::FileTooLarge
+        );
+        // The way out names the file.
+        fs::write(&path, "PuTTY-User-Key-File-3: ssh-ed25519\n").unwrap();
+        let said = told(&app, &path);
+        assert!(
+            said.contains(&format!(" {}", path.display())) && !said.contains("FILE"),
+            "{said}"
         );
         let said = told(&app, &home.path().join("none"));
         assert!(said.starts_with("cannot read "), "{said}");

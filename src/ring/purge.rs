@@ -325,6 +325,21 @@ mod tests {
         std::fs::write(&file, "").unwrap();
         assert!(contents(&file).is_err());
         assert!(contents(&file.join("below")).is_err());
+        // What lets somebody in goes first, and what nobody gets in without last.
+        let trust = folder.path().join("trust");
+        std::fs::create_dir(&trust).unwrap();
+        for name in [
+            "user",
+            "ssh_host_ed25519_key",
+            "zzz",
+            "authorized_keys",
+            "aaa",
+        ] {
+            std::fs::write(trust.join(name), "").unwrap();
+        }
+        let order: Vec<_> = contents(&trust).unwrap();
+        assert!(order[0].ends_with("authorized_keys"), "{order:?}");
+        assert!(order[4].ends_with("ssh_host_ed25519_key"), "{order:?}");
     }
 
     #[test]

@@ -179,6 +179,7 @@ mod tests {
         let after = story(None, |app| {
             assert_eq!(uninstall(app, Consent::Given).unwrap(), Outcome::Nothing);
             installs(app);
+            assert!(app.environment.home.join(".ssh/config").exists());
             let mode = |path: PathBuf| fs::metadata(path).unwrap().permissions().mode() & 0o777;
             assert_eq!(mode(user_config(app)), 0o600);
             assert_eq!(mode(app.environment.home.join(".ssh")), 0o700);

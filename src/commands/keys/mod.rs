@@ -31,6 +31,19 @@ pub fn run(app: &App, action: &KeysAction) -> Result<ExitCode> {
     }
 }
 
+/// For tests: a program that answers whoever asks for a passphrase. Another program writes it: a descriptor
+/// of ours could have been inherited by a command that another test is just starting, and then nobody could
+/// run it.
+#[cfg(test)]
+fn askpass(folder: &std::path::Path, script: &str) -> String {
+    let path = folder.join("askpass");
+    let write = "printf '#!/bin/sh\\n%s\\n' \"$1\" >\"$0\" && chmod 755 \"$0\"";
+    let mut command = std::process::Command::new("sh");
+    command.args(["-c", write]).arg(&path).arg(script);
+    assert!(command.status().unwrap().success());
+    path.to_str().unwrap().to_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -69,17 +82,4 @@ mod tests {
         tells(KeysAction::Restore { name: name() });
         assert_eq!(keys(), 1);
     }
-}
-
-/// For tests: a program that answers whoever asks for a passphrase. Another program writes it: a descriptor
-/// of ours could have been inherited by a command that another test is just starting, and then nobody could
-/// run it.
-#[cfg(test)]
-fn askpass(folder: &std::path::Path, script: &str) -> String {
-    let path = folder.join("askpass");
-    let write = "printf '#!/bin/sh\\n%s\\n' \"$1\" >\"$0\" && chmod 755 \"$0\"";
-    let mut command = std::process::Command::new("sh");
-    command.args(["-c", write]).arg(&path).arg(script);
-    assert!(command.status().unwrap().success());
-    path.to_str().unwrap().to_owned()
 }

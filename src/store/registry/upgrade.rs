@@ -123,6 +123,9 @@ mod tests {
             "keys": { "lace-x": key_of_version_1("ssh-ed25519", true, false) },
             "client_config_offered": true, "audit_head": null })
         .to_string();
+        let mut upgraded: Value = serde_json::from_str(&text).unwrap();
+        super::registry(&mut upgraded);
+        assert_eq!(upgraded["version"], 2);
         let registry = Registry::parse(text.as_bytes()).unwrap();
         assert!(registry.is_upgraded);
         let known = &registry.devcontainers["id"];
