@@ -146,15 +146,15 @@ without_engine() {
 with_engine() {
     if ! step "engine, devcontainer CLI, images" prepare_engine; then
         note 1 "other readers of devcontainer.json" "not run"
-        note 1 "release binary" "not run"
         note 1 "Feature" "not run"
+        note 1 "release binary" "not run"
         note 1 "faults, with containers" "not run"
         note 1 "end to end" "not run"
         return
     fi
     step "other readers of devcontainer.json" tests/differential.sh || :
-    step "release binary" need_binary || :
     step "Feature" feature/test/run.sh "$DEVCONTAINER" || :
+    step "release binary" need_binary || :
     step "faults, with containers" faults_with_engine || :
     step "end to end" end_to_end || :
 }

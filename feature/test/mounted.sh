@@ -131,6 +131,14 @@ log() { docker exec -u root "$id" cat "${1:-$log}"; }
 start() { docker exec -u "$1" "$id" /usr/local/share/lace-ssh/start 2>&1; }
 sshds() { docker exec -u root "$id" sh -c 'ps -eo args | grep -c "[s]shd: .*listener"'; }
 
+# That the account $1 gets in, where the ways of it are all that is another.
+check_login() {
+    check "login as $1" until_login "$1"
+    check "account" equals "$(ssh_as "$1" id -un)" "$1"
+    check "containerEnv" equals "$(ssh_as "$1" 'printf %s "$GREETING"')" "it's \"quoted\" \$HOME"
+    check "one sshd" equals "$(sshds)" 1
+}
+
 # The whole life of sessions, for the account $1.
 check_sessions() {
     local user=$1 bytes="$work/bytes" home shell
@@ -568,7 +576,7 @@ EOF
     done
     check "another account's file is not read" equals "$(ssh_as vscode 'echo "${PLANTED-no}"')" no
     docker exec -u root "$id" sh -c 'rm -rf /var/lib/lace-ssh/own/*'
-    race 1500 had vscode root
+    race 600 had vscode root
 }
 
 # What root's sessions source, nobody else may ever have written.
@@ -640,7 +648,7 @@ case_late_keys() {
 
 case_container_user() {
     make_project container-user base '"containerUser": "vscode"' && make_trust 4242 && up
-    check_sessions vscode
+    check_login vscode
     check_restart vscode
 }
 
@@ -671,9 +679,9 @@ case_nosudo_race() {
     make_project nosudo-race nosudo '"containerUser": "vscode"' && make_trust 1000 && with_binary && up
     until_login vscode
     docker exec -u vscode "$id" mkdir -m 700 /home/vscode/private
-    race 1000 had vscode
+    race 500 had vscode
     docker exec -u root "$id" rm -rf /var/lib/lace-ssh/own/1000
-    race 2000 lacked vscode
+    race 700 lacked vscode
     docker exec -u root "$id" sh -c 'rm -rf /var/lib/lace-ssh/own/*'
     docker exec -u nobody "$id" mkdir -m 777 /var/lib/lace-ssh/own/1000
     docker stop -t 1 "$id" >/dev/null
@@ -689,7 +697,7 @@ vscode's alone: as root, remove it, and restart the container"
 # root starts the container, the remote user may not become root: only root's entrypoint starts sshd.
 case_nosudo_remote() {
     make_project nosudo-remote nosudo '"remoteUser": "vscode"' && make_trust 1000 && up
-    check_sessions vscode
+    check_login vscode
     check_restart vscode
     check "start as vscode" equals "$(start vscode; echo $?)" 0
     docker exec -u root "$id" sh -c 'kill $(cat /run/lace-ssh/sshd.pid)'
@@ -699,7 +707,7 @@ case_nosudo_remote() {
 
 case_bare() {
     make_project bare bare '"remoteUser": "vscode"' && make_trust 1000 && up
-    check_sessions vscode
+    check_login vscode
     check "no host key in the image" equals "$(docker exec "$id" sh -c 'ls /etc/ssh/ssh_host_*' 2>/dev/null || true)" ""
     check "no package lists" equals "$(docker exec "$id" sh -c 'ls /var/lib/apt/lists/*_Packages*' 2>/dev/null || true)" ""
 }
@@ -788,7 +796,7 @@ case_busybox() {
     sleep 0.3
     check "two starts at once" equals "$(start vscode & start vscode; wait)" 'lace-ssh: sshd runs: port 2222, account vscode'
     check "one sshd" equals "$(sshds)" 1
-    race 300 had vscode root
+    race 150 had vscode root
 }
 
 case_port_taken() {

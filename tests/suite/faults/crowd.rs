@@ -1,7 +1,7 @@
 //! Thirty commands at once on one store, killed at random: whatever they were, every dev container has
 //! its key afterwards, the record says what the files are, and nothing lies about.
 //!
-//! `LACE_SSH_TEST_SECONDS` says for how long; `tests/run.sh` takes the 30 of the default.
+//! `LACE_SSH_TEST_SECONDS` says for how long; `tests/run.sh` takes the 15 of the default.
 
 use std::fs;
 use std::path::PathBuf;
@@ -127,10 +127,10 @@ fn check(user: &User, workspaces: &[Workspace]) {
 }
 
 #[test]
-#[ignore = "needs half a minute: tests/run.sh"]
+#[ignore = "needs a quarter of a minute: tests/run.sh"]
 fn thirty_at_once_killed_at_random_lose_nothing() {
     let seconds = std::env::var("LACE_SSH_TEST_SECONDS").ok();
-    let seconds = seconds.map_or(30, |seconds| seconds.parse().unwrap());
+    let seconds = seconds.map_or(15, |seconds| seconds.parse().unwrap());
     let user = User::without_config("projects");
     let made = user.home().join("made");
     new_key(&made);

@@ -31,6 +31,13 @@ const CALLS: [&str; 14] = [
     "flock",
 ];
 
+/// What looks a name up, or takes it away: permission is refused here, and a disk that breaks shows when something is
+/// written.
+const BY_NAME: [&str; 6] = ["openat", "mkdir", "unlink", "unlinkat", "rmdir", "flock"];
+
+/// What is done with an open file needs no permission any more.
+const BY_CONTENT: [&str; 4] = ["write", "fsync", "ftruncate", "flock"];
+
 /// Far more than any command makes of one kind: a bound, not a goal.
 const MOST: usize = 600;
 
@@ -158,9 +165,15 @@ impl Scene {
             || output.status.signal() == Some(9)
     }
 
-    /// A fault at every call of every kind; how many there were.
+    /// A fault at every call that can have it; how many there were.
     pub fn try_all(&self, fault: &str) -> usize {
-        self.try_calls(&CALLS, fault)
+        let has = |call: &&&str| match fault {
+            "error=EIO" => !BY_NAME.contains(*call),
+            "error=EACCES" => !BY_CONTENT.contains(*call),
+            _ => true,
+        };
+        let calls: Vec<_> = CALLS.iter().filter(has).copied().collect();
+        self.try_calls(&calls, fault)
     }
 
     /// The same for calls of these kinds.
@@ -181,7 +194,7 @@ impl Scene {
             }
         }
         // The end of the rope: the last run of each kind had no fault, and did the work.
-        assert!(faults > 10, "{:?}: only {faults} faults", self.args);
+        assert!(faults > 4, "{:?}: only {faults} faults", self.args);
         faults
     }
 
