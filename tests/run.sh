@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Every test, on a bare Debian machine with Rust, as root or with sudo. Installs what is missing, starts an engine if
 # none answers, and fails where none can run. Goes on after a step that fails; the exit code says whether one did.
-# What needs no engine and what does run side by side, each step after the other.
+# Two lanes run side by side, for much of what has an engine is waiting; each has one step after the other.
 set -euo pipefail
 
 cd "$(dirname "$0")/.."
@@ -134,45 +134,50 @@ in_memory() {
     return "$code"
 }
 
-# What a step sets, the next ones of its lane need: they are all in this shell.
-without_engine() {
+# Two lanes. What a step sets, the next ones of its lane need: they are all in this shell.
+
+files_and_faults() {
     step "unit and command line" unit_and_command_line || :
-    step "clippy" lint || :
+    step "release binary" need_binary || :
     step "schema" tests/schema.sh || :
-    # Builds nothing a second time: it waits for the other lane.
-    if need_binary; then step "faults" faults || :; else note 1 "faults" "not run"; fi
+    step "faults" faults || :
+    # By now the other lane has an engine, or has said that there is none.
+    step "faults, with containers" faults_with_engine || :
 }
 
-with_engine() {
-    if ! step "engine, devcontainer CLI, images" prepare_engine; then
+dev_containers() {
+    local engine=yes
+    step "engine, devcontainer CLI, images" prepare_engine || engine=
+    if [ "$engine" ]; then
+        step "other readers of devcontainer.json" tests/differential.sh || :
+    else
         note 1 "other readers of devcontainer.json" "not run"
-        note 1 "Feature" "not run"
-        note 1 "release binary" "not run"
-        note 1 "faults, with containers" "not run"
-        note 1 "end to end" "not run"
-        return
     fi
-    step "other readers of devcontainer.json" tests/differential.sh || :
-    step "Feature" feature/test/run.sh "$DEVCONTAINER" || :
-    step "release binary" need_binary || :
-    step "faults, with containers" faults_with_engine || :
-    step "end to end" end_to_end || :
+    step "clippy" lint || :
+    # Builds nothing a second time: it waits for the other lane.
+    if [ "$engine" ] && need_binary; then
+        step "Feature" feature/test/run.sh "$DEVCONTAINER" || :
+        step "end to end" end_to_end || :
+    else
+        note 1 "Feature" "not run"
+        note 1 "end to end" "not run"
+    fi
 }
 
 trap clean_up EXIT
 step "packages" prepare || :
 step "format" cargo fmt --check || :
 step "shellcheck" check_scripts || :
-# Two lanes at a time: much of what has an engine is waiting. The longest build begins first; what it says is said again by
-# the step that needs it. Each is a process group, so that it ends with this.
+# The longest build begins first; what it says is said again by the step that needs it. The lanes and it are process groups, so
+# that they end with this.
 set -m
 need_binary </dev/null >"$work/build" 2>&1 &
 beside+=($!)
-without_engine </dev/null &
+files_and_faults </dev/null &
 beside+=($!)
 set +m
-with_engine
-wait "${beside[1]}" || note 1 "the lane without an engine" "ended"
+dev_containers
+wait "${beside[1]}" || note 1 "files and faults" "ended"
 beside=()
 
 printf '\n== summary, %s s\n' "$SECONDS"

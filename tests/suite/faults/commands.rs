@@ -337,8 +337,6 @@ scenes! {
     delete_without_permission: delete, "error=EACCES";
     passphrase_killed_anywhere: passphrase, "signal=KILL";
     passphrase_on_a_full_disk: passphrase, "error=ENOSPC";
-    passphrase_on_a_broken_disk: passphrase, "error=EIO";
-    passphrase_without_permission: passphrase, "error=EACCES";
     rotate_protected_killed_anywhere: rotate_protected, "signal=KILL";
     setup_killed_anywhere: setup, "signal=KILL";
     setup_on_a_full_disk: setup, "error=ENOSPC";
