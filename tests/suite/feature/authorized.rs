@@ -89,6 +89,43 @@ fn where_the_time_cannot_be_told_nobody_gets_in() {
     assert_eq!(ask(&container, "keys").expect(1).out, "");
 }
 
+#[test]
+fn a_line_that_does_not_count_keeps_none_below_it_from_counting() {
+    let container = Container::new();
+    for (kind, bad, good) in [
+        (
+            "keys",
+            "expiry-time=\"20200101000000Z\" ssh-rsa OLD",
+            "ssh-rsa A",
+        ),
+        ("keys", "no-pty,command=\"open ssh-rsa B", "ssh-rsa A"),
+        ("keys", "command=\"a\",command=\"b\" ssh-rsa B", "ssh-rsa A"),
+        ("keys", "", "ssh-rsa A"),
+        ("keys", "# ssh-rsa B", "ssh-rsa A"),
+        (
+            "principals",
+            "expiry-time=\"20200101000000Z\" old",
+            "lace-a",
+        ),
+        ("principals", "no-pty two lace-b", "lace-a"),
+        ("principals", "command=\"open lace-b", "lace-a"),
+    ] {
+        container.write(FILE, &format!("{bad}\n{good}\n"));
+        let said = ask(&container, kind).expect(0);
+        assert_eq!(said.out, through_session(good), "{bad}");
+    }
+}
+
+#[test]
+fn every_digit_of_a_time_may_be_a_nought() {
+    let container = Container::new();
+    for until in ["20301010101010Z", "20310101010101Z", "30001231200000Z"] {
+        container.write(FILE, &format!("expiry-time=\"{until}\" ssh-rsa A\n"));
+        let said = ask(&container, "keys").expect(0);
+        assert_eq!(said.out, through_session("ssh-rsa A"), "{until}");
+    }
+}
+
 /// A lease, up to where the connection of `name` has been opened: its process asks for the keys, and waits. `sleep`
 /// ends when `tick` says so.
 fn opened(container: &Container, name: &str, lines: &str) {
