@@ -265,6 +265,10 @@ mod tests {
             assert_eq!(unheeded.is_some(), expected, "{text}");
             assert!(unheeded.is_none_or(|it| it.contains("leave `auth` and")));
         }
+    }
+
+    #[test]
+    fn every_kind_of_address_is_an_engines_and_a_second_is_long_enough() {
         for engine in [
             "ssh://build-host",
             "tcp://127.0.0.1:2375",

@@ -23,6 +23,7 @@
 #   remove_leftovers       removes that: containers, images, steps of builds
 #   need_cargo             finds cargo, also where HOME is not the account's own
 #   need_binary            builds the release binary, static on Linux; sets BINARY to its path
+#   memory_folder          prints a new folder in memory; returns 1 where there is none in which programs may run
 #   as_root CMD…           runs a command as root, through sudo where that is needed
 #
 # LACE_SSH_TEST_CACHE    the cache; default: lace-ssh-tests in the user's cache folder
@@ -64,6 +65,17 @@ as_root() {
     else
         sudo -n -- "$@"
     fi
+}
+
+memory_folder() {
+    local folder
+    [ "$(stat -f -c %T /dev/shm 2>/dev/null)" = tmpfs ] && folder=$(mktemp -d -p /dev/shm) || return 1
+    if ! { cp "$(command -v true)" "$folder/true" && "$folder/true"; } 2>/dev/null; then
+        rm -rf "$folder"
+        return 1
+    fi
+    rm "$folder/true"
+    echo "$folder"
 }
 
 # The package of a command.

@@ -8,6 +8,8 @@
 set -euo pipefail
 
 cd "$(dirname "$0")/.."
+# shellcheck source=tests/engine.sh
+source tests/engine.sh
 command -v cargo-mutants >/dev/null || cargo install --locked cargo-mutants
 
 place=$PWD/target/mutants
@@ -22,10 +24,9 @@ if [ $# = 0 ]; then
         src/store/{*,*/*}.rs src/commands/{remove,keys/*}.rs src/devcontainer/{guard,options,publish}.rs
 fi
 # The tests make thousands of small files and flush them: in memory they take a third of the time.
-if [ "$(stat -f -c %T /dev/shm 2>/dev/null)" = tmpfs ]; then
-    TMPDIR=$(mktemp -d -p /dev/shm)
-    export TMPDIR
-    trap 'rm -rf "$TMPDIR"' EXIT
+if folder=$(memory_folder); then
+    export TMPDIR=$folder
+    trap 'rm -rf "$folder"' EXIT
 fi
 files=()
 for file in "$@"; do files+=(--file "$file"); done

@@ -107,7 +107,7 @@ end_to_end() {
         LACE_SSH_TEST_NODE_PATH=$CLIENT_NODE_PATH ignored e2e::
 }
 
-# Killed, and refused by the disk, at every system call; then thirty at once, killed at random.
+# Killed, and refused by the disk, at every system call that matters; then thirty at once, killed at random.
 faults() {
     local code=0
     in_memory ignored faults:: --skip faults::containers:: --skip faults::crowd:: || code=$?
@@ -119,18 +119,12 @@ faults_with_engine() {
     in_memory ignored faults::containers::
 }
 
-# Thousands of small files are made and flushed: in memory, where the machine has room for that and programs may run.
+# Thousands of small files are made and flushed: in memory, where that can be.
 in_memory() {
-    local folder=$work code=0
-    if [ "$(stat -f -c %T /dev/shm 2>/dev/null)" = tmpfs ]; then
-        folder=$(mktemp -d -p /dev/shm)
-        if ! { cp "$(command -v true)" "$folder/true" && "$folder/true"; } 2>/dev/null; then
-            rm -rf "$folder"
-            folder=$work
-        fi
-    fi
+    local folder code=0
+    folder=$(memory_folder) || folder=$(mktemp -d)
     TMPDIR=$folder "$@" || code=$?
-    [ "$folder" = "$work" ] || rm -rf "$folder"
+    rm -rf "$folder"
     return "$code"
 }
 

@@ -131,7 +131,7 @@ log() { docker exec -u root "$id" cat "${1:-$log}"; }
 start() { docker exec -u "$1" "$id" /usr/local/share/lace-ssh/start 2>&1; }
 sshds() { docker exec -u root "$id" sh -c 'ps -eo args | grep -c "[s]shd: .*listener"'; }
 
-# That the account $1 gets in, where the ways of it are all that is another.
+# The account $1 gets in, with the environment: for where only the way in is another.
 check_login() {
     check "login as $1" until_login "$1"
     check "account" equals "$(ssh_as "$1" id -un)" "$1"

@@ -62,7 +62,8 @@ impl KeyError {
         }
     }
 
-    /// What the user can do about it; `FILE` stands for the file in question.
+    /// What the user can do about it; `FILE` stands for the file in question, `NEWFILE` for one
+    /// beside it.
     pub fn hint(&self) -> Option<&'static str> {
         Some(match self {
             Self::PassphraseNeeded => "give the passphrase, or set SSH_ASKPASS",

@@ -339,18 +339,8 @@ mod tests {
 
         let table = render(&registry, &rows, NOW);
         let cells = table::cells(&table);
-        assert_eq!(
-            cells[0],
-            [
-                "NAME",
-                "TYPE",
-                "FINGERPRINT",
-                "SCOPE",
-                "AGE",
-                "NEXT ROTATION",
-                "DEV CONTAINERS"
-            ]
-        );
+        let titles = "NAME TYPE FINGERPRINT SCOPE AGE NEXT ROTATION DEV CONTAINERS";
+        assert_eq!(cells[0].join(" "), titles);
         assert_eq!(cells[1][3..5], ["workspace", "2h"]);
         assert_eq!(cells[1][5], time(NOW - 7200 + 86_400));
         assert_eq!(cells[1][6], "lace-web (state-a)");

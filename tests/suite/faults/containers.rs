@@ -160,6 +160,8 @@ scenes! {
     migrate_on_a_full_disk: migrate, "error=ENOSPC";
     revoke_killed_anywhere: revoke, "signal=KILL";
     revoke_on_a_full_disk: revoke, "error=ENOSPC";
+    revoke_on_a_broken_disk: revoke, "error=EIO";
+    revoke_without_permission: revoke, "error=EACCES";
     purge_killed_anywhere: purge, "signal=KILL";
     purge_on_a_full_disk: purge, "error=ENOSPC";
 }
