@@ -429,7 +429,7 @@ mod tests {
                 .to_string()
                 .contains("the comment `// first` would be lost")
         );
-        // It is still the first thing there, of more.
+        // One more beside it is no loss.
         let longer = [Splice {
             range: 8..8,
             text: "\n// more".to_owned(),

@@ -325,9 +325,12 @@ mod tests {
         std::fs::write(&file, "").unwrap();
         assert!(contents(&file).is_err());
         assert!(contents(&file.join("below")).is_err());
-        // What lets somebody in goes first, and what nobody gets in without last.
-        let trust = folder.path().join("trust");
-        std::fs::create_dir(&trust).unwrap();
+    }
+
+    #[test]
+    fn what_lets_somebody_in_goes_first_and_what_nobody_gets_in_without_last() {
+        let folder = tempfile::tempdir().unwrap();
+        let trust = folder.path();
         for name in [
             "user",
             "ssh_host_ed25519_key",
@@ -337,7 +340,7 @@ mod tests {
         ] {
             std::fs::write(trust.join(name), "").unwrap();
         }
-        let order: Vec<_> = contents(&trust).unwrap();
+        let order = contents(trust).unwrap();
         assert!(order[0].ends_with("authorized_keys"), "{order:?}");
         assert!(order[4].ends_with("ssh_host_ed25519_key"), "{order:?}");
     }
