@@ -107,6 +107,9 @@ pub enum Command {
     /// The key ring: list, rotate, import, export, delete.
     #[command(subcommand)]
     Keys(KeysAction),
+    /// Certificates: each opens one dev container, for a short while.
+    #[command(subcommand)]
+    Cert(CertAction),
     /// What happened to which key, when.
     Log(Log),
     /// Print, install or take out the configuration of ssh clients.
@@ -130,7 +133,7 @@ pub enum Command {
         /// The alias.
         alias: String,
     },
-    /// Learn the remote user of a dev container; called by ssh's configuration.
+    /// See to user, key and certificate of a dev container; called by ssh's configuration.
     #[command(hide = true)]
     Refresh {
         /// The alias.
@@ -352,6 +355,63 @@ pub struct Migrate {
     /// Migrate without asking.
     #[arg(long, short)]
     pub yes: bool,
+}
+
+/// `cert`
+#[derive(Debug, Subcommand)]
+pub enum CertAction {
+    /// Sign a key for one dev container: its own, or somebody else's.
+    Issue(Issue),
+    /// What a certificate says, in words.
+    Show {
+        /// The certificate, or the alias of a dev container [default: that of the workspace].
+        what: Option<String>,
+        /// Print an object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Every certificate that was issued, and what is revoked.
+    List {
+        /// Print an array of objects.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Revoke a certificate or a key at once, in every dev container that it opens.
+    Revoke(Revoke),
+}
+
+/// `cert issue`
+#[derive(Debug, Args)]
+pub struct Issue {
+    /// The alias, a part of one, or a dev container ID [default: the dev container of the workspace, else
+    /// the `default` of your settings, else the only one].
+    pub name: Option<String>,
+    /// Which dev container.
+    #[command(flatten)]
+    pub workspace: Workspace,
+    /// For how long, such as 30s or 8h [default: the dev container's `certificateTtl`].
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    pub ttl: Option<std::time::Duration>,
+    /// Sign this public key instead of the dev container's own.
+    #[arg(long, value_name = "FILE")]
+    pub public_key_file: Option<PathBuf>,
+    /// Where the certificate goes; `-` prints it [default: beside the key].
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
+/// `cert revoke`
+#[derive(Debug, Args)]
+pub struct Revoke {
+    /// A certificate, or a public key with every certificate for it.
+    #[arg(value_name = "FILE", required_unless_present_any = ["serial", "key_id"], conflicts_with_all = ["serial", "key_id"])]
+    pub file: Option<PathBuf>,
+    /// The serial number of the certificate.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), conflicts_with = "key_id")]
+    pub serial: Option<u64>,
+    /// The key ID of the certificates.
+    #[arg(long, value_name = "ID")]
+    pub key_id: Option<String>,
 }
 
 /// `log`

@@ -13,6 +13,8 @@ use crate::advice::Advise;
 pub struct Environment {
     /// The user's home folder: `$HOME`, absolute.
     pub home: PathBuf,
+    /// Who that is, and on which machine, as the log of an sshd shall have it: `$USER` and the name of the host.
+    pub who: String,
     /// `$SUDO_UID`: who has called this program by way of `sudo`.
     pub sudo_by: Option<u32>,
     /// `$LACE_SSH_HOME`: another place for the store.
@@ -53,7 +55,10 @@ impl Environment {
             .hint("set it: export HOME=/home/me")?;
         // Whoever stands in a folder that is gone can still use all that is not about a folder.
         let current = env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
+        let host = rustix::system::uname();
+        let user = text("USER").unwrap_or_else(|| rustix::process::getuid().as_raw().to_string());
         Ok(Self {
+            who: format!("{user}@{}", host.nodename().to_string_lossy()),
             sudo_by: text("SUDO_UID").and_then(|uid| uid.parse().ok()),
             store: text("LACE_SSH_HOME").map(|path| current.join(path)),
             folder: logical_folder(current),
@@ -78,6 +83,7 @@ impl Environment {
     pub fn example(home: &Path) -> Self {
         Self {
             home: home.into(),
+            who: "mona@laptop".into(),
             sudo_by: None,
             store: None,
             folder: home.into(),

@@ -51,6 +51,7 @@ fn host<'r>(
     devcontainer: &'r DevContainer,
 ) -> Host<'r> {
     let key = registry.keys.get(&devcontainer.key);
+    let certified = !devcontainer.auth.takes_keys();
     Host {
         alias: &devcontainer.alias,
         user: devcontainer.user.as_deref(),
@@ -58,13 +59,14 @@ fn host<'r>(
         previous: key
             .is_some_and(|key| !key.retired.is_empty())
             .then(|| store.previous(&devcontainer.key)),
-        renewed: devcontainer.agent,
+        certificate: certified.then(|| store.certificate(&devcontainer.key, &devcontainer.alias)),
+        renewed: devcontainer.agent || certified,
         encrypted: key.is_some_and(Key::is_encrypted),
         forwards_agent: settings.forward_agent.contains(&devcontainer.alias),
     }
 }
 
-/// The host block of one dev container with another identity and other pinned keys, for a proof by a
+/// The host block of one dev container with another identity, certificate and other pinned keys, for a proof by a
 /// command that holds the lock: nothing in it may call this program back but `proxy`.
 ///
 /// # Errors
@@ -74,6 +76,7 @@ pub fn host_block_for(
     devcontainer: &DevContainer,
     user: &str,
     identity: PathBuf,
+    certificate: Option<PathBuf>,
     known_hosts: &Path,
 ) -> Result<String> {
     let paths = Paths {
@@ -85,6 +88,7 @@ pub fn host_block_for(
         user: Some(user),
         identity,
         previous: None,
+        certificate,
         renewed: false,
         encrypted: false,
         forwards_agent: false,
@@ -118,7 +122,7 @@ mod tests {
     use crate::environment::Environment;
     use crate::keys::KeyPair;
     use crate::ring::record;
-    use crate::store::registry::{Custody, HostKey, Origin, Retired};
+    use crate::store::registry::{Auth, Custody, HostKey, Origin, Retired};
 
     #[test]
     fn a_host_is_what_the_registry_says_of_its_dev_container_and_its_key() {
@@ -177,11 +181,23 @@ mod tests {
                 user: Some("vscode"),
                 identity: at("k", "identity"),
                 previous: previous.then(|| at("k", "previous")),
+                certificate: None,
                 renewed,
                 encrypted,
                 forwards_agent: retired,
             };
             assert_eq!(host(&store, &settings, &registry, &devcontainer), wanted);
+            // By a certificate, which is seen to when ssh connects.
+            let certified = DevContainer {
+                auth: Auth::Certificate,
+                ..devcontainer.clone()
+            };
+            let wanted = Host {
+                certificate: Some(at("k", "lace-x-cert.pub")),
+                renewed: true,
+                ..wanted
+            };
+            assert_eq!(host(&store, &settings, &registry, &certified), wanted);
         }
     }
 
@@ -213,7 +229,7 @@ mod tests {
             ..DevContainer::example("lace-x", "k")
         };
         let (identity, pins) = (PathBuf::from("/s/next"), Path::new("/s/pins"));
-        let block = host_block_for(&app, &devcontainer, "me", identity, pins).unwrap();
+        let block = host_block_for(&app, &devcontainer, "me", identity, None, pins).unwrap();
         let values = |name: &str| -> Vec<String> {
             let lines = block.lines().map(str::trim);
             let values = lines.filter_map(|line| line.strip_prefix(&format!("{name} ")));

@@ -4,6 +4,7 @@
 
 pub mod advice;
 pub mod app;
+pub mod ca;
 pub mod change;
 pub mod cli;
 pub mod client;

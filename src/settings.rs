@@ -10,7 +10,7 @@ use anyhow::Result;
 use serde_json::{Map, Value};
 
 use crate::devcontainer::members::{Fault, duration, list, object, string};
-use crate::devcontainer::options::{self, Options};
+use crate::devcontainer::options::{self, Auth, Options};
 use crate::devcontainer::{Document, Problem, dialect};
 use crate::durable;
 use crate::store::{LARGEST_KEY, Store};
@@ -41,24 +41,6 @@ pub struct Require {
     pub certificate_ttl: Option<Duration>,
     /// The age at which the own key of a dev container is replaced at the latest.
     pub rotate: Option<Duration>,
-}
-
-impl Settings {
-    /// What is asked for here that nothing sees to yet.
-    pub fn unheeded(&self) -> Option<&'static str> {
-        let asks = self.require.auth == Some(Auth::Certificate);
-        (asks || self.require.certificate_ttl.is_some())
-            .then_some("no certificates are issued yet, so dev containers are still opened with keys; until then, leave `auth` and `certificateTtl` out")
-    }
-}
-
-/// How to log in, the stricter one last.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Auth {
-    /// With a key.
-    Key,
-    /// With a certificate that is good for a short while.
-    Certificate,
 }
 
 const MEMBERS: [&str; 6] = [
@@ -127,10 +109,9 @@ fn required(members: &Map<String, Value>) -> Result<Require, Fault> {
     let mut require = Require::default();
     for (name, value) in members {
         match name.as_str() {
-            "auth" => require.auth = Some(auth(name, string(name, value)?)?),
+            "auth" => require.auth = Some(options::auth(name, string(name, value)?)?),
             "certificateTtl" => {
-                let example = "write the longest that one may be good for, such as `10m`";
-                let longest = duration(name, string(name, value)?, example)?;
+                let longest = options::certificate_ttl(name, string(name, value)?)?;
                 require.certificate_ttl = Some(longest);
             }
             "rotate" => {
@@ -150,18 +131,6 @@ fn unknown(what: &str, name: &str, known: &[&str]) -> Fault {
     Fault {
         hint: Some(format!("{hint}; a newer lace-ssh may know it")),
         ..fault
-    }
-}
-
-fn auth(name: &str, text: &str) -> Result<Auth, Fault> {
-    match text {
-        "key" => Ok(Auth::Key),
-        "certificate" => Ok(Auth::Certificate),
-        _ => Err(Fault::value(
-            name,
-            format!("{text:?} is no way to log in"),
-            "write `key` or `certificate`",
-        )),
     }
 }
 
@@ -247,23 +216,6 @@ mod tests {
         assert_eq!(parse(EXAMPLE), Ok(expected));
         for empty in ["{}", "// nothing yet\n{ \"$schema\": \"./x.json\" }"] {
             assert_eq!(parse(empty), Ok(Settings::default()));
-        }
-    }
-
-    #[test]
-    fn what_nothing_sees_to_yet_is_said_and_nothing_else() {
-        for (text, expected) in [
-            ("{}", false),
-            (
-                "{ \"require\": { \"auth\": \"key\", \"rotate\": \"90d\" } }",
-                false,
-            ),
-            ("{ \"require\": { \"auth\": \"certificate\" } }", true),
-            ("{ \"require\": { \"certificateTtl\": \"10m\" } }", true),
-        ] {
-            let unheeded = parse(text).unwrap().unheeded();
-            assert_eq!(unheeded.is_some(), expected, "{text}");
-            assert!(unheeded.is_none_or(|it| it.contains("leave `auth` and")));
         }
     }
 

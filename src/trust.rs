@@ -18,6 +18,9 @@ pub const MOUNT_TARGET: &str = "/etc/lace-ssh";
 ///    for the forwarded agents.
 pub const CONTRACT: u32 = 1;
 
+/// The first contract with certificates.
+pub const CERTIFICATES: u32 = 1;
+
 /// The program that the Feature has the engine run at every start of the container; what its entry in
 /// the metadata of a container is known by.
 pub const ENTRYPOINT: &str = "/usr/local/share/lace-ssh/entrypoint";

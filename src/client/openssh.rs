@@ -24,7 +24,10 @@ pub struct Host<'a> {
     /// The private key that a rotation has replaced a short while ago: for a dev container that could
     /// not be asked whether it takes the new one.
     pub previous: Option<PathBuf>,
-    /// The key lives in the agent alone, and is made anew when the agent has lost it.
+    /// The certificate without which the key opens nothing.
+    pub certificate: Option<PathBuf>,
+    /// There is something to see to when ssh connects: a key that the agent may have lost is made anew, a
+    /// certificate issued.
     pub renewed: bool,
     /// The private key file has a passphrase: asked for once, if there is an agent to keep it.
     pub encrypted: bool,
@@ -129,6 +132,10 @@ pub fn host_block(host: &Host<'_>, paths: &Paths) -> Result<String> {
         true => "    ProxyUseFdpass yes\n",
         false => "",
     };
+    let certificate = match &host.certificate {
+        Some(certificate) => format!("    CertificateFile {}\n", quote::ssh_config(certificate)?),
+        None => String::new(),
+    };
     let keep = if host.encrypted {
         "    AddKeysToAgent yes\n"
     } else {
@@ -153,7 +160,7 @@ pub fn host_block(host: &Host<'_>, paths: &Paths) -> Result<String> {
     HostKeyAlias {alias}
     ProxyCommand {command} proxy {alias}
 {pass}    IdentityFile {identity}
-{previous}    IdentitiesOnly yes
+{previous}{certificate}    IdentitiesOnly yes
 {keep}{forward}{share}    PreferredAuthentications publickey
     UserKnownHostsFile {known_hosts}
     GlobalKnownHostsFile /dev/null
@@ -176,7 +183,7 @@ pub fn host_block(host: &Host<'_>, paths: &Paths) -> Result<String> {
         let user = quote::include(&paths.learnt.join(alias))?;
         text.push_str(&format!("{refresh}    Include {user}\n"));
     } else if host.renewed {
-        // Only for what `refresh` does: a key that the agent has lost is made anew.
+        // Only for what `refresh` does: a key that the agent has lost is made anew, a certificate issued.
         text.push_str(&format!("{refresh}    IdentitiesOnly yes\n"));
     }
     Ok(text)
@@ -205,6 +212,7 @@ mod tests {
             user,
             identity: "/home/my me/100%/identity".into(),
             previous: None,
+            certificate: None,
             renewed: false,
             encrypted: false,
             forwards_agent: false,
@@ -425,6 +433,13 @@ mod tests {
                     ..plain()
                 },
                 "forwardagent yes",
+            ),
+            (
+                Host {
+                    certificate: Some("/a b/100%/x-cert.pub".into()),
+                    ..plain()
+                },
+                "certificatefile /a b/100%%/x-cert.pub",
             ),
         ] {
             let has = |answer: &str| answer.lines().any(|l| l == line);

@@ -18,13 +18,14 @@ use crate::devcontainer::{find, id, wire};
 use crate::durable;
 use crate::engine::{Engine, endpoint};
 use crate::ring::masters::End;
-use crate::ring::{Ring, agent, due, host_key, identity, masters, policy, publish, purge};
+use crate::ring::{Ring, agent, auth, due, host_key, identity, masters, policy, publish, purge};
 use crate::settings;
 use crate::store::audit::Kind;
 use crate::store::learnt;
 use crate::store::registry::{DevContainer, Origin, Registry};
 use crate::store::stamp::{self, Identities};
 use crate::talk::{self, say, warn};
+use crate::trust;
 use crate::workspace::config::Config;
 use crate::workspace::entry::Wanted;
 use crate::workspace::target::Target;
@@ -54,20 +55,37 @@ pub fn run(app: &App, args: &cli::Initialize) -> Result<ExitCode> {
     if was_ready(app, &wanted) {
         return Ok(ExitCode::SUCCESS);
     }
-    if let Some(unheeded) = settings.unheeded() {
-        let path = app.store.settings();
-        say(format!(
-            "warning: `require` in {}: {unheeded}",
-            path.display()
-        ));
-    }
     let mut ring = Ring::open(app, "initialize")?;
     let did = prepare(&mut ring, &wanted)?;
     if !did.is_empty() {
         say(did);
     }
+    switch_auth(&mut ring, &wanted)?;
     policy::apply(&mut ring, &args.id)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Another way in, where the options want one that the next container can follow.
+fn switch_auth(ring: &mut Ring<'_>, wanted: &Wanted<'_>) -> Result<()> {
+    let auth = entry::auth(wanted);
+    let known = &ring.registry.devcontainers[wanted.id];
+    if auth == known.auth {
+        return Ok(());
+    }
+    let copy = feature::checked_folder(&wanted.target.folder)?;
+    let is_old = |contract: Option<u32>| contract.is_none_or(|it| it < trust::CERTIFICATES);
+    if !auth.takes_keys()
+        && wanted.config.uses_copy(wanted.target)
+        && is_old(feature::contract(&copy))
+    {
+        say(format!(
+            "{} is still opened by its key: the Feature in {} knows no certificates; renew it: lace-ssh setup",
+            known.alias,
+            copy.display()
+        ));
+        return Ok(());
+    }
+    auth::apply(ring, wanted.id, &auth)
 }
 
 /// The config file in use: named, or the one that leads to this ID, or the only one there is.
@@ -223,7 +241,10 @@ fn is_ready(app: &App, registry: &Registry, wanted: &Wanted<'_>) -> Result<bool>
         Ok(identity::read_public(&path)?.is_some_and(|found| found.render_bare() == public))
     };
     let half = identity::public_file(&key.public, &known.key);
+    let trusts = |registry: &Registry| known.principal.is_some() && registry.ca.is_some();
     Ok(entry == *known
+        && entry::auth(wanted) == known.auth
+        && (known.auth.takes_keys() || trusts(registry))
         && masters::are_prepared(&app.store, wanted.settings)
         && !registry.has_expired(now())
         && key.next.is_none()

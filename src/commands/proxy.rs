@@ -8,11 +8,15 @@ use std::process::ExitCode;
 use anyhow::{Result, anyhow};
 
 use crate::advice::Advise;
-use crate::app::App;
+use crate::app::{App, now};
+use crate::ca;
 use crate::engine::Engine;
 use crate::ring::{self, Ring};
 use crate::route::{connect, hand_over, user, way};
 use crate::store::registry::{DevContainer, Key, Registry};
+
+/// So often is looked again whether a certificate is for the key that is in force.
+const TURNS: usize = 3;
 
 /// Runs `proxy`.
 pub fn run(app: &App, alias: &str) -> Result<ExitCode> {
@@ -26,7 +30,8 @@ pub fn run(app: &App, alias: &str) -> Result<ExitCode> {
 }
 
 /// Runs `refresh`: learns the remote user from the container, and makes a key that lives in the agent
-/// anew where the agent has lost it. Writes both down.
+/// anew where the agent has lost it, and a certificate where the last one is not good for long. Writes down
+/// what is new.
 pub fn refresh(app: &App, alias: &str) -> Result<ExitCode> {
     let registry = app.store.registry()?;
     let (id, devcontainer) = find(&registry, alias)?;
@@ -47,7 +52,20 @@ pub fn refresh(app: &App, alias: &str) -> Result<ExitCode> {
         ring.ensure(&devcontainer.key, true)?;
         ring.commit()?;
     }
+    if !devcontainer.auth.takes_keys() {
+        certify(app, id)?;
+    }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Sees to a certificate for the key that is in force when it is written: a rotation may switch meanwhile.
+fn certify(app: &App, id: &str) -> Result<()> {
+    for _ in 0..TURNS {
+        if !ca::renew(app, &app.store.registry()?, id, now())? {
+            break;
+        }
+    }
+    Ok(())
 }
 
 fn find<'r>(registry: &'r Registry, alias: &str) -> Result<(&'r str, &'r DevContainer)> {

@@ -14,7 +14,17 @@ use super::port::{DEFAULT_PORT, usual_port};
 pub const ALIAS_PREFIX: &str = "lace-";
 
 /// The members of `customizations.lace.ssh`.
-pub const MEMBERS: [&str; 7] = ["host", "user", "port", "key", "rotate", "overlap", "agent"];
+pub const MEMBERS: [&str; 9] = [
+    "host",
+    "user",
+    "port",
+    "key",
+    "rotate",
+    "overlap",
+    "auth",
+    "certificateTtl",
+    "agent",
+];
 
 /// Their JSON Schema.
 pub const SCHEMA: &str = include_str!("schema.json");
@@ -60,6 +70,16 @@ pub enum Rotation {
     Every(Duration),
 }
 
+/// What opens a dev container, the stricter one last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Auth {
+    /// A key.
+    #[default]
+    Key,
+    /// A certificate that is good for a short while.
+    Certificate,
+}
+
 /// What `customizations.lace.ssh` says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
@@ -75,6 +95,10 @@ pub struct Options {
     pub rotate: Rotation,
     /// How long the old key still opens the door.
     pub overlap: Duration,
+    /// What opens the door.
+    pub auth: Auth,
+    /// How long a certificate is good.
+    pub certificate_ttl: Duration,
     /// The private key lives in ssh-agent.
     pub agent: bool,
 }
@@ -88,6 +112,8 @@ impl Default for Options {
             key: KeyScope::default(),
             rotate: Rotation::default(),
             overlap: Duration::from_secs(24 * 60 * 60),
+            auth: Auth::default(),
+            certificate_ttl: Duration::from_secs(5 * 60),
             agent: false,
         }
     }
@@ -130,7 +156,14 @@ const OBJECTS: [&str; 3] = [
 
 /// The options for which a user may have defaults of his own. The others are about one dev container
 /// (`host`), or about what its image and its committed config file have agreed on (`user`, `port`).
-pub const DEFAULTABLE: [&str; 4] = ["key", "rotate", "overlap", "agent"];
+pub const DEFAULTABLE: [&str; 6] = [
+    "key",
+    "rotate",
+    "overlap",
+    "auth",
+    "certificateTtl",
+    "agent",
+];
 
 /// Reads the options that a repository may leave out.
 ///
@@ -155,6 +188,10 @@ fn read(
             "key" => options.key = key(string(name, value)?)?,
             "rotate" => options.rotate = rotate(string(name, value)?)?,
             "overlap" => options.overlap = duration(name, string(name, value)?, OVERLAP)?,
+            "auth" => options.auth = auth(name, string(name, value)?)?,
+            "certificateTtl" => {
+                options.certificate_ttl = certificate_ttl(name, string(name, value)?)?;
+            }
             _ => options.agent = boolean(name, value)?,
         }
     }
@@ -271,6 +308,38 @@ fn rotate(text: &str) -> Result<Rotation, Fault> {
     }
 }
 
+/// What opens the door.
+///
+/// # Errors
+/// It is no way to log in.
+pub fn auth(name: &str, text: &str) -> Result<Auth, Fault> {
+    match text {
+        "key" => Ok(Auth::Key),
+        "certificate" => Ok(Auth::Certificate),
+        _ => Err(Fault::value(
+            name,
+            format!("{text:?} is no way to log in"),
+            "write `key` or `certificate`",
+        )),
+    }
+}
+
+/// How long a certificate may be good.
+///
+/// # Errors
+/// It is no duration, or so short a one that clocks and slow machines would shut the door.
+pub fn certificate_ttl(name: &str, text: &str) -> Result<Duration, Fault> {
+    let ttl = duration(name, text, "write a duration such as `5m`")?;
+    match ttl < Duration::from_secs(60) {
+        true => Err(Fault::value(
+            name,
+            format!("{text:?} is too short"),
+            "at least `1m`",
+        )),
+        false => Ok(ttl),
+    }
+}
+
 /// The age that a key may reach.
 ///
 /// # Errors
@@ -308,7 +377,7 @@ mod tests {
 
     #[test]
     fn every_member_is_read() {
-        let all = json!({ "host": "lace-x", "user": "vscode", "port": 2223, "key": "workspace", "rotate": "30d", "overlap": "1h", "agent": true });
+        let all = json!({ "host": "lace-x", "user": "vscode", "port": 2223, "key": "workspace", "rotate": "30d", "overlap": "1h", "auth": "certificate", "certificateTtl": "1m", "agent": true });
         assert_eq!(all.as_object().unwrap().keys().collect::<Vec<_>>(), MEMBERS);
         let read = Options {
             host: Some("lace-x".into()),
@@ -317,6 +386,8 @@ mod tests {
             key: KeyScope::Workspace,
             rotate: Rotation::Every(Duration::from_secs(30 * 86400)),
             overlap: Duration::from_secs(3600),
+            auth: Auth::Certificate,
+            certificate_ttl: Duration::from_secs(60),
             agent: true,
         };
         assert_eq!(with(all), Ok(read));

@@ -24,6 +24,8 @@ pub enum KeyError {
     PrivateGiven,
     /// A certificate where a key is wanted.
     Certificate,
+    /// Something else where a certificate is wanted.
+    NoCertificate,
     /// A DSA key, which OpenSSH has given up.
     Dsa,
     /// An ECDSA key with a short private number, under a passphrase.
@@ -79,6 +81,9 @@ impl KeyError {
             Self::PublicGiven => "name the private key: the file of the same name without `.pub`",
             Self::PrivateGiven => "name the public key: the file that ends in `.pub`",
             Self::Certificate => "name the key itself: the file without `-cert.pub`",
+            Self::NoCertificate => {
+                "a certificate is one line, whose type ends in `-cert-v01@openssh.com`"
+            }
             Self::Dsa | Self::ShortRsa(_) => "make a new key with `ssh-keygen -t ed25519`",
             Self::Putty => {
                 "convert it with `puttygen FILE -O private-openssh -o NEWFILE`, or in PuTTYgen with \
@@ -117,6 +122,7 @@ impl fmt::Display for KeyError {
             Self::PublicGiven => f.write_str("this is a public key, not a private one"),
             Self::PrivateGiven => f.write_str("this is a private key, not a public one"),
             Self::Certificate => f.write_str("this is a certificate, not a key"),
+            Self::NoCertificate => f.write_str("this is no certificate"),
             Self::Dsa => f.write_str("DSA keys are not accepted: OpenSSH has given them up"),
             Self::ShortNumber => f.write_str(
                 "the key has a short private number, which is not read under a passphrase",

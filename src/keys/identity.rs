@@ -1,7 +1,7 @@
 //! Key pairs and public keys in OpenSSH's own formats.
 //!
-//! This is the one module that owns the types of `ssh-key`: the rest of the crate sees [`KeyPair`],
-//! [`PublicKey`] and text. Other formats of private keys are `import`'s; what a key may do is
+//! This module and `certificate` own the types of `ssh-key`: the rest of the crate sees [`KeyPair`],
+//! [`PublicKey`], `Certificate` and text. Other formats of private keys are `import`'s; what a key may do is
 //! `authorized_keys`'.
 //!
 //! Nothing here shows a secret: [`KeyPair`] has no `Debug` and no `Display`, text with a private key
@@ -131,6 +131,11 @@ impl KeyPair {
         bytes
     }
 
+    /// What signs a certificate.
+    pub(super) fn signer(&self) -> &PrivateKey {
+        &self.key
+    }
+
     /// The public half, with the comment.
     pub fn public(&self) -> PublicKey {
         PublicKey {
@@ -220,6 +225,17 @@ impl PublicKey {
         Ok(public.commented(&comment))
     }
 
+    /// What a certificate says of whose it is; as everything, it passes the gate.
+    pub(super) fn of_data(data: KeyData) -> Result<Self, KeyError> {
+        check_kind(&data)?;
+        Ok(Self { key: data.into() })
+    }
+
+    /// What stands in a certificate for it.
+    pub(super) fn key_data(&self) -> KeyData {
+        self.key.key_data().clone()
+    }
+
     /// The bytes that stand behind the base64 text.
     pub fn to_wire(&self) -> Vec<u8> {
         self.key
@@ -297,7 +313,7 @@ pub fn check_comment(comment: &str) -> Result<&str, KeyError> {
 }
 
 /// A comment as it was found, made fit for one line: nobody can be asked to mend it.
-fn one_line(comment: &[u8]) -> String {
+pub(super) fn one_line(comment: &[u8]) -> String {
     let text = String::from_utf8_lossy(comment);
     let clean = |c| if breaks_line(c) { ' ' } else { c };
     text.chars()
@@ -308,7 +324,7 @@ fn one_line(comment: &[u8]) -> String {
 }
 
 /// Control characters, and the separators that some readers take for a new line.
-fn breaks_line(c: char) -> bool {
+pub(super) fn breaks_line(c: char) -> bool {
     c.is_control() || matches!(c, '\u{2028}' | '\u{2029}')
 }
 

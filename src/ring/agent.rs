@@ -30,7 +30,9 @@ impl Ring<'_> {
         let destination = match &opened[..] {
             [id] => {
                 let devcontainer = &self.registry.devcontainers[id];
-                Some(Destination {
+                // Tied to a host, a key is of no use with a certificate up to OpenSSH 10.2.
+                let is_tied = devcontainer.principal.is_none();
+                is_tied.then_some(Destination {
                     host: devcontainer.alias.clone(),
                     user: None,
                     host_keys: devcontainer

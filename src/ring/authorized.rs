@@ -1,4 +1,4 @@
-//! Who may log in to a dev container: values in, text out.
+//! Who may log in to a dev container, by a key or a certificate: values in, text out.
 
 use anyhow::Result;
 use jiff::Timestamp;
@@ -12,7 +12,8 @@ use crate::store::registry::{DevContainer, Registry, Retired};
 /// # Errors
 /// A public half in the registry cannot be read.
 pub fn keys(registry: &Registry, devcontainer: &DevContainer, now: i64) -> Result<String> {
-    let Some(key) = registry.keys.get(&devcontainer.key) else {
+    let key = registry.keys.get(&devcontainer.key);
+    let Some(key) = key.filter(|_| devcontainer.auth.takes_keys()) else {
         return Ok(String::new());
     };
     // During a rotation, the key that is to come is trusted before it is used.
@@ -38,12 +39,26 @@ pub fn keys(registry: &Registry, devcontainer: &DevContainer, now: i64) -> Resul
     lines.collect()
 }
 
+/// The text of its list of principals; `None` where it trusts no certificates.
+pub fn principals(devcontainer: &DevContainer) -> Option<String> {
+    let principal = devcontainer.principal.as_ref();
+    principal.map(|principal| format!("{principal}\n"))
+}
+
+/// The text of its list of CAs; `None` where it trusts no certificates. Without a list of principals, any
+/// certificate of the CA would do that names the account.
+pub fn cas(registry: &Registry, devcontainer: &DevContainer) -> Option<String> {
+    let ca = registry.ca.as_ref();
+    let ca = ca.filter(|_| devcontainer.principal.is_some());
+    ca.map(|ca| format!("{ca}\n"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::keys::KeyPair;
     use crate::ring::record;
-    use crate::store::registry::{Custody, Next, Origin};
+    use crate::store::registry::{Auth, Custody, Next, Origin};
 
     const NOW: i64 = 1_000_000;
 
@@ -123,6 +138,33 @@ mod tests {
                 lines.collect::<String>(),
                 "{overlap} {next:?} {retired:?}"
             );
+        }
+    }
+
+    #[test]
+    fn where_a_certificate_is_asked_for_no_key_is_let_in_and_only_what_has_a_principal_trusts_a_ca()
+    {
+        let mut registry = Registry::default();
+        let key = record::new(&public(1), Custody::File, Origin::Generated, 0);
+        registry.keys.insert("user".into(), key);
+        registry.ca = Some("ssh-ed25519 CA".into());
+        let mut devcontainer = DevContainer::example("lace-x", "user");
+        let seen = |registry: &Registry, it: &DevContainer| {
+            let lines = keys(registry, it, NOW).unwrap().lines().count();
+            (lines, principals(it), cas(registry, it))
+        };
+        assert_eq!(seen(&registry, &devcontainer), (1, None, None));
+        devcontainer.principal = Some("lace-x-1".into());
+        let trusted = (
+            Some("lace-x-1\n".to_owned()),
+            Some("ssh-ed25519 CA\n".to_owned()),
+        );
+        let (principals, ca) = trusted.clone();
+        assert_eq!(seen(&registry, &devcontainer), (1, principals, ca));
+        for auth in [Auth::Certificate, Auth::Unknown("new".into())] {
+            devcontainer.auth = auth;
+            let (principals, ca) = trusted.clone();
+            assert_eq!(seen(&registry, &devcontainer), (0, principals, ca));
         }
     }
 

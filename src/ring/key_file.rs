@@ -1,4 +1,4 @@
-//! A private key in a file of the user's, made elsewhere.
+//! A key or a certificate in a file of the user's, made elsewhere.
 
 use std::fs::File;
 use std::io::Read;
@@ -10,8 +10,8 @@ use zeroize::Zeroizing;
 
 use crate::advice::{advised, failure, shell};
 use crate::app::App;
-use crate::keys::KeyError;
 use crate::keys::import::{self, Imported};
+use crate::keys::{Certificate, KeyError, PublicKey};
 use crate::store::LARGEST_KEY;
 use crate::talk::passphrase;
 
@@ -54,6 +54,51 @@ pub fn read(app: &App, path: &Path) -> Result<(Imported, Option<Zeroizing<String
         ));
     }
     Ok((imported, passphrase))
+}
+
+/// Reads a public key in a file of the user's.
+///
+/// # Errors
+/// It cannot be read, or holds something else.
+pub fn read_public(path: &Path) -> Result<PublicKey> {
+    public(path, PublicKey::parse)
+}
+
+/// Reads a certificate in a file of the user's.
+///
+/// # Errors
+/// It cannot be read, or holds something else.
+pub fn read_certificate(path: &Path) -> Result<Certificate> {
+    public(path, Certificate::parse)
+}
+
+/// What a file holds that can be shown to anybody.
+pub enum Public {
+    /// A public key.
+    Key(PublicKey),
+    /// A certificate.
+    Certificate(Box<Certificate>),
+}
+
+/// Reads a public key or a certificate in a file of the user's.
+///
+/// # Errors
+/// It cannot be read, or holds something else.
+pub fn read_public_or_certificate(path: &Path) -> Result<Public> {
+    public(path, |text| match Certificate::parse(text) {
+        Err(KeyError::NoCertificate) => PublicKey::parse(text).map(Public::Key),
+        read => read.map(|it| Public::Certificate(Box::new(it))),
+    })
+}
+
+fn public<T>(path: &Path, parse: impl Fn(&str) -> Result<T, KeyError>) -> Result<T> {
+    let shown = path.display();
+    let (bytes, _) = contents(path).with_context(|| format!("cannot read {shown}"))?;
+    let text = std::str::from_utf8(&bytes).map_err(|_| KeyError::NotAKey);
+    text.and_then(|text| parse(text.trim())).map_err(|error| {
+        let hint = error.hint().map(|hint| naming(hint, path));
+        advised(format!("cannot take {shown}: {error}"), hint)
+    })
 }
 
 /// A hint about any file, for this one.

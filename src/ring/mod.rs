@@ -5,7 +5,9 @@
 //! the registry and everything that follows from it.
 
 pub mod agent;
+pub mod auth;
 pub mod authorized;
+mod certified;
 pub mod due;
 pub mod handmade;
 pub mod host_key;
@@ -20,6 +22,7 @@ pub mod policy;
 pub mod publish;
 pub mod purge;
 pub mod record;
+mod revocation;
 pub mod rotation;
 pub mod switch;
 pub mod trash;
@@ -33,6 +36,7 @@ use jiff::Timestamp;
 
 use self::masters::End;
 use crate::app::{App, now};
+use crate::ca::revoked::{self, Revocations};
 use crate::durable;
 use crate::settings::{self, Settings};
 use crate::store::audit::{self, Event, Kind};
@@ -52,6 +56,8 @@ pub struct Ring<'a> {
     command: &'static str,
     /// What the user says; read before anything is changed.
     settings: Settings,
+    /// What is revoked.
+    revoked: Revocations,
     /// The dev containers whose trust folder must be written again.
     touched: BTreeSet<String>,
     /// The aliases whose masters end with the next commit.
@@ -74,6 +80,7 @@ impl<'a> Ring<'a> {
         let settings = settings::read(&app.store)?;
         let lock = app.store.lock(command)?;
         let now = now();
+        let revoked = revoked::read(&app.store)?;
         let (registry, rebuilt) = look::rebuilt(app)?;
         let mut ring = Self {
             app,
@@ -81,6 +88,7 @@ impl<'a> Ring<'a> {
             now,
             command,
             settings,
+            revoked,
             touched: BTreeSet::new(),
             ended: BTreeMap::new(),
             learnt: Vec::new(),
@@ -182,7 +190,7 @@ impl<'a> Ring<'a> {
 
     /// Writes what one dev container trusts.
     pub fn write_trust(&self, id: &str) -> Result<()> {
-        publish::write_trust(self.app, &self.registry, id, self.now)
+        publish::write_trust(self.app, &self.registry, &self.revoked, id, self.now)
     }
 
     /// Notes an event of a key in the log; [`Ring::commit`] keeps the log's head.

@@ -10,6 +10,7 @@ use anyhow::Result;
 
 use super::authorized;
 use crate::app::App;
+use crate::ca::revoked::{self, Revocations};
 use crate::durable;
 use crate::inventory;
 use crate::settings::Settings;
@@ -18,19 +19,32 @@ use crate::store::{LARGEST_LIST, Store};
 use crate::trust;
 
 /// A file and what it must hold; `None`: it must not be there.
-type Wanted = (PathBuf, Option<String>);
+type Wanted = (PathBuf, Option<Vec<u8>>);
 
 /// Writes what one dev container trusts. The caller holds the lock.
 ///
 /// # Errors
 /// Names the file that cannot be written; what was written before it is valid by itself.
-pub fn write_trust(app: &App, registry: &Registry, id: &str, now: i64) -> Result<()> {
+pub fn write_trust(
+    app: &App,
+    registry: &Registry,
+    revoked: &Revocations,
+    id: &str,
+    now: i64,
+) -> Result<()> {
     let Some(devcontainer) = registry.devcontainers.get(id) else {
         return Ok(());
     };
     app.store.folder(&app.store.trust(id))?;
     durable::sweep(&app.store.trust(id))?;
-    converge(&trust_files(&app.store, registry, id, devcontainer, now)?)
+    converge(&trust_files(
+        &app.store,
+        registry,
+        revoked,
+        id,
+        devcontainer,
+        now,
+    )?)
 }
 
 /// Writes the ssh clients' files. The caller holds the lock.
@@ -52,9 +66,10 @@ pub fn is_current(
     devcontainer: &DevContainer,
     now: i64,
 ) -> Result<bool> {
-    for (path, wanted) in trust_files(store, registry, id, devcontainer, now)? {
+    let revoked = revoked::read(store)?;
+    for (path, wanted) in trust_files(store, registry, &revoked, id, devcontainer, now)? {
         let current = match wanted {
-            Some(text) => durable::holds(&path, text.as_bytes())?,
+            Some(bytes) => durable::holds(&path, &bytes)?,
             None => path.symlink_metadata().is_err(),
         };
         if !current {
@@ -90,11 +105,11 @@ fn client_files(app: &App, settings: &Settings, registry: &Registry) -> Result<V
     Ok(vec![
         (
             app.store.known_hosts(),
-            Some(inventory::known_hosts(registry)),
+            Some(inventory::known_hosts(registry).into_bytes()),
         ),
         (
             app.store.config(),
-            Some(inventory::client_config(app, settings, registry)?),
+            Some(inventory::client_config(app, settings, registry)?.into_bytes()),
         ),
     ])
 }
@@ -102,6 +117,7 @@ fn client_files(app: &App, settings: &Settings, registry: &Registry) -> Result<V
 fn trust_files(
     store: &Store,
     registry: &Registry,
+    revoked: &Revocations,
     id: &str,
     devcontainer: &DevContainer,
     now: i64,
@@ -111,16 +127,30 @@ fn trust_files(
         .user
         .as_ref()
         .filter(|_| devcontainer.user_chosen);
+    let text = |text: Option<String>| text.map(String::into_bytes);
     Ok(vec![
         // sshd refuses everybody where the file of revoked keys is missing.
-        (folder.join(trust::REVOKED_KEYS), Some(String::new())),
         (
-            folder.join(trust::USER),
-            user.map(|user| format!("{user}\n")),
+            folder.join(trust::REVOKED_KEYS),
+            Some(revoked.render(id, now)?),
         ),
         (
+            folder.join(trust::USER),
+            text(user.map(|user| format!("{user}\n"))),
+        ),
+        // Before the CA: without principals, a certificate that names the account would do.
+        (
+            folder.join(trust::PRINCIPALS),
+            text(authorized::principals(devcontainer)),
+        ),
+        (
+            folder.join(trust::USER_CA),
+            text(authorized::cas(registry, devcontainer)),
+        ),
+        // Last, for it may let in nobody: a switch to certificates must be whole before.
+        (
             folder.join(trust::AUTHORIZED_KEYS),
-            Some(authorized::keys(registry, devcontainer, now)?),
+            text(Some(authorized::keys(registry, devcontainer, now)?)),
         ),
     ])
 }
@@ -128,7 +158,7 @@ fn trust_files(
 fn converge(files: &[Wanted]) -> Result<()> {
     for (path, wanted) in files {
         match wanted {
-            Some(text) => durable::ensure(path, text.as_bytes())?,
+            Some(bytes) => durable::ensure(path, bytes)?,
             None => durable::remove(path)?,
         }
     }
@@ -162,7 +192,7 @@ mod tests {
                 let entry = &registry.devcontainers["x"];
                 is_current(&app.store, &registry, "x", entry, now).unwrap()
             };
-            write_trust(&app, &registry, "x", now).unwrap();
+            write_trust(&app, &registry, &Revocations::default(), "x", now).unwrap();
             // Only a user who was chosen: another one is told by the image.
             let user = chosen.then(|| "me\n".to_owned());
             let expected = [Some(keys.clone()), Some(String::new()), user];
@@ -186,7 +216,7 @@ mod tests {
                     let is_right = planted.is_none() && was.is_none();
                     assert_eq!(is_current(), is_right, "{name} {planted:?}");
                     fs::write(&left, "x").unwrap();
-                    write_trust(&app, &registry, "x", now).unwrap();
+                    write_trust(&app, &registry, &Revocations::default(), "x", now).unwrap();
                     assert!(is_current() && !left.exists());
                     assert_eq!(read(name), *was);
                 }
@@ -195,9 +225,9 @@ mod tests {
         // Whose key is gone lets nobody in, also where the folder was gone.
         fs::remove_dir_all(&folder).unwrap();
         registry.keys.clear();
-        write_trust(&app, &registry, "x", now).unwrap();
+        write_trust(&app, &registry, &Revocations::default(), "x", now).unwrap();
         assert_eq!(read("authorized_keys").as_deref(), Some(""));
-        write_trust(&app, &registry, "y", now).unwrap();
+        write_trust(&app, &registry, &Revocations::default(), "y", now).unwrap();
         assert!(!app.store.trust("y").exists());
     }
 

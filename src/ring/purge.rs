@@ -72,9 +72,13 @@ fn drop_rest(ring: &mut Ring<'_>, id: &str, purge: &Purge) -> Result<()> {
         ring.discard(key)?;
     }
     ring.end_shared_of(&purge.alias, End::Exit);
-    ring.registry.devcontainers.remove(id);
-    ring.commit()?;
+    let known = ring.registry.devcontainers.remove(id);
     let store = &ring.app.store;
+    if let Some(known) = known {
+        // A key that others use stays.
+        durable::remove(&store.certificate(&known.key, &known.alias))?;
+    }
+    ring.commit()?;
     learnt::forget(store, &purge.alias)?;
     stamp::remove(store, id)?;
     durable::remove(&store.host_key(id))?;

@@ -14,7 +14,7 @@ use super::{Ring, identity};
 use crate::advice::failure;
 use crate::durable::{self, PRIVATE};
 use crate::route::own_agent::OwnAgent;
-use crate::route::proof::{self, Credential, Proof};
+use crate::route::proof::{self, Certificates, Credential, Proof};
 use crate::store::audit::Kind;
 use crate::store::registry::{Custody, Next};
 use crate::talk;
@@ -40,7 +40,12 @@ pub fn one(
         .max();
     let overlap = overlap.unwrap_or(wanted.unwrap_or(OVERLAP));
     let tried = prepare(ring, name, overlap, new).and_then(|prepared| {
-        let proofs = proof::logins(ring.app, &ring.registry, &opened, &prepared.credential)?;
+        let Prepared {
+            credential,
+            certificates,
+            ..
+        } = &prepared;
+        let proofs = proof::logins(ring.app, &ring.registry, &opened, credential, certificates)?;
         Ok((prepared, proofs))
     });
     let (prepared, proofs) = match tried {
@@ -61,7 +66,7 @@ pub fn one(
     ring.switch(name)?;
     // A deleted key of that name has had its time.
     ring.empty_trash(|trashed, _| trashed == name)?;
-    let in_place = prove_in_place(ring, name, &proven, &prepared.credential);
+    let in_place = prove_in_place(ring, name, &proven, &prepared);
     lines.extend(in_place.with_context(|| switch::not_everywhere(name))?);
     let fate = if overlap > 0 {
         format!(
@@ -152,10 +157,11 @@ fn prove_in_place(
     ring: &Ring<'_>,
     name: &str,
     proven: &[String],
-    credential: &Credential,
+    prepared: &Prepared,
 ) -> Result<Vec<String>> {
-    let credential = credential.in_place(ring.app.store.identity(name));
-    let proofs = proof::logins(ring.app, &ring.registry, proven, &credential)?;
+    let credential = prepared.credential.in_place(ring.app.store.identity(name));
+    let certificates = &prepared.certificates;
+    let proofs = proof::logins(ring.app, &ring.registry, proven, &credential, certificates)?;
     let alias = |id: &String| &ring.registry.devcontainers[id].alias;
     let proofs = proven.iter().map(alias).zip(proofs);
     proofs
@@ -182,6 +188,8 @@ fn in_place(alias: &str, proof: Proof) -> Result<String> {
 struct Prepared {
     fingerprint: String,
     credential: Credential,
+    /// For the dev containers that ask for one.
+    certificates: Certificates,
     /// Holds a key that has a passphrase, until it is proven.
     _agent: Option<OwnAgent>,
 }
@@ -238,9 +246,12 @@ fn prepare(ring: &mut Ring<'_>, name: &str, overlap: i64, new: Option<&str>) -> 
     })?;
     ring.touch(name);
     ring.commit()?;
+    let opened = ring.registry.opened_by(name);
+    let certificates = ring.certificates(&opened, &pair.public())?;
     Ok(Prepared {
         fingerprint,
         credential,
+        certificates,
         _agent: agent,
     })
 }
@@ -664,15 +675,20 @@ mod tests {
                 (found, told) => panic!("{found:?}, not {told:?}"),
             }
         }
-        let credential = Credential::File(app.store.next("lace-x"));
-        let lines = prove_in_place(&ring, "lace-x", &proven, &credential).unwrap();
+        let prepared = Prepared {
+            fingerprint: String::new(),
+            credential: Credential::File(app.store.next("lace-x")),
+            certificates: Certificates::new(),
+            _agent: None,
+        };
+        let lines = prove_in_place(&ring, "lace-x", &proven, &prepared).unwrap();
         assert_eq!(
             lines,
             ["lace-x: the new key logged in; now it has no container"]
         );
         let silent = DevContainer::example("", "").endpoint;
         ring.registry.devcontainers.get_mut("x").unwrap().endpoint = silent;
-        assert!(prove_in_place(&ring, "lace-x", &proven, &credential).is_err());
+        assert!(prove_in_place(&ring, "lace-x", &proven, &prepared).is_err());
     }
 
     #[test]

@@ -43,10 +43,10 @@ impl Ring<'_> {
         if key.is_in_agent() {
             self.forget_in_agent(&key.public);
         }
-        self.registry.keys.remove(name);
         self.touch(name);
         self.end_shared(name, End::Exit);
-        Ok(())
+        self.registry.keys.remove(name);
+        self.revoke_certificates(name, &key.public)
     }
 
     /// Takes a key out of the trash, into the ring. The caller commits.
@@ -61,6 +61,7 @@ impl Ring<'_> {
         let _ = fs::remove_dir(&folder);
         durable::rename(from, &folder)?;
         self.registry.keys.insert(name.to_owned(), key.clone());
+        self.reinstate(&key.public)?;
         self.note(Kind::Restored, name, |_| {})?;
         self.touch(name);
         self.save()?;

@@ -11,6 +11,7 @@ use std::thread;
 use crate::advice::shell;
 use crate::durable::{self, PRIVATE};
 use crate::keys::KeyPair;
+use crate::trust;
 
 /// The port to which the program below connects, where it is the test that passes a connection.
 pub const PORT: &str = "LACE_SSH_TEST_PASS";
@@ -32,19 +33,36 @@ impl Sshd {
     /// One that lets in whoever has a key of this text, and greets everybody; until the process ends. bash reads its
     /// user's start files where it takes itself for the first shell of a session, and who knows what is in them.
     pub fn start(folder: &Path, authorized_keys: &str) -> Self {
+        let file = folder.join("sshd_authorized_keys");
+        durable::write(&file, authorized_keys.as_bytes(), PRIVATE).unwrap();
+        Self::with(folder, &format!("AuthorizedKeysFile {}\n", file.display()))
+    }
+
+    /// One that lets in whom this trust folder says: keys and certificates.
+    pub fn trusting(folder: &Path, trust: &Path) -> Self {
+        let file = |name: &str| trust.join(name).display().to_string();
+        let lines = [
+            ("AuthorizedKeysFile", trust::AUTHORIZED_KEYS),
+            ("TrustedUserCAKeys", trust::USER_CA),
+            ("AuthorizedPrincipalsFile", trust::PRINCIPALS),
+            ("RevokedKeys", trust::REVOKED_KEYS),
+        ];
+        let lines = lines.map(|(option, name)| format!("{option} {}\n", file(name)));
+        Self::with(folder, &lines.concat())
+    }
+
+    fn with(folder: &Path, lines: &str) -> Self {
         let host_key = KeyPair::generate(&[77; 32], "host").unwrap();
         let at = |name: &str| folder.join(format!("sshd_{name}"));
         let write =
             |name: &str, text: &str| durable::write(&at(name), text.as_bytes(), PRIVATE).unwrap();
         write("host_key", &host_key.private_openssh());
-        write("authorized_keys", authorized_keys);
         write("banner", "welcome\n");
         let config = format!(
-            "HostKey {}\nAuthorizedKeysFile {}\nBanner {}\nPidFile none\nStrictModes no\nUsePAM no\n\
+            "{lines}HostKey {}\nBanner {}\nPidFile none\nStrictModes no\nUsePAM no\n\
              PasswordAuthentication no\nKbdInteractiveAuthentication no\nPermitRootLogin yes\n\
              SetEnv SHLVL=5\n",
             at("host_key").display(),
-            at("authorized_keys").display(),
             at("banner").display()
         );
         write("config", &config);

@@ -83,7 +83,10 @@ impl Credential {
     }
 }
 
-/// Logs in to all these dev containers at once, with `credential` and no other key.
+/// The certificates for the key that is proven, by the IDs of the dev containers that ask for one.
+pub type Certificates = HashMap<String, tempfile::TempPath>;
+
+/// Logs in to all these dev containers at once, with `credential`, its certificates, and no other key.
 ///
 /// # Errors
 /// Only what has nothing to do with a dev container: `ssh` cannot be run, the store not written.
@@ -92,16 +95,19 @@ pub fn logins(
     registry: &Registry,
     ids: &[String],
     credential: &Credential,
+    certificates: &Certificates,
 ) -> Result<Vec<Proof>> {
     let seen = look(app, registry, ids);
     thread::scope(|scope| {
         let running: Vec<_> = seen
             .into_iter()
-            .map(|seen| {
+            .zip(ids)
+            .map(|(seen, id)| {
                 let door = seen.and_then(|(devcontainer, engine, container)| {
                     door(app, devcontainer, &engine, &container)
                 });
-                door.map(|door| scope.spawn(move || login(app, &door, credential)))
+                let certificate = certificates.get(id);
+                door.map(|door| scope.spawn(move || login(app, &door, credential, certificate)))
             })
             .collect();
         let proofs = running.into_iter().map(|login| match login {
@@ -269,7 +275,12 @@ pub fn is_ours(app: &App, devcontainer: &DevContainer, container: &Container) ->
     })
 }
 
-fn login(app: &App, door: &Door<'_>, credential: &Credential) -> Result<Proof> {
+fn login(
+    app: &App,
+    door: &Door<'_>,
+    credential: &Credential,
+    certificate: Option<&tempfile::TempPath>,
+) -> Result<Proof> {
     let folder = app.store.root();
     let known_hosts = scratch(folder, &inventory::known_host(door.devcontainer))?;
     let (identity, agent) = credential.arguments();
@@ -278,6 +289,7 @@ fn login(app: &App, door: &Door<'_>, credential: &Credential) -> Result<Proof> {
         door.devcontainer,
         &door.user,
         identity.to_path_buf(),
+        certificate.map(|certificate| certificate.to_path_buf()),
         known_hosts.path(),
     )?;
     let config = scratch(folder, &text)?;
@@ -484,7 +496,7 @@ mod tests {
         let (ours, strangers) = (file("key", &key), file("stranger", &stranger));
         let told = |ids: &[&str], credential: &Credential| -> Vec<String> {
             let ids: Vec<_> = ids.iter().map(|&id| id.to_owned()).collect();
-            let proofs = logins(&app, &registry, &ids, credential).unwrap();
+            let proofs = logins(&app, &registry, &ids, credential, &Certificates::new()).unwrap();
             proofs.iter().map(|proof| format!("{proof:?}")).collect()
         };
         let before = fs::read_dir(app.store.root()).unwrap().count();

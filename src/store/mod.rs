@@ -151,6 +151,22 @@ impl Store {
         self.key(name).join("previous")
     }
 
+    /// The certificate for a key that opens the dev container `alias`, where `CertificateFile` names it: beside
+    /// the key, and gone with it.
+    pub fn certificate(&self, key: &str, alias: &str) -> PathBuf {
+        self.key(key).join(format!("{alias}-cert.pub"))
+    }
+
+    /// The folder of the key that signs certificates, which is never mounted anywhere.
+    pub fn ca(&self) -> PathBuf {
+        self.root.join("ca")
+    }
+
+    /// What is revoked.
+    pub fn revoked(&self) -> PathBuf {
+        self.root.join("revoked.json")
+    }
+
     /// Where the trust folders are.
     pub fn trust_folders(&self) -> &Path {
         &self.trust

@@ -8,6 +8,7 @@
 pub mod agree;
 pub mod passphrase;
 pub mod table;
+pub mod time;
 
 use std::fmt::Display;
 use std::io::{ErrorKind, Write};

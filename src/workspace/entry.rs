@@ -8,7 +8,9 @@ use super::target::Target;
 use crate::client;
 use crate::devcontainer::options;
 use crate::settings::Settings;
-use crate::store::registry::{DevContainer, HostKey, Key, Origin, Registry, Rotate, Workspace};
+use crate::store::registry::{
+    Auth, DevContainer, HostKey, Key, Origin, Registry, Rotate, Workspace,
+};
 
 /// What `initialize` was called for.
 pub struct Wanted<'a> {
@@ -64,6 +66,10 @@ pub fn entry(
         rotate: rotate(options.rotate, wanted.settings.require.rotate),
         overlap: overlap(options.overlap, wanted.settings.require.rotate),
         agent: options.agent,
+        // Another way in is proven first: `ring/auth.rs`.
+        auth: known.map_or(Auth::Key, |known| known.auth.clone()),
+        certificate_ttl: certificate_ttl(options.certificate_ttl, wanted.settings),
+        principal: known.and_then(|known| known.principal.clone()),
         trusts_since: known
             .filter(|known| known.key == key)
             .map_or(now, |known| known.trusts_since),
@@ -151,6 +157,22 @@ fn rotate(asked: options::Rotation, longest: Option<Duration>) -> Rotate {
 /// How long a replaced key still opens the door: no longer than the next one may reach, or the requirement
 /// would be none.
 fn overlap(asked: Duration, longest: Option<Duration>) -> i64 {
+    seconds(longest.map_or(asked, |longest| asked.min(longest)))
+}
+
+/// What is to open it: what its options say, or the user, if that is stricter.
+pub fn auth(wanted: &Wanted<'_>) -> Auth {
+    let asked = wanted.config.options.auth;
+    let required = wanted.settings.require.auth;
+    match required.map_or(asked, |required| required.max(asked)) {
+        options::Auth::Key => Auth::Key,
+        options::Auth::Certificate => Auth::Certificate,
+    }
+}
+
+/// How long a certificate is good: no longer than the user allows.
+fn certificate_ttl(asked: Duration, settings: &Settings) -> i64 {
+    let longest = settings.require.certificate_ttl;
     seconds(longest.map_or(asked, |longest| asked.min(longest)))
 }
 

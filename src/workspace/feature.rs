@@ -108,6 +108,16 @@ pub fn put_binary(folder: &Path, program: &Path) -> Result<bool> {
     Ok(true)
 }
 
+/// The contract that the copy of the Feature follows: what a container that is built with it will be able to do;
+/// `None` for one that is older than contracts, or cannot be read.
+pub fn contract(folder: &Path) -> Option<u32> {
+    let path = folder.join("devcontainer-feature.json");
+    let bytes = durable::read(&path, crate::store::LARGEST_KEY).ok()??;
+    let feature: serde_json::Value = serde_json::from_slice(&bytes).ok()?;
+    let told = &feature["customizations"]["lace"]["ssh"]["contract"];
+    u32::try_from(told.as_u64()?).ok()
+}
+
 /// Makes the text files that are missing; those that are there belong to the team.
 ///
 /// # Errors
@@ -127,6 +137,8 @@ pub fn put_missing(folder: &Path) -> Result<()> {
 mod tests {
     use std::os::unix::fs::{PermissionsExt, symlink};
     use std::time::{Duration, SystemTime};
+
+    use crate::trust;
 
     use super::*;
 
@@ -238,5 +250,30 @@ mod tests {
             all.iter().map(String::as_str).eq(names),
             "each is of our Feature: {all:?}"
         );
+    }
+
+    #[test]
+    fn a_copy_says_what_a_container_built_with_it_can_do() {
+        let folder = tempfile::tempdir().unwrap();
+        let copy = folder.path().join("lace-ssh");
+        assert_eq!(contract(&copy), None);
+        put_missing(&copy).unwrap();
+        assert_eq!(contract(&copy), Some(trust::CONTRACT));
+        let file = copy.join("devcontainer-feature.json");
+        for (text, told) in [
+            ("nonsense", None),
+            ("{}", None),
+            (
+                r#"{"customizations":{"lace":{"ssh":{"contract":-1}}}}"#,
+                None,
+            ),
+            (
+                r#"{"customizations":{"lace":{"ssh":{"contract":7}}}}"#,
+                Some(7),
+            ),
+        ] {
+            fs::write(&file, text).unwrap();
+            assert_eq!(contract(&copy), told, "{text}");
+        }
     }
 }

@@ -9,6 +9,7 @@ mod support;
 /// The commands on a machine without an engine: what they say, what they write, what they leave alone.
 mod cli {
     mod any_order;
+    mod cert;
     mod hostile;
     mod initialize;
     mod keys;
@@ -62,6 +63,7 @@ mod faults {
 
 /// Real dev containers: `devcontainer up`, the engine, `ssh`; ignored.
 mod e2e {
+    mod certificates;
     mod connections;
     mod containers;
     mod keys;

@@ -2,12 +2,10 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
-use std::fmt;
 use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::app::{App, now};
@@ -15,6 +13,7 @@ use crate::ring::{self, due, named};
 use crate::route::seen::{self, Seen};
 use crate::store::registry::{Key, Origin, Registry};
 use crate::talk::table::{self, Cell};
+use crate::talk::time::Time;
 use crate::talk::{print, print_json, say};
 
 /// One key; its JSON form is part of the interface.
@@ -53,25 +52,6 @@ struct Opened<'r> {
 struct RetiredRow<'r> {
     public: &'r str,
     until: Time,
-}
-
-/// Seconds since the epoch; shown as RFC 3339, UTC.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Time(i64);
-
-impl fmt::Display for Time {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match Timestamp::from_second(self.0) {
-            Ok(time) => time.fmt(f),
-            Err(_) => self.0.fmt(f),
-        }
-    }
-}
-
-impl Serialize for Time {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
 }
 
 /// Runs `keys list`.
@@ -245,6 +225,8 @@ fn render(registry: &Registry, rows: &[Row<'_>], now: i64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use jiff::Timestamp;
+
     use super::*;
     use crate::environment::Environment;
     use crate::keys::KeyPair;

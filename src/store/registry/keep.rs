@@ -3,14 +3,15 @@
 use serde_json::{Map, Value};
 
 /// What this version knows of the registry, of a dev container, of a key, and of what is in them.
-const REGISTRY: [&str; 5] = [
+const REGISTRY: [&str; 6] = [
     "version",
     "devcontainers",
     "keys",
     "client_config_offered",
     "audit_head",
+    "ca",
 ];
-const DEV_CONTAINER: [&str; 14] = [
+const DEV_CONTAINER: [&str; 17] = [
     "alias",
     "workspace",
     "user",
@@ -24,6 +25,9 @@ const DEV_CONTAINER: [&str; 14] = [
     "rotate",
     "overlap",
     "agent",
+    "auth",
+    "certificate_ttl",
+    "principal",
     "container",
 ];
 const WORKSPACE: [&str; 2] = ["folder", "config_file"];
@@ -99,19 +103,37 @@ fn each(new: &mut Value, old: &Value, take_over: impl Fn(&mut Value, &Value)) {
 mod tests {
     use super::*;
     use crate::store::registry::{
-        Custody, DevContainer, HostKey, Key, Next, Origin, Registry, Retired, Rotate,
+        Auth, Custody, DevContainer, HostKey, Key, Next, Origin, Registry, Retired, Rotate,
+        VERSION, Workspace,
     };
 
-    /// With every member that there is.
+    /// With every member that there is, and nothing left to a default: what is new is not forgotten here, or
+    /// its old value would be taken over for ever.
     fn full() -> Registry {
         let devcontainer = DevContainer {
+            alias: "lace-x".into(),
+            workspace: Some(Workspace {
+                folder: "/p".into(),
+                config_file: "/p/devcontainer.json".into(),
+            }),
+            user: Some("me".into()),
+            user_chosen: true,
+            port: 2222,
+            key: "lace-x".into(),
             host_key: HostKey {
                 current: "a".into(),
                 next: Some("b".into()),
             },
+            endpoint: "unix:///nowhere".into(),
+            registered: 1,
+            trusts_since: 1,
             rotate: Rotate::Every(60),
+            overlap: 1,
+            agent: true,
+            auth: Auth::Certificate,
+            certificate_ttl: 60,
+            principal: Some("lace-x-1".into()),
             container: Some("c".into()),
-            ..DevContainer::example("lace-x", "lace-x")
         };
         let key = Key {
             algorithm: "ssh-ed25519".into(),
@@ -135,7 +157,11 @@ mod tests {
         Registry {
             devcontainers: [("id".to_owned(), devcontainer)].into(),
             keys: [("lace-x".to_owned(), key)].into(),
-            ..Registry::default()
+            version: VERSION,
+            client_config_offered: true,
+            audit_head: None,
+            ca: Some("c".into()),
+            is_upgraded: false,
         }
     }
 

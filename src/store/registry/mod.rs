@@ -38,6 +38,9 @@ pub struct Registry {
     /// The last line of the audit log, so that a tail that was cut off is noticed.
     #[serde(default)]
     pub audit_head: Option<Head>,
+    /// The public half of the key that signs certificates, once one was needed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca: Option<String>,
     /// It was read from a file of an older version, which is still there.
     #[serde(skip)]
     pub is_upgraded: bool,
@@ -51,6 +54,7 @@ impl Default for Registry {
             keys: BTreeMap::new(),
             client_config_offered: false,
             audit_head: None,
+            ca: None,
             is_upgraded: false,
         }
     }
@@ -88,6 +92,16 @@ pub struct DevContainer {
     /// The private key lives in ssh-agent only.
     #[serde(default)]
     pub agent: bool,
+    /// What opens it: a key, or a certificate for that key.
+    #[serde(default, skip_serializing_if = "Auth::takes_keys")]
+    pub auth: Auth,
+    /// Seconds for which a certificate is good that `ssh` gets for itself.
+    #[serde(default = "five_minutes")]
+    pub certificate_ttl: i64,
+    /// What a certificate must be for, once one was needed. It stays as it is, whatever becomes of alias, host
+    /// key and CA.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub principal: Option<String>,
     /// The engine's ID of the container that was there when its key was last looked at by a policy that
     /// replaces it for every new one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -157,6 +171,9 @@ impl DevContainer {
             rotate: Rotate::Never,
             overlap: 60,
             agent: false,
+            auth: Auth::Key,
+            certificate_ttl: 300,
+            principal: None,
             container: None,
         }
     }
@@ -216,6 +233,31 @@ pub struct Key {
     /// The dev container, by ID, that it was made for and for whose sake it may go; `None`: the user's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub made_for: Option<String>,
+}
+
+fn five_minutes() -> i64 {
+    300
+}
+
+/// What opens a dev container.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Auth {
+    /// A key.
+    #[default]
+    Key,
+    /// A certificate, and no key by itself.
+    Certificate,
+    /// Something that a newer version knows; no key by itself, as far as this one can tell.
+    #[serde(untagged)]
+    Unknown(Value),
+}
+
+impl Auth {
+    /// A key alone opens it.
+    pub fn takes_keys(&self) -> bool {
+        *self == Self::Key
+    }
 }
 
 /// Where the private half of a key is.
@@ -468,6 +510,7 @@ impl Registry {
                 .into_iter()
                 .collect(),
             keys: key.map(owned).into_iter().collect(),
+            ca: self.ca.clone(),
             ..Self::default()
         }
     }

@@ -3,7 +3,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::support::ring::{CONFIG, KEY, edit_registry, initialised, initialize, json};
+use crate::support::ring::{
+    CONFIG, KEY, Workspace, edit_registry, initialised, initialize, json, with_options,
+};
 use crate::support::{Said, User};
 
 fn settings(user: &User, text: &str) -> PathBuf {
@@ -173,20 +175,57 @@ fn the_schema_of_the_settings_is_printed() {
 }
 
 #[test]
-fn what_is_required_and_not_seen_to_yet_is_said() {
+fn what_the_user_requires_of_certificates_binds_every_repository() {
     let (user, id) = initialised(CONFIG);
+    assert!(entry(&user, &id)["auth"].is_null());
     settings(
         &user,
-        "{ \"require\": { \"auth\": \"certificate\" }, \"forwardAgent\": [\"lace-my-project\"] }",
+        "{ \"require\": { \"auth\": \"certificate\", \"certificateTtl\": \"2m\" } }",
     );
+    edit_registry(&user, |registry| {
+        registry["devcontainers"][&id]["registered"] = 1.into();
+    });
+    // No engine is there to prove it with.
     let said = initialize(&user, &id).err;
     assert!(
-        said.contains("warning: `require` in ") && said.contains("still opened with keys"),
+        said.contains("lace-my-project is still opened by its key: no engine at "),
         "{said}"
     );
-    assert_eq!(
-        initialize(&user, &id).err,
-        "",
-        "where there is nothing to do, it is silent"
+    assert!(entry(&user, &id)["auth"].is_null());
+    assert_eq!(entry(&user, &id)["certificate_ttl"], 120);
+    // What comes new is opened as required from the first, whatever it says.
+    let options = r#""auth": "key", "certificateTtl": "1h", "user": "vscode""#;
+    let new = Workspace::wired(&user, "new", &with_options(options));
+    let said = user.ok(&new.hook()).err;
+    assert!(
+        said.contains("lace-new: opened by certificates from now on"),
+        "{said}"
     );
+    let known = entry(&user, &new.id);
+    assert_eq!(
+        (&known["auth"], &known["certificate_ttl"]),
+        (&"certificate".into(), &120.into())
+    );
+    assert_eq!(user.ok(&new.hook()).err, "");
+    // A repository may be stricter.
+    let strict = Workspace::wired(&user, "strict", &with_options(r#""certificateTtl": "1m""#));
+    user.ok(&strict.hook());
+    assert_eq!(entry(&user, &strict.id)["certificate_ttl"], 60);
+}
+
+#[test]
+fn a_copy_of_the_feature_that_knows_no_certificates_is_told_apart() {
+    let (user, id) = initialised(&with_options(r#""user": "vscode""#));
+    let feature = user
+        .project()
+        .join(".devcontainer/lace-ssh/devcontainer-feature.json");
+    let text = fs::read_to_string(&feature).unwrap();
+    fs::write(&feature, text.replace("\"contract\": 1", "\"contract\": 0")).unwrap();
+    settings(&user, "{ \"require\": { \"auth\": \"certificate\" } }");
+    let said = initialize(&user, &id).err;
+    assert!(
+        said.contains("knows no certificates; renew it: lace-ssh setup"),
+        "{said}"
+    );
+    assert!(entry(&user, &id)["principal"].is_null());
 }

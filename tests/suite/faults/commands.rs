@@ -8,9 +8,11 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use lace_ssh::keys::Certificate;
+
 use super::scene::{CALLS, Scene, the_next_command_mends, words};
-use crate::support::openssh::new_key;
-use crate::support::ring::{KEY, initialize};
+use crate::support::openssh::{attempt, new_key};
+use crate::support::ring::{KEY, initialize, json};
 use crate::support::{Said, User, files, script};
 
 fn hook() -> Scene {
@@ -287,6 +289,121 @@ fn purge() -> Scene {
     })
 }
 
+/// The user wants certificates: nobody is shut out between the one way in and the other.
+fn certified() -> Scene {
+    Scene::new(|user, id| {
+        fs::write(user.store().join("settings.jsonc"), CERTIFICATES).unwrap();
+        words(&["initialize", "--id", id])
+    })
+    .at_once(some_way_in)
+    .then(|scene, what| {
+        the_next_command_mends(scene, what);
+        some_way_in(scene, what);
+        scene.lace(&["refresh", KEY]).expect(0);
+        let shown = scene.lace(&["cert", "show", KEY, "--json"]).expect(0);
+        assert_eq!(json(&shown)["state"], "good", "{what}");
+    })
+}
+
+const CERTIFICATES: &str = r#"{ "require": { "auth": "certificate" } }"#;
+
+/// Where a dev container is ready, a key opens it, or a certificate does.
+fn some_way_in(scene: &Scene, what: &str) {
+    let trust = scene.trust(&scene.id);
+    let read = |name: &str| fs::read_to_string(trust.join(name)).unwrap_or_default();
+    if trust.join("authorized_keys").exists() && read("authorized_keys").is_empty() {
+        assert!(!read("principals").is_empty(), "{what}");
+        assert!(!read("user_ca.pub").is_empty(), "{what}");
+    }
+}
+
+/// What `ssh` calls while it reads its configuration.
+fn refresh() -> Scene {
+    Scene::new(|user, id| {
+        fs::write(user.store().join("settings.jsonc"), CERTIFICATES).unwrap();
+        initialize(user, id);
+        words(&["refresh", KEY])
+    })
+    .then(|scene, what| {
+        scene.lace(&["refresh", KEY]).expect(0);
+        let shown = scene.lace(&["cert", "show", KEY, "--json"]).expect(0);
+        assert_eq!(json(&shown)["state"], "good", "{what}");
+        let list = json(&scene.lace(&["cert", "list", "--json"]).expect(0));
+        let mut all = list.as_array().unwrap().iter();
+        let serial = &json(&shown)["serial"];
+        assert!(all.any(|row| row["serial"] == *serial), "{what}: {list}");
+        the_next_command_mends(scene, what);
+    })
+}
+
+/// The first certificate for somebody else, with which the dev container comes to trust any.
+fn issue() -> Scene {
+    Scene::new(|user, id| {
+        initialize(user, id);
+        new_key(&user.project().join("theirs"));
+        words(&["cert", "issue", "--public-key-file", "theirs.pub"])
+    })
+    .at_once(|scene, what| {
+        let file = scene.user.project().join("theirs-cert.pub");
+        if let Ok(text) = fs::read_to_string(file) {
+            let certificate = Certificate::parse(&text).unwrap();
+            assert!(certificate.is_signed(), "{what}");
+            let principals = fs::read_to_string(scene.trust(&scene.id).join("principals"));
+            assert_eq!(
+                principals.unwrap().trim(),
+                certificate.principals()[0],
+                "{what}"
+            );
+        }
+    })
+    .then(|scene, what| {
+        let again = ["cert", "issue", "--public-key-file", "theirs.pub"];
+        scene.lace(&again).expect(0);
+        let shown = scene
+            .lace(&["cert", "show", "theirs-cert.pub", "--json"])
+            .expect(0);
+        assert_eq!(json(&shown)["dev_container"], KEY, "{what}");
+        the_next_command_mends(scene, what);
+    })
+}
+
+/// What was revoked is so, and the list can be read, or sshd would let nobody in.
+fn revoke() -> Scene {
+    let certificate = "stolen-cert.pub";
+    Scene::new(|user, id| {
+        initialize(user, id);
+        let stolen = ["cert", "issue", "--output", certificate];
+        user.ok(&stolen);
+        words(&["cert", "revoke", certificate])
+    })
+    .at_once(|scene, what| {
+        let (succeeded, _) = scene.said();
+        assert!(is_revoked(scene) || !succeeded, "{what}");
+    })
+    .then(move |scene, what| {
+        scene.lace(&["cert", "revoke", certificate]).expect(0);
+        // Where it was on the list already, the next command that changes something brings it everywhere.
+        the_next_command_mends(scene, what);
+        assert!(is_revoked(scene), "{what}");
+    })
+}
+
+fn is_revoked(scene: &Scene) -> bool {
+    let list = scene.trust(&scene.id).join("revoked_keys");
+    if fs::metadata(&list).is_ok_and(|list| list.len() == 0) {
+        return false;
+    }
+    let file = scene.user.project().join("stolen-cert.pub");
+    let (list, file) = (list.to_str().unwrap(), file.to_str().unwrap());
+    let told = attempt("ssh-keygen", &["-Qf", list, file]);
+    let said = String::from_utf8_lossy(&told.stdout).into_owned();
+    assert!(
+        said.contains("REVOKED") || said.trim_end().ends_with("ok"),
+        "{told:?}"
+    );
+    !told.status.success()
+}
+
 /// The disk of a plan breaks for good: what is written by then cannot all be put back.
 #[test]
 #[ignore = "needs strace and a minute: tests/run.sh"]
@@ -361,6 +478,22 @@ scenes! {
     client_config_uninstall_on_a_full_disk: client_config_uninstall, "error=ENOSPC";
     client_config_uninstall_on_a_broken_disk: client_config_uninstall, "error=EIO";
     client_config_uninstall_without_permission: client_config_uninstall, "error=EACCES";
+    certified_killed_anywhere: certified, "signal=KILL";
+    certified_on_a_full_disk: certified, "error=ENOSPC";
+    certified_on_a_broken_disk: certified, "error=EIO";
+    certified_without_permission: certified, "error=EACCES";
+    refresh_killed_anywhere: refresh, "signal=KILL";
+    refresh_on_a_full_disk: refresh, "error=ENOSPC";
+    refresh_on_a_broken_disk: refresh, "error=EIO";
+    refresh_without_permission: refresh, "error=EACCES";
+    issue_killed_anywhere: issue, "signal=KILL";
+    issue_on_a_full_disk: issue, "error=ENOSPC";
+    issue_on_a_broken_disk: issue, "error=EIO";
+    issue_without_permission: issue, "error=EACCES";
+    revoke_killed_anywhere: revoke, "signal=KILL";
+    revoke_on_a_full_disk: revoke, "error=ENOSPC";
+    revoke_on_a_broken_disk: revoke, "error=EIO";
+    revoke_without_permission: revoke, "error=EACCES";
     purge_killed_anywhere: purge, "signal=KILL";
     purge_on_a_full_disk: purge, "error=ENOSPC";
     purge_on_a_broken_disk: purge, "error=EIO";

@@ -1,0 +1,169 @@
+//! `cert issue`: a certificate for the dev container's own key, or for somebody else's.
+//!
+//! The first one lets the dev container trust certificates at all; after that, nothing is done but signing,
+//! without the ring's lock.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Result;
+
+use crate::advice::failure;
+use crate::app::{App, now};
+use crate::ca::{self, Request};
+use crate::cli;
+use crate::engine::{self, Engine};
+use crate::keys::Certificate;
+use crate::ring::{self, Ring, key_file};
+use crate::settings;
+use crate::store::registry::{DevContainer, Registry};
+use crate::talk::{self, print_as_is, say};
+use crate::trust;
+use crate::workspace::registered;
+
+/// No certificate is good for longer: sooner or later nobody knows any more who has it.
+const LONGEST: Duration = Duration::from_secs(366 * 24 * 60 * 60);
+
+/// Runs `cert issue`.
+pub fn run(app: &App, args: &cli::Issue) -> Result<ExitCode> {
+    let registry = ring::look(app)?;
+    let (id, known) = registered::registered(
+        app,
+        &registry,
+        args.name.as_deref(),
+        &args.workspace.place(),
+    )?;
+    let ttl = ttl(app, args, known)?;
+    let public = match &args.public_key_file {
+        Some(file) => key_file::read_public(file)?,
+        None => ca::public(&registry, known)?,
+    };
+    let path = path(app, args, known);
+    if let Some(path) = &path {
+        refuse_to_replace(path)?;
+    }
+    let registry = trusting(app, registry.clone(), id, known)?;
+    let (known, ca) = ca::trusted(&registry, id)?;
+    let mut key_id = ca::key_id(app, &known.alias);
+    if args.public_key_file.is_some() {
+        let whose = match public.comment() {
+            "" => public.fingerprint(),
+            comment => comment.to_owned(),
+        };
+        key_id = format!("{key_id} for {whose}");
+    }
+    let request = Request {
+        ttl,
+        ..ca::own(known, id, &public, &key_id)?
+    };
+    let certificate = ca::issue(&app.store, ca, &request, now())?;
+    tell(known, &certificate, ttl);
+    match path {
+        Some(path) => {
+            ca::write(&path, &certificate)?;
+            talk::print(path.display())
+        }
+        None => print_as_is(format_args!("{}\n", certificate.render())),
+    }
+}
+
+/// For how many seconds: as asked, but no longer than the user allows anybody.
+fn ttl(app: &App, args: &cli::Issue, known: &DevContainer) -> Result<i64> {
+    let settings = settings::read(&app.store)?;
+    let longest = settings.require.certificate_ttl;
+    let Some(asked) = args.ttl else {
+        let longest = longest.map_or(i64::MAX, seconds);
+        return Ok(known.certificate_ttl.min(longest));
+    };
+    let refuse = |message: String, hint: &str| Err(failure(message, hint));
+    match longest {
+        _ if asked < Duration::from_secs(1) => refuse(
+            "--ttl: no certificate is good for less than 1s".into(),
+            "lace-ssh cert issue --ttl 5m",
+        ),
+        Some(longest) if asked > longest => refuse(
+            format!(
+                "--ttl: `require` in {} allows no certificate for longer than {}",
+                app.store.settings().display(),
+                talk::span(longest)
+            ),
+            &format!(
+                "lace-ssh cert issue --ttl {}",
+                humantime::format_duration(longest)
+                    .to_string()
+                    .replace(' ', "")
+            ),
+        ),
+        _ if asked > LONGEST => refuse(
+            "--ttl: no certificate is good for more than a year".into(),
+            "lace-ssh cert issue --ttl 8h",
+        ),
+        _ => Ok(seconds(asked)),
+    }
+}
+
+fn seconds(time: Duration) -> i64 {
+    i64::try_from(time.as_secs()).unwrap_or(i64::MAX)
+}
+
+/// Where the certificate goes; `None`: to stdout.
+fn path(app: &App, args: &cli::Issue, known: &DevContainer) -> Option<PathBuf> {
+    match (&args.output, &args.public_key_file) {
+        (Some(output), _) if output == Path::new("-") => None,
+        (Some(output), _) => Some(output.clone()),
+        (None, Some(file)) => Some(beside(file)),
+        (None, None) => Some(app.store.certificate(&known.key, &known.alias)),
+    }
+}
+
+/// As `ssh-keygen` names it, and `ssh` finds it: `id_ed25519-cert.pub` beside `id_ed25519.pub`.
+fn beside(public: &Path) -> PathBuf {
+    let name = public.file_name().unwrap_or_default().to_string_lossy();
+    let stem = name.strip_suffix(".pub").unwrap_or(&name);
+    public.with_file_name(format!("{stem}-cert.pub"))
+}
+
+/// Only a certificate gives way to a certificate.
+fn refuse_to_replace(path: &Path) -> Result<()> {
+    match path.symlink_metadata().is_ok() && ca::certificate(path).is_none() {
+        true => Err(failure(
+            format!("{} is there already, and is no certificate", path.display()),
+            "name another file: --output FILE",
+        )),
+        false => Ok(()),
+    }
+}
+
+/// The registry, in which the dev container trusts certificates.
+fn trusting(app: &App, registry: Registry, id: &str, known: &DevContainer) -> Result<Registry> {
+    if ca::trusted(&registry, id).is_ok() {
+        return Ok(registry);
+    }
+    let mut ring = Ring::open(app, "cert issue")?;
+    ring.certify(id)?;
+    ring.commit()?;
+    say(format!("{} trusts certificates from now on", known.alias));
+    // Whoever cannot be asked says nothing.
+    let all = Engine::at(&known.endpoint).and_then(|engine| engine.containers());
+    if let Ok(all) = all
+        && let engine::Found::One(container) = engine::found(&all, &app.store.trust(id))
+        && container.contract.is_none_or(|it| it < trust::CERTIFICATES)
+    {
+        say(format!(
+            "warning: container {} was built with a Feature that knows no certificates; rebuild it: devcontainer up --workspace-folder . --remove-existing-container",
+            container.name
+        ));
+    }
+    Ok(ring.registry.clone())
+}
+
+fn tell(known: &DevContainer, certificate: &Certificate, ttl: i64) {
+    say(format!(
+        "issued {} for {}: it opens {} and nothing else, for {}",
+        certificate.serial(),
+        certificate.public().fingerprint(),
+        known.alias,
+        talk::span(Duration::from_secs(ttl.unsigned_abs())),
+    ));
+}

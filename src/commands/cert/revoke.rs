@@ -1,0 +1,134 @@
+//! `cert revoke`: a certificate, or a key with all certificates for it, opens nothing from now on.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+use crate::advice::failure;
+use crate::app::App;
+use crate::ca::issued::{self, Issued};
+use crate::ca::revoked::{Revocation, What};
+use crate::cli;
+use crate::keys::{Certificate, PublicKey};
+use crate::ring::key_file::Public;
+use crate::ring::{Ring, key_file};
+use crate::store::audit::Kind;
+use crate::talk::say;
+
+/// Runs `cert revoke`.
+pub fn run(app: &App, args: &cli::Revoke) -> Result<ExitCode> {
+    let target = target(args)?;
+    let mut ring = Ring::open(app, "cert revoke")?;
+    let issued = issued::all(&app.store)?;
+    if let Target::Key(public) = &target {
+        refuse_own(&ring, public)?;
+    }
+    let revocations = revocations(&target, &issued, ring.now);
+    let count = revocations.len();
+    if !ring.revoke(revocations)? {
+        say(format!("{} is revoked already", target.shown()));
+        return Ok(ExitCode::SUCCESS);
+    }
+    ring.note(Kind::Revoked, "certificate", |event| {
+        event.detail = Some(target.shown());
+    })?;
+    ring.commit()?;
+    say(match count {
+        1 => format!("revoked {}: it opens nothing from now on", target.shown()),
+        count => format!(
+            "revoked {}: {count} certificates, which open nothing from now on",
+            target.shown()
+        ),
+    });
+    say(
+        "open sessions stay open, but for those that share a connection (`multiplex` in your settings)",
+    );
+    Ok(ExitCode::SUCCESS)
+}
+
+enum Target {
+    Serial(u64),
+    KeyId(String),
+    Certificate(Box<Certificate>),
+    Key(PublicKey),
+}
+
+impl Target {
+    fn shown(&self) -> String {
+        match self {
+            Self::Serial(serial) => format!("the certificate {serial}"),
+            Self::KeyId(key_id) => format!("what has the key ID {key_id:?}"),
+            Self::Certificate(it) => format!("the certificate {}", it.serial()),
+            Self::Key(public) => format!("the key {}", public.fingerprint()),
+        }
+    }
+}
+
+fn target(args: &cli::Revoke) -> Result<Target> {
+    match (&args.file, args.serial, &args.key_id) {
+        (Some(file), ..) => of_file(file),
+        (_, Some(serial), _) => Ok(Target::Serial(serial)),
+        (.., key_id) => Ok(Target::KeyId(key_id.clone().unwrap_or_default())),
+    }
+}
+
+fn of_file(file: &Path) -> Result<Target> {
+    match key_file::read_public_or_certificate(file)? {
+        Public::Certificate(it) if it.serial() == 0 => Err(failure(
+            format!("{} has no serial number", file.display()),
+            "revoke the key that it is for, or: lace-ssh cert revoke --key-id ID",
+        )),
+        Public::Certificate(it) => Ok(Target::Certificate(it)),
+        Public::Key(public) => Ok(Target::Key(public)),
+    }
+}
+
+/// A key of the ring is replaced, or nobody could get in any more.
+fn refuse_own(ring: &Ring<'_>, public: &PublicKey) -> Result<()> {
+    let public = public.render_bare();
+    let mut keys = ring.registry.keys.iter();
+    if let Some((name, _)) = keys.find(|(_, key)| key.public == public) {
+        return Err(failure(
+            format!("that is {name}, which opens dev containers of yours"),
+            format!("put another one in its place: lace-ssh keys rotate {name} --now"),
+        ));
+    }
+    match ring.registry.ca.as_ref() == Some(&public) {
+        true => Err(failure(
+            "that is the key of your CA, which signs every certificate",
+            "revoke what it has signed: lace-ssh cert list",
+        )),
+        false => Ok(()),
+    }
+}
+
+/// Certificates that are known go by their numbers: a key ID of ours may be that of the next one, too.
+fn revocations(target: &Target, issued: &[Issued], now: i64) -> Vec<Revocation> {
+    let of = |what: What, known: Option<&Issued>| Revocation {
+        what,
+        id: known.map(|it| it.id.clone()),
+        since: now,
+        until: known.map(|it| it.before),
+    };
+    let by_serial = |serial: u64| {
+        let known = issued.iter().find(|it| it.serial == serial);
+        vec![of(What::Serial(serial.to_string()), known)]
+    };
+    match target {
+        Target::Serial(serial) => by_serial(*serial),
+        Target::Certificate(it) => by_serial(it.serial()),
+        Target::Key(public) => vec![of(What::Key(public.render_bare()), None)],
+        Target::KeyId(key_id) => {
+            let known: Vec<_> = issued
+                .iter()
+                .filter(|it| it.key_id == *key_id)
+                .map(|it| of(What::Serial(it.serial.to_string()), Some(it)))
+                .collect();
+            match known.is_empty() {
+                true => vec![of(What::KeyId(key_id.clone()), None)],
+                false => known,
+            }
+        }
+    }
+}

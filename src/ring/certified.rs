@@ -1,0 +1,162 @@
+//! A dev container comes to trust certificates: it gets a principal, and the store a CA.
+
+use std::io::Write;
+
+use anyhow::{Context, Result};
+use tempfile::TempPath;
+
+use super::Ring;
+use crate::app::now;
+use crate::ca;
+use crate::durable;
+use crate::keys::{PublicKey, random};
+use crate::route::proof::Certificates;
+
+impl Ring<'_> {
+    /// Lets the dev container `id` trust certificates for it, if it does not yet; the caller commits. Says
+    /// whether anything changed.
+    ///
+    /// # Errors
+    /// The key of the CA is damaged, or cannot be written; or there is no such dev container.
+    pub fn certify(&mut self, id: &str) -> Result<bool> {
+        let ca = ca::ensure(&self.app.store)?.render_bare();
+        let random = random::system_bytes::<6>()?;
+        let known = self.registry.devcontainers.get_mut(id);
+        let known = known.with_context(|| format!("no dev container has the ID {id}"))?;
+        let is_new = known.principal.is_none();
+        let principal = || principal(&known.alias, &random);
+        let principal = known.principal.clone().unwrap_or_else(principal);
+        known.principal = Some(principal);
+        let is_other = self.registry.ca.as_ref() != Some(&ca);
+        if is_other {
+            self.registry.ca = Some(ca);
+            let all: Vec<_> = self.registry.devcontainers.keys().cloned().collect();
+            all.iter().for_each(|id| self.touch_one(id));
+        }
+        self.touch_one(id);
+        Ok(is_new || is_other)
+    }
+}
+
+impl Ring<'_> {
+    /// Certificates for a key that is about to be proven, each in a file that goes with its value: for those of
+    /// these dev containers that let no key in by itself.
+    ///
+    /// # Errors
+    /// One cannot be issued, or not be written.
+    pub fn certificates(&self, ids: &[String], public: &PublicKey) -> Result<Certificates> {
+        let mut certificates = Certificates::new();
+        for id in ids {
+            let known = &self.registry.devcontainers[id];
+            if !known.auth.takes_keys() {
+                certificates.insert(id.clone(), self.certificate(id, public)?);
+            }
+        }
+        Ok(certificates)
+    }
+
+    /// One certificate for a proof.
+    ///
+    /// # Errors
+    /// As [`Ring::certificates`].
+    pub fn certificate(&self, id: &str, public: &PublicKey) -> Result<TempPath> {
+        let (known, ca) = ca::trusted(&self.registry, id)?;
+        let key_id = ca::key_id(self.app, &known.alias);
+        let request = ca::own(known, id, public, &key_id)?;
+        // The time of the command may be some while ago: questions were asked, others proven.
+        let certificate = ca::issue(&self.app.store, ca, &request, now())?;
+        self.scratch(format!("{}\n", certificate.render()).as_bytes())
+    }
+
+    /// A file for a proof, gone with the value; a killed command leaves it to the next sweep.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn scratch(&self, bytes: &[u8]) -> Result<TempPath> {
+        let root = self.app.store.root();
+        let write = || -> std::io::Result<_> {
+            let mut file = durable::temporary(root)?;
+            file.write_all(bytes)?;
+            Ok(file.into_temp_path())
+        };
+        write().with_context(|| format!("cannot write into {}", root.display()))
+    }
+}
+
+/// What the certificates for a dev container are for: its alias as it is now, and what makes it another one
+/// than that of a colleague's, whose dev container has the same ID and alias.
+fn principal(alias: &str, random: &[u8; 6]) -> String {
+    format!("{alias}-{}", base16ct::lower::encode_string(random))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+    use crate::app::App;
+    use crate::environment::Environment;
+    use crate::keys::certificate::is_principal;
+    use crate::store::registry::Registry;
+
+    #[test]
+    fn a_principal_is_its_own_and_stays_and_the_key_of_the_ca_is_made_once_and_closed() {
+        let home = tempfile::tempdir().unwrap();
+        let environment = Environment::example(home.path());
+        let app = App::new(&environment);
+        let mut ring = Ring::open(&app, "test").unwrap();
+        for id in ["one", "two", "three"] {
+            ring.knows(id, &format!("lace-{id}"), "user");
+        }
+        assert!(ring.certify("one").unwrap());
+        assert!(ring.certify("two").unwrap());
+        assert!(!ring.certify("two").unwrap());
+        ring.commit().unwrap();
+        let registry: Registry = app.store.registry().unwrap();
+        let principal = |id: &str| registry.devcontainers[id].principal.clone();
+        let one = principal("one").unwrap();
+        assert!(one.starts_with("lace-one-") && one.len() == "lace-one-".len() + 12);
+        assert!(is_principal(&one));
+        assert_ne!(
+            principal("two").unwrap()["lace-two".len()..],
+            one["lace-one".len()..]
+        );
+        assert_eq!(principal("three"), None);
+        // Another alias is no reason for another principal.
+        let known = ring.registry.devcontainers.get_mut("one").unwrap();
+        known.alias = "lace-other".into();
+        ring.certify("one").unwrap();
+        assert_eq!(
+            ring.registry.devcontainers["one"].principal.as_ref(),
+            Some(&one)
+        );
+        let private = app.store.ca().join("identity");
+        let mode = |path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(
+            (mode(app.store.ca()), mode(private.clone())),
+            (0o700, 0o600)
+        );
+        let read = |id: &str, name: &str| fs::read_to_string(app.store.trust(id).join(name)).ok();
+        let ca = registry.ca.clone().unwrap();
+        assert_eq!(read("one", "user_ca.pub"), Some(format!("{ca}\n")));
+        assert_eq!(read("one", "principals"), Some(format!("{one}\n")));
+        assert_eq!(read("three", "user_ca.pub"), None);
+        assert_eq!(read("three", "principals"), None);
+        assert!(ring.certify("none").is_err());
+        // One that is lost is made anew, and trusted wherever the lost one was.
+        fs::remove_file(&private).unwrap();
+        assert!(ring.certify("one").unwrap());
+        ring.commit().unwrap();
+        let anew = ring.registry.ca.clone().unwrap();
+        assert_ne!(anew, ca);
+        assert_eq!(read("two", "user_ca.pub"), Some(format!("{anew}\n")));
+        fs::write(&private, "nonsense").unwrap();
+        let error = ring.certify("one").unwrap_err();
+        let told = format!("{error:#} {:?}", crate::advice::hint_of(&error));
+        assert!(
+            told.contains("ca/identity is damaged") && told.contains("mv "),
+            "{told}"
+        );
+    }
+}

@@ -1,0 +1,334 @@
+//! Certificates against real containers: what opens a dev container, what does not, and how the way in is switched.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use crate::support::Said;
+use crate::support::engine::{DevContainer, IMAGE};
+use crate::support::openssh::{new_key, run};
+use crate::support::ring::{KEY, json};
+
+fn config(ssh: &str) -> String {
+    format!(
+        r#"{{ "image": "{IMAGE}", "remoteUser": "vscode", "customizations": {{ "lace": {{ "ssh": {{ {ssh} }} }} }} }}"#
+    )
+}
+
+/// A login by the container's published port, with this key and no other, and a certificate if there is one.
+fn login(container: &DevContainer, key: &Path, certificate: Option<&Path>) -> Said {
+    let port = container.lace(&["port"]).expect(0).out;
+    let (host, port) = port.trim().split_once(':').unwrap();
+    let known_hosts = container.user.store().join("known_hosts");
+    let mut ssh = container.command("ssh");
+    ssh.args(["-F", "none", "-p", port, "-l", "vscode", "-i"])
+        .arg(key);
+    for option in [
+        "BatchMode=yes",
+        "IdentitiesOnly=yes",
+        "IdentityAgent=none",
+        "StrictHostKeyChecking=yes",
+        "HostKeyAlias=lace-my-project",
+        &format!("UserKnownHostsFile={}", known_hosts.display()),
+    ] {
+        ssh.args(["-o", option]);
+    }
+    if let Some(certificate) = certificate {
+        ssh.arg("-o")
+            .arg(format!("CertificateFile={}", certificate.display()));
+    }
+    Said::of(ssh.args([host, "echo in"]))
+}
+
+fn opens(said: Said) -> bool {
+    if said.code == 0 {
+        assert_eq!(said.out, "in\n");
+        return true;
+    }
+    assert!(said.err.contains("Permission denied"), "{said:?}");
+    false
+}
+
+/// Signed by `ssh-keygen` with this CA: a copy of `key` beside which the certificate lies, for there may be only one.
+fn signed(
+    container: &DevContainer,
+    name: &str,
+    ca: &Path,
+    arguments: &[&str],
+) -> (PathBuf, PathBuf) {
+    let folder = container.user.project().join(name);
+    let key = folder.join("key");
+    new_key(&key);
+    let (ca, public) = (ca.to_str().unwrap(), folder.join("key.pub"));
+    let whole = [
+        &["-q", "-s", ca, "-I", name][..],
+        arguments,
+        &[public.to_str().unwrap()],
+    ]
+    .concat();
+    run("ssh-keygen", &whole);
+    let certificate = folder.join("elsewhere");
+    fs::rename(folder.join("key-cert.pub"), &certificate).unwrap();
+    (key, certificate)
+}
+
+#[test]
+#[ignore = "needs a container engine: tests/run.sh"]
+fn a_certificate_for_this_dev_container_opens_it_and_nothing_else_does() {
+    let container = DevContainer::up_with(&config(r#""auth": "certificate""#));
+    assert_eq!(container.ssh(&[KEY, "echo in"]).expect(0).out, "in\n");
+    let store = container.user.store();
+    let key = store.join("keys").join(KEY).join("identity");
+    let own = store.join("keys").join(KEY).join(format!("{KEY}-cert.pub"));
+    assert!(!opens(login(&container, &key, None)), "the key by itself");
+    assert!(opens(login(&container, &key, Some(&own))));
+    // A stolen certificate without its key.
+    new_key(&container.user.project().join("thief"));
+    let thief = container.user.project().join("thief");
+    assert!(!opens(login(&container, &thief, Some(&own))));
+
+    let shown = json(&container.lace(&["cert", "show", KEY, "--json"]).expect(0));
+    let principal = shown["principals"][0].as_str().unwrap();
+    let ca = store.join("ca/identity");
+    let other = container.user.project().join("other_ca");
+    new_key(&other);
+    let now = ["-V", "-1m:+5m"];
+    let both = format!("{principal},{KEY}");
+    let elsewhere = format!("{KEY}-0123456789ab");
+    for (name, ca, arguments, is_good) in [
+        ("good", &ca, vec!["-n", principal, "-V", "-1m:+5m"], true),
+        ("two", &ca, vec!["-n", &both, "-V", "-1m:+5m"], true),
+        (
+            "expired",
+            &ca,
+            vec!["-n", principal, "-V", "-5m:-1m"],
+            false,
+        ),
+        ("early", &ca, vec!["-n", principal, "-V", "+5m:+10m"], false),
+        ("user", &ca, vec!["-n", "vscode", "-V", "-1m:+5m"], false),
+        ("none", &ca, now.to_vec(), false),
+        (
+            "another",
+            &ca,
+            vec!["-n", &elsewhere, "-V", "-1m:+5m"],
+            false,
+        ),
+        (
+            "host",
+            &ca,
+            vec!["-h", "-n", principal, "-V", "-1m:+5m"],
+            false,
+        ),
+        (
+            "forced",
+            &ca,
+            vec!["-n", principal, "-O", "force-command=id", "-V", "-1m:+5m"],
+            false,
+        ),
+        (
+            "stranger",
+            &other,
+            vec!["-n", principal, "-V", "-1m:+5m"],
+            false,
+        ),
+    ] {
+        let (key, certificate) = signed(&container, name, ca, &arguments);
+        assert_eq!(
+            opens(login(&container, &key, Some(&certificate))),
+            is_good,
+            "{name}"
+        );
+    }
+
+    // Revoked by number, and by key ID; at once, and nobody else.
+    let (numbered, first) = signed(
+        &container,
+        "a",
+        &ca,
+        &["-n", principal, "-z", "71", "-V", "-1m:+5m"],
+    );
+    let (named, second) = signed(
+        &container,
+        "b",
+        &ca,
+        &["-n", principal, "-z", "72", "-V", "-1m:+5m"],
+    );
+    assert!(opens(login(&container, &numbered, Some(&first))));
+    assert!(opens(login(&container, &named, Some(&second))));
+    container
+        .lace(&["cert", "revoke", "--serial", "71"])
+        .expect(0);
+    assert!(!opens(login(&container, &numbered, Some(&first))));
+    assert!(opens(login(&container, &named, Some(&second))));
+    container
+        .lace(&["cert", "revoke", "--key-id", "b"])
+        .expect(0);
+    assert!(!opens(login(&container, &named, Some(&second))));
+    assert!(opens(container.ssh(&[KEY, "echo in"])));
+    container
+        .lace(&["cert", "revoke", own.to_str().unwrap()])
+        .expect(0);
+    assert!(
+        opens(container.ssh(&[KEY, "echo in"])),
+        "another one was issued"
+    );
+
+    // A rotation is proven by a certificate for the new key; without an overlap, those for the old one end.
+    let old = container.user.project().join("old");
+    fs::copy(&key, &old).unwrap();
+    fs::copy(&own, container.user.project().join("old_certificate")).unwrap();
+    let old_certificate = container.user.project().join("old_certificate");
+    let said = container.lace(&["keys", "rotate"]).expect(0).err;
+    assert!(
+        said.contains("lace-my-project: the new key logs in"),
+        "{said}"
+    );
+    assert!(
+        opens(login(&container, &old, Some(&old_certificate))),
+        "the overlap"
+    );
+    container.lace(&["keys", "rotate", "--now"]).expect(0);
+    assert!(
+        opens(login(&container, &old, Some(&old_certificate))),
+        "a key before the last"
+    );
+    assert!(opens(container.ssh(&[KEY, "echo in"])));
+}
+
+#[test]
+#[ignore = "needs a container engine: tests/run.sh"]
+fn a_session_lives_through_the_end_of_its_certificate_and_somebody_elses_key_opens_for_as_long_as_was_said()
+ {
+    let container = DevContainer::up_with(&config(""));
+    let key = container.user.project().join("theirs");
+    new_key(&key);
+    let issue = [
+        "cert",
+        "issue",
+        "--public-key-file",
+        "theirs.pub",
+        "--ttl",
+        "6s",
+    ];
+    container.lace(&issue).expect(0);
+    let certificate = container.user.project().join("theirs-cert.pub");
+    assert!(opens(login(&container, &key, Some(&certificate))));
+    let mut rekeying = container.ssh_command(&["-i"]);
+    rekeying.arg(&key);
+    for option in [
+        "RekeyLimit=default 3",
+        "IdentityAgent=none",
+        &format!("CertificateFile={}", certificate.display()),
+    ] {
+        rekeying.args(["-o", option]);
+    }
+    let session = rekeying
+        .args([KEY, "sleep 9; cat"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn();
+    let mut session = session.unwrap();
+    std::thread::sleep(Duration::from_secs(7));
+    assert!(
+        !opens(login(&container, &key, Some(&certificate))),
+        "its time is up"
+    );
+    session
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(b"still here\n")
+        .unwrap();
+    let mut said = String::new();
+    session
+        .stdout
+        .take()
+        .unwrap()
+        .read_to_string(&mut said)
+        .unwrap();
+    assert_eq!(said, "still here\n");
+    assert!(session.wait().unwrap().success());
+}
+
+#[test]
+#[ignore = "needs a container engine: tests/run.sh"]
+fn the_way_in_is_switched_while_the_container_runs_and_cuts_nobody_off() {
+    let container = DevContainer::up_with(&config(""));
+    let key = container
+        .user
+        .store()
+        .join("keys")
+        .join(KEY)
+        .join("identity");
+    assert!(opens(login(&container, &key, None)));
+    let session = |word: &'static str| {
+        let mut session = container.ssh_command(&[KEY, "cat"]);
+        let session = session
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        (session, word)
+    };
+    let ends = |(mut session, word): (std::process::Child, &str)| {
+        session
+            .stdin
+            .take()
+            .unwrap()
+            .write_all(word.as_bytes())
+            .unwrap();
+        let mut said = String::new();
+        session
+            .stdout
+            .take()
+            .unwrap()
+            .read_to_string(&mut said)
+            .unwrap();
+        assert_eq!(said, word);
+        assert!(session.wait().unwrap().success());
+    };
+    let first = session("by a key");
+    assert!(opens(container.ssh(&[KEY, "echo in"])));
+    let text = fs::read_to_string(container.user.config()).unwrap();
+    let with = text.replacen(r#""ssh": {"#, r#""ssh": { "auth": "certificate" "#, 1);
+    assert_ne!(with, text);
+    fs::write(container.user.config(), &with).unwrap();
+    let id = container.id();
+    let said = container.up(&[]).expect(0).err;
+    assert!(
+        said.contains("lace-my-project: opened by certificates from now on"),
+        "{said}"
+    );
+    assert_eq!(container.id(), id, "without a rebuild");
+    assert!(!opens(login(&container, &key, None)));
+    assert!(opens(container.ssh(&[KEY, "echo in"])));
+    let second = session("by a certificate");
+    assert!(opens(container.ssh(&[KEY, "echo in"])));
+    ends(first);
+    fs::write(container.user.config(), &text).unwrap();
+    let said = container.up(&[]).expect(0).err;
+    assert!(
+        said.contains("lace-my-project: opened by its key from now on"),
+        "{said}"
+    );
+    assert!(opens(login(&container, &key, None)));
+    assert!(opens(container.ssh(&[KEY, "echo in"])));
+    ends(second);
+
+    // Where the proof fails, nothing is closed, and the `up` goes on.
+    let script = "/usr/local/share/lace-ssh/authorized";
+    let edit = r#"2i [ "$1" = keys ] || exit 0"#;
+    container
+        .docker_exec(&["sed", "-i", edit, script])
+        .expect(0);
+    fs::write(container.user.config(), &with).unwrap();
+    let said = container.up(&[]).expect(0).err;
+    assert!(
+        said.contains("lace-my-project is still opened by its key: it refused the proof"),
+        "{said}"
+    );
+    assert!(opens(login(&container, &key, None)));
+    assert!(opens(container.ssh(&[KEY, "echo in"])));
+}
