@@ -107,6 +107,9 @@ pub enum Command {
     /// The key ring: list, rotate, import, export, delete.
     #[command(subcommand)]
     Keys(KeysAction),
+    /// The identity of a dev container, as ssh has it pinned: show it, put a new one in its place.
+    #[command(subcommand)]
+    HostKey(HostKeyAction),
     /// What happened to which key, when.
     Log(Log),
     /// Print, install or take out the configuration of ssh clients.
@@ -352,6 +355,43 @@ pub struct Migrate {
     /// Migrate without asking.
     #[arg(long, short)]
     pub yes: bool,
+}
+
+/// `host-key`
+#[derive(Debug, Subcommand)]
+pub enum HostKeyAction {
+    /// Its fingerprint, and its line in known_hosts.
+    Show(HostKeyShow),
+    /// Put a new host key in its place. Both are pinned until a connection has proven the new one.
+    Rotate(HostKeyRotate),
+}
+
+/// `host-key show`
+#[derive(Debug, Args)]
+pub struct HostKeyShow {
+    /// The alias, a part of one, or a dev container ID [default: the dev container of the workspace, else
+    /// the `default` of your settings, else the only one].
+    pub name: Option<String>,
+    /// Which dev container.
+    #[command(flatten)]
+    pub workspace: Workspace,
+    /// Print an object.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `host-key rotate`
+#[derive(Debug, Args)]
+pub struct HostKeyRotate {
+    /// The alias [default: the dev container of the workspace].
+    pub name: Option<String>,
+    /// Which dev container.
+    #[command(flatten)]
+    pub workspace: Workspace,
+    /// For a key that has leaked: it is pinned no longer from now on, whether or not the new one is proven;
+    /// sessions that share a connection (`multiplex` in your settings) end.
+    #[arg(long)]
+    pub now: bool,
 }
 
 /// `log`

@@ -18,7 +18,9 @@ use crate::devcontainer::{find, id, wire};
 use crate::durable;
 use crate::engine::{Engine, endpoint};
 use crate::ring::masters::End;
-use crate::ring::{Ring, agent, due, host_key, identity, masters, policy, publish, purge};
+use crate::ring::{
+    Ring, agent, due, host_key, host_rotation, identity, masters, policy, publish, purge,
+};
 use crate::settings;
 use crate::store::audit::Kind;
 use crate::store::learnt;
@@ -67,6 +69,7 @@ pub fn run(app: &App, args: &cli::Initialize) -> Result<ExitCode> {
         say(did);
     }
     policy::apply(&mut ring, &args.id)?;
+    host_rotation::look_again(&mut ring, &args.id);
     Ok(ExitCode::SUCCESS)
 }
 
@@ -227,6 +230,7 @@ fn is_ready(app: &App, registry: &Registry, wanted: &Wanted<'_>) -> Result<bool>
         && masters::are_prepared(&app.store, wanted.settings)
         && !registry.has_expired(now())
         && key.next.is_none()
+        && known.host_key.next.is_none()
         && learnt::all(&app.store).is_empty()
         && !due::may_be_due(known, key, now())
         && (key.is_foreign() || known.agent == key.is_in_agent())

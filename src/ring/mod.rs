@@ -9,6 +9,7 @@ pub mod authorized;
 pub mod due;
 pub mod handmade;
 pub mod host_key;
+pub mod host_rotation;
 pub mod identity;
 pub mod key_file;
 pub mod look;

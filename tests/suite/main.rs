@@ -9,6 +9,7 @@ mod support;
 /// The commands on a machine without an engine: what they say, what they write, what they leave alone.
 mod cli {
     mod any_order;
+    mod host_key;
     mod hostile;
     mod initialize;
     mod keys;
@@ -64,6 +65,7 @@ mod faults {
 mod e2e {
     mod connections;
     mod containers;
+    mod host_key;
     mod keys;
     mod multiplex;
     mod routes;

@@ -8,6 +8,8 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use lace_ssh::keys::PublicKey;
+
 use super::scene::{CALLS, Scene, the_next_command_mends, words};
 use crate::support::openssh::new_key;
 use crate::support::ring::{KEY, initialize};
@@ -22,6 +24,46 @@ fn rotate() -> Scene {
         initialize(user, id);
         words(&["keys", "rotate", KEY])
     })
+}
+
+/// Whatever sshd reads is pinned, at any time.
+fn host_key_rotate() -> Scene {
+    let scene = Scene::new(|user, id| {
+        initialize(user, id);
+        words(&["host-key", "rotate", KEY])
+    });
+    scene
+        .at_once(host_key_is_pinned)
+        .then(the_next_command_mends_host_keys)
+}
+
+/// The one that has leaked is not pinned, from when on the next one can be found.
+fn host_key_replace() -> Scene {
+    Scene::new(|user, id| {
+        initialize(user, id);
+        words(&["host-key", "rotate", "--now", KEY])
+    })
+    .then(the_next_command_mends_host_keys)
+}
+
+fn host_key_is_pinned(scene: &Scene, what: &str) {
+    let mounted = scene.trust(&scene.id).join("ssh_host_ed25519_key");
+    let public = PublicKey::of_private(&fs::read_to_string(mounted).unwrap()).unwrap();
+    let pinned = fs::read_to_string(scene.user.store().join("known_hosts")).unwrap();
+    let line = format!("{KEY} {}\n", public.render_bare());
+    assert!(pinned.contains(&line), "{what}: {line} is not in {pinned}");
+}
+
+fn the_next_command_mends_host_keys(scene: &Scene, what: &str) {
+    // Whichever it is.
+    scene.lace(&["keys", "restore", "nobody"]).expect(1);
+    host_key_is_pinned(scene, what);
+    the_next_command_mends(scene, what);
+    host_key_is_pinned(scene, what);
+    let store = scene.user.store();
+    let pinned = fs::read_to_string(store.join("known_hosts")).unwrap();
+    let halves = fs::read_dir(store.join("host_keys")).unwrap().count();
+    assert_eq!(pinned.lines().count(), halves, "{what}: {pinned}");
 }
 
 fn import() -> Scene {
@@ -331,6 +373,14 @@ scenes! {
     rotate_on_a_full_disk: rotate, "error=ENOSPC";
     rotate_on_a_broken_disk: rotate, "error=EIO";
     rotate_without_permission: rotate, "error=EACCES";
+    host_key_rotate_killed_anywhere: host_key_rotate, "signal=KILL";
+    host_key_rotate_on_a_full_disk: host_key_rotate, "error=ENOSPC";
+    host_key_rotate_on_a_broken_disk: host_key_rotate, "error=EIO";
+    host_key_rotate_without_permission: host_key_rotate, "error=EACCES";
+    host_key_replace_killed_anywhere: host_key_replace, "signal=KILL";
+    host_key_replace_on_a_full_disk: host_key_replace, "error=ENOSPC";
+    host_key_replace_on_a_broken_disk: host_key_replace, "error=EIO";
+    host_key_replace_without_permission: host_key_replace, "error=EACCES";
     import_killed_anywhere: import, "signal=KILL";
     import_on_a_full_disk: import, "error=ENOSPC";
     import_on_a_broken_disk: import, "error=EIO";
