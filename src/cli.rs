@@ -104,7 +104,7 @@ pub enum Command {
     Port(Port),
     /// Show every dev container at a glance.
     Status(Status),
-    /// The key ring: list, rotate, import, export, delete.
+    /// The key ring: list, create, rotate, import, export, delete.
     #[command(subcommand)]
     Keys(KeysAction),
     /// The identity of a dev container, as ssh has it pinned: show it, put a new one in its place.
@@ -274,7 +274,9 @@ pub enum KeysAction {
     Rotate(Rotate),
     /// Write a private key to a file.
     Export(Export),
-    /// Take a private key in that was made elsewhere.
+    /// Make a key of its own for something special; it opens nothing yet.
+    Create(Create),
+    /// Take a key in that was made elsewhere.
     Import(Import),
     /// Encrypt a private key where it lies, or take the encryption away.
     Passphrase(Passphrase),
@@ -339,8 +341,19 @@ pub struct Import {
     /// What to call the key.
     pub name: String,
     /// The private key, as OpenSSH, OpenSSL or a cloud console wrote it.
-    #[arg(long, value_name = "FILE")]
-    pub key_file: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "public_key_file")]
+    pub key_file: Option<PathBuf>,
+    /// The public half of a key that an agent of yours keeps (1Password, Secretive, a PIV token): ssh asks the agent
+    /// at SSH_AUTH_SOCK for it.
+    #[arg(long, value_name = "FILE", conflicts_with = "key_file")]
+    pub public_key_file: Option<PathBuf>,
+}
+
+/// `keys create`
+#[derive(Debug, Args)]
+pub struct Create {
+    /// What to call the key.
+    pub name: String,
 }
 
 /// `keys migrate`

@@ -10,8 +10,8 @@ use zeroize::Zeroizing;
 
 use crate::advice::{advised, failure, shell};
 use crate::app::App;
-use crate::keys::KeyError;
 use crate::keys::import::{self, Imported};
+use crate::keys::{KeyError, PublicKey};
 use crate::store::LARGEST_KEY;
 use crate::talk::passphrase;
 
@@ -54,6 +54,31 @@ pub fn read(app: &App, path: &Path) -> Result<(Imported, Option<Zeroizing<String
         ));
     }
     Ok((imported, passphrase))
+}
+
+/// Reads the public half of a key that somebody else keeps.
+pub fn read_public(path: &Path) -> Result<PublicKey> {
+    let shown = path.display();
+    let (bytes, _) = contents(path).with_context(|| format!("cannot read {shown}"))?;
+    let text = std::str::from_utf8(&bytes).unwrap_or_default();
+    if text.contains("PRIVATE KEY") {
+        return Err(failure(
+            format!("{shown} is a private key"),
+            "lace-ssh keys import NAME --key-file FILE",
+        ));
+    }
+    let mut lines = text.lines().filter(|line| !line.trim().is_empty());
+    match (lines.next(), lines.next()) {
+        (Some(_), Some(_)) => Err(failure(
+            format!("{shown} holds several keys"),
+            "put the one that is meant into a file of its own",
+        )),
+        (only, _) => {
+            let public = PublicKey::parse(only.unwrap_or_default());
+            public
+                .map_err(|error| advised(format!("cannot take {shown} in: {error}"), None::<&str>))
+        }
+    }
 }
 
 /// A hint about any file, for this one.

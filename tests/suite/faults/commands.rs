@@ -81,6 +81,46 @@ fn import() -> Scene {
     })
 }
 
+/// The key of the dev container is in its file, and the other one is whole, or not there.
+fn the_next_command_knows_public_halves(scene: &Scene, what: &str) {
+    scene.lace(&["keys", "restore", "nobody"]).expect(1);
+    let said = scene.lace(&["initialize", "--id", &scene.id]);
+    assert_eq!(said.code, 0, "{what}: {said:?}");
+    let list = scene.lace(&["keys", "list", "--json"]).expect(0).out;
+    let list: serde_json::Value = serde_json::from_str(&list).unwrap();
+    let made = fs::read_to_string(scene.user.home().join("made.pub")).unwrap();
+    let made = PublicKey::parse(&made).unwrap();
+    for key in list.as_array().unwrap() {
+        if key["name"] == "team" {
+            assert_eq!(key["fingerprint"], made.fingerprint(), "{what}");
+            assert_eq!(key["agent"], true, "{what}");
+            let identity = scene.user.store().join("keys/team/identity");
+            let held = fs::read_to_string(identity).unwrap();
+            assert!(held.starts_with(&made.render_bare()), "{what}");
+        }
+    }
+    scene.lace(&["log", "--verify"]).expect(0);
+}
+
+fn import_public() -> Scene {
+    Scene::new(|user, id| {
+        initialize(user, id);
+        let file = user.home().join("made");
+        new_key(&file);
+        let half = file.with_extension("pub");
+        let half = half.to_str().unwrap();
+        words(&["keys", "import", "team", "--public-key-file", half])
+    })
+    .then(the_next_command_knows_public_halves)
+}
+
+fn create() -> Scene {
+    Scene::new(|user, id| {
+        initialize(user, id);
+        words(&["keys", "create", "team"])
+    })
+}
+
 fn migrate() -> Scene {
     let scene = Scene::new(|user, id| {
         initialize(user, id);
@@ -385,6 +425,10 @@ scenes! {
     import_on_a_full_disk: import, "error=ENOSPC";
     import_on_a_broken_disk: import, "error=EIO";
     import_without_permission: import, "error=EACCES";
+    import_public_killed_anywhere: import_public, "signal=KILL";
+    import_public_on_a_full_disk: import_public, "error=ENOSPC";
+    create_killed_anywhere: create, "signal=KILL";
+    create_on_a_full_disk: create, "error=ENOSPC";
     migrate_killed_anywhere: migrate, "signal=KILL";
     migrate_on_a_full_disk: migrate, "error=ENOSPC";
     migrate_on_a_broken_disk: migrate, "error=EIO";
