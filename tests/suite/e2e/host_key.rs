@@ -4,9 +4,10 @@
 //! `cargo test` lists these as ignored; `tests/run.sh` prepares the machine and runs them.
 
 use std::fs;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::process::Stdio;
 
+use crate::support::Said;
 use crate::support::engine::{DevContainer, IMAGE};
 use crate::support::ring::{KEY, json};
 
@@ -39,6 +40,12 @@ fn is_rotated(image: &str) {
         let mut session = container.ssh_command(&[KEY, "cat"]);
         session.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut session = session.spawn().unwrap();
+        let (mut typed, mut shown) = (
+            session.stdin.take().unwrap(),
+            session.stdout.take().unwrap(),
+        );
+        typed.write_all(b"here").unwrap();
+        shown.read_exact(&mut [0; 4]).unwrap();
         let said = container.lace(rotate).expect(0).err;
         let after = fingerprint(&container);
         let told = format!("rotated the host key of {KEY}: {after}; {before} is pinned no longer");
@@ -48,12 +55,12 @@ fn is_rotated(image: &str) {
         for _ in 0..2 {
             assert_eq!(container.ssh(&[KEY, "echo in"]).expect(0).out, "in\n");
         }
-        let typed = session.stdin.take().unwrap().write_all(b"still here\n");
-        let session = session.wait_with_output().unwrap();
-        assert!(
-            typed.is_ok() && session.stdout == b"still here\n",
-            "{session:?}"
-        );
+        typed.write_all(b"still").unwrap();
+        drop(typed);
+        let mut seen = String::new();
+        shown.read_to_string(&mut seen).unwrap();
+        assert_eq!(seen, "still");
+        assert!(session.wait().unwrap().success());
         container.docker(&["restart", "-t", "0"]).expect(0);
         assert_eq!(container.ssh(&[KEY, "echo in"]).expect(0).out, "in\n");
     }
@@ -122,4 +129,16 @@ fn an_sshd_that_cannot_take_the_new_one_has_the_one_before_back() {
         "{said}"
     );
     assert!(!said.contains("ssh-keygen"), "{said}");
+    // A person is told below ssh's own alarm.
+    let connect = format!("lace-ssh connect {KEY} -- true");
+    let mut terminal = container.command("script");
+    let shown = Said::of(terminal.args(["-qec", &connect, "/dev/null"]))
+        .expect(255)
+        .out;
+    let (alarm, ours) = shown.split_once("lace-ssh: error: ").unwrap();
+    assert!(alarm.contains("IDENTIFICATION HAS CHANGED"), "{shown}");
+    assert!(
+        ours.starts_with(&told) && ours.contains("hint: the next `devcontainer up"),
+        "{shown}"
+    );
 }
