@@ -4,11 +4,11 @@
 //! only when it starts is made to read it again by whoever asks to be let in, so the other ones are tried, too.
 
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
-use super::proof::{self, Credential, Door, Proof};
+use super::proof::{self, Credential, Door, KEY_PATIENCE, Proof};
 use crate::app::App;
 use crate::client::openssh;
 use crate::engine::Container;
@@ -61,42 +61,49 @@ pub fn show(
     patience: Patience,
 ) -> Result<Shown> {
     let seen = proof::look(app, registry, &[id.to_owned()]).pop();
-    let (devcontainer, engine, container) = match seen.context("nobody was looked for")? {
-        Ok(seen) => seen,
+    let found = seen.context("nobody was looked for")?;
+    let found = found.and_then(|(devcontainer, engine, container)| {
+        let door = proof::door(app, devcontainer, &engine, &container)?;
+        Ok((door, container))
+    });
+    let (door, container) = match found {
+        Ok(found) => found,
         Err(Proof::NotRunning(why)) => return Ok(Shown::NotRunning(why)),
         Err(Proof::Refused(why) | Proof::Unknown(why)) => return Ok(Shown::Unknown(why)),
         Err(Proof::LoggedIn) => return Ok(Shown::Wanted),
     };
-    let door = match proof::door(app, devcontainer, &engine, &container) {
-        Ok(door) => door,
-        Err(Proof::NotRunning(why) | Proof::Refused(why) | Proof::Unknown(why)) => {
-            return Ok(Shown::Unknown(why));
-        }
-        Err(Proof::LoggedIn) => return Ok(Shown::Wanted),
-    };
-    let visitor = Visitor::of(app, registry, devcontainer)?;
+    let visitor = Visitor::of(app, registry, door.devcontainer)?;
     let pins = |keys: &[&str]| -> String {
-        let lines = keys
-            .iter()
-            .map(|key| openssh::known_host(&devcontainer.alias, key));
+        let alias = &door.devcontainer.alias;
+        let lines = keys.iter().map(|key| openssh::known_host(alias, key));
         lines.collect()
     };
-    let (wanted, others) = (pins(&[wanted]), pins(others));
-    let mut other = Err(String::new());
+    let asks = |keys: &[&str], log_level| knocks(app, &door, &visitor, &pins(keys), log_level);
     let pauses = match patience {
         Patience::Waits => &PAUSES[..],
         Patience::Looks => &PAUSES[..1],
     };
-    for (i, pause) in pauses.iter().enumerate() {
+    let start = Instant::now();
+    let mut other = None;
+    for pause in pauses {
         thread::sleep(*pause);
-        if knocks(app, &door, &visitor, &wanted, "FATAL")?.is_ok() {
+        let proven = asks(&[wanted], "FATAL")?;
+        if proven.is_ok() {
             return Ok(Shown::Wanted);
         }
-        if i == 0 {
-            other = knocks(app, &door, &visitor, &others, "ERROR")?;
+        // One that does not answer at all holds nobody up again.
+        let has_time = start.elapsed() < KEY_PATIENCE;
+        if other.is_none() {
+            other = Some(match has_time {
+                true => asks(others, "ERROR")?,
+                false => proven,
+            });
+        }
+        if !has_time {
+            break;
         }
     }
-    Ok(match other {
+    Ok(match other.context("nobody was asked")? {
         Ok(()) => Shown::Other(container),
         Err(why) => Shown::Neither(container, why),
     })
@@ -111,7 +118,14 @@ fn knocks(
     pins: &str,
     log_level: &str,
 ) -> Result<std::result::Result<(), String>> {
-    let said = proof::knock(app, door, &visitor.credential, pins, log_level)?;
+    let said = proof::knock(
+        app,
+        door,
+        &visitor.credential,
+        pins,
+        log_level,
+        KEY_PATIENCE,
+    )?;
     let known_hosts = app.store.known_hosts();
     Ok(said.or_else(|said| match is_proven(&said, &door.user) {
         true => Ok(()),

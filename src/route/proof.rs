@@ -26,7 +26,7 @@ use crate::store::registry::{DevContainer, Registry};
 const PATIENCE: Duration = Duration::from_secs(if cfg!(test) { 60 } else { 8 });
 
 /// How long sshd may take to prove its host key.
-const KEY_PATIENCE: Duration = Duration::from_secs(if cfg!(test) { 30 } else { 4 });
+pub(super) const KEY_PATIENCE: Duration = Duration::from_secs(if cfg!(test) { 30 } else { 4 });
 
 /// As much is kept of what ssh says.
 const WORDS: u64 = 16 * 1024;
@@ -271,10 +271,12 @@ pub fn is_ours(app: &App, devcontainer: &DevContainer, container: &Container) ->
 
 fn login(app: &App, door: &Door<'_>, credential: &Credential) -> Result<Proof> {
     let pins = inventory::known_host(door.devcontainer);
-    Ok(match knock(app, door, credential, &pins, "ERROR")? {
-        Ok(()) => Proof::LoggedIn,
-        Err(said) => Proof::Refused(why(&said, door.devcontainer, &app.store.known_hosts())),
-    })
+    Ok(
+        match knock(app, door, credential, &pins, "ERROR", PATIENCE)? {
+            Ok(()) => Proof::LoggedIn,
+            Err(said) => Proof::Refused(why(&said, door.devcontainer, &app.store.known_hosts())),
+        },
+    )
 }
 
 /// Asks the dev container for its host key, as ssh does with our configuration; what is to be told where it is
@@ -313,6 +315,7 @@ pub(super) fn knock(
     credential: &Credential,
     pins: &str,
     log_level: &str,
+    patience: Duration,
 ) -> Result<std::result::Result<(), String>> {
     let folder = app.store.root();
     let known_hosts = scratch(folder, pins)?;
@@ -331,7 +334,7 @@ pub(super) fn knock(
         arguments.extend(["-o".into(), option.into()]);
     }
     arguments.extend(openssh::arguments(config.path(), &door.devcontainer.alias));
-    ssh(&arguments, PATIENCE)
+    ssh(&arguments, patience)
 }
 
 /// Runs `true` by an `ssh` that must succeed within its time, without asking anything. `arguments` end

@@ -170,6 +170,12 @@ mod tests {
             let held = identity::read_public(&app.store.identity(name)).unwrap();
             assert_eq!(held.unwrap().render_bare(), key.public);
         }
+        let half = fs::read_to_string(home.path().join("half")).unwrap();
+        fs::write(home.path().join("two"), half.repeat(2)).unwrap();
+        for (file, part) in [("two", "several keys"), ("none", "cannot read")] {
+            let error = import_public("more", file).unwrap_err();
+            assert!(error.to_string().contains(part), "{error}");
+        }
         let error = import_public("more", "plain").unwrap_err();
         assert_eq!(
             crate::advice::hint_of(&error),
