@@ -73,35 +73,41 @@ pub fn replace(ring: &mut Ring<'_>, id: &str) -> Result<Vec<String>> {
     let known = entry(ring, id)?.clone();
     host_key::ensure(ring, id, Some(&known))?;
     let told = format!("rotated the host key of {alias}: {}", fingerprint(&public));
-    let mut lines = vec![format!("{told}; {gone} is pinned no longer")];
     let others: Vec<_> = before.host_key.all().collect();
-    match show(ring, id, &public, &others, Patience::Waits)? {
-        Shown::Wanted => {}
+    let shown = show(ring, id, &public, &others, Patience::Waits)?;
+    let tied = tie_key(ring, id).unwrap_or_else(|error| {
+        warn(&error);
+        Vec::new()
+    });
+    let mut lines = vec![format!("{told}; {gone} is pinned no longer")];
+    lines.extend(replaced(shown, alias, &told)?);
+    lines.extend(tied);
+    Ok(lines)
+}
+
+/// What is left to tell where one that has leaked was replaced.
+///
+/// # Errors
+/// sshd does not prove the new one.
+fn replaced(shown: Shown, alias: &str, told: &str) -> Result<Option<String>> {
+    let (why, hint) = match shown {
+        Shown::Wanted => return Ok(None),
         Shown::NotRunning(why) => {
-            lines.push(format!("{alias}: {why}; it has the new one once it runs"))
+            return Ok(Some(format!(
+                "{alias}: {why}; it has the new one once it runs"
+            )));
         }
         Shown::Other(container) => {
-            let why = "sshd there still has the one before";
-            return Err(failure(format!("{told}; {why}"), restart(&container)));
+            let why = "sshd there still has the one before".to_owned();
+            (why, restart(&container))
         }
         Shown::Neither(container, why) => {
-            return Err(failure(
-                format!("{told}; sshd there has not proven it: {why}"),
-                restart(&container),
-            ));
+            let why = format!("sshd there has not proven it: {why}");
+            (why, restart(&container))
         }
-        Shown::Unknown(why) => {
-            return Err(failure(
-                format!("{told}; it is not proven: {why}"),
-                format!("ssh {alias}"),
-            ));
-        }
-    }
-    match tie_key(ring, id) {
-        Ok(tied) => lines.extend(tied),
-        Err(error) => warn(&error),
-    }
-    Ok(lines)
+        Shown::Unknown(why) => (format!("it is not proven: {why}"), format!("ssh {alias}")),
+    };
+    Err(failure(format!("{told}; {why}"), hint))
 }
 
 /// Looks whether a rotation that is under way can end, for a command that is there for something else: it is
@@ -142,20 +148,24 @@ fn settle(ring: &mut Ring<'_>, id: &str, patience: Patience) -> Result<Left> {
     if shown == Shown::Wanted {
         return Ok(Left::Nothing(conclude(ring, id, wanted, other, is_next)?));
     }
-    Ok(left(shown, &known.alias))
+    Ok(left(shown, &known.alias, is_next))
 }
 
-/// What is left where sshd has not proven the wanted host key.
-fn left(shown: Shown, alias: &str) -> Left {
+/// What is left where sshd has not proven the wanted host key, which is the next one, or the one before.
+fn left(shown: Shown, alias: &str, is_next: bool) -> Left {
+    let (wanted, other) = match is_next {
+        true => ("the new one", "the one before"),
+        false => ("the one before", "the new one"),
+    };
     match shown {
         Shown::Wanted => Left::Nothing(String::new()),
         Shown::NotRunning(why) | Shown::Unknown(why) => Left::Pinned(format!(
-            "{alias}: {why}; both host keys are pinned until it has proven the new one"
+            "{alias}: {why}; both host keys are pinned until it has proven {wanted}"
         )),
         Shown::Other(container) if container.contract.is_none() => Left::Pinned(format!(
-            "{alias}: its Feature is from before host keys could be exchanged, so sshd there has the new one from the next start of the container on; both are pinned until then"
+            "{alias}: its Feature is from before host keys could be exchanged, so sshd there has {wanted} from the next start of the container on; both are pinned until then"
         )),
-        Shown::Other(_) => Left::Refused(format!("sshd of {alias} goes on with the one before")),
+        Shown::Other(_) => Left::Refused(format!("sshd of {alias} goes on with {other}")),
         Shown::Neither(_, why) => Left::Refused(format!("{alias} has not proven it: {why}")),
     }
 }
@@ -784,6 +794,10 @@ mod tests {
             );
             assert_ne!(public(&ring), key);
         }
+        let key = public(&ring);
+        entry(&mut ring, "x").unwrap().endpoint = "unix:///nowhere/docker.sock".into();
+        assert!(replace(&mut ring, "x").is_err());
+        assert_ne!(public(&ring), key, "also where nobody knows what sshd has");
         // Where there is no other one, nothing changes; what has leaked goes all the same.
         let before = is_settled(&app);
         drop(ring);
@@ -797,7 +811,7 @@ mod tests {
         assert_eq!(is_settled(&app), before);
         assert_eq!(events(&ring).pop().unwrap().0, Kind::HostKeyRolledBack);
         said();
-        replace(&mut ring, "x").unwrap();
+        assert!(replace(&mut ring, "x").is_err());
         assert!(said().contains("no ssh-agent"));
         assert_ne!(is_settled(&app), before);
     }
@@ -832,13 +846,22 @@ mod tests {
             (Shown::Other(container(Some(1))), "refused"),
             (Shown::Neither(container(None), why()), "refused"),
         ] {
-            let found = match left(shown.clone(), "lace-x") {
-                Left::Nothing(_) => "nothing",
-                Left::Pinned(line) if line.starts_with("lace-x: ") => "pinned",
-                Left::Refused(_) => "refused",
-                other => panic!("{other:?}"),
-            };
-            assert_eq!(found, expected, "{shown:?}");
+            for (is_next, wanted, other) in [
+                (true, "the new one", "the one before"),
+                (false, "the one before", "the new one"),
+            ] {
+                let found = match left(shown.clone(), "lace-x", is_next) {
+                    Left::Nothing(_) => "nothing",
+                    Left::Pinned(line) if line.starts_with("lace-x: ") && line.contains(wanted) => {
+                        "pinned"
+                    }
+                    Left::Refused(why) if why.ends_with(other) || why.ends_with("it: w") => {
+                        "refused"
+                    }
+                    left => panic!("{left:?}"),
+                };
+                assert_eq!(found, expected, "{shown:?}");
+            }
         }
     }
 }
