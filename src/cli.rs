@@ -104,12 +104,15 @@ pub enum Command {
     Port(Port),
     /// Show every dev container at a glance.
     Status(Status),
-    /// The key ring: list, rotate, import, export, delete.
+    /// The key ring: list, create, rotate, import, export, delete.
     #[command(subcommand)]
     Keys(KeysAction),
     /// Certificates: each opens one dev container, for a short while.
     #[command(subcommand)]
     Cert(CertAction),
+    /// The identity of a dev container, as ssh has it pinned: show it, put a new one in its place.
+    #[command(subcommand)]
+    HostKey(HostKeyAction),
     /// What happened to which key, when.
     Log(Log),
     /// Print, install or take out the configuration of ssh clients.
@@ -274,7 +277,9 @@ pub enum KeysAction {
     Rotate(Rotate),
     /// Write a private key to a file.
     Export(Export),
-    /// Take a private key in that was made elsewhere.
+    /// Make a key of its own for something special; it opens nothing yet.
+    Create(Create),
+    /// Take a key in that was made elsewhere.
     Import(Import),
     /// Encrypt a private key where it lies, or take the encryption away.
     Passphrase(Passphrase),
@@ -339,8 +344,19 @@ pub struct Import {
     /// What to call the key.
     pub name: String,
     /// The private key, as OpenSSH, OpenSSL or a cloud console wrote it.
-    #[arg(long, value_name = "FILE")]
-    pub key_file: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "public_key_file")]
+    pub key_file: Option<PathBuf>,
+    /// The public half of a key that an agent of yours keeps (1Password, Secretive, a PIV token): ssh asks the agent
+    /// at SSH_AUTH_SOCK for it.
+    #[arg(long, value_name = "FILE", conflicts_with = "key_file")]
+    pub public_key_file: Option<PathBuf>,
+}
+
+/// `keys create`
+#[derive(Debug, Args)]
+pub struct Create {
+    /// What to call the key.
+    pub name: String,
 }
 
 /// `keys migrate`
@@ -412,6 +428,43 @@ pub struct Revoke {
     /// The key ID of the certificates.
     #[arg(long, value_name = "ID")]
     pub key_id: Option<String>,
+}
+
+/// `host-key`
+#[derive(Debug, Subcommand)]
+pub enum HostKeyAction {
+    /// Its fingerprint, and its line in known_hosts.
+    Show(HostKeyShow),
+    /// Put a new host key in its place. Both are pinned until a connection has proven the new one.
+    Rotate(HostKeyRotate),
+}
+
+/// `host-key show`
+#[derive(Debug, Args)]
+pub struct HostKeyShow {
+    /// The alias, a part of one, or a dev container ID [default: the dev container of the workspace, else
+    /// the `default` of your settings, else the only one].
+    pub name: Option<String>,
+    /// Which dev container.
+    #[command(flatten)]
+    pub workspace: Workspace,
+    /// Print an object.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `host-key rotate`
+#[derive(Debug, Args)]
+pub struct HostKeyRotate {
+    /// The alias [default: the dev container of the workspace].
+    pub name: Option<String>,
+    /// Which dev container.
+    #[command(flatten)]
+    pub workspace: Workspace,
+    /// For a key that has leaked: it is pinned no longer from now on, whether or not the new one is proven;
+    /// sessions that share a connection (`multiplex` in your settings) end.
+    #[arg(long)]
+    pub now: bool,
 }
 
 /// `log`

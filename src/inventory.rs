@@ -149,6 +149,12 @@ mod tests {
                 false,
                 (true, false, false),
             ),
+            (
+                Some(Custody::UserAgent),
+                false,
+                false,
+                (false, false, false),
+            ),
             // Its key is not there.
             (None, false, true, (false, true, false)),
         ] {

@@ -3,18 +3,25 @@
 use std::io::IsTerminal;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Command, ExitCode};
+use std::process::{Child, Command, ExitCode};
 
 use anyhow::{Context, Result};
+use rustix::process::{Pid, Signal, WaitOptions, getpid, kill_process, waitpid};
 
 use crate::advice::{Advise, shell};
 use crate::app::App;
 use crate::cli;
 use crate::client::openssh;
 use crate::ring;
+use crate::route::proof;
+use crate::talk;
 use crate::workspace::registered;
 
-/// Runs `connect`: becomes `ssh`, so that its exit code is ours.
+/// How ssh ends where it was not let in.
+const NOT_IN: u8 = 255;
+
+/// Runs `connect`: becomes `ssh`, so that its exit code is ours. Where a person looks on, it is waited for
+/// instead, to tell what its alarm about another host key means here.
 pub fn run(app: &App, args: &cli::Connect) -> Result<ExitCode> {
     let registry = ring::look(app)?;
     let (_, devcontainer) = registered::registered(
@@ -30,10 +37,39 @@ pub fn run(app: &App, args: &cli::Connect) -> Result<ExitCode> {
         &args.command,
         is_terminal,
     );
-    // Only returns where ssh could not be started.
-    Err(ssh.exec())
+    let ended = match app.environment.interactive {
+        true => ssh.spawn().and_then(ended),
+        // Only returns where ssh could not be started.
+        false => Err(ssh.exec()),
+    };
+    let code = ended
         .context("cannot run ssh")
-        .hint("install the OpenSSH client")
+        .hint("install the OpenSSH client")?;
+    if code == NOT_IN
+        && let Some(other) = proof::other_host_key(app, devcontainer)?
+    {
+        talk::fail(&other);
+    }
+    Ok(code.into())
+}
+
+/// Waits until ssh has ended; its exit code. It can stop itself (`~^Z`): whoever waits for us sees us stop then.
+fn ended(ssh: Child) -> std::io::Result<u8> {
+    let pid = Pid::from_child(&ssh);
+    loop {
+        let Some((_, status)) = waitpid(Some(pid), WaitOptions::UNTRACED)? else {
+            continue;
+        };
+        if status.stopped() {
+            kill_process(getpid(), Signal::STOP)?;
+            kill_process(pid, Signal::CONT)?;
+            continue;
+        }
+        let code = status.exit_status();
+        let killed = status.terminating_signal().map(|signal| 128 + signal);
+        let code = code.or(killed).and_then(|code| u8::try_from(code).ok());
+        return Ok(code.unwrap_or(NOT_IN));
+    }
 }
 
 /// `ssh` with this configuration, to run this there, or a shell.
@@ -61,6 +97,14 @@ fn ssh(config: &Path, alias: &str, command: &[String], is_terminal: bool) -> Com
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn whoever_waits_for_ssh_stops_with_it_and_ends_as_it_did() {
+        for (script, code) in [("exit 0", 0), ("exit 255", 255), ("kill -9 $$", 137)] {
+            let child = Command::new("sh").args(["-c", script]).spawn().unwrap();
+            assert_eq!(ended(child).unwrap(), code, "{script}");
+        }
+    }
 
     #[test]
     fn what_shall_run_there_arrives_as_it_was_written() {

@@ -18,7 +18,9 @@ use crate::devcontainer::{find, id, wire};
 use crate::durable;
 use crate::engine::{Engine, endpoint};
 use crate::ring::masters::End;
-use crate::ring::{Ring, agent, auth, due, host_key, identity, masters, policy, publish, purge};
+use crate::ring::{
+    Ring, agent, auth, due, host_key, host_rotation, identity, masters, policy, publish, purge,
+};
 use crate::settings;
 use crate::store::audit::Kind;
 use crate::store::learnt;
@@ -62,6 +64,7 @@ pub fn run(app: &App, args: &cli::Initialize) -> Result<ExitCode> {
     }
     switch_auth(&mut ring, &wanted)?;
     policy::apply(&mut ring, &args.id)?;
+    host_rotation::look_again(&mut ring, &args.id);
     Ok(ExitCode::SUCCESS)
 }
 
@@ -248,6 +251,7 @@ fn is_ready(app: &App, registry: &Registry, wanted: &Wanted<'_>) -> Result<bool>
         && masters::are_prepared(&app.store, wanted.settings)
         && !registry.has_expired(now())
         && key.next.is_none()
+        && known.host_key.next.is_none()
         && learnt::all(&app.store).is_empty()
         && !due::may_be_due(known, key, now())
         && (key.is_foreign() || known.agent == key.is_in_agent())

@@ -4,6 +4,7 @@
 mod cert;
 mod client_config;
 mod connect;
+mod host_key;
 mod initialize;
 mod keys;
 mod log;
@@ -42,6 +43,7 @@ pub fn run(command: Command, environment: &Environment) -> Result<ExitCode> {
         Command::Status(args) => status::run(&app, &args),
         Command::Keys(action) => keys::run(&app, &action),
         Command::Cert(action) => cert::run(&app, &action),
+        Command::HostKey(action) => host_key::run(&app, &action),
         Command::Log(args) => log::run(&app, &args),
         Command::ClientConfig(args) => client_config::run(&app, &args),
         Command::Proxy { alias } => proxy::run(&app, &alias),

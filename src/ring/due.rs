@@ -112,6 +112,7 @@ mod tests {
             for custody in [
                 Custody::EncryptedFile,
                 Custody::SecurityKey,
+                Custody::UserAgent,
                 Custody::Unknown("tpm".into()),
             ] {
                 let kept = Key {

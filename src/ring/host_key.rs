@@ -4,64 +4,140 @@
 //! there (Compose makes every mount writable) can put another one in its place. So the store keeps a
 //! copy, and what is pinned stays: the copy is put back.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use zeroize::Zeroizing;
 
-use super::{Ring, identity};
+use super::{Ring, identity, publish};
 use crate::durable;
 use crate::keys::KeyPair;
 use crate::store::audit::Kind;
 use crate::store::registry::DevContainer;
 use crate::store::{LARGEST_KEY, Store};
-use crate::talk::say;
+use crate::talk::{say, warn};
 
-/// The public host key of the dev container `id`, in place in its trust folder; made if there is none.
+/// The public host key of the dev container `id`, with the wanted private half in place in its trust
+/// folder; made if there is none. While a rotation is under way, the next one is wanted.
 ///
 /// # Errors
 /// A file cannot be written.
 pub fn ensure(ring: &mut Ring<'_>, id: &str, known: Option<&DevContainer>) -> Result<String> {
     let store = &ring.app.store;
-    let (copy, mounted) = (store.host_key(id), store.mounted_host_key(id));
-    store.folder(&store.host_keys())?;
-    durable::sweep(&store.host_keys())?;
-    let there = read(&mounted);
-    let public_there = there.as_ref().map(|pair| pair.public().render_bare());
+    let [copy, next, mounted] = files(store, id);
+    for folder in [store.host_keys(), store.trust(id)] {
+        store.folder(&folder)?;
+        durable::sweep(&folder)?;
+    }
+    let (mut made, there) = (read_next(&next)?, read(&mounted));
+    let (is_changing, is_mounted) = (made.is_some(), mounted.symlink_metadata().is_ok());
+    let there_before = there.as_ref().map(public);
     let pinned = known.map(|known| known.host_key.current.as_str());
-    let pair = match choose(pinned, read(&copy), there) {
-        Some(pair) => pair,
-        None => identity::generate("lace-ssh host key")?,
+    let under_way = made.take_if(|made| known.is_some_and(|known| is_next(known, made)));
+    let (current, pair) = match under_way {
+        Some(made) => (pinned.unwrap_or_default().to_owned(), made),
+        None => {
+            let found = choose(pinned, [read(&copy), made, there]);
+            let pair = found.map_or_else(|| identity::generate("lace-ssh host key"), Ok)?;
+            durable::ensure(&copy, pair.private_openssh().as_bytes())?;
+            (public(&pair), pair)
+        }
     };
-    let (public, text) = (pair.public().render_bare(), pair.private_openssh());
-    let is_replaced = public_there.as_ref() != Some(&public) && mounted.symlink_metadata().is_ok();
-    durable::ensure(&copy, text.as_bytes())?;
-    durable::ensure(&mounted, text.as_bytes())?;
-    if let Some(known) = known.filter(|_| is_replaced) {
+    let wanted = public(&pair);
+    if is_changing {
+        // It is pinned before anybody can meet it, also where the one who made it was cut off.
+        publish::write_clients(ring.app, &ring.settings, &ring.registry)?;
+    }
+    durable::ensure(&mounted, pair.private_openssh().as_bytes())?;
+    let has_changed = is_changing && current == wanted;
+    if current == wanted {
+        durable::remove(&next)?;
+    }
+    let was_there = |public: &str| there_before.as_deref() == Some(public);
+    let is_strange = |known: &&DevContainer| !known.host_key.all().any(was_there);
+    if is_mounted
+        && !was_there(&wanted)
+        && !has_changed
+        && let Some(known) = known.filter(is_strange)
+    {
         tell(ring, id, known, &pair)?;
     }
-    Ok(public)
+    Ok(current)
+}
+
+/// Our copy of the private host key, the one that is about to take its place, and the mounted one.
+fn files(store: &Store, id: &str) -> [PathBuf; 3] {
+    [
+        store.host_key(id),
+        store.next_host_key(id),
+        store.mounted_host_key(id),
+    ]
+}
+
+fn public(pair: &KeyPair) -> String {
+    pair.public().render_bare()
+}
+
+fn is_next(known: &DevContainer, pair: &KeyPair) -> bool {
+    known.host_key.next.as_deref() == Some(&*public(pair))
+}
+
+/// Whether the private half is there of the host key that is about to take the place of the current one.
+/// Where it is not, that one is given up: it stays pinned until sshd has proven that it has the current one.
+///
+/// # Errors
+/// Nobody can tell, for it cannot be read.
+pub fn has_next(store: &Store, id: &str, known: &DevContainer) -> Result<bool> {
+    let made = read_next(&store.next_host_key(id))?;
+    Ok(made.is_some_and(|pair| is_next(known, &pair)))
+}
+
+/// Puts the current host key back where sshd reads it, and drops the private half of the next one, which
+/// stays pinned. Says whether it could: the current one may be lost.
+///
+/// # Errors
+/// A file cannot be written.
+pub fn put_back(store: &Store, id: &str, known: &DevContainer) -> Result<bool> {
+    let [copy, next, mounted] = files(store, id);
+    let Some(pair) = read(&copy).filter(|pair| public(pair) == known.host_key.current) else {
+        return Ok(false);
+    };
+    durable::ensure(&mounted, pair.private_openssh().as_bytes())?;
+    durable::remove(&next)?;
+    Ok(true)
+}
+
+/// Puts right what is left of rotations that were cut off; what cannot be stops nobody.
+pub fn mend(ring: &mut Ring<'_>) {
+    if let Err(error) = durable::sweep(&ring.app.store.host_keys()) {
+        warn(&error);
+    }
+    let ids = ring.registry.devcontainers.keys();
+    let left: Vec<_> = ids
+        .filter(|id| ring.app.store.next_host_key(id).symlink_metadata().is_ok())
+        .cloned()
+        .collect();
+    for id in left {
+        let known = ring.registry.devcontainers[&id].clone();
+        if let Err(error) = ensure(ring, &id, Some(&known)) {
+            warn(&error);
+        }
+    }
 }
 
 /// The key pair that is in force: the one that is pinned, wherever it is; else our copy; else, where
-/// nothing is pinned, what lies in the trust folder. `None`: one has to be made.
-fn choose(
-    pinned: Option<&str>,
-    copy: Option<KeyPair>,
-    mounted: Option<KeyPair>,
-) -> Option<KeyPair> {
-    let is_pinned =
-        |pair: &KeyPair| pinned.is_none_or(|pinned| pair.public().render_bare() == pinned);
-    match (copy, mounted) {
-        (Some(copy), _) if is_pinned(&copy) => Some(copy),
-        (_, Some(mounted)) if is_pinned(&mounted) => Some(mounted),
-        (copy, _) => copy,
-    }
+/// nothing is pinned, what lies in the trust folder. `None`: one has to be made. The pairs are that of our
+/// copy, of a rotation that was cut off past its end, and of the trust folder.
+fn choose(pinned: Option<&str>, pairs: [Option<KeyPair>; 3]) -> Option<KeyPair> {
+    let mut pairs = pairs;
+    let is_pinned = |pair: &mut KeyPair| pinned.is_none_or(|pinned| public(pair) == pinned);
+    let found = pairs.iter_mut().find_map(|pair| pair.take_if(is_pinned));
+    found.or_else(|| pairs[0].take())
 }
 
 fn tell(ring: &mut Ring<'_>, id: &str, known: &DevContainer, pair: &KeyPair) -> Result<()> {
     let alias = &known.alias;
-    let kept = pair.public().render_bare() == known.host_key.current;
+    let kept = known.host_key.all().any(|pinned| pinned == public(pair));
     ring.note(Kind::HostKeyReplaced, &known.key, |event| {
         event.fingerprint = Some(pair.fingerprint());
         event.dev_container = Some(alias.clone());
@@ -88,9 +164,18 @@ fn tell(ring: &mut Ring<'_>, id: &str, known: &DevContainer, pair: &KeyPair) -> 
 /// The host key in a file, whole and of the kind that we pin; what cannot be read is none, whoever has
 /// written it.
 fn read(path: &Path) -> Option<KeyPair> {
-    let bytes = durable::read(path, LARGEST_KEY).ok()??;
-    let bytes = Zeroizing::new(bytes);
-    let pair = KeyPair::parse(std::str::from_utf8(&bytes).ok()?, None).ok()?;
+    let bytes = Zeroizing::new(durable::read(path, LARGEST_KEY).ok()??);
+    parse(&bytes)
+}
+
+/// The same of the next one. Trouble that may pass must not be the end of it.
+fn read_next(path: &Path) -> Result<Option<KeyPair>> {
+    let bytes = durable::read(path, LARGEST_KEY)?.map(Zeroizing::new);
+    Ok(bytes.and_then(|bytes| parse(&bytes)))
+}
+
+fn parse(bytes: &[u8]) -> Option<KeyPair> {
+    let pair = KeyPair::parse(std::str::from_utf8(bytes).ok()?, None).ok()?;
     (pair.algorithm() == "ssh-ed25519").then_some(pair)
 }
 
@@ -224,11 +309,8 @@ mod tests {
             (None, None, Some(2), Some(2)),
             (None, None, None, None),
         ] {
-            let found = choose(
-                pinned.map(public).as_deref(),
-                copy.map(pair),
-                mounted.map(pair),
-            );
+            let pairs = [copy.map(pair), None, mounted.map(pair)];
+            let found = choose(pinned.map(public).as_deref(), pairs);
             assert_eq!(
                 found.map(|pair| pair.public().render_bare()),
                 chosen.map(public),

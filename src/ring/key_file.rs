@@ -61,7 +61,14 @@ pub fn read(app: &App, path: &Path) -> Result<(Imported, Option<Zeroizing<String
 /// # Errors
 /// It cannot be read, or holds something else.
 pub fn read_public(path: &Path) -> Result<PublicKey> {
-    public(path, PublicKey::parse)
+    public(path, |text| {
+        let mut lines = text.lines().filter(|line| !line.trim().is_empty());
+        match (lines.next(), lines.next()) {
+            // A private key has many lines, too, and says itself what it is.
+            (Some(first), Some(_)) if !first.starts_with("-----") => Err(KeyError::Several),
+            _ => PublicKey::parse(text),
+        }
+    })
 }
 
 /// Reads a certificate in a file of the user's.

@@ -100,7 +100,7 @@ pub fn found(app: &App, name: &str) -> Result<Option<Key>> {
     let log = durable::read(&app.store.audit(), LARGEST_LOG)?.unwrap_or_default();
     let events: Vec<_> = audit::read(&log, &filter);
     let latest = || events.iter().rev().map(|record| &record.event);
-    let origin = latest().find_map(|event| match event.kind {
+    let told = latest().find_map(|event| match event.kind {
         Kind::Generated => Some(Origin::Generated),
         Kind::Imported => Some(Origin::Imported),
         Kind::Migrated => Some(Origin::Migrated),
@@ -108,13 +108,14 @@ pub fn found(app: &App, name: &str) -> Result<Option<Key>> {
     });
     // Without a trace, only the own key of a dev container was surely made here.
     let own = options::is_alias(name).then_some(Origin::Generated);
-    let origin = origin.or(own).unwrap_or(Origin::Imported);
+    let origin = told.clone().or(own).unwrap_or(Origin::Imported);
     let text = durable::read(&path, LARGEST_KEY)?
         .map(Zeroizing::new)
         .unwrap_or_default();
     let holds_public = std::str::from_utf8(&text).is_ok_and(|text| PublicKey::parse(text).is_ok());
     let custody = match holds_public {
         true if public.algorithm().starts_with("sk-") => Custody::SecurityKey,
+        true if told == Some(Origin::Imported) => Custody::UserAgent,
         true => Custody::Agent,
         false => Custody::of_file(identity::is_encrypted(&path)?),
     };
@@ -367,6 +368,12 @@ mod tests {
         assert_eq!(
             found(&app, "untold").unwrap().unwrap().custody,
             Custody::Agent
+        );
+        ring.note(Kind::Imported, "untold", |_| {}).unwrap();
+        let key = found(&app, "untold").unwrap().unwrap();
+        assert_eq!(
+            (key.custody, key.origin),
+            (Custody::UserAgent, Origin::Imported)
         );
         identity::write_public_key(&identity, &token).unwrap();
         let key = found(&app, "untold").unwrap().unwrap();

@@ -268,7 +268,11 @@ mod tests {
         let mut ring = Ring::open(&app, "test").unwrap();
         let [identity, half] = [app.store.identity("k"), app.store.public("k")];
         let public = pair().public();
-        for custody in [Custody::SecurityKey, Custody::Unknown("tpm".into())] {
+        for custody in [
+            Custody::SecurityKey,
+            Custody::UserAgent,
+            Custody::Unknown("tpm".into()),
+        ] {
             app.store.folder(&app.store.key("k")).unwrap();
             ring.put_record("k", &public, custody, Origin::Imported)
                 .unwrap();

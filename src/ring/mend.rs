@@ -5,7 +5,7 @@
 
 use anyhow::Result;
 
-use super::{Ring, identity, look, masters, purge, trash};
+use super::{Ring, host_key, identity, look, masters, purge, trash};
 use crate::durable;
 use crate::store::LARGEST_KEY;
 use crate::store::registry::{Custody, Key};
@@ -26,6 +26,7 @@ impl Ring<'_> {
             }
         }
         self.finish_rotations();
+        host_key::mend(self);
         purge::finish_purges(self)?;
         self.prune();
         let oldest = self.now - trash::DAYS * 24 * 60 * 60;

@@ -11,6 +11,7 @@ mod certified;
 pub mod due;
 pub mod handmade;
 pub mod host_key;
+pub mod host_rotation;
 pub mod identity;
 pub mod key_file;
 pub mod look;

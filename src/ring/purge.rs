@@ -82,6 +82,7 @@ fn drop_rest(ring: &mut Ring<'_>, id: &str, purge: &Purge) -> Result<()> {
     learnt::forget(store, &purge.alias)?;
     stamp::remove(store, id)?;
     durable::remove(&store.host_key(id))?;
+    durable::remove(&store.next_host_key(id))?;
     if !purge.folder_stays {
         // Fails where somebody has just put something there: then `status` names it.
         let _ = fs::remove_dir(store.trust(id));

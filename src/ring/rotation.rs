@@ -16,7 +16,7 @@ use crate::durable::{self, PRIVATE};
 use crate::route::own_agent::OwnAgent;
 use crate::route::proof::{self, Certificates, Credential, Proof};
 use crate::store::audit::Kind;
-use crate::store::registry::{Custody, Next};
+use crate::store::registry::{Custody, Key, Next};
 use crate::talk;
 
 /// The overlap of a key that opens no dev container: a day, the default of the option.
@@ -184,6 +184,25 @@ fn in_place(alias: &str, proof: Proof) -> Result<String> {
     }
 }
 
+/// Why a key is not ours to make anew, and what can be done instead.
+pub fn not_ours(key: &Key) -> Option<(&'static str, &'static str)> {
+    match key.custody {
+        Custody::File | Custody::EncryptedFile | Custody::Agent => None,
+        Custody::SecurityKey => Some((
+            "is in a security key, which makes its own keys",
+            "make one there, and take it in: lace-ssh keys import NAME --key-file FILE",
+        )),
+        Custody::UserAgent => Some((
+            "is kept by your own agent, in which lace-ssh makes no keys",
+            "make one there, and take it in: lace-ssh keys import NAME --public-key-file FILE",
+        )),
+        Custody::Unknown(_) => Some((
+            "is kept in a way that this lace-ssh does not know",
+            "install the newer one here, too",
+        )),
+    }
+}
+
 /// A new key that every dev container trusts beside the old one.
 struct Prepared {
     fingerprint: String,
@@ -200,17 +219,8 @@ fn prepare(ring: &mut Ring<'_>, name: &str, overlap: i64, new: Option<&str>) -> 
     let Some(key) = ring.registry.keys.get(name).cloned() else {
         bail!("there is no key {name:?}")
     };
-    if matches!(key.custody, Custody::Unknown(_)) {
-        return Err(failure(
-            format!("{name} is kept in a way that this lace-ssh does not know"),
-            "install the newer one here, too",
-        ));
-    }
-    if key.is_foreign() {
-        return Err(failure(
-            format!("{name} is in a security key, which makes its own keys"),
-            "make one there, and take it in: lace-ssh keys import NAME --key-file FILE",
-        ));
+    if let Some((why, hint)) = not_ours(&key) {
+        return Err(failure(format!("{name} {why}"), hint));
     }
     let pair = identity::generate(name)?;
     let file = ring.app.store.next(name);
@@ -265,7 +275,7 @@ mod tests {
     use crate::environment::Environment;
     use crate::keys::agent::Agent;
     use crate::keys::{KeyPair, PublicKey};
-    use crate::store::registry::{DevContainer, Key, Origin};
+    use crate::store::registry::{DevContainer, Origin};
     use serde_json::Value;
     use std::fs;
     use std::os::unix::fs::PermissionsExt;
@@ -476,7 +486,16 @@ mod tests {
         let mut ring = ring(&app, Vec::new());
         for (custody, told, hint) in [
             (Custody::Unknown("tpm".into()), "does not know", "newer one"),
-            (Custody::SecurityKey, "in a security key", "keys import"),
+            (
+                Custody::SecurityKey,
+                "in a security key",
+                "import NAME --key-file",
+            ),
+            (
+                Custody::UserAgent,
+                "your own agent",
+                "import NAME --public-key-file",
+            ),
             (
                 Custody::EncryptedFile,
                 "has a passphrase",

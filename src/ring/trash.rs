@@ -266,7 +266,11 @@ mod tests {
         environment.agent = Some(socket);
         let app = App::new(&environment);
         let mut ring = Ring::open(&app, "test").unwrap();
-        for (custody, is_left) in [(Custody::SecurityKey, true), (Custody::Agent, false)] {
+        for (custody, is_left) in [
+            (Custody::SecurityKey, true),
+            (Custody::UserAgent, true),
+            (Custody::Agent, false),
+        ] {
             app.store.folder(&app.store.key("user")).unwrap();
             ring.put_record("user", &pair.public(), custody, Origin::Generated)
                 .unwrap();

@@ -10,6 +10,8 @@ pub mod connect;
 #[cfg(test)]
 pub mod example;
 pub mod hand_over;
+pub mod host_proof;
+pub mod mismatch;
 pub mod own_agent;
 pub mod proof;
 pub mod routes;

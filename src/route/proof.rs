@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process_group};
 
-use super::user;
+use super::{mismatch, user};
 use crate::app::App;
 use crate::client::{openssh, quote};
 use crate::durable;
@@ -26,7 +26,7 @@ use crate::store::registry::{DevContainer, Registry};
 const PATIENCE: Duration = Duration::from_secs(if cfg!(test) { 60 } else { 8 });
 
 /// How long sshd may take to prove its host key.
-const KEY_PATIENCE: Duration = Duration::from_secs(if cfg!(test) { 30 } else { 4 });
+pub(super) const KEY_PATIENCE: Duration = Duration::from_secs(if cfg!(test) { 30 } else { 4 });
 
 /// As much is kept of what ssh says.
 const WORDS: u64 = 16 * 1024;
@@ -106,7 +106,7 @@ pub fn logins(
                 let door = seen.and_then(|(devcontainer, engine, container)| {
                     door(app, devcontainer, &engine, &container)
                 });
-                let certificate = certificates.get(id);
+                let certificate = certificates.get(id).map(|it| &**it);
                 door.map(|door| scope.spawn(move || login(app, &door, credential, certificate)))
             })
             .collect();
@@ -119,20 +119,20 @@ pub fn logins(
 }
 
 /// A dev container that can be logged in to, and as whom.
-struct Door<'r> {
-    devcontainer: &'r DevContainer,
-    user: String,
+pub(super) struct Door<'r> {
+    pub(super) devcontainer: &'r DevContainer,
+    pub(super) user: String,
 }
 
 /// A dev container, its engine and its running container; or the proof where there is none.
-type Seen<'r> = std::result::Result<(&'r DevContainer, Engine, Container), Proof>;
+pub(super) type Seen<'r> = std::result::Result<(&'r DevContainer, Engine, Container), Proof>;
 
 /// The containers of an engine, or why it does not tell.
 type Answer = std::result::Result<(Engine, Vec<Container>), String>;
 
 /// The running container of each dev container, and its engine; the inner error is the proof where
 /// there is none to log in to.
-fn look<'r>(app: &App, registry: &'r Registry, ids: &[String]) -> Vec<Seen<'r>> {
+pub(super) fn look<'r>(app: &App, registry: &'r Registry, ids: &[String]) -> Vec<Seen<'r>> {
     let mut engines = HashMap::new();
     thread::scope(|scope| {
         let asked: Vec<_> = ids
@@ -201,7 +201,7 @@ fn running(
 }
 
 /// The way in to a dev container. Another user than was known is written down, or `proxy` would refuse.
-fn door<'r>(
+pub(super) fn door<'r>(
     app: &App,
     devcontainer: &'r DevContainer,
     engine: &Engine,
@@ -279,28 +279,75 @@ fn login(
     app: &App,
     door: &Door<'_>,
     credential: &Credential,
-    certificate: Option<&tempfile::TempPath>,
+    certificate: Option<&Path>,
 ) -> Result<Proof> {
+    let pins = inventory::known_host(door.devcontainer);
+    Ok(
+        match knock(app, door, credential, certificate, &pins, "ERROR", PATIENCE)? {
+            Ok(()) => Proof::LoggedIn,
+            Err(said) => Proof::Refused(why(&said, door.devcontainer, &app.store.known_hosts())),
+        },
+    )
+}
+
+/// Asks the dev container for its host key, as ssh does with our configuration; what is to be told where it is
+/// another one. No key is shown to it.
+///
+/// # Errors
+/// `ssh` cannot be run.
+pub fn other_host_key(app: &App, devcontainer: &DevContainer) -> Result<Option<anyhow::Error>> {
+    let mut arguments = Vec::<OsString>::new();
+    for option in ["PreferredAuthentications=none", "ControlPath=none"] {
+        arguments.extend(["-o".into(), option.into()]);
+    }
+    arguments.extend(openssh::arguments(&app.store.config(), &devcontainer.alias));
+    let said = run(&arguments)?.err().unwrap_or_default();
+    Ok(mismatch::told(
+        &said,
+        devcontainer,
+        &app.store.known_hosts(),
+    ))
+}
+
+/// Why a login failed, from what ssh has said.
+pub(super) fn why(said: &str, devcontainer: &DevContainer, known_hosts: &Path) -> String {
+    let other = mismatch::told(said, devcontainer, known_hosts);
+    other.map_or_else(|| in_one_line(said), |other| other.to_string())
+}
+
+/// Runs `true` in a dev container by way of `ssh` with this key, where sshd proves one of these pinned host
+/// keys. The inner error is what was said.
+///
+/// # Errors
+/// `ssh` cannot be run, or the store not written.
+pub(super) fn knock(
+    app: &App,
+    door: &Door<'_>,
+    credential: &Credential,
+    certificate: Option<&Path>,
+    pins: &str,
+    log_level: &str,
+    patience: Duration,
+) -> Result<std::result::Result<(), String>> {
     let folder = app.store.root();
-    let known_hosts = scratch(folder, &inventory::known_host(door.devcontainer))?;
+    let known_hosts = scratch(folder, pins)?;
     let (identity, agent) = credential.arguments();
     let text = inventory::host_block_for(
         app,
         door.devcontainer,
         &door.user,
         identity.to_path_buf(),
-        certificate.map(|certificate| certificate.to_path_buf()),
+        certificate.map(Path::to_path_buf),
         known_hosts.path(),
     )?;
     let config = scratch(folder, &text)?;
-    let mut arguments: Vec<OsString> = ["-o", &agent, "-o", "ControlPath=none"]
-        .map(OsString::from)
-        .into();
+    let log_level = format!("LogLevel={log_level}");
+    let mut arguments = Vec::new();
+    for option in [&*log_level, &agent, "ControlPath=none"] {
+        arguments.extend(["-o".into(), option.into()]);
+    }
     arguments.extend(openssh::arguments(config.path(), &door.devcontainer.alias));
-    Ok(match run(&arguments)? {
-        Ok(()) => Proof::LoggedIn,
-        Err(reason) => Proof::Refused(reason),
-    })
+    ssh(&arguments, patience)
 }
 
 /// Runs `true` by an `ssh` that must succeed within its time, without asking anything. `arguments` end
@@ -311,13 +358,15 @@ fn login(
 pub fn run(arguments: &[OsString]) -> Result<std::result::Result<(), String>> {
     let mut all: Vec<OsString> = ["-o", "LogLevel=ERROR"].map(OsString::from).into();
     all.extend_from_slice(arguments);
-    Ok(ssh(&all, PATIENCE)?.map_err(|said| {
-        let lines = said.lines();
-        let reason: Vec<_> = lines
-            .map(|line| line.trim_start_matches("lace-ssh: "))
-            .collect();
-        reason.join("; ")
-    }))
+    Ok(ssh(&all, PATIENCE)?.map_err(|said| in_one_line(&said)))
+}
+
+fn in_one_line(said: &str) -> String {
+    let lines = said.lines();
+    let reason: Vec<_> = lines
+        .map(|line| line.trim_start_matches("lace-ssh: "))
+        .collect();
+    reason.join("; ")
 }
 
 fn ssh(arguments: &[OsString], patience: Duration) -> Result<std::result::Result<(), String>> {
@@ -372,7 +421,7 @@ fn listen(from: Option<impl Read + Send + 'static>) -> Receiver<Vec<u8>> {
 }
 
 /// A file that is gone with the value; a killed process leaves it to the next sweep.
-fn scratch(folder: &Path, text: &str) -> Result<tempfile::NamedTempFile> {
+pub(super) fn scratch(folder: &Path, text: &str) -> Result<tempfile::NamedTempFile> {
     let attempt = || -> std::io::Result<_> {
         let mut file = durable::temporary(folder)?;
         file.write_all(text.as_bytes())?;
@@ -504,7 +553,7 @@ mod tests {
             ("known", "LoggedIn"),
             ("new", "LoggedIn"),
             ("old", "Permission denied"),
-            ("pins", "Host key verification failed"),
+            ("pins", "lace-pins answered with the host key SHA256:"),
             ("hostile", "Refused(\"the container names the remote user"),
             ("chosen", "Refused(\"its user is not known"),
             ("exited", "NotRunning(\"its container is exited"),

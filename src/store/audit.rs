@@ -484,6 +484,9 @@ mod tests {
             (Kind::Encrypted, "encrypted"),
             (Kind::Decrypted, "decrypted"),
             (Kind::HostKeyReplaced, "host-key-replaced"),
+            (Kind::HostKeyMade, "host-key-made"),
+            (Kind::HostKeyRotated, "host-key-rotated"),
+            (Kind::HostKeyRolledBack, "host-key-rolled-back"),
             (Kind::Other("blessed".to_owned()), "blessed"),
         ] {
             let mut event = event(1);

@@ -192,6 +192,11 @@ impl Store {
         self.host_keys().join(id)
     }
 
+    /// The private host key that is about to take the place of the one of the dev container `id`.
+    pub fn next_host_key(&self, id: &str) -> PathBuf {
+        self.host_keys().join(format!("{id}.next"))
+    }
+
     /// Makes the folder 0700, or checks that it is one of ours.
     ///
     /// # Errors
@@ -462,6 +467,7 @@ mod tests {
                 (store.previous("x"), "keys/x/previous"),
                 (store.host_keys(), "host_keys"),
                 (store.host_key("id"), "host_keys/id"),
+                (store.next_host_key("id"), "host_keys/id.next"),
                 (store.registry_file(), "registry.json"),
                 (store.registry_copy(), "registry.copy.json"),
                 (store.audit(), "audit.jsonl"),

@@ -10,6 +10,7 @@ mod support;
 mod cli {
     mod any_order;
     mod cert;
+    mod host_key;
     mod hostile;
     mod initialize;
     mod keys;
@@ -66,6 +67,7 @@ mod e2e {
     mod certificates;
     mod connections;
     mod containers;
+    mod host_key;
     mod keys;
     mod multiplex;
     mod routes;

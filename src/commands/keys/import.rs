@@ -2,13 +2,13 @@
 
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
 use crate::advice::failure;
 use crate::app::App;
 use crate::cli;
 use crate::keys::import::Imported;
-use crate::ring::{Ring, identity, key_file, named};
+use crate::ring::{Ring, agent, identity, key_file, named};
 use crate::store::audit::Kind;
 use crate::store::registry::{Custody, Origin};
 use crate::talk::say;
@@ -22,7 +22,11 @@ pub fn run(app: &App, args: &cli::Import) -> Result<ExitCode> {
             "choose another name",
         ));
     }
-    let (imported, passphrase) = key_file::read(app, &args.key_file)?;
+    let (file, (imported, passphrase)) = match (&args.key_file, &args.public_key_file) {
+        (Some(file), _) => (file, key_file::read(app, file)?),
+        (None, Some(file)) => (file, (Imported::Token(key_file::read_public(file)?), None)),
+        (None, None) => bail!("no key file is named"),
+    };
     let passphrase = passphrase.as_ref().map(|passphrase| passphrase.as_str());
     let mut ring = Ring::open(app, "keys import")?;
     if ring.registry.keys.contains_key(&name) {
@@ -35,12 +39,16 @@ pub fn run(app: &App, args: &cli::Import) -> Result<ExitCode> {
         // Under the passphrase that it has: nobody asked for a copy without one.
         Imported::Pair(pair) => ring.put(&name, pair, passphrase, Origin::Imported)?,
         Imported::Token(public) => {
+            let custody = match public.is_security_key() {
+                true => Custody::SecurityKey,
+                false => Custody::UserAgent,
+            };
             app.store.folder(&app.store.key(&name))?;
             identity::write_public_key(&app.store.identity(&name), public)?;
-            ring.put_record(&name, public, Custody::SecurityKey, Origin::Imported)?;
+            ring.put_record(&name, public, custody, Origin::Imported)?;
         }
     }
-    let file = args.key_file.display().to_string();
+    let file = file.display().to_string();
     ring.note(Kind::Imported, &name, |event| event.detail = Some(file))?;
     ring.commit()?;
     let key = &ring.registry.keys[&name];
@@ -48,6 +56,11 @@ pub fn run(app: &App, args: &cli::Import) -> Result<ExitCode> {
         "imported {name}: {} {}",
         key.algorithm, key.fingerprint
     ));
+    if key.custody == Custody::UserAgent && !agent::holds(app, key) {
+        say(format!(
+            "warning: no agent at SSH_AUTH_SOCK has the private half of {name} now; ssh asks that one for it (what it has: ssh-add -L)"
+        ));
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -91,7 +104,8 @@ mod tests {
                 &app,
                 &cli::Import {
                     name: name.into(),
-                    key_file,
+                    key_file: Some(key_file),
+                    public_key_file: None,
                 },
             )
         };
@@ -126,6 +140,47 @@ mod tests {
         assert_eq!(log.matches("\"imported\"").count(), 3);
         let file = home.path().join("plain");
         assert!(log.contains(file.to_str().unwrap()), "{log}");
+
+        // What somebody else keeps is known by its public half alone.
+        let import_public = |name: &str, file: &str| {
+            let public_key_file = Some(home.path().join(file));
+            run(
+                &app,
+                &cli::Import {
+                    name: name.into(),
+                    key_file: None,
+                    public_key_file,
+                },
+            )
+        };
+        fs::write(home.path().join("half"), pair.public().render() + "\n").unwrap();
+        for (name, file, custody, warns) in [
+            ("kept", "half", Custody::UserAgent, true),
+            ("touched", "token", Custody::SecurityKey, false),
+        ] {
+            said();
+            import_public(name, file).unwrap();
+            assert_eq!(
+                said().contains("no agent at SSH_AUTH_SOCK"),
+                warns,
+                "{name}"
+            );
+            let key = &keys()[name];
+            assert_eq!((&key.custody, &key.origin), (&custody, &Origin::Imported));
+            let held = identity::read_public(&app.store.identity(name)).unwrap();
+            assert_eq!(held.unwrap().render_bare(), key.public);
+        }
+        let half = fs::read_to_string(home.path().join("half")).unwrap();
+        fs::write(home.path().join("two"), half.repeat(2)).unwrap();
+        for (file, part) in [("two", "several keys"), ("none", "cannot read")] {
+            let error = import_public("more", file).unwrap_err();
+            assert!(error.to_string().contains(part), "{error}");
+        }
+        let error = import_public("more", "plain").unwrap_err();
+        assert_eq!(
+            crate::advice::hint_of(&error),
+            Some("lace-ssh keys import NAME --key-file FILE")
+        );
 
         let before = keys();
         for (name, file, part) in [

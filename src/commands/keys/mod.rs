@@ -1,5 +1,6 @@
 //! `keys`: the life of a key, from its making to its end.
 
+mod create;
 mod delete;
 mod export;
 mod import;
@@ -23,6 +24,7 @@ pub fn run(app: &App, action: &KeysAction) -> Result<ExitCode> {
         KeysAction::Public { name } => list::public(app, name),
         KeysAction::Rotate(args) => rotate::run(app, args),
         KeysAction::Export(args) => export::run(app, args),
+        KeysAction::Create(args) => create::run(app, args),
         KeysAction::Import(args) => import::run(app, args),
         KeysAction::Passphrase(args) => passphrase::run(app, args),
         KeysAction::Delete { name, yes } => delete::run(app, name, *yes),

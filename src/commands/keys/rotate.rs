@@ -66,10 +66,8 @@ pub fn run(app: &App, args: &cli::Rotate) -> Result<ExitCode> {
 /// Whether `--all` means this key; the user is told why it does not.
 fn can_be_rotated(app: &App, registry: &Registry, name: &str) -> bool {
     let key = &registry.keys[name];
-    if key.is_foreign() {
-        say(format!(
-            "left out {name}: it is in a security key, which makes its own keys"
-        ));
+    if let Some((why, _)) = rotation::not_ours(key) {
+        say(format!("left out {name}: it {why}"));
         return false;
     }
     if key.is_encrypted() && !passphrase::can_ask(app.environment) {

@@ -39,11 +39,17 @@ pub enum Kind {
     Decrypted,
     /// Another host key was found in a trust folder, and ours put back.
     HostKeyReplaced,
+    /// A new host key is pinned beside the one before.
+    HostKeyMade,
+    /// A new host key is pinned, and the one before no longer.
+    HostKeyRotated,
+    /// A new host key was not taken: the one before is back.
+    HostKeyRolledBack,
     /// Something that a later version of this program wrote.
     Other(String),
 }
 
-const KINDS: [(Kind, &str); 15] = [
+const KINDS: [(Kind, &str); 18] = [
     (Kind::Generated, "generated"),
     (Kind::Trusted, "trusted"),
     (Kind::Rotated, "rotated"),
@@ -59,6 +65,9 @@ const KINDS: [(Kind, &str); 15] = [
     (Kind::Encrypted, "encrypted"),
     (Kind::Decrypted, "decrypted"),
     (Kind::HostKeyReplaced, "host-key-replaced"),
+    (Kind::HostKeyMade, "host-key-made"),
+    (Kind::HostKeyRotated, "host-key-rotated"),
+    (Kind::HostKeyRolledBack, "host-key-rolled-back"),
 ];
 
 impl Kind {

@@ -272,6 +272,9 @@ pub enum Custody {
     Agent,
     /// In a security key of the user's, which was never ours to make; the file holds the public half.
     SecurityKey,
+    /// In an agent of the user's, which keeps what was never ours to make, add or remove; the file holds the
+    /// public half.
+    UserAgent,
     /// Somewhere that a newer version knows.
     #[serde(untagged)]
     Unknown(Value),
@@ -303,9 +306,13 @@ impl Key {
         self.custody == Custody::Agent
     }
 
-    /// It is not ours to make anew: in a security key, or somewhere unknown.
+    /// It is not ours to make anew: in a security key, in an agent of the user's, or somewhere unknown.
     pub fn is_foreign(&self) -> bool {
-        matches!(self.custody, Custody::SecurityKey | Custody::Unknown(_))
+        let Self { custody, .. } = self;
+        matches!(
+            custody,
+            Custody::SecurityKey | Custody::UserAgent | Custody::Unknown(_)
+        )
     }
 
     /// The text of one record.
@@ -618,6 +625,7 @@ mod tests {
         holds(Custody::EncryptedFile, json!("encrypted-file"));
         holds(Custody::Agent, json!("agent"));
         holds(Custody::SecurityKey, json!("security-key"));
+        holds(Custody::UserAgent, json!("user-agent"));
         holds(Custody::Unknown(json!("vault")), json!("vault"));
         holds(Origin::Generated, json!("generated"));
         holds(Origin::Imported, json!("imported"));
@@ -659,6 +667,7 @@ mod tests {
             (Custody::EncryptedFile, [true, true, false, false]),
             (Custody::Agent, [false, false, true, false]),
             (Custody::SecurityKey, [false, false, false, true]),
+            (Custody::UserAgent, [false, false, false, true]),
             (Custody::Unknown(json!("file")), [false, false, false, true]),
         ] {
             let key = Key {

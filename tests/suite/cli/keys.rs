@@ -2,12 +2,13 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
 
 use crate::support::openssh::{fingerprint, keygen, new_key, opens, public_of};
 use crate::support::ring::{
     CONFIG, KEY, Workspace, edit_registry, initialised, initialize, json, trusted, with_options,
 };
-use crate::support::{Said, User, files, script};
+use crate::support::{Agent, Said, User, files, script};
 use lace_ssh::devcontainer::id::devcontainer_id;
 
 #[test]
@@ -485,4 +486,170 @@ fn a_name_that_is_taken_stops_no_other_key_from_migrating() {
         !said.err.contains("another key"),
         "the hint helps: {said:?}"
     );
+}
+
+/// A key that the agent alone has, and the file with its public half.
+fn only_in_agent(user: &User, agent: &Agent, kind: &[&str]) -> PathBuf {
+    let folder = user.home().join("elsewhere");
+    fs::create_dir_all(&folder).unwrap();
+    let file = keygen(&folder, "kept", "", kind);
+    let mut add = user.command("ssh-add");
+    Said::of(add.arg("-q").arg(&file).env("SSH_AUTH_SOCK", &agent.socket)).expect(0);
+    fs::remove_file(&file).unwrap();
+    file.with_extension("pub")
+}
+
+#[test]
+fn a_key_that_an_agent_of_the_user_keeps_is_used_and_never_made_added_or_removed() {
+    for kind in [
+        &["-t", "ed25519"][..],
+        &["-t", "ecdsa"],
+        &["-t", "rsa", "-b", "3072"],
+    ] {
+        let user = User::with(&with_options(r#""key": "kept", "rotate": "on-create""#));
+        let agent = Agent::start(&user);
+        let lace = |args: &[&str]| {
+            let mut command = user.lace(args);
+            Said::of(command.env("SSH_AUTH_SOCK", &agent.socket))
+        };
+        let half = only_in_agent(&user, &agent, kind);
+        let listed = || {
+            let mut list = user.command("ssh-add");
+            Said::of(list.arg("-L").env("SSH_AUTH_SOCK", &agent.socket)).out
+        };
+        let before = listed();
+        let file = half.to_str().unwrap();
+        let said = lace(&["keys", "import", "kept", "--public-key-file", file])
+            .expect(0)
+            .err;
+        assert!(
+            said.contains("imported kept: ") && !said.contains("warning"),
+            "{said}"
+        );
+        lace(&["setup", "--yes", "--no-client-config"]).expect(0);
+        let id = devcontainer_id(&user.project(), &user.config());
+        for _ in 0..2 {
+            lace(&["initialize", "--id", &id]).expect(0);
+        }
+        let public = fs::read_to_string(&half).unwrap();
+        let bare = public.split(' ').take(2).collect::<Vec<_>>().join(" ");
+        assert!(trusted(&user, &id).contains(&bare));
+        // ssh takes it for the name of a key that the agent has.
+        let identity = user.store().join("keys/kept/identity");
+        assert!(fs::read_to_string(&identity).unwrap().starts_with(&bare));
+        for (args, told) in [
+            (
+                &["keys", "rotate", "kept"][..],
+                "kept by your own agent, in which lace-ssh makes no keys",
+            ),
+            (
+                &["keys", "export", "kept", "--output", "x"],
+                "which gives none out",
+            ),
+            (&["keys", "passphrase", "kept"], "in no file"),
+            (
+                &["keys", "import", "kept", "--public-key-file", file],
+                "already",
+            ),
+        ] {
+            let said = lace(args).expect(1).err;
+            assert!(said.contains(told) && said.contains("hint: "), "{said}");
+        }
+        let said = lace(&["keys", "rotate", "--all"]).expect(0).err;
+        assert!(
+            said.contains("left out kept: it is kept by your own agent"),
+            "{said}"
+        );
+        lace(&["keys", "delete", "kept", "--yes"]).expect(0);
+        assert_eq!(listed(), before, "it is the user's");
+        lace(&["keys", "restore", "kept"]).expect(0);
+        assert!(trusted(&user, &id).contains(&bare));
+        assert_eq!(listed(), before);
+        // Where no agent has it, that is said, and it comes in all the same.
+        let said = user
+            .ok(&["keys", "import", "other", "--public-key-file", file])
+            .err;
+        assert!(
+            said.contains("warning: no agent at SSH_AUTH_SOCK"),
+            "{said}"
+        );
+    }
+}
+
+#[test]
+fn what_is_no_public_half_of_one_key_is_not_taken_in() {
+    let user = User::with("{ \"image\": \"x\" }");
+    let half = keygen(&user.home(), "made", "", &["-t", "ed25519"]).with_extension("pub");
+    let line = fs::read_to_string(&half).unwrap();
+    let private = fs::read_to_string(half.with_extension("")).unwrap();
+    let long = "x".repeat(1_000_000);
+    for text in [
+        "",
+        "no key",
+        &private,
+        &format!("{line}{line}"),
+        &format!("command=\"sh\" {line}"),
+        &line.replace("ssh-ed25519 ", "ssh-rsa "),
+        &long,
+    ] {
+        let file = user.home().join("given");
+        fs::write(&file, text).unwrap();
+        let args = [
+            "keys",
+            "import",
+            "k",
+            "--public-key-file",
+            file.to_str().unwrap(),
+        ];
+        user.fails(1, &args);
+        assert!(!user.store().join("keys/k/identity").exists());
+    }
+    // What its comment says goes nowhere as it is.
+    let file = user.home().join("given");
+    fs::write(&file, format!("{} a\x1b[2J\rb\n", line.trim())).unwrap();
+    user.ok(&[
+        "keys",
+        "import",
+        "k",
+        "--public-key-file",
+        file.to_str().unwrap(),
+    ]);
+    let identity = fs::read_to_string(user.store().join("keys/k/identity")).unwrap();
+    assert!(
+        !identity.contains(['\x1b', '\r']) && identity.lines().count() == 1,
+        "{identity}"
+    );
+    user.fails(2, &["keys", "import", "k"]);
+    let path = half.to_str().unwrap();
+    user.fails(
+        2,
+        &[
+            "keys",
+            "import",
+            "k",
+            "--key-file",
+            path,
+            "--public-key-file",
+            path,
+        ],
+    );
+}
+
+#[test]
+fn a_key_that_was_created_opens_what_names_it() {
+    let (user, id) = initialised(CONFIG);
+    let said = user.ok(&["keys", "create", "Backup job"]).err;
+    assert!(
+        said.contains("made backup-job: ssh-ed25519 SHA256:"),
+        "{said}"
+    );
+    assert!(said.contains("it opens nothing yet"), "{said}");
+    user.fails(1, &["keys", "create", "backup-job"]);
+    let public = user.ok(&["keys", "public", "backup-job"]).out;
+    let bare = public.split(' ').take(2).collect::<Vec<_>>().join(" ");
+    assert!(!trusted(&user, &id).contains(&bare));
+    fs::write(user.config(), with_options(r#""key": "backup-job""#)).unwrap();
+    user.ok(&["setup", "--yes", "--no-client-config"]);
+    initialize(&user, &id);
+    assert!(trusted(&user, &id).contains(&bare));
 }

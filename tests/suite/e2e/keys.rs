@@ -393,3 +393,27 @@ fn a_rotation_that_nobody_could_prove_locks_nobody_out() {
     fs::write(&registry, back).unwrap();
     assert_eq!(container.ssh(&[KEY, "echo in"]).expect(0).out, "in\n");
 }
+
+#[test]
+#[ignore = "needs a container engine: tests/run.sh"]
+fn a_key_that_only_an_agent_has_opens_the_dev_container_that_names_it() {
+    let user = User::with(&config(r#""key": "kept""#));
+    let agent = Agent::start(&user);
+    let container = DevContainer::of(user).with("SSH_AUTH_SOCK", &agent.socket);
+    let key = container.user.home().join("kept");
+    new_key(&key);
+    Said::of(container.command("ssh-add").arg(&key)).expect(0);
+    fs::remove_file(&key).unwrap();
+    let half = key.with_extension("pub");
+    let half = half.to_str().unwrap();
+    container
+        .lace(&["keys", "import", "kept", "--public-key-file", half])
+        .expect(0);
+    container.lace(&["setup", "--yes"]).expect(0);
+    container.up(&[]).expect(0);
+    assert_eq!(container.ssh(&[KEY, "id -un"]).expect(0).out, "vscode\n");
+    container.lace(&["host-key", "rotate"]).expect(0);
+    assert_eq!(container.ssh(&[KEY, "id -un"]).expect(0).out, "vscode\n");
+    Said::of(container.command("ssh-add").arg("-D")).expect(0);
+    container.ssh(&[KEY, "true"]).expect(255);
+}

@@ -8,7 +8,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use lace_ssh::keys::Certificate;
+use lace_ssh::keys::{Certificate, PublicKey};
 
 use super::scene::{CALLS, Scene, the_next_command_mends, words};
 use crate::support::openssh::{attempt, new_key};
@@ -26,6 +26,46 @@ fn rotate() -> Scene {
     })
 }
 
+/// Whatever sshd reads is pinned, at any time.
+fn host_key_rotate() -> Scene {
+    let scene = Scene::new(|user, id| {
+        initialize(user, id);
+        words(&["host-key", "rotate", KEY])
+    });
+    scene
+        .at_once(host_key_is_pinned)
+        .then(the_next_command_mends_host_keys)
+}
+
+/// The one that has leaked is not pinned, from when on the next one can be found.
+fn host_key_replace() -> Scene {
+    Scene::new(|user, id| {
+        initialize(user, id);
+        words(&["host-key", "rotate", "--now", KEY])
+    })
+    .then(the_next_command_mends_host_keys)
+}
+
+fn host_key_is_pinned(scene: &Scene, what: &str) {
+    let mounted = scene.trust(&scene.id).join("ssh_host_ed25519_key");
+    let public = PublicKey::of_private(&fs::read_to_string(mounted).unwrap()).unwrap();
+    let pinned = fs::read_to_string(scene.user.store().join("known_hosts")).unwrap();
+    let line = format!("{KEY} {}\n", public.render_bare());
+    assert!(pinned.contains(&line), "{what}: {line} is not in {pinned}");
+}
+
+fn the_next_command_mends_host_keys(scene: &Scene, what: &str) {
+    // Whichever it is.
+    scene.lace(&["keys", "restore", "nobody"]).expect(1);
+    host_key_is_pinned(scene, what);
+    the_next_command_mends(scene, what);
+    host_key_is_pinned(scene, what);
+    let store = scene.user.store();
+    let pinned = fs::read_to_string(store.join("known_hosts")).unwrap();
+    let halves = fs::read_dir(store.join("host_keys")).unwrap().count();
+    assert_eq!(pinned.lines().count(), halves, "{what}: {pinned}");
+}
+
 fn import() -> Scene {
     Scene::new(|user, id| {
         initialize(user, id);
@@ -38,6 +78,46 @@ fn import() -> Scene {
             "--key-file",
             file.to_str().unwrap(),
         ])
+    })
+}
+
+/// The key of the dev container is in its file, and the other one is whole, or not there.
+fn the_next_command_knows_public_halves(scene: &Scene, what: &str) {
+    scene.lace(&["keys", "restore", "nobody"]).expect(1);
+    let said = scene.lace(&["initialize", "--id", &scene.id]);
+    assert_eq!(said.code, 0, "{what}: {said:?}");
+    let list = scene.lace(&["keys", "list", "--json"]).expect(0).out;
+    let list: serde_json::Value = serde_json::from_str(&list).unwrap();
+    let made = fs::read_to_string(scene.user.home().join("made.pub")).unwrap();
+    let made = PublicKey::parse(&made).unwrap();
+    for key in list.as_array().unwrap() {
+        if key["name"] == "team" {
+            assert_eq!(key["fingerprint"], made.fingerprint(), "{what}");
+            assert_eq!(key["agent"], true, "{what}");
+            let identity = scene.user.store().join("keys/team/identity");
+            let held = fs::read_to_string(identity).unwrap();
+            assert!(held.starts_with(&made.render_bare()), "{what}");
+        }
+    }
+    scene.lace(&["log", "--verify"]).expect(0);
+}
+
+fn import_public() -> Scene {
+    Scene::new(|user, id| {
+        initialize(user, id);
+        let file = user.home().join("made");
+        new_key(&file);
+        let half = file.with_extension("pub");
+        let half = half.to_str().unwrap();
+        words(&["keys", "import", "team", "--public-key-file", half])
+    })
+    .then(the_next_command_knows_public_halves)
+}
+
+fn create() -> Scene {
+    Scene::new(|user, id| {
+        initialize(user, id);
+        words(&["keys", "create", "team"])
     })
 }
 
@@ -453,10 +533,22 @@ scenes! {
     rotate_on_a_full_disk: rotate, "error=ENOSPC";
     rotate_on_a_broken_disk: rotate, "error=EIO";
     rotate_without_permission: rotate, "error=EACCES";
+    host_key_rotate_killed_anywhere: host_key_rotate, "signal=KILL";
+    host_key_rotate_on_a_full_disk: host_key_rotate, "error=ENOSPC";
+    host_key_rotate_on_a_broken_disk: host_key_rotate, "error=EIO";
+    host_key_rotate_without_permission: host_key_rotate, "error=EACCES";
+    host_key_replace_killed_anywhere: host_key_replace, "signal=KILL";
+    host_key_replace_on_a_full_disk: host_key_replace, "error=ENOSPC";
+    host_key_replace_on_a_broken_disk: host_key_replace, "error=EIO";
+    host_key_replace_without_permission: host_key_replace, "error=EACCES";
     import_killed_anywhere: import, "signal=KILL";
     import_on_a_full_disk: import, "error=ENOSPC";
     import_on_a_broken_disk: import, "error=EIO";
     import_without_permission: import, "error=EACCES";
+    import_public_killed_anywhere: import_public, "signal=KILL";
+    import_public_on_a_full_disk: import_public, "error=ENOSPC";
+    create_killed_anywhere: create, "signal=KILL";
+    create_on_a_full_disk: create, "error=ENOSPC";
     migrate_killed_anywhere: migrate, "signal=KILL";
     migrate_on_a_full_disk: migrate, "error=ENOSPC";
     migrate_on_a_broken_disk: migrate, "error=EIO";
