@@ -1,6 +1,7 @@
 //! One file per command: each a recipe that reads top to bottom. Effects happen here and in the
 //! modules at the edge (`store`, `engine`, `change`); decisions are made by the pure ones.
 
+mod access;
 mod client_config;
 mod connect;
 mod initialize;
@@ -40,6 +41,7 @@ pub fn run(command: Command, environment: &Environment) -> Result<ExitCode> {
         Command::Port(args) => port::run(&app, &args),
         Command::Status(args) => status::run(&app, &args),
         Command::Keys(action) => keys::run(&app, &action),
+        Command::Access(action) => access::run(&app, &action),
         Command::Log(args) => log::run(&app, &args),
         Command::ClientConfig(args) => client_config::run(&app, &args),
         Command::Proxy { alias } => proxy::run(&app, &alias),

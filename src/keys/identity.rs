@@ -200,6 +200,24 @@ impl PublicKey {
         Ok(key.commented(&one_line(comment.as_bytes())))
     }
 
+    /// Reads the one public key in a text of somebody's; lines that begin with `#` are none.
+    pub fn parse_only(text: &str) -> Result<Self, KeyError> {
+        let text = text.trim_start_matches('\u{feff}');
+        let mut lines = text.lines().map(str::trim);
+        let mut keys = lines
+            .by_ref()
+            .filter(|line| !line.is_empty() && !line.starts_with('#'));
+        match (keys.next(), keys.next()) {
+            (None, _) => Err(KeyError::NotAKey),
+            (Some(only), None) => Self::parse(only),
+            // What has several lines may be something else altogether.
+            (Some(first), Some(_)) => match Self::parse(first) {
+                Ok(_) => Err(KeyError::Several),
+                Err(_) => Err(Self::parse(text).err().unwrap_or(KeyError::Several)),
+            },
+        }
+    }
+
     /// Reads the bytes that stand behind the base64 text.
     pub fn from_wire(bytes: &[u8]) -> Result<Self, KeyError> {
         let key = ssh_key::PublicKey::from_bytes(bytes)

@@ -1,4 +1,4 @@
-//! A private key in a file of the user's, made elsewhere.
+//! A key in a file of the user's, made elsewhere.
 
 use std::fs::File;
 use std::io::Read;
@@ -10,8 +10,8 @@ use zeroize::Zeroizing;
 
 use crate::advice::{advised, failure, shell};
 use crate::app::App;
-use crate::keys::KeyError;
 use crate::keys::import::{self, Imported};
+use crate::keys::{KeyError, PublicKey};
 use crate::store::LARGEST_KEY;
 use crate::talk::passphrase;
 
@@ -54,6 +54,20 @@ pub fn read(app: &App, path: &Path) -> Result<(Imported, Option<Zeroizing<String
         ));
     }
     Ok((imported, passphrase))
+}
+
+/// Reads a public key of somebody's from a file of the user's.
+///
+/// # Errors
+/// The file cannot be read, or holds no such key, or more than one.
+pub fn read_public(path: &Path) -> Result<PublicKey> {
+    let shown = path.display();
+    let (bytes, _) = contents(path).with_context(|| format!("cannot read {shown}"))?;
+    let text = std::str::from_utf8(&bytes).map_err(|_| KeyError::NotAKey);
+    text.and_then(PublicKey::parse_only).map_err(|error| {
+        let hint = error.hint().map(|hint| naming(hint, path));
+        advised(format!("cannot let {shown} in: {error}"), hint)
+    })
 }
 
 /// A hint about any file, for this one.

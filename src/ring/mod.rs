@@ -4,6 +4,7 @@
 //! changes key files and registry in steps that are whole by themselves, and [`Ring::commit`] writes
 //! the registry and everything that follows from it.
 
+pub mod access;
 pub mod agent;
 pub mod authorized;
 pub mod due;
@@ -20,6 +21,7 @@ pub mod policy;
 pub mod publish;
 pub mod purge;
 pub mod record;
+pub mod revoked;
 pub mod rotation;
 pub mod switch;
 pub mod trash;

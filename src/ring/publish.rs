@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use super::authorized;
+use super::{access, authorized, revoked};
 use crate::app::App;
 use crate::durable;
 use crate::inventory;
@@ -111,17 +111,22 @@ fn trust_files(
         .user
         .as_ref()
         .filter(|_| devcontainer.user_chosen);
+    let granted = access::granted(registry, id, now);
+    let mut authorized = authorized::keys(registry, devcontainer, now)?;
+    authorized.extend(granted.iter().map(|it| format!("{}\n", it.line)));
+    let refused = granted.iter().filter(|it| !it.grant.opens());
+    let refused = revoked::keys(refused.map(|it| &it.public));
+    let own_keys = devcontainer.own_keys.then(String::new);
     Ok(vec![
-        // sshd refuses everybody where the file of revoked keys is missing.
-        (folder.join(trust::REVOKED_KEYS), Some(String::new())),
         (
             folder.join(trust::USER),
             user.map(|user| format!("{user}\n")),
         ),
-        (
-            folder.join(trust::AUTHORIZED_KEYS),
-            Some(authorized::keys(registry, devcontainer, now)?),
-        ),
+        (folder.join(trust::OWN_KEYS), own_keys),
+        // What a line forbids counts before its key is no longer refused.
+        (folder.join(trust::AUTHORIZED_KEYS), Some(authorized)),
+        // sshd refuses everybody where the file of revoked keys is missing.
+        (folder.join(trust::REVOKED_KEYS), Some(refused)),
     ])
 }
 

@@ -72,6 +72,7 @@ fn drop_rest(ring: &mut Ring<'_>, id: &str, purge: &Purge) -> Result<()> {
         ring.discard(key)?;
     }
     ring.end_shared_of(&purge.alias, End::Exit);
+    ring.drop_granted(id)?;
     ring.registry.devcontainers.remove(id);
     ring.commit()?;
     let store = &ring.app.store;

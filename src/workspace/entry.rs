@@ -68,6 +68,7 @@ pub fn entry(
             .filter(|known| known.key == key)
             .map_or(now, |known| known.trusts_since),
         container: known.and_then(|known| known.container.clone()),
+        own_keys: known.is_some_and(|known| known.own_keys),
         key,
         alias,
     }

@@ -8,6 +8,7 @@ mod support;
 
 /// The commands on a machine without an engine: what they say, what they write, what they leave alone.
 mod cli {
+    mod access;
     mod any_order;
     mod hostile;
     mod initialize;

@@ -39,11 +39,15 @@ pub enum Kind {
     Decrypted,
     /// Another host key was found in a trust folder, and ours put back.
     HostKeyReplaced,
+    /// Somebody else's key may log in from now on.
+    Granted,
+    /// It was removed.
+    Withdrawn,
     /// Something that a later version of this program wrote.
     Other(String),
 }
 
-const KINDS: [(Kind, &str); 15] = [
+const KINDS: [(Kind, &str); 17] = [
     (Kind::Generated, "generated"),
     (Kind::Trusted, "trusted"),
     (Kind::Rotated, "rotated"),
@@ -59,6 +63,8 @@ const KINDS: [(Kind, &str); 15] = [
     (Kind::Encrypted, "encrypted"),
     (Kind::Decrypted, "decrypted"),
     (Kind::HostKeyReplaced, "host-key-replaced"),
+    (Kind::Granted, "granted"),
+    (Kind::Withdrawn, "withdrawn"),
 ];
 
 impl Kind {

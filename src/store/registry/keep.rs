@@ -3,14 +3,16 @@
 use serde_json::{Map, Value};
 
 /// What this version knows of the registry, of a dev container, of a key, and of what is in them.
-const REGISTRY: [&str; 5] = [
+const REGISTRY: [&str; 6] = [
     "version",
     "devcontainers",
     "keys",
+    // Each grant keeps what is not known of it itself.
+    "access",
     "client_config_offered",
     "audit_head",
 ];
-const DEV_CONTAINER: [&str; 14] = [
+const DEV_CONTAINER: [&str; 15] = [
     "alias",
     "workspace",
     "user",
@@ -25,6 +27,7 @@ const DEV_CONTAINER: [&str; 14] = [
     "overlap",
     "agent",
     "container",
+    "own_keys",
 ];
 const WORKSPACE: [&str; 2] = ["folder", "config_file"];
 const HOST_KEY: [&str; 2] = ["current", "next"];
@@ -99,7 +102,7 @@ fn each(new: &mut Value, old: &Value, take_over: impl Fn(&mut Value, &Value)) {
 mod tests {
     use super::*;
     use crate::store::registry::{
-        Custody, DevContainer, HostKey, Key, Next, Origin, Registry, Retired, Rotate,
+        Custody, DevContainer, Grant, HostKey, Key, Next, Origin, Registry, Retired, Rotate,
     };
 
     /// With every member that there is.
@@ -111,6 +114,7 @@ mod tests {
             },
             rotate: Rotate::Every(60),
             container: Some("c".into()),
+            own_keys: true,
             ..DevContainer::example("lace-x", "lace-x")
         };
         let key = Key {
@@ -135,6 +139,7 @@ mod tests {
         Registry {
             devcontainers: [("id".to_owned(), devcontainer)].into(),
             keys: [("lace-x".to_owned(), key)].into(),
+            access: vec![Grant::example("laptop", "g")],
             ..Registry::default()
         }
     }
@@ -186,6 +191,7 @@ mod tests {
         newer["keys"]["lace-x"]["owner"] = "me".into();
         newer["keys"]["lace-x"]["next"]["proof"] = 1.into();
         newer["keys"]["lace-x"]["retired"][0]["why"] = "w".into();
+        newer["access"][0]["from"] = "10.*".into();
         let before = serde_json::to_vec(&newer).unwrap();
         let mut registry = Registry::parse(&before).unwrap();
         let after = registry.render(Some(&before)).unwrap();
