@@ -37,6 +37,7 @@ mod editor {
 
 /// The Feature's scripts where they are installed, without an engine.
 mod feature {
+    mod access;
     mod authorized;
     mod entrypoint;
     mod install;
