@@ -475,6 +475,40 @@ mod tests {
     }
 
     #[test]
+    fn of_a_text_of_somebodys_the_one_key_is_taken_and_nothing_beside_it() {
+        let public = pair().public();
+        let (line, bare) = (public.render(), public.render_bare());
+        for text in [
+            line.clone(),
+            format!("\u{feff}# mine\r\n\r\n  {line} \r\n#"),
+            format!("#\n\t{line}"),
+        ] {
+            assert_eq!(PublicKey::parse_only(&text).unwrap(), public, "{text:?}");
+        }
+        let private = pair().private_openssh();
+        let certificate = "ssh-ed25519-cert-v01@openssh.com AAAA x";
+        for (text, fault) in [
+            (String::new(), KeyError::NotAKey),
+            ("# only\n\n".to_owned(), KeyError::NotAKey),
+            (format!("{line}\n{line}"), KeyError::Several),
+            (format!("{line}\nnonsense"), KeyError::Several),
+            (format!("nonsense\n{line}"), KeyError::NotAKey),
+            (format!("restrict {bare}"), KeyError::NotAKey),
+            (private.to_string(), KeyError::PrivateGiven),
+            (
+                format!("# mine\n{}", private.as_str()),
+                KeyError::PrivateGiven,
+            ),
+            (
+                format!("{certificate}\n{certificate}"),
+                KeyError::Certificate,
+            ),
+        ] {
+            assert_eq!(PublicKey::parse_only(&text), Err(fault), "{text}");
+        }
+    }
+
+    #[test]
     fn what_is_written_is_read_back_with_and_without_a_passphrase() {
         let plain = pair().private_openssh();
         let locked = pair().encrypted_openssh("wörd", 1, &[3; 16]).unwrap();

@@ -337,3 +337,441 @@ impl Ring<'_> {
 pub fn time(seconds: i64) -> String {
     Timestamp::from_second(seconds).map_or_else(|_| seconds.to_string(), |time| time.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::app::App;
+    use crate::environment::Environment;
+    use crate::keys::KeyPair;
+    use crate::store::audit::{self, Filter};
+    use crate::store::registry::{Next, Retired};
+    use crate::talk::said;
+
+    fn public(seed: u8) -> String {
+        let pair = KeyPair::generate(&[seed; 32], "x").unwrap();
+        pair.public().render_bare()
+    }
+
+    /// One of the key with this number, for one dev container or for all.
+    fn grant(name: &str, seed: u8, dev_container: Option<&str>) -> Grant {
+        Grant {
+            dev_container: dev_container.map(str::to_owned),
+            ..Grant::example(name, &public(seed))
+        }
+    }
+
+    fn removed(grant: Grant, when: i64) -> Grant {
+        Grant {
+            removed: Some(when),
+            ..grant
+        }
+    }
+
+    /// Two dev containers, `one` and `two`, with keys of their own.
+    fn two<'a>(app: &'a App<'a>) -> Ring<'a> {
+        let mut ring = Ring::open(app, "test").unwrap();
+        for id in ["one", "two"] {
+            ring.knows(id, &format!("lace-{id}"), &format!("lace-{id}"));
+        }
+        ring
+    }
+
+    /// The numbers of the keys whose lines a dev container has, and of those that it refuses.
+    fn trusted(app: &App, id: &str) -> (Vec<u8>, Vec<u8>) {
+        let read = |name: &str| fs::read_to_string(app.store.trust(id).join(name)).unwrap();
+        let of = |text: &str| {
+            let in_line = |line: &str| (1..9).find(|seed| line.contains(&public(*seed)));
+            text.lines().filter_map(in_line).collect()
+        };
+        (of(&read("authorized_keys")), of(&read("revoked_keys")))
+    }
+
+    /// The log from its beginning: the word, the key, the alias, what else is told.
+    fn log(app: &App) -> Vec<String> {
+        let log = fs::read(app.store.audit()).unwrap();
+        let records = audit::read(
+            &log,
+            &Filter {
+                key: None,
+                since: None,
+            },
+        );
+        let told = records.iter().map(|record| {
+            let event = &record.event;
+            let [alias, detail] =
+                [&event.dev_container, &event.detail].map(|it| it.as_deref().unwrap_or("-"));
+            format!("{} {} {alias} {detail}", event.kind.as_str(), event.key)
+        });
+        told.filter(|line| !line.starts_with("generated")).collect()
+    }
+
+    #[test]
+    fn each_key_has_one_line_where_it_is_for_and_while_it_is_good() {
+        let home = tempfile::tempdir().unwrap();
+        let environment = Environment::example(home.path());
+        let app = App::new(&environment);
+        let mut registry = two(&app).registry.clone();
+        let now = 1_000;
+        let until = |grant: Grant, until| Grant {
+            until: Some(until),
+            ..grant
+        };
+        let mut newer = grant("newer", 7, None);
+        newer.unknown.insert("from".into(), true.into());
+        registry.access = vec![
+            removed(grant("old", 2, None), 900),
+            removed(grant("left", 1, Some("one")), 900),
+            grant("a", 2, Some("one")),
+            grant("b", 3, None),
+            until(grant("over", 4, None), now),
+            until(grant("good", 5, None), now + 1),
+            grant("two", 6, Some("two")),
+            newer,
+            Grant::example("none", "ssh-ed25519 AAAA"),
+            grant("line\nbreak", 8, None),
+            Grant {
+                command: Some("a\nb".into()),
+                ..grant("c", 8, None)
+            },
+            until(grant("d", 8, None), i64::MAX),
+        ];
+        let names = |id: &str| -> Vec<_> {
+            let granted = granted(&registry, id, now);
+            granted.iter().map(|it| it.grant.name.clone()).collect()
+        };
+        // Who is let in comes before what is left of one who is not any more.
+        assert_eq!(names("one"), ["a", "b", "good", "left"]);
+        assert_eq!(names("two"), ["b", "good", "two", "old"]);
+        assert_eq!(names("three"), ["b", "good", "old"]);
+        let granted = granted(&registry, "one", now);
+        assert_eq!(granted[1].public.render_bare(), public(3));
+        let lease = granted[1].public.fingerprint();
+        assert_eq!(
+            granted[1].line,
+            format!("lease=\"{lease}\" {} b", public(3))
+        );
+    }
+
+    #[test]
+    fn a_key_of_the_ring_that_opens_it_anyway_is_neither_limited_nor_refused() {
+        let home = tempfile::tempdir().unwrap();
+        let environment = Environment::example(home.path());
+        let app = App::new(&environment);
+        let mut registry = two(&app).registry.clone();
+        let key = registry.keys.get_mut("lace-one").unwrap();
+        key.public = public(1);
+        key.next = Some(Next {
+            public: public(2),
+            overlap: 1,
+        });
+        let (public, since, until) = (public(3), 0, i64::MAX);
+        key.retired = vec![Retired {
+            public,
+            since,
+            until,
+        }];
+        registry.access = (1..5).map(|seed| grant("x", seed, None)).collect();
+        registry.access[0].removed = Some(0);
+        let count = |id: &str| granted(&registry, id, 1).len();
+        assert_eq!((count("one"), count("two")), (1, 4));
+    }
+
+    #[test]
+    fn what_is_there_already_or_is_called_the_same_is_refused_with_the_way_out() {
+        let home = tempfile::tempdir().unwrap();
+        let environment = Environment::example(home.path());
+        let app = App::new(&environment);
+        let mut registry = two(&app).registry.clone();
+        let own = registry.keys["lace-one"].public.clone();
+        registry.access = vec![
+            grant("laptop", 1, Some("one")),
+            grant("all", 2, None),
+            removed(grant("past", 3, None), 1),
+        ];
+        let first = |name: &str| format!("first: lace-ssh access remove --name {name}");
+        for (name, key, to, said, hint) in [
+            (
+                "x",
+                &own,
+                None,
+                "is the key lace-one of your own ring",
+                "lace-ssh keys show lace-one".to_owned(),
+            ),
+            (
+                "x",
+                &public(1),
+                Some("one"),
+                "may log in to lace-one already, as laptop",
+                first("laptop --from lace-one"),
+            ),
+            (
+                "x",
+                &public(1),
+                None,
+                "may log in to lace-one already, as laptop",
+                first("laptop --from lace-one"),
+            ),
+            (
+                "x",
+                &public(2),
+                Some("two"),
+                "may log in to every dev container already, as all",
+                first("all"),
+            ),
+            (
+                "laptop",
+                &public(4),
+                Some("two"),
+                "laptop is another key: SHA256:",
+                first("laptop --from lace-one"),
+            ),
+        ] {
+            let dev_container = to.map(str::to_owned);
+            let wanted = Grant {
+                dev_container,
+                ..Grant::example(name, key)
+            };
+            let error = check(&registry, &wanted).unwrap_err();
+            assert!(error.to_string().contains(said), "{error}");
+            let found = crate::advice::hint_of(&error).unwrap();
+            assert!(found.ends_with(&hint), "{found}");
+        }
+        for (name, seed, to) in [
+            ("laptop", 1, Some("two")),
+            ("other", 1, Some("two")),
+            ("past", 4, None),
+            ("x", 3, None),
+            ("x", 4, Some("one")),
+        ] {
+            check(&registry, &grant(name, seed, to)).unwrap();
+        }
+        // Both halves of a rotation under way are the ring's.
+        let key = registry.keys.get_mut("lace-one").unwrap();
+        key.next = Some(Next {
+            public: public(4),
+            overlap: 1,
+        });
+        assert!(check(&registry, &grant("x", 4, None)).is_err());
+    }
+
+    #[test]
+    fn who_is_meant_is_named_whole_and_of_one_removed_only_the_sessions_are_left() {
+        let live = grant("laptop", 1, Some("one"));
+        let print = fingerprint(&live).unwrap();
+        let gone = removed(live.clone(), 1);
+        let all = grant("laptop", 1, None);
+        let by_name = Whose::Name("laptop");
+        let by_print = Whose::Fingerprint(&print);
+        use Sessions::{End, Stay};
+        for (grant, whose, from, sessions, expected) in [
+            (&live, by_name, None, Stay, true),
+            (&live, by_print, None, Stay, true),
+            (&live, Whose::Name("lap"), None, Stay, false),
+            (&live, Whose::Name(&print), None, Stay, false),
+            (&live, Whose::Fingerprint("laptop"), None, Stay, false),
+            (&live, Whose::Fingerprint(&print[..20]), None, Stay, false),
+            (&live, by_name, Some("one"), Stay, true),
+            (&live, by_name, Some("two"), Stay, false),
+            (&all, by_name, Some("one"), End, false),
+            (&all, by_name, None, End, true),
+            (&gone, by_name, None, Stay, false),
+            (&gone, by_print, Some("one"), End, true),
+        ] {
+            assert_eq!(
+                is_meant(grant, whose, from, sessions),
+                expected,
+                "{whose} {from:?}"
+            );
+        }
+        assert_eq!(
+            (by_name.to_string(), by_print.to_string()),
+            ("laptop".into(), print.clone())
+        );
+        assert_eq!(fingerprint(&Grant::example("x", "ssh-ed25519 AAAA")), None);
+    }
+
+    #[test]
+    fn what_is_granted_and_withdrawn_is_in_every_folder_that_it_concerns_and_in_the_log() {
+        let home = tempfile::tempdir().unwrap();
+        let environment = Environment::example(home.path());
+        let app = App::new(&environment);
+        let mut ring = two(&app);
+        let limited = Grant {
+            until: Some(ring.now + 86_400),
+            command: Some("true".into()),
+            ..grant("all", 2, None)
+        };
+        let until = time(limited.until.unwrap());
+        ring.grant(grant("laptop", 1, Some("one"))).unwrap();
+        ring.grant(limited.clone()).unwrap();
+        assert!(ring.grant(limited).is_err());
+        ring.commit().unwrap();
+        assert_eq!(trusted(&app, "one"), (vec![1, 2], vec![]));
+        assert_eq!(trusted(&app, "two"), (vec![2], vec![]));
+
+        let is = |name: &'static str| move |grant: &Grant| grant.name == name;
+        assert_eq!(
+            ring.withdraw(is("laptop"), Sessions::Stay).unwrap().len(),
+            1
+        );
+        // It is out before anybody says so, and before the registry does.
+        assert_eq!(trusted(&app, "one"), (vec![2, 1], vec![1]));
+        ring.commit().unwrap();
+        assert_eq!(ring.registry.access[0].removed, Some(ring.now));
+        ring.registry.access[0].removed = Some(7);
+        ring.withdraw(is("laptop"), Sessions::Stay).unwrap();
+        assert_eq!(
+            ring.registry.access[0].removed,
+            Some(7),
+            "it is removed once"
+        );
+        ring.registry.access[0].removed = Some(ring.now);
+        ring.withdraw(is("all"), Sessions::End).unwrap();
+        assert_eq!(trusted(&app, "two"), (vec![], vec![]));
+        assert_eq!(trusted(&app, "one"), (vec![1], vec![1]));
+        // Given anew somewhere else, nothing is left of it.
+        ring.grant(grant("laptop", 1, Some("two"))).unwrap();
+        ring.commit().unwrap();
+        assert_eq!(trusted(&app, "one"), (vec![], vec![]));
+        assert_eq!(trusted(&app, "two"), (vec![1], vec![]));
+        let told =
+            format!("every dev container; until {until}; only the command `true`, no forwarding");
+        assert_eq!(
+            log(&app),
+            [
+                "granted laptop lace-one -",
+                &format!("granted all - {told}"),
+                "withdrawn laptop lace-one -",
+                "withdrawn laptop lace-one -",
+                &format!("withdrawn all - {told}"),
+                "granted laptop lace-two -",
+            ]
+        );
+        drop(ring);
+        Ring::knows_its_last_event(&app);
+    }
+
+    #[test]
+    fn the_next_command_drops_what_is_over_once_it_is_out_of_every_folder() {
+        let home = tempfile::tempdir().unwrap();
+        let environment = Environment::example(home.path());
+        let app = App::new(&environment);
+        let mut ring = two(&app);
+        for (name, seed) in [("lease", 1), ("left", 2), ("ahead", 3), ("stays", 4)] {
+            ring.grant(grant(name, seed, None)).unwrap();
+        }
+        ring.commit().unwrap();
+        let now = ring.now;
+        ring.registry.access[0].until = Some(now);
+        ring.registry.access[1].removed = Some(now - 7 * 86_400);
+        (ring.registry.access[2].since, ring.registry.access[2].until) =
+            (now + 100, Some(now + 160));
+        ring.save().unwrap();
+        // Where one cannot be written, nothing is over yet.
+        let blocked = app.store.trust("two").join("authorized_keys");
+        fs::remove_file(&blocked).unwrap();
+        fs::create_dir(&blocked).unwrap();
+        ring.settle_access().unwrap();
+        assert_eq!(ring.registry.access.len(), 4);
+        assert_eq!(trusted(&app, "one").0, [3, 4]);
+        fs::remove_dir(&blocked).unwrap();
+        drop(ring);
+        said();
+        let mut ring = Ring::open(&app, "test").unwrap();
+        assert_eq!(said(), "");
+        let names = |ring: &Ring<'_>| -> Vec<_> {
+            let all = ring.registry.access.iter();
+            all.map(|it| it.name.clone()).collect()
+        };
+        assert_eq!(names(&ring), ["ahead", "stays"]);
+        let ahead = &ring.registry.access[0];
+        assert_eq!((ahead.since, ahead.until), (ring.now, Some(ring.now + 60)));
+        for id in ["one", "two"] {
+            assert_eq!(trusted(&app, id), (vec![3, 4], vec![]));
+        }
+        let log = log(&app);
+        let expired = format!("expired lease - every dev container; until {}", time(now));
+        assert_eq!(log.last(), Some(&expired));
+        assert_eq!(
+            log.iter()
+                .filter(|line| line.starts_with("expired"))
+                .count(),
+            1
+        );
+        assert_eq!(app.store.registry().unwrap(), ring.registry);
+        let before = fs::read(app.store.audit()).unwrap();
+        ring.settle_access().unwrap();
+        assert_eq!(fs::read(app.store.audit()).unwrap(), before);
+    }
+
+    #[test]
+    fn what_was_for_a_dev_container_alone_goes_with_it() {
+        let home = tempfile::tempdir().unwrap();
+        let environment = Environment::example(home.path());
+        let app = App::new(&environment);
+        let mut ring = two(&app);
+        for (name, seed, id) in [("a", 1, Some("one")), ("b", 2, Some("two")), ("c", 3, None)] {
+            ring.grant(grant(name, seed, id)).unwrap();
+        }
+        ring.drop_granted("one").unwrap();
+        let left: Vec<_> = ring
+            .registry
+            .access
+            .iter()
+            .map(|it| it.name.as_str())
+            .collect();
+        assert_eq!(left, ["b", "c"]);
+        assert_eq!(log(&app).last().unwrap(), "withdrawn a lace-one -");
+    }
+
+    #[test]
+    fn the_accounts_own_keys_count_in_one_dev_container_and_it_is_noted() {
+        let home = tempfile::tempdir().unwrap();
+        let environment = Environment::example(home.path());
+        let app = App::new(&environment);
+        let mut ring = two(&app);
+        let counts = |id: &str| app.store.trust(id).join("own_keys").exists();
+        ring.count_own_keys("one", true).unwrap();
+        assert!(counts("one") && !counts("two"));
+        ring.commit().unwrap();
+        ring.count_own_keys("one", false).unwrap();
+        assert!(!counts("one"));
+        let detail = "lace-one the account's own ~/.ssh/authorized_keys";
+        let expected = ["granted", "withdrawn"].map(|it| format!("{it} authorized_keys {detail}"));
+        assert_eq!(log(&app), expected);
+        let error = ring.count_own_keys("three", true).unwrap_err();
+        assert_eq!(error.to_string(), "the dev container three is gone");
+    }
+
+    #[test]
+    fn what_is_told_names_the_dev_container_and_what_is_forbidden() {
+        let home = tempfile::tempdir().unwrap();
+        let environment = Environment::example(home.path());
+        let app = App::new(&environment);
+        let registry = two(&app).registry.clone();
+        let told = |id: Option<&str>| target(&registry, &grant("x", 1, id));
+        let expected = ["every dev container", "lace-one", "gone"];
+        assert_eq!([None, Some("one"), Some("gone")].map(told), expected);
+        let command = Grant {
+            command: Some("true".into()),
+            ..grant("x", 1, None)
+        };
+        let none = Grant {
+            no_forwarding: true,
+            ..grant("x", 1, None)
+        };
+        assert_eq!(
+            limits(&command).as_deref(),
+            Some("only the command `true`, no forwarding")
+        );
+        assert_eq!(limits(&none).as_deref(), Some("no forwarding"));
+        assert_eq!(limits(&grant("x", 1, None)), None);
+        assert_eq!(
+            (time(0), time(i64::MAX)),
+            ("1970-01-01T00:00:00Z".into(), i64::MAX.to_string())
+        );
+    }
+}

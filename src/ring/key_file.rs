@@ -105,6 +105,37 @@ mod tests {
     }
 
     #[test]
+    fn a_public_key_is_read_from_any_file_and_a_private_one_is_not_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
+        let pair = KeyPair::generate(&[1; 32], "me").unwrap();
+        fs::write(&path, pair.public().render()).unwrap();
+        assert_eq!(read_public(&path).unwrap(), pair.public());
+        let told = |bytes: &[u8]| {
+            fs::write(&path, bytes).unwrap();
+            let error = read_public(&path).unwrap_err();
+            let hint = crate::advice::hint_of(&error).unwrap_or_default();
+            format!("{error:#}; {hint}")
+        };
+        let private = told(pair.private_openssh().as_bytes());
+        assert_eq!(
+            private,
+            format!(
+                "cannot let {} in: this is a private key, not a public one; name the public key: the file that ends in `.pub`",
+                path.display()
+            )
+        );
+        assert!(told(b"\xff").contains("not a key"));
+        assert!(told(&[b'a'; LARGEST_KEY as usize + 1]).contains("too many for a key"));
+        fs::remove_file(&path).unwrap();
+        let error = format!("{:#}", read_public(&path).unwrap_err());
+        assert!(
+            error.starts_with(&format!("cannot read {}: ", path.display())),
+            "{error}"
+        );
+    }
+
+    #[test]
     fn a_hint_names_the_file_and_a_new_one_beside_it() {
         for (hint, expected) in [
             ("none", "none"),

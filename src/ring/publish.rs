@@ -197,6 +197,35 @@ mod tests {
                 }
             }
         }
+        // Somebody else's key has its line, and is refused once it was removed.
+        let guest = crate::keys::KeyPair::generate(&[9; 32], "guest").unwrap();
+        let guest = guest.public();
+        let grant = crate::store::registry::Grant::example("guest", &guest.render_bare());
+        registry.access = vec![grant];
+        for (removed, refused) in [
+            (None, String::new()),
+            (Some(now), guest.render_bare() + "\n"),
+        ] {
+            registry.access[0].removed = removed;
+            registry.devcontainers.get_mut("x").unwrap().own_keys = removed.is_none();
+            write_trust(&app, &registry, "x", now).unwrap();
+            let line = format!("lease=\"{}\" {}\n", guest.fingerprint(), guest.render());
+            assert_eq!(read("authorized_keys"), Some(format!("{keys}{line}")));
+            assert_eq!(read("revoked_keys"), Some(refused));
+            assert_eq!(read("own_keys"), removed.is_none().then(String::new));
+        }
+        // What a line forbids counts before its key is refused no longer.
+        let files = trust_files(
+            &app.store,
+            &registry,
+            "x",
+            &registry.devcontainers["x"],
+            now,
+        );
+        let files = files.unwrap();
+        let at = |name: &str| files.iter().position(|(path, _)| path.ends_with(name));
+        assert!(at("authorized_keys") < at("revoked_keys"));
+        registry.access.clear();
         // Whose key is gone lets nobody in, also where the folder was gone.
         fs::remove_dir_all(&folder).unwrap();
         registry.keys.clear();

@@ -316,6 +316,7 @@ mod tests {
             trusts_since: 7,
             registered: 5,
             container: Some("c".into()),
+            own_keys: true,
             host_key: HostKey {
                 current: "h".into(),
                 next: Some("n".into()),
@@ -353,6 +354,7 @@ mod tests {
                 "{options}"
             );
             assert_eq!(entry.container.as_deref(), Some("c"));
+            assert!(entry.own_keys, "{options}");
             assert_eq!(entry.host_key, known.host_key);
         }
     }
@@ -404,6 +406,7 @@ mod tests {
             (fresh.container, fresh.user, fresh.user_chosen),
             (None, None, false)
         );
+        assert!(!fresh.own_keys);
     }
 
     #[test]

@@ -723,6 +723,26 @@ mod tests {
         for (now, expired) in [(19, true), (20, false), (99, false), (100, true)] {
             assert_eq!(registry.has_expired(now), expired, "{now}");
         }
+        let granted = Registry {
+            access: vec![Grant {
+                since: 20,
+                until: Some(100),
+                ..Grant::example("x", "p")
+            }],
+            ..Registry::default()
+        };
+        for (now, expired, left) in [
+            (19, true, 1),
+            (20, false, 1),
+            (99, false, 1),
+            (100, true, 0),
+        ] {
+            assert_eq!(granted.has_expired(now), expired, "{now}");
+            let mut granted = granted.clone();
+            granted.settle(now);
+            assert_eq!(granted.access.len(), left, "{now}");
+            assert!(!granted.has_expired(now));
+        }
         let left = |now| {
             let mut registry = registry.clone();
             registry.settle(now);
@@ -765,7 +785,14 @@ mod tests {
     fn the_part_of_a_dev_container_has_its_key_and_no_other() {
         let mut registry = registry();
         registry.client_config_offered = true;
+        registry.access = [None, Some("one"), Some("two")]
+            .map(|id| Grant {
+                dev_container: id.map(str::to_owned),
+                ..Grant::example("x", "p")
+            })
+            .into();
         let only = registry.only("two");
+        assert_eq!(only.access, [0, 2].map(|at| registry.access[at].clone()));
         assert_eq!(only.devcontainers.keys().collect::<Vec<_>>(), ["two"]);
         assert_eq!(only.devcontainers["two"], registry.devcontainers["two"]);
         assert_eq!(only.keys, [("x-y".to_owned(), key("b"))].into());

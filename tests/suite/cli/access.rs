@@ -433,10 +433,9 @@ fn twenty_at_once_are_all_let_in_or_told_why_not() {
             command.stderr(std::process::Stdio::null()).spawn().unwrap()
         })
         .collect();
-    let done = running
-        .into_iter()
-        .map(|mut it| it.wait().unwrap().success());
-    assert!(done.fold(true, |all, one| all && one));
+    for mut command in running {
+        assert!(command.wait().unwrap().success());
+    }
     assert_eq!(trusted(&user, &id).lines().count(), own + 20);
     user.ok(&["log", "--verify"]);
 }
