@@ -295,11 +295,12 @@ impl Ring<'_> {
         if self.write_touched() > 0 {
             return Ok(());
         }
-        self.registry.access.retain(|grant| !grant.is_over(now));
-        // What is left of one that was removed was noted then.
-        let is_new = |grant: &&Grant| grant.is_over(now) && grant.removed.is_none();
-        for grant in changed.iter().filter(is_new) {
-            self.note_access(Kind::Expired, grant)?;
+        for grant in changed.iter().filter(|grant| grant.is_over(now)) {
+            // What is left of one that was removed was noted then.
+            if grant.removed.is_none() {
+                self.note_access(Kind::Expired, grant)?;
+            }
+            self.registry.access.retain(|it| it != grant);
         }
         self.save()
     }
@@ -705,6 +706,27 @@ mod tests {
         let before = fs::read(app.store.audit()).unwrap();
         ring.settle_access().unwrap();
         assert_eq!(fs::read(app.store.audit()).unwrap(), before);
+    }
+
+    #[test]
+    fn what_is_over_goes_once_that_is_noted() {
+        let home = tempfile::tempdir().unwrap();
+        let environment = Environment::example(home.path());
+        let app = App::new(&environment);
+        let mut ring = two(&app);
+        ring.grant(grant("lease", 1, None)).unwrap();
+        ring.commit().unwrap();
+        ring.registry.access[0].until = Some(1);
+        let aside = home.path().join("log");
+        fs::rename(app.store.audit(), &aside).unwrap();
+        fs::create_dir(app.store.audit()).unwrap();
+        assert!(ring.settle_access().is_err());
+        assert_eq!(ring.registry.access.len(), 1);
+        fs::remove_dir(app.store.audit()).unwrap();
+        fs::rename(&aside, app.store.audit()).unwrap();
+        ring.settle_access().unwrap();
+        assert!(ring.registry.access.is_empty());
+        assert!(log(&app).last().unwrap().starts_with("expired lease"));
     }
 
     #[test]
