@@ -267,7 +267,10 @@ impl Ring<'_> {
             true => Kind::Granted,
             false => Kind::Withdrawn,
         };
-        self.write_touched();
+        // Whoever is let in no longer is out first, whoever is let in comes last.
+        if !count {
+            self.write_touched();
+        }
         self.note(kind, OWN_KEYS, |event| {
             event.dev_container = Some(alias);
             event.dev_container_id = Some(id.to_owned());
@@ -275,8 +278,8 @@ impl Ring<'_> {
         })
     }
 
-    /// Drops the grants whose time is up: first out of every trust folder, then out of the ring, and only
-    /// then is it said. Where a folder cannot be written, the next command tries again.
+    /// Drops the grants whose time is up: first out of every trust folder, then it is noted, and then they are
+    /// out of the ring. Where a folder cannot be written, the next command tries again.
     ///
     /// # Errors
     /// The log or the registry cannot be written.
@@ -757,8 +760,9 @@ mod tests {
         let mut ring = two(&app);
         let counts = |id: &str| app.store.trust(id).join("own_keys").exists();
         ring.count_own_keys("one", true).unwrap();
-        assert!(counts("one") && !counts("two"));
+        assert!(!counts("one"), "not before the registry says so");
         ring.commit().unwrap();
+        assert!(counts("one") && !counts("two"));
         ring.count_own_keys("one", false).unwrap();
         assert!(!counts("one"));
         let detail = "lace-one the account's own ~/.ssh/authorized_keys";

@@ -64,6 +64,7 @@ mod faults {
 
 /// Real dev containers: `devcontainer up`, the engine, `ssh`; ignored.
 mod e2e {
+    mod access;
     mod connections;
     mod containers;
     mod keys;
