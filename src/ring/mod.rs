@@ -8,6 +8,7 @@ pub mod access;
 pub mod agent;
 pub mod authorized;
 pub mod due;
+mod grants;
 pub mod handmade;
 pub mod host_key;
 pub mod identity;
