@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 
 use crate::environment::Environment;
 use crate::talk::agree;
@@ -113,6 +113,9 @@ pub enum Command {
     /// The identity of a dev container, as ssh has it pinned: show it, put a new one in its place.
     #[command(subcommand)]
     HostKey(HostKeyAction),
+    /// Further people's and machines' public keys: who else may log in, until when, and for what.
+    #[command(subcommand)]
+    Access(AccessAction),
     /// What happened to which key, when.
     Log(Log),
     /// Print, install or take out the configuration of ssh clients.
@@ -464,6 +467,89 @@ pub struct HostKeyRotate {
     /// For a key that has leaked: it is pinned no longer from now on, whether or not the new one is proven;
     /// sessions that share a connection (`multiplex` in your settings) end.
     #[arg(long)]
+    pub now: bool,
+}
+
+/// `access`
+#[derive(Debug, Subcommand)]
+pub enum AccessAction {
+    /// Let somebody else's key in, at once, and print how its owner gets in.
+    Add(AccessAdd),
+    /// Who else may log in, where, until when, and what is forbidden.
+    List(AccessList),
+    /// Let a key in no longer.
+    Remove(AccessRemove),
+}
+
+/// `access add`
+#[derive(Debug, Args)]
+#[command(group(ArgGroup::new("whose").required(true)))]
+pub struct AccessAdd {
+    /// The alias [default: the dev container of the workspace].
+    #[arg(value_name = "NAME")]
+    pub dev_container: Option<String>,
+    /// Which dev container.
+    #[command(flatten)]
+    pub workspace: Workspace,
+    /// Every dev container that there is and will be.
+    #[arg(long, conflicts_with_all = ["dev_container", "workspace_folder", "config"])]
+    pub all: bool,
+    /// What to call the key, such as laptop.
+    #[arg(long, value_name = "NAME", required_unless_present = "own_keys")]
+    pub name: Option<String>,
+    /// The file with the public key.
+    #[arg(long, value_name = "FILE", group = "whose")]
+    pub public_key_file: Option<PathBuf>,
+    /// The public key itself: "ssh-ed25519 AAAA…".
+    // A private key begins with hyphens, and must not come back in a message about options.
+    #[arg(long, value_name = "KEY", group = "whose", allow_hyphen_values = true)]
+    pub public_key: Option<String>,
+    /// Let it in for this time only, such as 20m or 7d; what it has opened ends then, too.
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    pub expires: Option<std::time::Duration>,
+    /// Run this command and nothing else, whatever is asked for; forward nothing.
+    #[arg(long, value_name = "COMMAND", allow_hyphen_values = true)]
+    pub command: Option<String>,
+    /// Forward no port, socket, agent or display.
+    #[arg(long)]
+    pub no_forwarding: bool,
+    /// Let the account's own ~/.ssh/authorized_keys in the container count, too.
+    #[arg(long, group = "whose", conflicts_with_all = ["all", "name", "expires", "command", "no_forwarding"])]
+    pub own_keys: bool,
+    /// Print an object.
+    #[arg(long, conflicts_with = "own_keys")]
+    pub json: bool,
+}
+
+/// `access list`
+#[derive(Debug, Args)]
+pub struct AccessList {
+    /// Only what concerns this dev container: the alias, a part of one, or a dev container ID.
+    pub name: Option<String>,
+    /// Print an object.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `access remove`
+#[derive(Debug, Args)]
+#[command(group(ArgGroup::new("whose").required(true)))]
+pub struct AccessRemove {
+    /// The key, by its whole fingerprint: SHA256:….
+    #[arg(group = "whose")]
+    pub fingerprint: Option<String>,
+    /// The key, by its name.
+    #[arg(long, value_name = "NAME", group = "whose")]
+    pub name: Option<String>,
+    /// The account's own ~/.ssh/authorized_keys, where it counts.
+    #[arg(long, group = "whose")]
+    pub own_keys: bool,
+    /// Only what was given for this dev container: the alias [default for --own-keys: the dev container of
+    /// the folder].
+    #[arg(long, value_name = "NAME")]
+    pub from: Option<String>,
+    /// End its open sessions and forwardings, too, within seconds; else they go on, for 7 days at most.
+    #[arg(long, conflicts_with = "own_keys")]
     pub now: bool,
 }
 

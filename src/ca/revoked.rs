@@ -124,17 +124,20 @@ impl Revocations {
         true
     }
 
-    /// What the dev container `id` must refuse, as the bytes of its file.
+    /// What the dev container `id` must refuse, these keys among it, as the bytes of its file.
     ///
     /// # Errors
     /// Something in the list is no number, or no key.
-    pub fn render(&self, id: &str, now: i64) -> Result<Vec<u8>> {
+    pub fn render(&self, id: &str, keys: Vec<PublicKey>, now: i64) -> Result<Vec<u8>> {
         let here: Vec<_> = self
             .all
             .iter()
             .filter(|it| it.counts_for(id, now))
             .collect();
-        let mut revoked = Revoked::default();
+        let mut revoked = Revoked {
+            keys,
+            ..Revoked::default()
+        };
         for it in &here {
             match &it.what {
                 What::Serial(text) => revoked.serials.push(serial(text)?),
@@ -321,12 +324,16 @@ mod tests {
             ("z", NOW + 19, expected(&[], vec![], key())),
             ("z", NOW + 20, Vec::new()),
         ] {
-            assert_eq!(list.render(id, now).unwrap(), bytes, "{id} {now}");
+            assert_eq!(
+                list.render(id, Vec::new(), now).unwrap(),
+                bytes,
+                "{id} {now}"
+            );
         }
         for what in [What::Serial("x".into()), What::Key("nonsense".into())] {
             let mut list = Revocations::default();
             list.add(revocation(what, None, None));
-            assert!(list.render("x", NOW).is_err());
+            assert!(list.render("x", Vec::new(), NOW).is_err());
         }
     }
 

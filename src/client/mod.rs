@@ -1,5 +1,6 @@
 //! What ssh clients read: text out of values. Writes nothing.
 
+pub mod guest;
 pub mod include;
 pub mod openssh;
 pub mod quote;

@@ -1,6 +1,7 @@
 //! One file per command: each a recipe that reads top to bottom. Effects happen here and in the
 //! modules at the edge (`store`, `engine`, `change`); decisions are made by the pure ones.
 
+mod access;
 mod cert;
 mod client_config;
 mod connect;
@@ -44,6 +45,7 @@ pub fn run(command: Command, environment: &Environment) -> Result<ExitCode> {
         Command::Keys(action) => keys::run(&app, &action),
         Command::Cert(action) => cert::run(&app, &action),
         Command::HostKey(action) => host_key::run(&app, &action),
+        Command::Access(action) => access::run(&app, &action),
         Command::Log(args) => log::run(&app, &args),
         Command::ClientConfig(args) => client_config::run(&app, &args),
         Command::Proxy { alias } => proxy::run(&app, &alias),

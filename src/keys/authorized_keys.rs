@@ -1,4 +1,4 @@
-//! `authorized_keys`: who may log in, and until when.
+//! `authorized_keys`: who may log in, until when, and for what.
 //!
 //! One line out of values; the file itself and the question whose key goes where belong to callers.
 //!
@@ -18,20 +18,126 @@
 //! command. The host prunes as well, so neither side has to be trusted alone.
 //!
 //! A key is good up to and including the second that is written, as in sshd.
+//!
+//! # Keys of others
+//!
+//! The line of such a key also says `lease="FINGERPRINT"`, which is that same command's: with the line, or at
+//! its time, all ends that the key has opened. sshd itself does not know the option and leaves such a line
+//! out, so that a container with an older Feature, which would not heed what the line forbids, lets nobody
+//! in by it.
+
+use std::fmt;
 
 use super::PublicKey;
+use crate::escape::is_unseen;
 use jiff::Timestamp;
+
+/// The longest command that a key can be for, in bytes.
+const LONGEST_COMMAND: usize = 4096;
+
+/// Of port forwarding, sshd takes that of sockets for a part.
+const NO_FORWARDING: &str = "no-port-forwarding,no-agent-forwarding,no-X11-forwarding";
+
+/// What a key of somebody else may do, beside getting in.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// Up to and including which second.
+    pub until: Option<Timestamp>,
+    /// Only this, with a terminal or without; nothing is forwarded then.
+    pub command: Option<Command>,
+    /// No port, socket, agent or display is forwarded.
+    pub no_forwarding: bool,
+}
+
+/// A command line that a line of `authorized_keys` can hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Command(String);
+
+/// Why a text is no such command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CommandFault {
+    /// There is nothing in it.
+    Empty,
+    /// It has more bytes than [`LONGEST_COMMAND`].
+    TooLong,
+    /// It holds a character that would end the line, or that nobody sees.
+    Character(char),
+    /// sshd would take the quote behind its last backslash for a part of it.
+    Backslash,
+}
+
+impl Command {
+    /// Reads a command line as the user writes it for a shell.
+    ///
+    /// # Errors
+    /// It cannot stand in a line, or not as what it is.
+    pub fn parse(text: &str) -> Result<Self, CommandFault> {
+        if let Some(c) = text.chars().find(|c| *c == '\t' || is_unseen(*c)) {
+            return Err(CommandFault::Character(c));
+        }
+        match text.trim() {
+            "" => Err(CommandFault::Empty),
+            _ if text.len() > LONGEST_COMMAND => Err(CommandFault::TooLong),
+            _ if text.ends_with('\\') => Err(CommandFault::Backslash),
+            _ => Ok(Self(text.to_owned())),
+        }
+    }
+
+    /// As the user wrote it.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for CommandFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Empty => f.write_str("the command is empty"),
+            Self::TooLong => write!(f, "the command has more than {LONGEST_COMMAND} bytes"),
+            Self::Character(c) => write!(
+                f,
+                "the command holds the character {}, which nobody sees",
+                c.escape_default()
+            ),
+            Self::Backslash => f.write_str("the command ends in a backslash"),
+        }
+    }
+}
+
+impl std::error::Error for CommandFault {}
 
 /// The line that lets `key` in, without a line ending; with an `expiry`, up to and including that
 /// second.
 pub fn line(key: &PublicKey, expiry: Option<Timestamp>) -> String {
-    match expiry {
-        None => key.render(),
-        Some(expiry) => {
-            let until = whole_second(expiry).strftime("%Y%m%d%H%M%SZ");
-            format!("expiry-time=\"{until}\" {}", key.render())
-        }
-    }
+    with_options(expiry.map(expiry_time), key)
+}
+
+/// The line of a key of somebody else, without a line ending.
+pub fn limited(key: &PublicKey, limits: &Limits) -> String {
+    let lease = format!("lease=\"{}\"", key.fingerprint());
+    let limits_of = |command: &Command| {
+        // A backslash is one everywhere but before a quote, for sshd and for `authorized`.
+        let command = command.0.replace('"', "\\\"");
+        format!("restrict,pty,command=\"{command}\"")
+    };
+    let limit = match &limits.command {
+        Some(command) => Some(limits_of(command)),
+        None if limits.no_forwarding => Some(NO_FORWARDING.to_owned()),
+        None => None,
+    };
+    let expiry = limits.until.map(expiry_time);
+    with_options(expiry.into_iter().chain([lease]).chain(limit), key)
+}
+
+fn with_options(options: impl IntoIterator<Item = String>, key: &PublicKey) -> String {
+    let options: Vec<_> = options.into_iter().collect();
+    let separator = if options.is_empty() { "" } else { " " };
+    options.join(",") + separator + &key.render()
+}
+
+fn expiry_time(time: Timestamp) -> String {
+    let until = whole_second(time).strftime("%Y%m%d%H%M%SZ");
+    format!("expiry-time=\"{until}\"")
 }
 
 /// Drops the fraction: an instant before 1970 would be read as far in the future, so it becomes the
@@ -60,6 +166,70 @@ mod tests {
         ] {
             let expected = format!("expiry-time=\"{until}\" {}", key.render());
             assert_eq!(line(&key, Some(time.parse().unwrap())), expected);
+        }
+    }
+
+    fn command(text: &str) -> Command {
+        Command::parse(text).unwrap()
+    }
+
+    #[test]
+    fn a_key_of_somebody_else_ends_with_its_line_and_does_what_it_is_for() {
+        let key = KeyPair::generate(&[1; 32], "laptop").unwrap().public();
+        let lease = format!("lease=\"{}\"", key.fingerprint());
+        let until = Some("2026-01-31T12:34:56Z".parse().unwrap());
+        let expiry = "expiry-time=\"20260131123456Z\"";
+        for (until, command, no_forwarding, expected) in [
+            (None, None, false, lease.clone()),
+            (until, None, false, format!("{expiry},{lease}")),
+            (None, None, true, format!("{lease},{NO_FORWARDING}")),
+            (
+                until,
+                Some(command("git pull")),
+                false,
+                format!("{expiry},{lease},restrict,pty,command=\"git pull\""),
+            ),
+            // More than that is not forbidden by what forbids all of it.
+            (
+                None,
+                Some(command(r#"a "b" \"c\" \d"#)),
+                true,
+                lease.clone() + r#",restrict,pty,command="a \"b\" \\"c\\" \d""#,
+            ),
+        ] {
+            let limits = Limits {
+                until,
+                command,
+                no_forwarding,
+            };
+            let line = limited(&key, &limits);
+            assert_eq!(line, format!("{expected} {}", key.render()));
+        }
+    }
+
+    #[test]
+    fn a_command_that_would_be_another_in_a_line_is_none() {
+        for text in ["true", "a \"b\"", " a ", r"\a \\ b", "é", &"a".repeat(4096)] {
+            assert_eq!(command(text).as_str(), text);
+        }
+        for (text, fault, said) in [
+            ("", CommandFault::Empty, "empty"),
+            ("  ", CommandFault::Empty, "empty"),
+            (&"a".repeat(4097), CommandFault::TooLong, "4096 bytes"),
+            ("a\n", CommandFault::Character('\n'), "character \\n"),
+            ("\ta", CommandFault::Character('\t'), "character \\t"),
+            ("a\u{1b}[2J", CommandFault::Character('\u{1b}'), "\\u{1b}"),
+            (
+                "a\u{202e}",
+                CommandFault::Character('\u{202e}'),
+                "\\u{202e}",
+            ),
+            ("a\0b", CommandFault::Character('\0'), "\\u{0}"),
+            ("a\\", CommandFault::Backslash, "in a backslash"),
+        ] {
+            let found = Command::parse(text).unwrap_err();
+            assert_eq!(found, fault, "{text:?}");
+            assert!(found.to_string().contains(said), "{found}");
         }
     }
 }

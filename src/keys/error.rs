@@ -44,6 +44,8 @@ pub enum KeyError {
     Der,
     /// Nothing in the text looks like a key.
     NotAKey,
+    /// Several keys where one is wanted.
+    Several,
     /// The text is larger than any key.
     TooLarge,
     /// It claims to be a key of this format, but something in it is wrong.
@@ -98,6 +100,7 @@ impl KeyError {
                 "a private key starts with `-----BEGIN`, a public one with its type, such as \
                  `ssh-ed25519`"
             }
+            Self::Several => "give one at a time",
             Self::TooLarge => return None,
             Self::Damaged { .. } => "`ssh-keygen -y -f FILE` shows whether OpenSSH can read it",
         })
@@ -141,6 +144,7 @@ impl fmt::Display for KeyError {
             Self::PublicHalfMissing => f.write_str("the EC key comes without its full public half"),
             Self::Der => f.write_str("this is binary (DER); a key file is text"),
             Self::NotAKey => f.write_str("this is not a key in any format that is known here"),
+            Self::Several => f.write_str("there are several keys"),
             Self::TooLarge => f.write_str("this is too large to be a key"),
             Self::Damaged { format, detail } => write!(f, "the {format} is damaged: {detail}"),
         }
@@ -200,6 +204,7 @@ mod tests {
             ),
             (Der, "DER", "openssl pkey -inform DER"),
             (NotAKey, "not a key", "-----BEGIN"),
+            (Several, "several keys", "one at a time"),
             (
                 damaged,
                 "PKCS#1 private key is damaged: its end is missing",

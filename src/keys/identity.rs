@@ -205,6 +205,24 @@ impl PublicKey {
         Ok(key.commented(&one_line(comment.as_bytes())))
     }
 
+    /// Reads the one public key in a text of somebody's; lines that begin with `#` are none.
+    pub fn parse_only(text: &str) -> Result<Self, KeyError> {
+        let text = text.trim_start_matches('\u{feff}');
+        let mut lines = text.lines().map(str::trim);
+        let mut keys = lines
+            .by_ref()
+            .filter(|line| !line.is_empty() && !line.starts_with('#'));
+        match (keys.next(), keys.next()) {
+            (None, _) => Err(KeyError::NotAKey),
+            (Some(only), None) => Self::parse(only),
+            // What has several lines may be something else altogether.
+            (Some(first), Some(_)) => match Self::parse(first) {
+                Ok(_) => Err(KeyError::Several),
+                Err(_) => Err(Self::parse(text).err().unwrap_or(KeyError::Several)),
+            },
+        }
+    }
+
     /// Reads the bytes that stand behind the base64 text.
     pub fn from_wire(bytes: &[u8]) -> Result<Self, KeyError> {
         let key = ssh_key::PublicKey::from_bytes(bytes)
@@ -470,6 +488,40 @@ mod tests {
 
     fn string(bytes: &[u8]) -> Vec<u8> {
         [&(bytes.len() as u32).to_be_bytes()[..], bytes].concat()
+    }
+
+    #[test]
+    fn of_a_text_of_somebodys_the_one_key_is_taken_and_nothing_beside_it() {
+        let public = pair().public();
+        let (line, bare) = (public.render(), public.render_bare());
+        for text in [
+            line.clone(),
+            format!("\u{feff}# mine\r\n\r\n  {line} \r\n#"),
+            format!("#\n\t{line}"),
+        ] {
+            assert_eq!(PublicKey::parse_only(&text).unwrap(), public, "{text:?}");
+        }
+        let private = pair().private_openssh();
+        let certificate = "ssh-ed25519-cert-v01@openssh.com AAAA x";
+        for (text, fault) in [
+            (String::new(), KeyError::NotAKey),
+            ("# only\n\n".to_owned(), KeyError::NotAKey),
+            (format!("{line}\n{line}"), KeyError::Several),
+            (format!("{line}\nnonsense"), KeyError::Several),
+            (format!("nonsense\n{line}"), KeyError::NotAKey),
+            (format!("restrict {bare}"), KeyError::NotAKey),
+            (private.to_string(), KeyError::PrivateGiven),
+            (
+                format!("# mine\n{}", private.as_str()),
+                KeyError::PrivateGiven,
+            ),
+            (
+                format!("{certificate}\n{certificate}"),
+                KeyError::Certificate,
+            ),
+        ] {
+            assert_eq!(PublicKey::parse_only(&text), Err(fault), "{text}");
+        }
     }
 
     #[test]

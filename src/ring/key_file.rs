@@ -61,14 +61,7 @@ pub fn read(app: &App, path: &Path) -> Result<(Imported, Option<Zeroizing<String
 /// # Errors
 /// It cannot be read, or holds something else.
 pub fn read_public(path: &Path) -> Result<PublicKey> {
-    public(path, |text| {
-        let mut lines = text.lines().filter(|line| !line.trim().is_empty());
-        match (lines.next(), lines.next()) {
-            // A private key has many lines, too, and says itself what it is.
-            (Some(first), Some(_)) if !first.starts_with("-----") => Err(KeyError::Several),
-            _ => PublicKey::parse(text),
-        }
-    })
+    public(path, PublicKey::parse_only)
 }
 
 /// Reads a certificate in a file of the user's.
@@ -140,6 +133,37 @@ mod tests {
                 format!("{error:#}; {hint}")
             }
         }
+    }
+
+    #[test]
+    fn a_public_key_is_read_from_any_file_and_a_private_one_is_not_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
+        let pair = KeyPair::generate(&[1; 32], "me").unwrap();
+        fs::write(&path, pair.public().render()).unwrap();
+        assert_eq!(read_public(&path).unwrap(), pair.public());
+        let told = |bytes: &[u8]| {
+            fs::write(&path, bytes).unwrap();
+            let error = read_public(&path).unwrap_err();
+            let hint = crate::advice::hint_of(&error).unwrap_or_default();
+            format!("{error:#}; {hint}")
+        };
+        let private = told(pair.private_openssh().as_bytes());
+        assert_eq!(
+            private,
+            format!(
+                "cannot let {} in: this is a private key, not a public one; name the public key: the file that ends in `.pub`",
+                path.display()
+            )
+        );
+        assert!(told(b"\xff").contains("not a key"));
+        assert!(told(&[b'a'; LARGEST_KEY as usize + 1]).contains("too many for a key"));
+        fs::remove_file(&path).unwrap();
+        let error = format!("{:#}", read_public(&path).unwrap_err());
+        assert!(
+            error.starts_with(&format!("cannot read {}: ", path.display())),
+            "{error}"
+        );
     }
 
     #[test]

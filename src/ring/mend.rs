@@ -29,6 +29,9 @@ impl Ring<'_> {
         host_key::mend(self);
         purge::finish_purges(self)?;
         self.prune();
+        if let Err(error) = self.settle_access() {
+            warn(&error);
+        }
         let oldest = self.now - trash::DAYS * 24 * 60 * 60;
         self.empty_trash(|_, when| when < oldest)
     }

@@ -4,11 +4,13 @@
 //! changes key files and registry in steps that are whole by themselves, and [`Ring::commit`] writes
 //! the registry and everything that follows from it.
 
+pub mod access;
 pub mod agent;
 pub mod auth;
 pub mod authorized;
 mod certified;
 pub mod due;
+mod grants;
 pub mod handmade;
 pub mod host_key;
 pub mod host_rotation;

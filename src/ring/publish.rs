@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use super::authorized;
+use super::{access, authorized};
 use crate::app::App;
 use crate::ca::revoked::{self, Revocations};
 use crate::durable;
@@ -128,17 +128,17 @@ fn trust_files(
         .as_ref()
         .filter(|_| devcontainer.user_chosen);
     let text = |text: Option<String>| text.map(String::into_bytes);
+    let granted = access::granted(registry, id, now);
+    let mut authorized = authorized::keys(registry, devcontainer, now)?;
+    authorized.extend(granted.iter().map(|it| format!("{}\n", it.line)));
+    let refused = granted.iter().filter(|it| !it.grant.opens());
+    let refused = refused.map(|it| it.public.clone()).collect();
+    let own_keys = devcontainer.own_keys && devcontainer.auth.takes_keys();
     Ok(vec![
-        // sshd refuses everybody where the file of revoked keys is missing.
-        (
-            folder.join(trust::REVOKED_KEYS),
-            Some(revoked.render(id, now)?),
-        ),
         (
             folder.join(trust::USER),
             text(user.map(|user| format!("{user}\n"))),
         ),
-        // Before the CA: without principals, a certificate that names the account would do.
         (
             folder.join(trust::PRINCIPALS),
             text(authorized::principals(devcontainer)),
@@ -147,10 +147,14 @@ fn trust_files(
             folder.join(trust::USER_CA),
             text(authorized::cas(registry, devcontainer)),
         ),
-        // Last, for it may let in nobody: a switch to certificates must be whole before.
+        (folder.join(trust::OWN_KEYS), own_keys.then(Vec::new)),
+        // Where it lets in nobody, the certificates above do; and what a line forbids counts before its key is no
+        // longer refused.
+        (folder.join(trust::AUTHORIZED_KEYS), text(Some(authorized))),
+        // sshd refuses everybody where the file of revoked keys is missing.
         (
-            folder.join(trust::AUTHORIZED_KEYS),
-            text(Some(authorized::keys(registry, devcontainer, now)?)),
+            folder.join(trust::REVOKED_KEYS),
+            Some(revoked.render(id, refused, now)?),
         ),
     ])
 }
@@ -169,6 +173,7 @@ fn converge(files: &[Wanted]) -> Result<()> {
 mod tests {
     use super::*;
     use crate::environment::Environment;
+    use crate::keys::krl::Revoked;
     use crate::ring::Ring;
     use std::fs;
     use std::os::unix::fs::PermissionsExt;
@@ -222,6 +227,37 @@ mod tests {
                 }
             }
         }
+        // Somebody else's key has its line, and is refused once it was removed.
+        let guest = crate::keys::KeyPair::generate(&[9; 32], "guest").unwrap();
+        let guest = guest.public();
+        let grant = crate::store::registry::Grant::example("guest", &guest.render_bare());
+        registry.access = vec![grant];
+        let of_guest = Revoked {
+            keys: vec![guest.clone()],
+            ..Revoked::default()
+        };
+        for (removed, refused) in [(None, Vec::new()), (Some(now), of_guest.render(0))] {
+            registry.access[0].removed = removed;
+            registry.devcontainers.get_mut("x").unwrap().own_keys = removed.is_none();
+            write_trust(&app, &registry, &Revocations::default(), "x", now).unwrap();
+            let line = format!("lease=\"{}\" {}\n", guest.fingerprint(), guest.render());
+            assert_eq!(read("authorized_keys"), Some(format!("{keys}{line}")));
+            assert_eq!(fs::read(folder.join("revoked_keys")).unwrap(), refused);
+            assert_eq!(read("own_keys"), removed.is_none().then(String::new));
+        }
+        // What a line forbids counts before its key is refused no longer.
+        let files = trust_files(
+            &app.store,
+            &registry,
+            &Revocations::default(),
+            "x",
+            &registry.devcontainers["x"],
+            now,
+        );
+        let files = files.unwrap();
+        let at = |name: &str| files.iter().position(|(path, _)| path.ends_with(name));
+        assert!(at("authorized_keys") < at("revoked_keys"));
+        registry.access.clear();
         // Whose key is gone lets nobody in, also where the folder was gone.
         fs::remove_dir_all(&folder).unwrap();
         registry.keys.clear();

@@ -72,6 +72,7 @@ fn drop_rest(ring: &mut Ring<'_>, id: &str, purge: &Purge) -> Result<()> {
         ring.discard(key)?;
     }
     ring.end_shared_of(&purge.alias, End::Exit);
+    ring.drop_granted(id)?;
     let known = ring.registry.devcontainers.remove(id);
     let store = &ring.app.store;
     if let Some(known) = known {
@@ -202,6 +203,7 @@ mod tests {
     use super::*;
     use crate::app::App;
     use crate::environment::Environment;
+    use crate::store::registry::Grant;
     use crate::store::stamp::Identities;
     use crate::talk::said;
 
@@ -214,7 +216,12 @@ mod tests {
             let now = Identities::now(&app.store, "/x/lace-ssh".into());
             stamp::write(&app.store, id, now, &ring.registry).unwrap();
             fs::write(app.store.trust(id).join("user"), "node\n").unwrap();
+            ring.registry.access.push(Grant {
+                dev_container: Some(id.into()),
+                ..Grant::example("guest", "nonsense")
+            });
         }
+        ring.save().unwrap();
         ring
     }
 
@@ -242,6 +249,7 @@ mod tests {
             ("trust", !in_folder(&store.trust(id)).is_empty()),
             ("note", is_half_purged(store, id)),
             ("key", saved.keys.contains_key(&alias)),
+            ("access", saved.granted(id).next().is_some()),
         ] {
             if is_there {
                 traces.push(what);
@@ -250,7 +258,9 @@ mod tests {
         traces
     }
 
-    const ALL: [&str; 7] = ["entry", "block", "learnt", "stamp", "copy", "trust", "key"];
+    const ALL: [&str; 8] = [
+        "entry", "block", "learnt", "stamp", "copy", "trust", "key", "access",
+    ];
 
     #[test]
     fn a_purge_leaves_nothing_but_a_key_of_others_and_a_folder_that_is_mounted() {

@@ -34,7 +34,7 @@ impl Ring<'_> {
         for id in &concerned {
             revoked::check(
                 &self.app.store,
-                &list.render(id, self.now)?,
+                &list.render(id, Vec::new(), self.now)?,
                 self.registry.ca.as_deref(),
             )?;
         }

@@ -74,6 +74,7 @@ pub fn entry(
             .filter(|known| known.key == key)
             .map_or(now, |known| known.trusts_since),
         container: known.and_then(|known| known.container.clone()),
+        own_keys: known.is_some_and(|known| known.own_keys),
         key,
         alias,
     }
@@ -337,6 +338,7 @@ mod tests {
             trusts_since: 7,
             registered: 5,
             container: Some("c".into()),
+            own_keys: true,
             host_key: HostKey {
                 current: "h".into(),
                 next: Some("n".into()),
@@ -374,6 +376,7 @@ mod tests {
                 "{options}"
             );
             assert_eq!(entry.container.as_deref(), Some("c"));
+            assert!(entry.own_keys, "{options}");
             assert_eq!(entry.host_key, known.host_key);
         }
     }
@@ -425,6 +428,7 @@ mod tests {
             (fresh.container, fresh.user, fresh.user_chosen),
             (None, None, false)
         );
+        assert!(!fresh.own_keys);
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod support;
 
 /// The commands on a machine without an engine: what they say, what they write, what they leave alone.
 mod cli {
+    mod access;
     mod any_order;
     mod cert;
     mod host_key;
@@ -38,6 +39,7 @@ mod editor {
 
 /// The Feature's scripts where they are installed, without an engine.
 mod feature {
+    mod access;
     mod authorized;
     mod entrypoint;
     mod install;
@@ -64,6 +66,7 @@ mod faults {
 
 /// Real dev containers: `devcontainer up`, the engine, `ssh`; ignored.
 mod e2e {
+    mod access;
     mod certificates;
     mod connections;
     mod containers;

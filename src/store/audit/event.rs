@@ -45,11 +45,15 @@ pub enum Kind {
     HostKeyRotated,
     /// A new host key was not taken: the one before is back.
     HostKeyRolledBack,
+    /// Somebody else's key may log in from now on.
+    Granted,
+    /// It was removed.
+    Withdrawn,
     /// Something that a later version of this program wrote.
     Other(String),
 }
 
-const KINDS: [(Kind, &str); 18] = [
+const KINDS: [(Kind, &str); 20] = [
     (Kind::Generated, "generated"),
     (Kind::Trusted, "trusted"),
     (Kind::Rotated, "rotated"),
@@ -68,6 +72,8 @@ const KINDS: [(Kind, &str); 18] = [
     (Kind::HostKeyMade, "host-key-made"),
     (Kind::HostKeyRotated, "host-key-rotated"),
     (Kind::HostKeyRolledBack, "host-key-rolled-back"),
+    (Kind::Granted, "granted"),
+    (Kind::Withdrawn, "withdrawn"),
 ];
 
 impl Kind {

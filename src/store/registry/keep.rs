@@ -3,15 +3,17 @@
 use serde_json::{Map, Value};
 
 /// What this version knows of the registry, of a dev container, of a key, and of what is in them.
-const REGISTRY: [&str; 6] = [
+const REGISTRY: [&str; 7] = [
     "version",
     "devcontainers",
     "keys",
+    // Each grant keeps what is not known of it itself.
+    "access",
     "client_config_offered",
     "audit_head",
     "ca",
 ];
-const DEV_CONTAINER: [&str; 17] = [
+const DEV_CONTAINER: [&str; 18] = [
     "alias",
     "workspace",
     "user",
@@ -29,6 +31,7 @@ const DEV_CONTAINER: [&str; 17] = [
     "certificate_ttl",
     "principal",
     "container",
+    "own_keys",
 ];
 const WORKSPACE: [&str; 2] = ["folder", "config_file"];
 const HOST_KEY: [&str; 2] = ["current", "next"];
@@ -103,7 +106,7 @@ fn each(new: &mut Value, old: &Value, take_over: impl Fn(&mut Value, &Value)) {
 mod tests {
     use super::*;
     use crate::store::registry::{
-        Auth, Custody, DevContainer, HostKey, Key, Next, Origin, Registry, Retired, Rotate,
+        Auth, Custody, DevContainer, Grant, HostKey, Key, Next, Origin, Registry, Retired, Rotate,
         VERSION, Workspace,
     };
 
@@ -134,6 +137,7 @@ mod tests {
             certificate_ttl: 60,
             principal: Some("lace-x-1".into()),
             container: Some("c".into()),
+            own_keys: true,
         };
         let key = Key {
             algorithm: "ssh-ed25519".into(),
@@ -162,6 +166,7 @@ mod tests {
             audit_head: None,
             ca: Some("c".into()),
             is_upgraded: false,
+            access: vec![Grant::example("laptop", "g")],
         }
     }
 
@@ -212,6 +217,7 @@ mod tests {
         newer["keys"]["lace-x"]["owner"] = "me".into();
         newer["keys"]["lace-x"]["next"]["proof"] = 1.into();
         newer["keys"]["lace-x"]["retired"][0]["why"] = "w".into();
+        newer["access"][0]["from"] = "10.*".into();
         let before = serde_json::to_vec(&newer).unwrap();
         let mut registry = Registry::parse(&before).unwrap();
         let after = registry.render(Some(&before)).unwrap();

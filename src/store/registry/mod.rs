@@ -7,6 +7,7 @@
 //! `keep` takes them over into the next one. A version that older programs cannot read needs a new number:
 //! they refuse the file then, and leave it as it is.
 
+mod access;
 mod keep;
 mod upgrade;
 
@@ -18,6 +19,7 @@ use anyhow::Result;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use self::access::Grant;
 use super::audit::Head;
 use crate::advice::failure;
 
@@ -32,6 +34,9 @@ pub struct Registry {
     pub devcontainers: BTreeMap<String, DevContainer>,
     /// By key name.
     pub keys: BTreeMap<String, Key>,
+    /// Further keys that may log in, the earliest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub access: Vec<Grant>,
     /// The user was asked whether `~/.ssh/config` may include ours, and is not asked again.
     #[serde(default)]
     pub client_config_offered: bool,
@@ -52,6 +57,7 @@ impl Default for Registry {
             version: VERSION,
             devcontainers: BTreeMap::new(),
             keys: BTreeMap::new(),
+            access: Vec::new(),
             client_config_offered: false,
             audit_head: None,
             ca: None,
@@ -106,6 +112,9 @@ pub struct DevContainer {
     /// replaces it for every new one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub container: Option<String>,
+    /// The account's own `~/.ssh/authorized_keys` in the container counts, too.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub own_keys: bool,
 }
 
 /// A workspace folder on the host, and the config file in use.
@@ -175,6 +184,7 @@ impl DevContainer {
             certificate_ttl: 300,
             principal: None,
             container: None,
+            own_keys: false,
         }
     }
 }
@@ -491,22 +501,27 @@ impl Registry {
         Ok(text)
     }
 
-    /// Whether the time of an old key is up that is still kept, or has to be counted anew because the
-    /// clock was ahead.
+    /// Whether the time of an old key or a grant is up that is still kept, or has to be counted anew because
+    /// the clock was ahead.
     pub fn has_expired(&self, now: i64) -> bool {
         let mut retired = self.keys.values().flat_map(|key| &key.retired);
-        retired.any(|old| old.until <= now || old.since > now)
+        let is_over = |grant: &Grant| grant.is_over(now) || grant.is_from_ahead(now);
+        retired.any(|old| old.until <= now || old.since > now) || self.access.iter().any(is_over)
     }
 
-    /// As a command that changes something will leave it: without the old keys whose time is up.
+    /// As a command that changes something will leave it: without the old keys and grants whose time is up.
     pub fn settle(&mut self, now: i64) {
+        for grant in &mut self.access {
+            grant.bound(now);
+        }
+        self.access.retain(|grant| !grant.is_over(now));
         for key in self.keys.values_mut() {
             key.bound_retired(now);
             key.retired.retain(|old| old.until > now);
         }
     }
 
-    /// The part that is about one dev container: it and its key.
+    /// The part that is about one dev container: it, its key, and who else may log in.
     pub fn only(&self, id: &str) -> Self {
         let devcontainer = self.devcontainers.get_key_value(id);
         let key = devcontainer.and_then(|(_, known)| self.keys.get_key_value(&known.key));
@@ -518,8 +533,14 @@ impl Registry {
                 .collect(),
             keys: key.map(owned).into_iter().collect(),
             ca: self.ca.clone(),
+            access: devcontainer.map_or_else(Vec::new, |_| self.granted(id).cloned().collect()),
             ..Self::default()
         }
+    }
+
+    /// The grants that concern a dev container.
+    pub fn granted(&self, id: &str) -> impl Iterator<Item = &Grant> {
+        self.access.iter().filter(move |grant| grant.is_for(id))
     }
 
     /// The dev container with this alias.
@@ -754,6 +775,26 @@ mod tests {
         for (now, expired) in [(19, true), (20, false), (99, false), (100, true)] {
             assert_eq!(registry.has_expired(now), expired, "{now}");
         }
+        let granted = Registry {
+            access: vec![Grant {
+                since: 20,
+                until: Some(100),
+                ..Grant::example("x", "p")
+            }],
+            ..Registry::default()
+        };
+        for (now, expired, left) in [
+            (19, true, 1),
+            (20, false, 1),
+            (99, false, 1),
+            (100, true, 0),
+        ] {
+            assert_eq!(granted.has_expired(now), expired, "{now}");
+            let mut granted = granted.clone();
+            granted.settle(now);
+            assert_eq!(granted.access.len(), left, "{now}");
+            assert!(!granted.has_expired(now));
+        }
         let left = |now| {
             let mut registry = registry.clone();
             registry.settle(now);
@@ -796,7 +837,14 @@ mod tests {
     fn the_part_of_a_dev_container_has_its_key_and_no_other() {
         let mut registry = registry();
         registry.client_config_offered = true;
+        registry.access = [None, Some("one"), Some("two")]
+            .map(|id| Grant {
+                dev_container: id.map(str::to_owned),
+                ..Grant::example("x", "p")
+            })
+            .into();
         let only = registry.only("two");
+        assert_eq!(only.access, [0, 2].map(|at| registry.access[at].clone()));
         assert_eq!(only.devcontainers.keys().collect::<Vec<_>>(), ["two"]);
         assert_eq!(only.devcontainers["two"], registry.devcontainers["two"]);
         assert_eq!(only.keys, [("x-y".to_owned(), key("b"))].into());

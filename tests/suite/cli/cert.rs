@@ -5,7 +5,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::support::openssh::{attempt, new_key, run};
+use crate::support::openssh::{self, new_key, run};
 use crate::support::ring::{
     CONFIG, KEY, edit_registry, initialised, initialize, json, trusted, with_options,
 };
@@ -32,17 +32,7 @@ fn shown(file: &Path) -> String {
 /// Whether OpenSSH refuses a key or certificate by the list that the dev container has.
 fn is_refused(user: &User, id: &str, file: &Path) -> bool {
     let list = user.store().join("trust").join(id).join("revoked_keys");
-    if fs::metadata(&list).unwrap().len() == 0 {
-        return false;
-    }
-    let (list, file) = (list.to_str().unwrap(), file.to_str().unwrap());
-    let told = attempt("ssh-keygen", &["-Qf", list, file]);
-    let said = String::from_utf8_lossy(&told.stdout).into_owned();
-    assert!(
-        said.contains("REVOKED") || said.trim_end().ends_with("ok"),
-        "{told:?}"
-    );
-    !told.status.success()
+    openssh::is_revoked(&list, &fs::read_to_string(file).unwrap())
 }
 
 fn config_of(user: &User) -> Said {
@@ -133,7 +123,7 @@ fn a_certificate_is_renewed_when_it_is_gone_damaged_old_or_for_another_key() {
         seen.push(text);
     }
     let public = user.store().join("keys").join(KEY).join("identity.pub");
-    let fingerprint = crate::support::openssh::fingerprint(&public);
+    let fingerprint = openssh::fingerprint(&public);
     assert!(seen.last().unwrap().contains(&fingerprint));
     // One at a time, however many ask.
     fs::remove_file(own(&user)).unwrap();

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use lace_ssh::keys::{Certificate, PublicKey};
 
 use super::scene::{CALLS, Scene, the_next_command_mends, words};
-use crate::support::openssh::{attempt, new_key};
-use crate::support::ring::{KEY, initialize, json};
+use crate::support::openssh::{self, new_key};
+use crate::support::ring::{KEY, edit_registry, initialize, json};
 use crate::support::{Said, User, files, script};
 
 fn hook() -> Scene {
@@ -142,6 +142,158 @@ fn delete() -> Scene {
         initialize(user, id);
         words(&["keys", "delete", KEY, "--yes"])
     })
+}
+
+/// The public half of a key of somebody else, on one line.
+fn guest(user: &User) -> String {
+    let file = user.home().join("guest");
+    new_key(&file);
+    fs::remove_file(&file).unwrap();
+    fs::read_to_string(file.with_extension("pub")).unwrap()
+}
+
+/// In every trust folder, whoever has a line is one that the registry knows, and with its limits; whom it knows as
+/// removed is refused wherever it has a line. So is it at once, but for what the command itself was to change.
+fn nobody_is_let_in_by_more_than_was_granted(scene: &Scene, what: &str) {
+    let trust = scene.trust(&scene.id);
+    let read = |name: &str| fs::read_to_string(trust.join(name)).unwrap_or_default();
+    let authorized = read("authorized_keys");
+    let guests = authorized.lines().filter(|line| line.contains(" guest"));
+    for line in guests {
+        let key = &line[line.find("ssh-ed25519 ").unwrap()..];
+        let limited = line.contains("restrict,pty,command=\"true\"") && line.contains("lease=");
+        assert!(
+            limited || openssh::is_revoked(&trust.join("revoked_keys"), key),
+            "{what}: {line}"
+        );
+    }
+}
+
+/// The command again: it does what it was to do, or says that it was done.
+fn done_by(
+    args: &'static [&'static str],
+    is_let_in: bool,
+    has_line: bool,
+) -> impl Fn(&Scene, &str) {
+    move |scene, what| {
+        let said = scene.lace(args);
+        let is_done = ["already", "no access for guest"]
+            .iter()
+            .any(|it| said.err.contains(it));
+        assert!(said.code == 0 || is_done, "{what}: {said:?}");
+        let list = scene.lace(&["access", "list", "--json"]).expect(0).out;
+        let list: serde_json::Value = serde_json::from_str(&list).unwrap();
+        let grants = list["grants"].as_array().unwrap();
+        let live = grants.iter().filter(|it| it["removed"].is_null()).count();
+        assert_eq!(live, usize::from(is_let_in), "{what}: {list}");
+        // Whoever changes something next writes what a killed one has not.
+        scene.lace(&["access", "add", "--own-keys"]).expect(0);
+        let trust = scene.trust(&scene.id);
+        let read = |name: &str| fs::read_to_string(trust.join(name)).unwrap();
+        assert_eq!(
+            read("authorized_keys").contains(" guest\n"),
+            has_line,
+            "{what}"
+        );
+        assert_eq!(
+            fs::read(trust.join("revoked_keys")).unwrap().is_empty(),
+            is_let_in || !has_line,
+            "{what}"
+        );
+        nobody_is_let_in_by_more_than_was_granted(scene, what);
+        the_next_command_mends(scene, what);
+    }
+}
+
+const GRANT: [&str; 7] = [
+    "access",
+    "add",
+    "--all",
+    "--name",
+    "guest",
+    "--command",
+    "true",
+];
+
+fn access_add() -> Scene {
+    let key = std::rc::Rc::new(std::cell::RefCell::new(String::new()));
+    let made = std::rc::Rc::clone(&key);
+    let scene = Scene::new(|user, id| {
+        initialize(user, id);
+        made.replace(guest(user));
+        // It was let in before without a limit, and what is left of that must not come alive.
+        user.ok(&[
+            "access",
+            "add",
+            "--name",
+            "guest",
+            "--public-key",
+            &made.borrow(),
+        ]);
+        user.ok(&["access", "remove", "--name", "guest"]);
+        words(&[&GRANT[..], &["--public-key", &made.borrow()]].concat())
+    });
+    scene
+        .at_once(nobody_is_let_in_by_more_than_was_granted)
+        .then(move |scene, what| {
+            let key = key.borrow();
+            let args = [&GRANT[..], &["--public-key", &key]].concat();
+            let said = scene.lace(&args);
+            assert!(
+                said.code == 0 || said.err.contains("already"),
+                "{what}: {said:?}"
+            );
+            done_by(&["access", "list"], true, true)(scene, what);
+        })
+}
+
+/// Somebody who is let in, for one command.
+fn let_in(user: &User, id: &str) {
+    initialize(user, id);
+    let key = guest(user);
+    user.ok(&[&GRANT[..], &["--public-key", &key]].concat());
+}
+
+fn access_remove() -> Scene {
+    let args = &["access", "remove", "--name", "guest"];
+    let scene = Scene::new(|user, id| {
+        let_in(user, id);
+        words(args)
+    });
+    scene
+        .at_once(nobody_is_let_in_by_more_than_was_granted)
+        .then(done_by(args, false, true))
+}
+
+/// What is left of one who was removed goes, too: then nothing may come alive.
+fn access_remove_now() -> Scene {
+    let args = &["access", "remove", "--name", "guest", "--now"];
+    let scene = Scene::new(|user, id| {
+        initialize(user, id);
+        let key = guest(user);
+        user.ok(&["access", "add", "--name", "guest", "--public-key", &key]);
+        user.ok(&["access", "remove", "--name", "guest"]);
+        words(args)
+    });
+    scene
+        .at_once(nobody_is_let_in_by_more_than_was_granted)
+        .then(done_by(args, false, false))
+}
+
+/// A lease is over: whichever command is next finds that.
+fn lease_over() -> Scene {
+    let scene = Scene::new(|user, id| {
+        let_in(user, id);
+        edit_registry(user, |it| it["access"][0]["until"] = 1.into());
+        words(&["access", "add", "--own-keys"])
+    });
+    scene
+        .at_once(nobody_is_let_in_by_more_than_was_granted)
+        .then(|scene, what| {
+            done_by(&["access", "add", "--own-keys"], false, false)(scene, what);
+            let log = scene.lace(&["log", "--key", "guest"]).expect(0).out;
+            assert!(log.contains("expired"), "{what}: {log}");
+        })
 }
 
 /// A key that has been rotated gets a passphrase: so does the one that it replaced.
@@ -475,18 +627,8 @@ fn revoke() -> Scene {
 
 fn is_revoked(scene: &Scene) -> bool {
     let list = scene.trust(&scene.id).join("revoked_keys");
-    if fs::metadata(&list).is_ok_and(|list| list.len() == 0) {
-        return false;
-    }
     let file = scene.user.project().join("stolen-cert.pub");
-    let (list, file) = (list.to_str().unwrap(), file.to_str().unwrap());
-    let told = attempt("ssh-keygen", &["-Qf", list, file]);
-    let said = String::from_utf8_lossy(&told.stdout).into_owned();
-    assert!(
-        said.contains("REVOKED") || said.trim_end().ends_with("ok"),
-        "{told:?}"
-    );
-    !told.status.success()
+    openssh::is_revoked(&list, &fs::read_to_string(file).unwrap())
 }
 
 /// The disk of a plan breaks for good: what is written by then cannot all be put back.
@@ -553,6 +695,22 @@ scenes! {
     migrate_on_a_full_disk: migrate, "error=ENOSPC";
     migrate_on_a_broken_disk: migrate, "error=EIO";
     migrate_without_permission: migrate, "error=EACCES";
+    access_add_killed_anywhere: access_add, "signal=KILL";
+    access_add_on_a_full_disk: access_add, "error=ENOSPC";
+    access_add_on_a_broken_disk: access_add, "error=EIO";
+    access_add_without_permission: access_add, "error=EACCES";
+    access_remove_killed_anywhere: access_remove, "signal=KILL";
+    access_remove_on_a_full_disk: access_remove, "error=ENOSPC";
+    access_remove_on_a_broken_disk: access_remove, "error=EIO";
+    access_remove_without_permission: access_remove, "error=EACCES";
+    access_remove_now_killed_anywhere: access_remove_now, "signal=KILL";
+    access_remove_now_on_a_full_disk: access_remove_now, "error=ENOSPC";
+    access_remove_now_on_a_broken_disk: access_remove_now, "error=EIO";
+    access_remove_now_without_permission: access_remove_now, "error=EACCES";
+    lease_over_killed_anywhere: lease_over, "signal=KILL";
+    lease_over_on_a_full_disk: lease_over, "error=ENOSPC";
+    lease_over_on_a_broken_disk: lease_over, "error=EIO";
+    lease_over_without_permission: lease_over, "error=EACCES";
     delete_killed_anywhere: delete, "signal=KILL";
     delete_on_a_full_disk: delete, "error=ENOSPC";
     delete_on_a_broken_disk: delete, "error=EIO";

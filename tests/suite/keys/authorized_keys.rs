@@ -4,10 +4,9 @@ use crate::support::feature::{scripts, shells};
 use crate::support::openssh::{folder, run, write_private};
 use crate::support::sshd::{Sshd, is_root, version};
 use jiff::{SignedDuration, Timestamp};
-use lace_ssh::keys::authorized_keys::line;
+use lace_ssh::keys::authorized_keys::{Command, Limits, limited, line};
 use lace_ssh::keys::{KeyPair, PublicKey};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 fn pair(number: u8) -> KeyPair {
     KeyPair::generate(&[number; 32], &format!("key {number}")).unwrap()
@@ -34,7 +33,7 @@ fn through_session(whom: &str) -> String {
 /// Runs the filter over a file: in which shell, time zone, and with which folder of programs first.
 fn filter(file: &Path, shell: &str, zone: &str, programs: Option<&Path>) -> String {
     let mut words = shell.split(' ');
-    let mut command = Command::new(words.next().unwrap());
+    let mut command = std::process::Command::new(words.next().unwrap());
     command
         .args(words)
         .arg(script())
@@ -163,6 +162,29 @@ fn a_real_sshd_agrees_in_every_time_zone() {
             assert_eq!(sshd.admits(&path(1)), admitted, "{zone} {config}: {log}");
             assert!(!sshd.admits(&path(2)), "{zone} {config}");
         }
+    }
+}
+
+/// An older Feature's filter hands such a line to sshd as it is, and would heed nothing of what it forbids.
+#[test]
+fn sshd_itself_lets_nobody_in_by_the_line_of_somebody_elses_key() {
+    let folder = folder();
+    let keys = folder.path().join("authorized_keys");
+    let path = folder.path().join("key");
+    write_private(&path, &pair(1).private_openssh());
+    let config = format!("AuthorizedKeysFile {}", keys.display());
+    let sshd = Sshd::start(folder.path(), "lace-test", None, &config);
+    let command = Command::parse("true").unwrap();
+    for (command, no_forwarding) in [(None, false), (None, true), (Some(command), false)] {
+        let limits = Limits {
+            until: None,
+            command,
+            no_forwarding,
+        };
+        std::fs::write(&keys, limited(&public(1), &limits)).unwrap();
+        assert!(!sshd.admits(&path), "{limits:?}");
+        std::fs::write(&keys, line(&public(1), None)).unwrap();
+        assert!(sshd.admits(&path));
     }
 }
 
@@ -301,7 +323,7 @@ fn what_a_line_restricts_stays_and_what_cannot_be_read_is_left_out() {
     let told = |shell: &str, kind: &str, lines: &str| {
         std::fs::write(&path, lines).unwrap();
         let mut words = shell.split(' ');
-        let mut command = Command::new(words.next().unwrap());
+        let mut command = std::process::Command::new(words.next().unwrap());
         command.args(words).arg(script()).arg(kind).arg(&path);
         let output = command.args(["SHA256:x", "id", "1"]).output().unwrap();
         assert!(output.status.success());

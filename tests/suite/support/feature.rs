@@ -255,14 +255,15 @@ impl Container {
     /// A file, readable by all.
     #[track_caller]
     pub fn write(&self, path: &str, text: &str) {
+        self.write_bytes(path, text.as_bytes());
+    }
+
+    /// The same of what is no text.
+    #[track_caller]
+    pub fn write_bytes(&self, path: &str, bytes: &[u8]) {
         let mut command = self.command("root", &format!("cat >'{path}'"));
         let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
-        child
-            .stdin
-            .take()
-            .unwrap()
-            .write_all(text.as_bytes())
-            .unwrap();
+        child.stdin.take().unwrap().write_all(bytes).unwrap();
         assert!(child.wait().unwrap().success(), "{path}");
     }
 

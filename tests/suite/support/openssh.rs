@@ -29,6 +29,26 @@ pub fn attempt(program: &str, arguments: &[&str]) -> Output {
         .unwrap_or_else(|error| panic!("{program}: {error}"))
 }
 
+/// Whether OpenSSH refuses a key or certificate, given as its line, by this file of revoked keys.
+pub fn is_revoked(list: &Path, line: &str) -> bool {
+    if std::fs::metadata(list).unwrap().len() == 0 {
+        return false;
+    }
+    let folder = folder();
+    let file = folder.path().join("line.pub");
+    std::fs::write(&file, format!("{}\n", line.trim())).unwrap();
+    let told = attempt(
+        "ssh-keygen",
+        &["-Qf", list.to_str().unwrap(), file.to_str().unwrap()],
+    );
+    let said = String::from_utf8_lossy(&told.stdout).into_owned();
+    assert!(
+        said.contains("REVOKED") || said.trim_end().ends_with("ok"),
+        "{told:?}"
+    );
+    !told.status.success()
+}
+
 /// A folder for one test.
 pub fn folder() -> tempfile::TempDir {
     tempfile::tempdir().unwrap()

@@ -10,7 +10,7 @@ use std::time::Duration;
 /// A running sshd; it ends with this value.
 pub struct Sshd {
     child: Child,
-    port: u16,
+    pub port: u16,
     folder: PathBuf,
     alias: String,
 }

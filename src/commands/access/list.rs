@@ -1,0 +1,115 @@
+//! `access list`: who else may log in.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use serde::Serialize;
+use serde_json::json;
+
+use crate::app::App;
+use crate::cli;
+use crate::ring::{self, access};
+use crate::store::registry::{Grant, Registry};
+use crate::talk::table::{self, Cell};
+use crate::talk::{print, print_json, say};
+use crate::workspace::registered;
+use crate::workspace::target::Place;
+
+/// One key; its JSON form is part of the interface.
+#[derive(Debug, Serialize)]
+struct Row<'r> {
+    name: &'r str,
+    fingerprint: Option<String>,
+    public: &'r str,
+    /// The alias; none where it is for every dev container.
+    dev_container: Option<&'r str>,
+    dev_container_id: Option<&'r str>,
+    since: String,
+    until: Option<String>,
+    command: Option<&'r str>,
+    no_forwarding: bool,
+    /// When it was removed; what it has opened goes on until `ends`.
+    removed: Option<String>,
+    ends: Option<String>,
+}
+
+/// Runs `access list`.
+pub fn run(app: &App, args: &cli::AccessList) -> Result<ExitCode> {
+    let registry = ring::look(app)?;
+    let only = match args.name.as_deref() {
+        None => None,
+        Some(name) => {
+            let (id, _) = registered::registered(app, &registry, Some(name), &Place::default())?;
+            Some(id)
+        }
+    };
+    let concerns = |grant: &&Grant| only.is_none_or(|id| grant.is_for(id));
+    let grants: Vec<_> = registry.access.iter().filter(concerns).collect();
+    let all = registry.devcontainers.iter();
+    let own_keys: Vec<_> = all
+        .filter(|(id, known)| known.own_keys && only.is_none_or(|only| *id == only))
+        .map(|(_, known)| known.alias.as_str())
+        .collect();
+    if args.json {
+        let rows: Vec<_> = grants.iter().map(|grant| row(&registry, grant)).collect();
+        return print_json(&json!({ "grants": rows, "own_keys": own_keys }));
+    }
+    match grants.is_empty() {
+        true => say("no further key may log in"),
+        false => drop(print(render(&registry, &grants))?),
+    }
+    match own_keys.is_empty() {
+        true => say("no account's own ~/.ssh/authorized_keys counts"),
+        false => say(format!(
+            "the account's own ~/.ssh/authorized_keys counts, too, in {}",
+            own_keys.join(", ")
+        )),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn row<'r>(registry: &'r Registry, grant: &'r Grant) -> Row<'r> {
+    let known = grant.dev_container.as_ref();
+    let known = known.and_then(|id| registry.devcontainers.get(id));
+    Row {
+        name: &grant.name,
+        fingerprint: access::fingerprint(grant),
+        public: &grant.public,
+        dev_container: known.map(|known| known.alias.as_str()),
+        dev_container_id: grant.dev_container.as_deref(),
+        since: access::time(grant.since),
+        until: grant.until.map(access::time),
+        command: grant.command.as_deref(),
+        no_forwarding: grant.forwards_nothing(),
+        removed: grant.removed.map(access::time),
+        ends: grant.end().map(access::time),
+    }
+}
+
+fn render(registry: &Registry, grants: &[&Grant]) -> String {
+    let header = ["NAME", "FINGERPRINT", "FOR", "SINCE", "UNTIL", "LIMITS"];
+    let mut cells: Vec<[Cell<'_>; 6]> = vec![header.map(Cell::from)];
+    cells.extend(grants.iter().map(|grant| {
+        [
+            grant.name.as_str().into(),
+            access::fingerprint(grant).map_or("?".into(), Cell::from),
+            access::target(registry, grant).into(),
+            access::time(grant.since).into(),
+            grant.until.map_or("-".into(), |it| access::time(it).into()),
+            limits(grant).into(),
+        ]
+    }));
+    table::render(&cells)
+}
+
+/// What is to be known of a grant beside its time.
+fn limits(grant: &Grant) -> String {
+    let end = || grant.end().map(access::time).unwrap_or_default();
+    match grant.removed {
+        Some(_) => format!("removed; its open sessions may go on until {}", end()),
+        None if !grant.unknown.is_empty() => {
+            "opens nothing: a newer lace-ssh has given it".to_owned()
+        }
+        None => access::limits(grant).unwrap_or_else(|| "-".to_owned()),
+    }
+}
