@@ -152,7 +152,7 @@ mod tests {
         assert_eq!(
             private,
             format!(
-                "cannot let {} in: this is a private key, not a public one; name the public key: the file that ends in `.pub`",
+                "cannot take {}: this is a private key, not a public one; name the public key: the file that ends in `.pub`",
                 path.display()
             )
         );

@@ -179,7 +179,7 @@ mod tests {
         let error = import_public("more", "plain").unwrap_err();
         assert_eq!(
             crate::advice::hint_of(&error),
-            Some("lace-ssh keys import NAME --key-file FILE")
+            Some("name the public key: the file that ends in `.pub`")
         );
 
         let before = keys();
