@@ -343,7 +343,7 @@ fn what_is_no_further_key_is_refused_and_nothing_is_written() {
         .fails(1, &add("x", &user.home().join("laptop"), &[]))
         .err;
     assert!(
-        said.contains("home/laptop in: this is a private key"),
+        said.contains("home/laptop: this is a private key"),
         "{said}"
     );
     let said = user
