@@ -14,6 +14,7 @@ use crate::engine::Engine;
 use crate::ring::{self, Ring};
 use crate::route::{connect, hand_over, user, way};
 use crate::store::registry::{DevContainer, Key, Registry};
+use crate::talk::{say, warn};
 
 /// So often is looked again whether a certificate is for the key that is in force.
 const TURNS: usize = 3;
@@ -23,6 +24,15 @@ pub fn run(app: &App, alias: &str) -> Result<ExitCode> {
     hand_over::speak_where_ssh_does();
     let registry = app.store.registry().hint("lace-ssh status")?;
     let (id, devcontainer) = find(&registry, alias)?;
+    if !devcontainer.auth.takes_keys() && !hand_over::is_for_ssh() {
+        // What its configuration asks `refresh` for, another client has not asked for.
+        if let Err(error) = certify(app, id) {
+            warn(&error);
+        }
+        say(format!(
+            "{alias} is opened by certificates, and by no key alone; a client that knows none (libssh) needs \"auth\": \"key\" in the options"
+        ));
+    }
     let engine = Engine::at(&devcontainer.endpoint)?;
     let stream = connect::connect(app, &engine, id, devcontainer)?;
     hand_over::to_caller(stream)?;

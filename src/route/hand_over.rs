@@ -49,6 +49,14 @@ pub fn speak_where_ssh_does() {
     }
 }
 
+/// Whether it is OpenSSH that has called us, as far as can be told: then what a `Match` of its configuration does
+/// is done.
+pub fn is_for_ssh() -> bool {
+    let parent = rustix::process::getppid().map(|it| it.as_raw_nonzero());
+    let of_parent = |it| is_ssh(&Path::new("/proc").join(format!("{it}")));
+    !cfg!(target_os = "linux") || waiting_ssh().is_some() || parent.is_some_and(of_parent)
+}
+
 /// It is `/dev/null`.
 fn is_null(file: impl AsFd) -> bool {
     let (Ok(file), Ok(null)) = (fstat(file), stat("/dev/null")) else {

@@ -355,3 +355,31 @@ fn a_list_of_what_is_revoked_that_is_damaged_stops_whoever_would_write_one_witho
         assert_eq!(before, after);
     }
 }
+
+#[test]
+fn another_client_than_ssh_finds_a_certificate_too_and_is_told_what_it_needs() {
+    let (user, _) = initialised(&with_options(CERTIFICATE));
+    let said = user.fails(1, &["proxy", KEY]).err;
+    assert!(own(&user).exists());
+    assert!(
+        said.contains("lace-my-project is opened by certificates, and by no key alone"),
+        "{said}"
+    );
+    // ssh has had it from `refresh`, and is told nothing.
+    fs::remove_file(own(&user)).unwrap();
+    let config = user.store().join("config");
+    for pass in ["yes", "no"] {
+        let mut ssh = user.command("ssh");
+        let fd = format!("ProxyUseFdpass={pass}");
+        let said = Said::of(
+            ssh.args(["-o", "BatchMode=yes", "-o", &fd, "-F"])
+                .arg(&config)
+                .arg(KEY),
+        );
+        assert!(said.err.contains("no engine at"), "{said:?}");
+        assert!(!said.err.contains("is opened by certificates"), "{said:?}");
+    }
+    let (user, _) = initialised(&with_options(r#""user": "vscode""#));
+    let said = user.fails(1, &["proxy", KEY]).err;
+    assert!(!said.contains("certificates"), "{said}");
+}
