@@ -397,6 +397,12 @@ pub enum CertAction {
     },
     /// Revoke a certificate or a key at once, in every dev container that it opens.
     Revoke(Revoke),
+    /// Put another key in the place of the CA's; what the one before has signed stays good for its time.
+    RotateCa {
+        /// What the one before has signed is good no longer.
+        #[arg(long)]
+        now: bool,
+    },
 }
 
 /// `cert issue`

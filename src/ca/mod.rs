@@ -25,6 +25,9 @@ use crate::store::lock::Lock;
 use crate::store::registry::{DevContainer, Registry};
 use crate::store::{LARGEST_KEY, Store};
 
+/// What the key that signs is called in its file.
+pub const COMMENT: &str = "lace-ssh CA";
+
 /// For so many seconds before it was issued a certificate is good already: clocks differ.
 const BACKDATED: i64 = 60;
 
@@ -56,7 +59,7 @@ pub fn ensure(store: &Store) -> Result<PublicKey> {
         Some(pair) => pair,
         None => {
             let seed = random::system_bytes::<32>().context("cannot make a key")?;
-            let pair = KeyPair::generate(&seed, "lace-ssh CA").context("cannot make a key")?;
+            let pair = KeyPair::generate(&seed, COMMENT).context("cannot make a key")?;
             durable::write(&file(store), pair.private_openssh().as_bytes(), PRIVATE)?;
             pair
         }
@@ -66,8 +69,14 @@ pub fn ensure(store: &Store) -> Result<PublicKey> {
     Ok(pair.public())
 }
 
-fn file(store: &Store) -> PathBuf {
+/// The private half of the key that signs.
+pub fn file(store: &Store) -> PathBuf {
     store.ca().join("identity")
+}
+
+/// That of the one that a rotation is about to put in its place.
+pub fn next(store: &Store) -> PathBuf {
+    store.ca().join("next")
 }
 
 fn read(store: &Store) -> Result<Option<KeyPair>> {
@@ -208,9 +217,9 @@ pub fn own<'a>(
 pub fn trusted<'r>(registry: &'r Registry, id: &str) -> Result<(&'r DevContainer, &'r str)> {
     let known = registry.devcontainers.get(id);
     let known = known.with_context(|| format!("no dev container has the ID {id}"))?;
-    let ca = registry.ca.as_deref().filter(|_| known.principal.is_some());
+    let ca = registry.ca.as_ref().filter(|_| known.principal.is_some());
     let ca = ca.with_context(|| format!("{} trusts no certificates", known.alias));
-    Ok((known, ca.hint("lace-ssh cert issue --help")?))
+    Ok((known, &ca.hint("lace-ssh cert issue --help")?.public))
 }
 
 /// The public half of the key of a dev container.
@@ -236,7 +245,7 @@ mod tests {
     use super::*;
     use crate::environment::Environment;
     use crate::ring::Ring;
-    use crate::store::registry::Auth;
+    use crate::store::registry::{Auth, Ca};
 
     const NOW: i64 = 1_800_000_000;
 
@@ -323,7 +332,7 @@ mod tests {
             (|it| it.ca = None, "lace-x trusts no certificates"),
             (|it| it.keys.clear(), "the key user of lace-x is gone"),
             (
-                |it| it.ca = Some(it.keys["user"].public.clone()),
+                |it| it.ca = Some(Ca::of(it.keys["user"].public.clone())),
                 "the key that signs is not in",
             ),
         ];

@@ -68,11 +68,15 @@ pub fn refresh(app: &App, alias: &str) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Sees to a certificate for the key that is in force when it is written: a rotation may switch meanwhile.
+/// Sees to a certificate for the key that is in force when it is written, by the CA that is: a rotation may switch
+/// meanwhile.
 fn certify(app: &App, id: &str) -> Result<()> {
-    for _ in 0..TURNS {
-        if !ca::renew(app, &app.store.registry()?, id, now())? {
-            break;
+    for turn in 1.. {
+        match ca::renew(app, &app.store.registry()?, id, now()) {
+            Ok(false) => break,
+            Err(error) if turn >= TURNS => return Err(error),
+            Ok(true) if turn >= TURNS => break,
+            _ => {}
         }
     }
     Ok(())

@@ -47,10 +47,10 @@ pub fn principals(devcontainer: &DevContainer) -> Option<String> {
 
 /// The text of its list of CAs; `None` where it trusts no certificates. Without a list of principals, any
 /// certificate of the CA would do that names the account.
-pub fn cas(registry: &Registry, devcontainer: &DevContainer) -> Option<String> {
+pub fn cas(registry: &Registry, devcontainer: &DevContainer, now: i64) -> Option<String> {
     let ca = registry.ca.as_ref();
     let ca = ca.filter(|_| devcontainer.principal.is_some());
-    ca.map(|ca| format!("{ca}\n"))
+    ca.map(|ca| ca.all(now).map(|public| format!("{public}\n")).collect())
 }
 
 #[cfg(test)]
@@ -58,7 +58,7 @@ mod tests {
     use super::*;
     use crate::keys::KeyPair;
     use crate::ring::record;
-    use crate::store::registry::{Auth, Custody, Next, Origin};
+    use crate::store::registry::{Auth, Ca, Custody, Next, Origin};
 
     const NOW: i64 = 1_000_000;
 
@@ -147,11 +147,11 @@ mod tests {
         let mut registry = Registry::default();
         let key = record::new(&public(1), Custody::File, Origin::Generated, 0);
         registry.keys.insert("user".into(), key);
-        registry.ca = Some("ssh-ed25519 CA".into());
+        registry.ca = Some(Ca::of("ssh-ed25519 CA".into()));
         let mut devcontainer = DevContainer::example("lace-x", "user");
         let seen = |registry: &Registry, it: &DevContainer| {
             let lines = keys(registry, it, NOW).unwrap().lines().count();
-            (lines, principals(it), cas(registry, it))
+            (lines, principals(it), cas(registry, it, NOW))
         };
         assert_eq!(seen(&registry, &devcontainer), (1, None, None));
         devcontainer.principal = Some("lace-x-1".into());

@@ -11,6 +11,7 @@ use crate::ca;
 use crate::durable;
 use crate::keys::{PublicKey, random};
 use crate::route::proof::Certificates;
+use crate::store::registry::Ca;
 
 impl Ring<'_> {
     /// Lets the dev container `id` trust certificates for it, if it does not yet; the caller commits. Says
@@ -27,11 +28,11 @@ impl Ring<'_> {
         let principal = || principal(&known.alias, &random);
         let principal = known.principal.clone().unwrap_or_else(principal);
         known.principal = Some(principal);
-        let is_other = self.registry.ca.as_ref() != Some(&ca);
+        let is_other = self.registry.ca.as_ref().is_none_or(|it| it.public != ca);
         if is_other {
-            self.registry.ca = Some(ca);
-            let all: Vec<_> = self.registry.devcontainers.keys().cloned().collect();
-            all.iter().for_each(|id| self.touch_one(id));
+            // The first one, or the one before is lost, and what it has signed with it.
+            self.registry.ca = Some(Ca::of(ca));
+            self.touch_certified();
         }
         self.touch_one(id);
         Ok(is_new || is_other)
@@ -138,7 +139,7 @@ mod tests {
             (0o700, 0o600)
         );
         let read = |id: &str, name: &str| fs::read_to_string(app.store.trust(id).join(name)).ok();
-        let ca = registry.ca.clone().unwrap();
+        let ca = registry.ca.clone().unwrap().public;
         assert_eq!(read("one", "user_ca.pub"), Some(format!("{ca}\n")));
         assert_eq!(read("one", "principals"), Some(format!("{one}\n")));
         assert_eq!(read("three", "user_ca.pub"), None);
@@ -148,7 +149,7 @@ mod tests {
         fs::remove_file(&private).unwrap();
         assert!(ring.certify("one").unwrap());
         ring.commit().unwrap();
-        let anew = ring.registry.ca.clone().unwrap();
+        let anew = ring.registry.ca.clone().unwrap().public;
         assert_ne!(anew, ca);
         assert_eq!(read("two", "user_ca.pub"), Some(format!("{anew}\n")));
         fs::write(&private, "nonsense").unwrap();

@@ -32,6 +32,9 @@ impl Ring<'_> {
         if let Err(error) = self.settle_access() {
             warn(&error);
         }
+        if let Err(error) = self.mend_ca() {
+            warn(&error);
+        }
         let oldest = self.now - trash::DAYS * 24 * 60 * 60;
         self.empty_trash(|_, when| when < oldest)
     }

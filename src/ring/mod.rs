@@ -8,6 +8,7 @@ pub mod access;
 pub mod agent;
 pub mod auth;
 pub mod authorized;
+mod ca_rotation;
 mod certified;
 pub mod due;
 mod grants;

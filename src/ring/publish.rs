@@ -145,7 +145,7 @@ fn trust_files(
         ),
         (
             folder.join(trust::USER_CA),
-            text(authorized::cas(registry, devcontainer)),
+            text(authorized::cas(registry, devcontainer, now)),
         ),
         (folder.join(trust::OWN_KEYS), own_keys.then(Vec::new)),
         // Where it lets in nobody, the certificates above do; and what a line forbids counts before its key is no

@@ -35,7 +35,7 @@ impl Ring<'_> {
             revoked::check(
                 &self.app.store,
                 &list.render(id, Vec::new(), self.now)?,
-                self.registry.ca.as_deref(),
+                self.registry.ca.as_ref().map(|ca| &*ca.public),
             )?;
         }
         revoked::write(&self.app.store, &list)?;
@@ -193,7 +193,7 @@ mod tests {
         let app = App::new(&environment);
         let mut ring = scene(&app);
         let now = ring.now;
-        let ca = ring.registry.ca.clone().unwrap();
+        let ca = ring.registry.ca.clone().unwrap().public;
         let all = Revocation {
             what: What::Key(ca),
             ..serial(1, None, now)

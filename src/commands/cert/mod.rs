@@ -3,6 +3,7 @@
 mod issue;
 mod list;
 mod revoke;
+mod rotate_ca;
 mod show;
 
 use std::process::ExitCode;
@@ -19,5 +20,6 @@ pub fn run(app: &App, action: &CertAction) -> Result<ExitCode> {
         CertAction::Show { what, json } => show::run(app, what.as_deref(), *json),
         CertAction::List { json } => list::run(app, *json),
         CertAction::Revoke(args) => revoke::run(app, args),
+        CertAction::RotateCa { now } => rotate_ca::run(app, *now),
     }
 }

@@ -94,10 +94,11 @@ fn refuse_own(ring: &Ring<'_>, public: &PublicKey) -> Result<()> {
             format!("put another one in its place: lace-ssh keys rotate {name} --now"),
         ));
     }
-    match ring.registry.ca.as_ref() == Some(&public) {
+    let ca = ring.registry.ca.as_ref();
+    match ca.is_some_and(|ca| ca.all(ring.now).any(|it| it == public)) {
         true => Err(failure(
             "that is the key of your CA, which signs every certificate",
-            "revoke what it has signed: lace-ssh cert list",
+            "put another one in its place: lace-ssh cert rotate-ca --now",
         )),
         false => Ok(()),
     }

@@ -11,8 +11,8 @@ use crate::advice::Advise;
 use crate::app::{App, now};
 use crate::ca::{self, revoked};
 use crate::cli;
-use crate::keys::Certificate;
 use crate::keys::certificate::EXTENSIONS;
+use crate::keys::{Certificate, PublicKey};
 use crate::ring::{self, key_file};
 use crate::store::registry::Registry;
 use crate::talk::table::{self, Cell};
@@ -80,9 +80,9 @@ fn find(app: &App, registry: &Registry, what: Option<&str>) -> Result<Certificat
 
 fn shown(registry: &Registry, certificate: &Certificate, is_revoked: bool, now: i64) -> Shown {
     let ca = certificate.ca_fingerprint();
-    let own = registry.ca.as_deref();
-    let own = own.and_then(|ca| Some(crate::keys::PublicKey::parse(ca).ok()?.fingerprint()));
-    let own_ca = own.as_ref() == Some(&ca);
+    let is_ca = |public: &str| PublicKey::parse(public).is_ok_and(|it| it.fingerprint() == ca);
+    let own = registry.ca.as_ref();
+    let own_ca = own.is_some_and(|own| own.all(now).any(is_ca));
     let is_opened = |principal: Option<&str>| {
         let is_it = |it: &String| Some(it.as_str()) == principal;
         certificate.principals().iter().any(is_it)

@@ -33,6 +33,7 @@ const DEV_CONTAINER: [&str; 18] = [
     "container",
     "own_keys",
 ];
+const CA: [&str; 3] = ["public", "next", "retired"];
 const WORKSPACE: [&str; 2] = ["folder", "config_file"];
 const HOST_KEY: [&str; 2] = ["current", "next"];
 const KEY: [&str; 10] = [
@@ -53,6 +54,7 @@ const RETIRED: [&str; 3] = ["public", "since", "until"];
 /// Takes over into `new` what `old` has and this version does not know. What an entry had goes with it.
 pub fn unknown(new: &mut Value, old: &Value) {
     members(new, old, &REGISTRY);
+    inner(new, old, "ca", &CA);
     each(
         &mut new["devcontainers"],
         &old["devcontainers"],
@@ -106,8 +108,8 @@ fn each(new: &mut Value, old: &Value, take_over: impl Fn(&mut Value, &Value)) {
 mod tests {
     use super::*;
     use crate::store::registry::{
-        Auth, Custody, DevContainer, Grant, HostKey, Key, Next, Origin, Registry, Retired, Rotate,
-        VERSION, Workspace,
+        Auth, Ca, Custody, DevContainer, Grant, HostKey, Key, Next, Origin, Registry, Retired,
+        Rotate, VERSION, Workspace,
     };
 
     /// With every member that there is, and nothing left to a default: what is new is not forgotten here, or
@@ -164,7 +166,15 @@ mod tests {
             version: VERSION,
             client_config_offered: true,
             audit_head: None,
-            ca: Some("c".into()),
+            ca: Some(Ca {
+                public: "c".into(),
+                next: Some("d".into()),
+                retired: vec![Retired {
+                    public: "b".into(),
+                    since: 1,
+                    until: 2,
+                }],
+            }),
             is_upgraded: false,
             access: vec![Grant::example("laptop", "g")],
         }

@@ -43,9 +43,9 @@ pub struct Registry {
     /// The last line of the audit log, so that a tail that was cut off is noticed.
     #[serde(default)]
     pub audit_head: Option<Head>,
-    /// The public half of the key that signs certificates, once one was needed.
+    /// Who signs certificates, once one was needed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ca: Option<String>,
+    pub ca: Option<Ca>,
     /// It was read from a file of an older version, which is still there.
     #[serde(skip)]
     pub is_upgraded: bool,
@@ -247,6 +247,39 @@ pub struct Key {
 
 fn five_minutes() -> i64 {
     300
+}
+
+/// The keys that sign certificates, by their public halves, without comment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ca {
+    /// The one in force.
+    pub public: String,
+    /// The one that is about to take its place, trusted already.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+    /// Those before, as long as what they have signed is good.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub retired: Vec<Retired>,
+}
+
+impl Ca {
+    /// One that nothing is about to replace.
+    pub fn of(public: String) -> Self {
+        Self {
+            public,
+            next: None,
+            retired: Vec::new(),
+        }
+    }
+
+    /// All that are trusted at this time.
+    pub fn all(&self, now: i64) -> impl Iterator<Item = &str> {
+        let retired = self.retired.iter().filter(move |old| old.until > now);
+        let retired = retired.map(|old| old.public.as_str());
+        std::iter::once(self.public.as_str())
+            .chain(self.next.as_deref())
+            .chain(retired)
+    }
 }
 
 /// What opens a dev container.

@@ -625,6 +625,46 @@ fn revoke() -> Scene {
     })
 }
 
+/// Whatever signs is trusted, before and after.
+fn rotate_ca() -> Scene {
+    Scene::new(|user, id| {
+        fs::write(user.store().join("settings.jsonc"), CERTIFICATES).unwrap();
+        initialize(user, id);
+        user.ok(&["refresh", KEY]);
+        words(&["cert", "rotate-ca"])
+    })
+    .at_once(what_signs_is_trusted)
+    .then(|scene, what| {
+        scene.lace(&["refresh", KEY]).expect(0);
+        the_next_command_mends(scene, what);
+        scene.lace(&["cert", "rotate-ca"]).expect(0);
+        what_signs_is_trusted(scene, what);
+        scene.lace(&["refresh", KEY]).expect(0);
+        let shown = json(&scene.lace(&["cert", "show", KEY, "--json"]).expect(0));
+        assert_eq!(
+            (&shown["state"], &shown["own_ca"]),
+            (&"good".into(), &true.into()),
+            "{what}"
+        );
+        assert!(!scene.user.store().join("ca/next").exists(), "{what}");
+    })
+}
+
+fn what_signs_is_trusted(scene: &Scene, what: &str) {
+    let private = fs::read_to_string(scene.user.store().join("ca/identity")).unwrap();
+    let public = PublicKey::of_private(&private).unwrap().render_bare();
+    let trusted = fs::read_to_string(scene.trust(&scene.id).join("user_ca.pub")).unwrap();
+    assert!(trusted.contains(&public), "{what}");
+    let file = scene.key(&format!("{KEY}-cert.pub"));
+    let certificate = Certificate::parse(&fs::read_to_string(file).unwrap()).unwrap();
+    let of_ca =
+        |line: &str| PublicKey::parse(line).unwrap().fingerprint() == certificate.ca_fingerprint();
+    assert!(
+        trusted.lines().any(of_ca),
+        "{what}: nobody gets in by what was signed"
+    );
+}
+
 fn is_revoked(scene: &Scene) -> bool {
     let list = scene.trust(&scene.id).join("revoked_keys");
     let file = scene.user.project().join("stolen-cert.pub");
@@ -745,6 +785,10 @@ scenes! {
     issue_on_a_full_disk: issue, "error=ENOSPC";
     issue_on_a_broken_disk: issue, "error=EIO";
     issue_without_permission: issue, "error=EACCES";
+    rotate_ca_killed_anywhere: rotate_ca, "signal=KILL";
+    rotate_ca_on_a_full_disk: rotate_ca, "error=ENOSPC";
+    rotate_ca_on_a_broken_disk: rotate_ca, "error=EIO";
+    rotate_ca_without_permission: rotate_ca, "error=EACCES";
     revoke_killed_anywhere: revoke, "signal=KILL";
     revoke_on_a_full_disk: revoke, "error=ENOSPC";
     revoke_on_a_broken_disk: revoke, "error=EIO";

@@ -267,7 +267,7 @@ fn no_private_key_lies_about(scene: &Scene, what: &str) {
         let belongs = matches!(
             place[..],
             ["keys", _, "identity" | "previous"]
-                | ["ca", "identity"]
+                | ["ca", "identity" | "next"]
                 | ["host_keys", _]
                 | ["trust", _, "ssh_host_ed25519_key"]
                 | ["trash", _, "identity" | "previous"]

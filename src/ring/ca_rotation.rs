@@ -1,0 +1,312 @@
+//! Another key for the CA: nobody's certificate ends with it before its time.
+//!
+//! The next key is trusted in every dev container beside the one in force, and only then does it sign; the one
+//! before stays trusted as long as something that it has signed is good, or as long as it was given. What is
+//! under way is told by the registry and the files: a command that was cut off is completed by the next one, for
+//! once the next key is trusted everywhere, nothing can go wrong with it.
+
+use anyhow::{Context, Result, bail};
+
+use super::masters::End;
+use super::{Ring, identity};
+use crate::ca::{self, issued};
+use crate::durable;
+use crate::keys::PublicKey;
+use crate::store::audit::Kind;
+use crate::store::registry::{Ca, Retired};
+
+/// What the log calls the key of the CA.
+const NAME: &str = "ca";
+
+impl Ring<'_> {
+    /// Puts another key in the place of the CA's. `overlap`, in seconds: how long what the one before has signed is
+    /// still good; else as long as any of it may be.
+    ///
+    /// # Errors
+    /// There is no CA yet; or a file cannot be written: then the one before is in force.
+    pub fn rotate_ca(&mut self, overlap: Option<i64>) -> Result<()> {
+        let store = &self.app.store;
+        let overlap = match overlap {
+            Some(overlap) => overlap,
+            None => longest(&issued::all(store)?, self.now),
+        };
+        let Some(ca) = self.registry.ca.as_mut() else {
+            bail!("no certificate was ever needed, so there is no CA yet")
+        };
+        let pair = identity::generate(ca::COMMENT)?;
+        identity::write_private(&ca::next(store), &pair)?;
+        ca.next = Some(pair.public().render_bare());
+        self.touch_certified();
+        self.commit().context("the key of the CA was not rotated")?;
+        self.switch_ca(overlap)
+    }
+
+    /// The next key, which is trusted everywhere, signs from now on.
+    fn switch_ca(&mut self, overlap: i64) -> Result<()> {
+        let now = self.now;
+        let store = &self.app.store;
+        let Some(ca) = self.registry.ca.as_mut() else {
+            return Ok(());
+        };
+        let Some(next) = ca.next.take() else {
+            return Ok(());
+        };
+        let before = PublicKey::parse(&ca.public)?.fingerprint();
+        let fingerprint = PublicKey::parse(&next)?.fingerprint();
+        if ca::next(store).exists() {
+            durable::rename(&ca::next(store), &ca::file(store))?;
+        }
+        let old = std::mem::replace(&mut ca.public, next);
+        ca.retired.push(Retired {
+            public: old,
+            since: now,
+            until: now.saturating_add(overlap.max(0)),
+        });
+        ca::ensure(store)?;
+        self.touch_certified();
+        if overlap <= 0 {
+            self.end_certified();
+        }
+        self.note(Kind::Rotated, NAME, |event| {
+            event.fingerprint = Some(fingerprint);
+            event.detail = Some(format!("replaced {before}"));
+        })?;
+        self.commit()
+    }
+
+    /// Completes a rotation that was cut off, and lets go whose time is up.
+    pub fn mend_ca(&mut self) -> Result<()> {
+        let store = &self.app.store;
+        let Some(ca) = self.registry.ca.clone() else {
+            return Ok(());
+        };
+        let Some(next) = &ca.next else {
+            // It was never written down, so nobody trusts it.
+            durable::remove(&ca::next(store))?;
+            return self.settle_ca(ca);
+        };
+        let holds = |path: &std::path::Path| identity::has_private_half(path, next);
+        if holds(&ca::next(store)) || holds(&ca::file(store)) {
+            // The next one is trusted everywhere first.
+            self.touch_certified();
+            self.commit()?;
+            let overlap = longest(&issued::all(&self.app.store)?, self.now);
+            return self.switch_ca(overlap);
+        }
+        // Its private half is lost.
+        self.registry.ca = Some(Ca { next: None, ..ca });
+        self.touch_certified();
+        self.save()
+    }
+
+    fn settle_ca(&mut self, ca: Ca) -> Result<()> {
+        let count = ca.retired.len();
+        let left: Vec<_> = ca
+            .retired
+            .into_iter()
+            .filter(|old| old.until > self.now)
+            .collect();
+        if left.len() < count {
+            self.registry.ca = Some(Ca {
+                retired: left,
+                ..ca
+            });
+            self.touch_certified();
+            self.save()?;
+        }
+        Ok(())
+    }
+
+    /// Nothing that shares a connection which a certificate has opened goes on.
+    fn end_certified(&mut self) {
+        let all = self.registry.devcontainers.values();
+        let certified = all.filter(|known| !known.auth.takes_keys());
+        let aliases: Vec<_> = certified.map(|known| known.alias.clone()).collect();
+        for alias in aliases {
+            self.end_shared_of(&alias, End::Exit);
+        }
+    }
+
+    /// Marks the dev containers that trust certificates as to be written.
+    pub fn touch_certified(&mut self) {
+        let all = self.registry.devcontainers.iter();
+        let certified = all.filter(|(_, known)| known.principal.is_some());
+        self.touched.extend(certified.map(|(id, _)| id.clone()));
+    }
+}
+
+/// For how many seconds any certificate is still good.
+fn longest(issued: &[issued::Issued], now: i64) -> i64 {
+    let left = issued.iter().map(|it| it.before.saturating_sub(now));
+    left.max().unwrap_or(0).max(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+    use crate::app::App;
+    use crate::environment::Environment;
+    use crate::keys::KeyPair;
+    use crate::store::registry::Auth;
+
+    /// Two dev containers that are opened by certificates, and one that knows none.
+    fn scene<'a>(app: &'a App<'a>) -> Ring<'a> {
+        let mut ring = Ring::open(app, "test").unwrap();
+        for id in ["one", "two", "three"] {
+            ring.knows(id, &format!("lace-{id}"), "user");
+        }
+        for id in ["one", "two"] {
+            ring.certify(id).unwrap();
+            ring.registry.devcontainers.get_mut(id).unwrap().auth = Auth::Certificate;
+        }
+        ring.commit().unwrap();
+        ring
+    }
+
+    fn trusted(app: &App, id: &str) -> Vec<String> {
+        let text = fs::read_to_string(app.store.trust(id).join("user_ca.pub"));
+        text.unwrap_or_default()
+            .lines()
+            .map(str::to_owned)
+            .collect()
+    }
+
+    fn signs(app: &App) -> String {
+        let public = identity::read_public(&ca::file(&app.store)).unwrap();
+        public.unwrap().render_bare()
+    }
+
+    fn ca(ring: &Ring<'_>) -> Ca {
+        ring.registry.ca.clone().unwrap()
+    }
+
+    #[test]
+    fn what_was_signed_stays_good_for_its_time_and_the_next_key_signs_at_once() {
+        let home = tempfile::tempdir().unwrap();
+        let environment = Environment::example(home.path());
+        let app = App::new(&environment);
+        let mut ring = scene(&app);
+        let (now, old) = (ring.now, signs(&app));
+        ca::renew(&app, &ring.registry, "one", now).unwrap();
+        ring.rotate_ca(None).unwrap();
+        let new = signs(&app);
+        assert_ne!(new, old);
+        let mode = fs::metadata(ca::file(&app.store))
+            .unwrap()
+            .permissions()
+            .mode();
+        assert_eq!(mode & 0o777, 0o600);
+        assert!(!ca::next(&app.store).exists());
+        let half = fs::read_to_string(app.store.ca().join("identity.pub")).unwrap();
+        assert!(half.starts_with(&new));
+        for id in ["one", "two"] {
+            assert_eq!(trusted(&app, id), [new.clone(), old.clone()], "{id}");
+        }
+        assert!(trusted(&app, "three").is_empty());
+        assert_eq!(ca(&ring).retired[0].until, now + 300);
+        assert!(ring.ended.is_empty());
+        assert!(ca::renew(&app, &ring.registry, "one", now).unwrap());
+        let found = ca::certificate(&app.store.certificate("user", "lace-one")).unwrap();
+        let fingerprint = PublicKey::parse(&new).unwrap().fingerprint();
+        assert_eq!(found.ca_fingerprint(), fingerprint);
+        let event = ring.events("ca").pop().unwrap();
+        assert_eq!(
+            (event.kind, event.fingerprint),
+            (Kind::Rotated, Some(fingerprint))
+        );
+        // Its time is up.
+        drop(ring);
+        let mut ring = Ring::open(&app, "test").unwrap();
+        ring.now = now + 299;
+        ring.mend_ca().unwrap();
+        assert_eq!(ca(&ring).retired.len(), 1);
+        ring.now = now + 300;
+        ring.mend_ca().unwrap();
+        assert_eq!(ca(&ring), Ca::of(new.clone()));
+        ring.commit().unwrap();
+        assert_eq!(trusted(&app, "two"), [new]);
+    }
+
+    #[test]
+    fn at_once_means_that_nothing_of_the_one_before_is_good() {
+        let home = tempfile::tempdir().unwrap();
+        let environment = Environment::example(home.path());
+        let app = App::new(&environment);
+        let mut ring = scene(&app);
+        let now = ring.now;
+        ca::renew(&app, &ring.registry, "one", now).unwrap();
+        // One that has no end of masters with the commit that writes it.
+        ring.rotate_ca(Some(0)).unwrap();
+        for id in ["one", "two"] {
+            assert_eq!(trusted(&app, id), [signs(&app)], "{id}");
+        }
+        ring.end_certified();
+        let ended: Vec<_> = ring.ended.iter().map(|(it, end)| (&**it, *end)).collect();
+        assert_eq!(ended, [("lace-one", End::Exit), ("lace-two", End::Exit)]);
+        ring.rotate_ca(Some(-1)).unwrap();
+        assert_eq!(trusted(&app, "one").len(), 1);
+        assert_eq!(longest(&[], now), 0);
+    }
+
+    #[test]
+    fn without_a_ca_there_is_nothing_to_rotate() {
+        let home = tempfile::tempdir().unwrap();
+        let environment = Environment::example(home.path());
+        let app = App::new(&environment);
+        let mut ring = Ring::open(&app, "test").unwrap();
+        assert!(ring.rotate_ca(None).is_err());
+        assert!(!app.store.ca().exists());
+        ring.mend_ca().unwrap();
+    }
+
+    #[test]
+    fn a_rotation_that_was_cut_off_is_completed_or_nobody_has_heard_of_it() {
+        for (in_next, in_place, is_known, completed) in [
+            (true, false, false, false),
+            (true, false, true, true),
+            (false, true, true, true),
+            (false, false, true, false),
+        ] {
+            let home = tempfile::tempdir().unwrap();
+            let environment = Environment::example(home.path());
+            let app = App::new(&environment);
+            let mut ring = scene(&app);
+            let (old, now) = (signs(&app), ring.now);
+            ca::renew(&app, &ring.registry, "one", now).unwrap();
+            let next = KeyPair::generate(&[5; 32], "x").unwrap();
+            let public = next.public().render_bare();
+            if in_next {
+                identity::write_private(&ca::next(&app.store), &next).unwrap();
+            }
+            if in_place {
+                identity::write_private(&ca::file(&app.store), &next).unwrap();
+            }
+            if is_known {
+                ring.registry.ca.as_mut().unwrap().next = Some(public.clone());
+            }
+            ring.save().unwrap();
+            drop(ring);
+            let mut ring = Ring::open(&app, "test").unwrap();
+            let what = format!("{in_next} {in_place} {is_known}");
+            let found = ca(&ring);
+            assert_eq!(found.next, None, "{what}");
+            assert_eq!(
+                found.public,
+                if completed { &*public } else { &*old },
+                "{what}"
+            );
+            assert_eq!(signs(&app), found.public, "{what}");
+            assert!(!ca::next(&app.store).exists(), "{what}");
+            ring.commit().unwrap();
+            let expected = if completed {
+                vec![public, old]
+            } else {
+                vec![old]
+            };
+            assert_eq!(trusted(&app, "two"), expected, "{what}");
+        }
+    }
+}
