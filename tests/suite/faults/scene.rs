@@ -202,7 +202,7 @@ impl Scene {
         faults
     }
 
-    fn key(&self, file: &str) -> PathBuf {
+    pub fn key(&self, file: &str) -> PathBuf {
         self.user.store().join("keys").join(KEY).join(file)
     }
 
