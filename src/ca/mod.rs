@@ -11,6 +11,7 @@ pub mod issued;
 pub mod revoked;
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use zeroize::Zeroizing;
@@ -21,6 +22,7 @@ use crate::app::App;
 use crate::durable::{self, PRIVATE};
 use crate::keys::certificate::Terms;
 use crate::keys::{Certificate, KeyPair, PublicKey, random};
+use crate::settings;
 use crate::store::lock::Lock;
 use crate::store::registry::{DevContainer, Registry};
 use crate::store::{LARGEST_KEY, Store};
@@ -67,6 +69,11 @@ pub fn ensure(store: &Store) -> Result<PublicKey> {
     let line = format!("{}\n", pair.public().render());
     durable::ensure(&store.ca().join("identity.pub"), line.as_bytes())?;
     Ok(pair.public())
+}
+
+/// Whether the private half of `ca` is there to sign.
+pub fn is_in_place(store: &Store, ca: &str) -> bool {
+    read(store).is_ok_and(|pair| pair.is_some_and(|pair| pair.public().render_bare() == ca))
 }
 
 /// The private half of the key that signs.
@@ -170,11 +177,16 @@ pub fn renew(app: &App, registry: &Registry, id: &str, now: i64) -> Result<bool>
     let path = app.store.certificate(&known.key, &known.alias);
     let key_id = key_id(app, &known.alias);
     let request = own(known, id, &public, &key_id)?;
+    let terms = request.terms(now);
+    // Whoever has revoked it may have been cut off before it went.
+    let revoked = revoked::read(&app.store)?;
     let is_good = || {
         let ca = PublicKey::parse(ca).ok();
         let found = certificate(&path);
         found.zip(ca).is_some_and(|(found, ca)| {
-            now < found.renewal() && found.check(&request.terms(now), &ca, now).is_ok()
+            now < found.renewal()
+                && found.check(&terms, &ca, now).is_ok()
+                && !revoked.holds(found.serial(), &found.key_id(), None)
         })
     };
     if is_good() {
@@ -185,9 +197,20 @@ pub fn renew(app: &App, registry: &Registry, id: &str, now: i64) -> Result<bool>
     if is_good() {
         return Ok(false);
     }
+    // What the user allows may be less by now than when the dev container was registered.
+    let longest = settings::read(&app.store)?.require.certificate_ttl;
+    let request = Request {
+        ttl: request.ttl.min(longest.map_or(i64::MAX, seconds)),
+        ..request
+    };
     let certificate = issue_locked(&app.store, ca, &request, now)?;
     write(&path, &certificate)?;
     Ok(true)
+}
+
+/// A span of time in whole seconds.
+pub fn seconds(time: Duration) -> i64 {
+    i64::try_from(time.as_secs()).unwrap_or(i64::MAX)
 }
 
 /// What is asked for where a dev container's own key shall open it.

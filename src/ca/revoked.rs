@@ -19,6 +19,10 @@ use crate::store::{LARGEST_LIST, Store};
 
 const VERSION: u32 = 1;
 
+/// So long what would open nothing any more stays on the list, in seconds: a clock that was ahead for a while must
+/// not bring it back.
+const KEPT: i64 = 90 * 24 * 60 * 60;
+
 /// The whole list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Revocations {
@@ -50,6 +54,9 @@ pub struct Revocation {
     /// From when on it would open nothing anyway; `None`: never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<i64>,
+    /// The key of the ring with which it went, and comes back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub with: Option<String>,
 }
 
 /// What is revoked.
@@ -111,17 +118,27 @@ pub fn write(store: &Store, list: &Revocations) -> Result<()> {
 }
 
 impl Revocations {
-    /// Adds what is not there yet; says whether it did. What would open nothing any more goes.
+    /// Adds what is not there yet, or not for as long; says whether it did. What has opened nothing for long goes.
     pub fn add(&mut self, revocation: Revocation) -> bool {
         let now = revocation.since;
-        self.all
-            .retain(|it| it.until.is_none_or(|until| until > now));
-        let is_it = |it: &Revocation| it.what == revocation.what && it.id == revocation.id;
-        if self.all.iter().any(is_it) {
-            return false;
+        let matters = |until: i64| until.saturating_add(KEPT) > now;
+        self.all.retain(|it| it.until.is_none_or(matters));
+        let end = |it: &Revocation| it.until.unwrap_or(i64::MAX);
+        let is_in = |it: &&mut Revocation| {
+            let place = it.id.is_none() || it.id == revocation.id;
+            it.what == revocation.what && place && it.with == revocation.with
+        };
+        match self.all.iter_mut().find(is_in) {
+            Some(there) if end(there) >= end(&revocation) => false,
+            Some(there) if there.id == revocation.id => {
+                there.until = revocation.until;
+                true
+            }
+            _ => {
+                self.all.push(revocation);
+                true
+            }
         }
-        self.all.push(revocation);
-        true
     }
 
     /// What the dev container `id` must refuse, these keys among it, as the bytes of its file.
@@ -147,6 +164,14 @@ impl Revocations {
         }
         let last = here.iter().map(|it| it.since).max();
         Ok(revoked.render(last.unwrap_or(0)))
+    }
+
+    /// Whether this key, without comment, is refused everywhere at this time.
+    pub fn holds_key(&self, public: &str, now: i64) -> bool {
+        let mut all = self.all.iter().filter(|it| it.id.is_none());
+        all.any(|it| {
+            it.what == What::Key(public.to_owned()) && it.until.is_none_or(|until| until > now)
+        })
     }
 
     /// Whether the certificate with this number and key ID for this key (without comment) is among it.
@@ -230,6 +255,7 @@ mod tests {
 
     fn revocation(what: What, id: Option<&str>, until: Option<i64>) -> Revocation {
         Revocation {
+            with: None,
             what,
             id: id.map(str::to_owned),
             since: NOW,
@@ -285,19 +311,48 @@ mod tests {
     }
 
     #[test]
-    fn what_is_there_is_not_added_again_and_what_would_open_nothing_goes() {
+    fn what_is_there_for_as_long_is_not_added_again_and_what_has_opened_nothing_for_long_goes() {
         let mut list = Revocations::default();
-        assert!(list.add(revocation(serial_of(1), Some("x"), Some(NOW + 1))));
-        assert!(!list.add(revocation(serial_of(1), Some("x"), Some(NOW + 5))));
-        assert!(list.add(revocation(serial_of(1), None, None)), "everywhere");
-        assert!(list.add(revocation(serial_of(2), Some("x"), Some(NOW + 1))));
-        let later = Revocation {
-            since: NOW + 1,
-            ..revocation(serial_of(3), None, None)
+        let mut add = |what: What, id: Option<&str>, until: Option<i64>| {
+            let added = list.add(revocation(what, id, until));
+            (added, list.all.len())
         };
-        assert!(list.add(later));
-        let left: Vec<_> = list.all.iter().map(|it| (&it.what, it.until)).collect();
-        assert_eq!(left, [(&serial_of(1), None), (&serial_of(3), None)]);
+        assert_eq!(add(serial_of(1), Some("x"), Some(NOW + 5)), (true, 1));
+        assert_eq!(add(serial_of(1), Some("x"), Some(NOW + 5)), (false, 1));
+        assert_eq!(add(serial_of(1), Some("x"), Some(NOW + 4)), (false, 1));
+        assert_eq!(add(serial_of(1), Some("x"), Some(NOW + 6)), (true, 1));
+        assert_eq!(add(serial_of(1), Some("y"), Some(NOW + 6)), (true, 2));
+        assert_eq!(add(serial_of(1), None, None), (true, 3));
+        // Everywhere, and for ever.
+        assert_eq!(add(serial_of(1), Some("z"), None), (false, 3));
+        assert_eq!(add(serial_of(1), None, Some(NOW + 9)), (false, 3));
+        assert_eq!(list.all[0].until, Some(NOW + 6));
+        assert_eq!(list.all[2].until, None);
+        // What goes with a key of the ring, and may come back with it, is apart.
+        let with = Revocation {
+            with: Some("user".into()),
+            ..revocation(serial_of(1), None, Some(NOW + 5))
+        };
+        assert!(list.add(with));
+        let later = |days: i64| Revocation {
+            since: NOW + 6 + days * 86_400,
+            ..revocation(serial_of(days.unsigned_abs()), None, None)
+        };
+        assert!(list.add(later(89)));
+        assert_eq!(list.all.len(), 5, "a clock may be ahead");
+        assert!(list.add(later(90)));
+        let left: Vec<_> = list.all.iter().map(|it| &it.what).collect();
+        assert_eq!(left, [&serial_of(1), &serial_of(89), &serial_of(90)]);
+    }
+
+    #[test]
+    fn a_key_is_refused_everywhere_as_long_as_its_time_is_not_up() {
+        let mut list = Revocations::default();
+        list.add(revocation(What::Key(public()), Some("x"), None));
+        assert!(!list.holds_key(&public(), NOW));
+        list.add(revocation(What::Key(public()), None, Some(NOW + 5)));
+        assert!(list.holds_key(&public(), NOW + 4) && !list.holds_key(&public(), NOW + 5));
+        assert!(!list.holds_key("ssh-ed25519 A", NOW));
     }
 
     #[test]

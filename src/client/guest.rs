@@ -24,6 +24,8 @@ pub struct Door<'d> {
     pub user: Option<&'d str>,
     /// Our own program on this machine.
     pub program: &'d Path,
+    /// The store, where it is not in its usual place.
+    pub store: Option<&'d Path>,
 }
 
 /// For this machine.
@@ -31,11 +33,8 @@ pub struct Door<'d> {
 /// # Errors
 /// A path cannot be quoted.
 pub fn here(door: &Door<'_>, known_hosts: &Path) -> Result<String> {
-    let proxy = format!(
-        "{} proxy {}",
-        quote::proxy_command(door.program)?,
-        door.alias
-    );
+    let program = quote::program(door.program, door.store)?;
+    let proxy = format!("{program} proxy {}", door.alias);
     let known_hosts = format!("UserKnownHostsFile={}", quote::ssh_config(known_hosts)?);
     Ok(command(door, &proxy, &[known_hosts]))
 }
@@ -46,11 +45,8 @@ pub fn here(door: &Door<'_>, known_hosts: &Path) -> Result<String> {
 /// A path cannot be quoted.
 pub fn elsewhere(door: &Door<'_>) -> Result<String> {
     // The shell there, and then the one here.
-    let proxy = format!(
-        "{} proxy {}",
-        quote::proxy_command(door.program)?,
-        door.alias
-    );
+    let program = quote::program(door.program, door.store)?;
+    let proxy = format!("{program} proxy {}", door.alias);
     let proxy = match proxy.contains('\'') {
         true => shell(Path::new(&proxy)),
         false => proxy,
@@ -84,6 +80,7 @@ mod tests {
             alias: "lace-x",
             user: Some("vscode"),
             program: Path::new(program),
+            store: None,
         }
     }
 
@@ -109,6 +106,13 @@ mod tests {
             ..door("/bin/lace-ssh")
         };
         assert!(elsewhere(&nobody).unwrap().ends_with(" ACCOUNT@lace-x"));
+        let moved = Door {
+            store: Some(Path::new("/s")),
+            ..door("/bin/lace-ssh")
+        };
+        let proxy = "env LACE_SSH_HOME=/s /bin/lace-ssh proxy lace-x'";
+        assert!(here(&moved, known_hosts).unwrap().contains(proxy));
+        assert!(elsewhere(&moved).unwrap().contains(proxy));
     }
 
     /// What the shell makes of a command line, and then the one that is called by the ProxyCommand.

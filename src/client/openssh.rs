@@ -81,14 +81,7 @@ pub fn takes_sockets(folder: &Path) -> bool {
 impl Paths {
     /// The command line that runs this program from an `ssh_config`.
     fn command(&self) -> Result<String> {
-        let program = quote::proxy_command(&self.program)?;
-        Ok(match &self.store {
-            Some(store) => format!(
-                "env LACE_SSH_HOME={} {program}",
-                quote::proxy_command(store)?
-            ),
-            None => program,
-        })
+        quote::program(&self.program, self.store.as_deref())
     }
 }
 

@@ -76,6 +76,18 @@ fn safe(path: &Path) -> Result<String> {
         .hint("use a path without quotes, `\\`, `$` and control characters (LACE_SSH_HOME moves the store)")
 }
 
+/// The words that run a program of ours from a ProxyCommand, for a store that is not in its usual place, too.
+///
+/// # Errors
+/// As [`proxy_command`].
+pub fn program(program: &Path, store: Option<&Path>) -> Result<String> {
+    let program = proxy_command(program)?;
+    Ok(match store {
+        Some(store) => format!("env LACE_SSH_HOME={} {program}", proxy_command(store)?),
+        None => program,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

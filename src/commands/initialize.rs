@@ -12,6 +12,7 @@ use anyhow::{Result, anyhow};
 
 use crate::advice::{Advise, failure, shell};
 use crate::app::{App, now};
+use crate::ca;
 use crate::change::{Change, Plan};
 use crate::cli;
 use crate::devcontainer::{find, id, wire};
@@ -244,7 +245,10 @@ fn is_ready(app: &App, registry: &Registry, wanted: &Wanted<'_>) -> Result<bool>
         Ok(identity::read_public(&path)?.is_some_and(|found| found.render_bare() == public))
     };
     let half = identity::public_file(&key.public, &known.key);
-    let trusts = |registry: &Registry| known.principal.is_some() && registry.ca.is_some();
+    let trusts = |registry: &Registry| {
+        let ca = registry.ca.as_ref().filter(|_| known.principal.is_some());
+        ca.is_some_and(|it| ca::is_in_place(&app.store, &it.public))
+    };
     Ok(entry == *known
         && entry::auth(wanted) == known.auth
         && (known.auth.takes_keys() || trusts(registry))
@@ -313,6 +317,18 @@ fn prepare(ring: &mut Ring<'_>, wanted: &Wanted<'_>) -> Result<String> {
         && record.origin == Origin::Generated
     {
         record.made_for = Some(wanted.id.to_owned());
+    }
+    if let Some(known) = known.as_ref().filter(|_| newly_trusted)
+        && let Some(old) = ring.registry.keys.get(&known.key)
+    {
+        let publics: Vec<_> = old.publics().map(str::to_owned).collect();
+        for public in publics {
+            ring.revoke_issued(wanted.id, &public)?;
+        }
+    }
+    if !ring.registry.devcontainers[wanted.id].auth.takes_keys() {
+        // Where the key that signs is lost, there is another one.
+        ring.certify(wanted.id)?;
     }
     if newly_trusted {
         ring.note(Kind::Trusted, &key, |event| {

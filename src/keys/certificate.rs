@@ -20,6 +20,9 @@ pub const EXTENSIONS: [&str; 2] = ["permit-port-forwarding", "permit-pty"];
 /// Longer lines are no certificate: one for RSA 16384 by a CA of the same size takes 9 kB.
 const MAX_LINE: usize = 64 * 1024;
 
+/// A longer comment of a key is cut, in characters.
+const MAX_COMMENT: usize = 200;
+
 /// As sshd allows for names of accounts, with some room.
 const MAX_PRINCIPAL: usize = 255;
 
@@ -76,7 +79,8 @@ impl Certificate {
             for name in EXTENSIONS {
                 builder.extension(name, "")?;
             }
-            builder.comment(terms.public.comment())?;
+            let comment: String = terms.public.comment().chars().take(MAX_COMMENT).collect();
+            builder.comment(comment)?;
             builder.sign(ca.signer())
         };
         let inner = signed().map_err(|error| KeyError::damaged(FORMAT, error))?;

@@ -38,7 +38,7 @@ pub fn granted<'r>(registry: &'r Registry, id: &str, now: i64) -> Vec<Granted<'r
     let key = devcontainer.and_then(|known| registry.keys.get(&known.key));
     let mut taken: BTreeSet<_> = key
         .into_iter()
-        .flat_map(publics)
+        .flat_map(Key::publics)
         .map(str::to_owned)
         .collect();
     let is_there = |grant: &&Grant| !grant.is_over(now) && grant.unknown.is_empty();
@@ -47,14 +47,6 @@ pub fn granted<'r>(registry: &'r Registry, id: &str, now: i64) -> Vec<Granted<'r
     there.sort_by_key(|it| !it.grant.opens());
     there.retain(|it| taken.insert(it.public.render_bare()));
     there
-}
-
-/// All public halves that a key has, and had until its overlap is over.
-fn publics(key: &Key) -> impl Iterator<Item = &str> {
-    let next = key.next.iter().map(|next| &next.public);
-    let retired = key.retired.iter().map(|old| &old.public);
-    let all = std::iter::once(&key.public).chain(next).chain(retired);
-    all.map(String::as_str)
 }
 
 fn read(grant: &Grant) -> Result<Granted<'_>> {
@@ -106,11 +98,20 @@ pub fn limits(grant: &Grant) -> Option<String> {
 /// Why it is refused, and what would help.
 pub fn check(registry: &Registry, wanted: &Grant) -> Result<()> {
     let shown = fingerprint(wanted).unwrap_or_default();
-    let of_ring = |key: &&String| publics(&registry.keys[*key]).any(|it| it == wanted.public);
+    let of_ring = |key: &&String| registry.keys[*key].publics().any(|it| it == wanted.public);
     if let Some(key) = registry.keys.keys().find(of_ring) {
         return Err(failure(
             format!("{shown} is the key {key} of your own ring"),
             format!("what it opens: lace-ssh keys show {key}"),
+        ));
+    }
+    let ca = registry.ca.as_ref();
+    if ca.is_some_and(|ca| ca.all(0).any(|it| it == wanted.public)) {
+        return Err(failure(
+            format!(
+                "{shown} is the key of your own CA, which signs certificates and logs in nowhere"
+            ),
+            "name the public key of whoever is to get in",
         ));
     }
     let only = wanted.dev_container.as_deref();

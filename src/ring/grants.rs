@@ -5,6 +5,8 @@
 
 use anyhow::{Result, anyhow};
 
+use crate::advice::failure;
+
 use super::Ring;
 use super::access::{Sessions, alias, check, fingerprint, limits, target, time};
 use crate::store::audit::Kind;
@@ -20,6 +22,12 @@ impl Ring<'_> {
     /// As [`check`], or the log cannot be written.
     pub fn grant(&mut self, grant: Grant) -> Result<()> {
         check(&self.registry, &grant)?;
+        if self.revoked.holds_key(&grant.public, self.now) {
+            return Err(failure(
+                format!("the key of {} is revoked, and opens nothing", grant.name),
+                "lace-ssh cert list",
+            ));
+        }
         let is_left = |it: &Grant| it.public == grant.public && it.removed.is_some();
         let left = self.registry.access.extract_if(.., |it| is_left(it));
         for old in left.collect::<Vec<_>>() {
@@ -88,6 +96,13 @@ impl Ring<'_> {
         let known = known.ok_or_else(|| anyhow!("the dev container {id} is gone"))?;
         known.own_keys = count;
         let alias = known.alias.clone();
+        if count && !known.auth.takes_keys() {
+            known.own_keys = false;
+            return Err(failure(
+                format!("{alias} is opened by certificates, and by no key alone"),
+                format!("sign the key for it: lace-ssh cert issue {alias} --public-key-file FILE"),
+            ));
+        }
         self.touch_one(id);
         let kind = match count {
             true => Kind::Granted,

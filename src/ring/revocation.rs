@@ -64,12 +64,18 @@ impl Ring<'_> {
         self.revoked.holds(serial, &key_id, Some(&public))
     }
 
-    /// Revokes the certificates for a key that opens nothing from now on: it was deleted, or replaced without an
-    /// overlap. One may just be being issued, so the longest time that any may have is counted from now.
+    /// Revokes the certificates for a public half of the key `name` that opens nothing from now on: it was
+    /// deleted, or its time is up. One may just be being issued, so the longest time that any may have is counted
+    /// from now. `with`: it comes back with that key.
     ///
     /// # Errors
     /// As [`Ring::revoke`].
-    pub fn revoke_certificates(&mut self, name: &str, public: &str) -> Result<()> {
+    pub fn revoke_certificates(
+        &mut self,
+        name: &str,
+        public: &str,
+        with: Option<&str>,
+    ) -> Result<()> {
         let fingerprint = PublicKey::parse(public)?.fingerprint();
         let listed = issued::all(&self.app.store)?;
         let theirs = listed.iter().filter(|it| it.fingerprint == fingerprint);
@@ -86,19 +92,42 @@ impl Ring<'_> {
             id: None,
             since: self.now,
             until: Some(until),
+            with: with.map(str::to_owned),
         }])?;
         Ok(())
     }
 
-    /// A key that was deleted is back, and its certificates with it. The caller commits.
+    /// Revokes the certificates by which a key, without comment, opens one dev container, which another key opens
+    /// from now on. Others that it opens are not concerned.
+    ///
+    /// # Errors
+    /// As [`Ring::revoke`].
+    pub fn revoke_issued(&mut self, id: &str, public: &str) -> Result<()> {
+        let fingerprint = PublicKey::parse(public)?.fingerprint();
+        let listed = issued::all(&self.app.store)?;
+        let is_theirs = |it: &issued::Issued| it.id == id && it.fingerprint == fingerprint;
+        let theirs = listed
+            .iter()
+            .filter(|it| is_theirs(it) && it.before > self.now);
+        let revocations = theirs.map(|it| Revocation {
+            what: What::Serial(it.serial.to_string()),
+            id: Some(id.to_owned()),
+            since: self.now,
+            until: Some(it.before),
+            with: None,
+        });
+        self.revoke(revocations.collect())?;
+        Ok(())
+    }
+
+    /// The key `name` is back, which was deleted, and its certificates with it; what was revoked otherwise stays
+    /// so. The caller commits.
     ///
     /// # Errors
     /// The list cannot be written.
-    pub fn reinstate(&mut self, public: &str) -> Result<()> {
+    pub fn reinstate(&mut self, name: &str) -> Result<()> {
         let mut list = self.revoked.clone();
-        // One without an end was revoked by hand, and stays so.
-        list.all
-            .retain(|it| it.what != What::Key(public.to_owned()) || it.until.is_none());
+        list.all.retain(|it| it.with.as_deref() != Some(name));
         if list != self.revoked {
             revoked::write(&self.app.store, &list)?;
             self.revoked = list;
@@ -128,7 +157,7 @@ mod tests {
         ring
     }
 
-    fn revoked(app: &App, id: &str) -> usize {
+    fn revoked_bytes(app: &App, id: &str) -> usize {
         fs::read(app.store.trust(id).join("revoked_keys"))
             .unwrap()
             .len()
@@ -140,6 +169,7 @@ mod tests {
             id: id.map(str::to_owned),
             since: now,
             until: None,
+            with: None,
         }
     }
 
@@ -154,14 +184,17 @@ mod tests {
         assert_eq!(ring.ended.get("lace-one"), Some(&End::Exit));
         assert_eq!(ring.ended.len(), 1);
         ring.commit().unwrap();
-        assert!(revoked(&app, "one") > 0);
-        assert_eq!((revoked(&app, "two"), revoked(&app, "three")), (0, 0));
+        assert!(revoked_bytes(&app, "one") > 0);
+        assert_eq!(
+            (revoked_bytes(&app, "two"), revoked_bytes(&app, "three")),
+            (0, 0)
+        );
         assert!(!ring.revoke(vec![serial(7, Some("one"), now)]).unwrap());
         assert!(ring.ended.is_empty());
         assert!(ring.revoke(vec![serial(8, None, now)]).unwrap());
         assert_eq!(ring.ended.len(), 3);
         ring.commit().unwrap();
-        assert!(revoked(&app, "two") > 0 && revoked(&app, "three") > 0);
+        assert!(revoked_bytes(&app, "two") > 0 && revoked_bytes(&app, "three") > 0);
         // Another command knows of it.
         drop(ring);
         let ring = Ring::open(&app, "test").unwrap();
@@ -213,50 +246,61 @@ mod tests {
         let public = |ring: &Ring<'_>, name: &str| ring.registry.keys[name].public.clone();
         let (user, other) = (public(&ring, "user"), public(&ring, "other"));
         // None was issued, but one may be just now.
-        ring.revoke_certificates("user", &user).unwrap();
+        let with = Some("user");
+        ring.revoke_certificates("user", &user, with).unwrap();
         let of_user = &ring.revoked.all[0];
         assert_eq!(
             (&of_user.what, of_user.until),
             (&What::Key(user.clone()), Some(now + 300))
         );
         // One that was issued is good for longer.
-        ring.registry
-            .devcontainers
-            .get_mut("three")
-            .unwrap()
-            .certificate_ttl = 900;
+        let ttl = |ring: &mut Ring<'_>, ttl| {
+            let known = ring.registry.devcontainers.get_mut("three").unwrap();
+            known.certificate_ttl = ttl;
+        };
+        ttl(&mut ring, 900);
         ca::renew(&app, &ring.registry, "three", now).unwrap();
-        ring.registry
-            .devcontainers
-            .get_mut("three")
-            .unwrap()
-            .certificate_ttl = 60;
-        ring.revoke_certificates("other", &other).unwrap();
+        ttl(&mut ring, 60);
+        ring.revoke_certificates("other", &other, None).unwrap();
         assert_eq!(ring.revoked.all[1].until, Some(now + 900));
-        ring.reinstate(&user).unwrap();
+        // What was revoked otherwise stays so, also of the same key.
+        ring.revoke_certificates("user", &user, None).unwrap();
+        ring.reinstate("user").unwrap();
         let left = |ring: &Ring<'_>| {
-            ring.revoked
-                .all
-                .iter()
-                .map(|it| it.what.clone())
-                .collect::<Vec<_>>()
+            let all = ring.revoked.all.iter().map(|it| it.what.clone());
+            all.collect::<Vec<_>>()
         };
-        assert_eq!(left(&ring), [What::Key(other.clone())]);
-        assert_eq!(revoked::read(&app.store).unwrap(), ring.revoked);
-        // What was revoked by hand stays so.
-        let by_hand = Revocation {
-            what: What::Key(user.clone()),
-            ..serial(1, None, now)
-        };
-        ring.revoke(vec![by_hand]).unwrap();
-        ring.reinstate(&user).unwrap();
         assert_eq!(left(&ring), [What::Key(other), What::Key(user.clone())]);
+        assert_eq!(revoked::read(&app.store).unwrap(), ring.revoked);
         // Where keys open by themselves and no certificate is out, there is none to revoke.
         ring.revoked = Default::default();
         for known in ring.registry.devcontainers.values_mut() {
             known.auth = Auth::Key;
         }
-        ring.revoke_certificates("user", &user).unwrap();
+        ring.revoke_certificates("user", &user, None).unwrap();
         assert!(ring.revoked.all.is_empty());
+    }
+
+    #[test]
+    fn another_key_for_one_dev_container_ends_what_was_issued_for_the_one_before_there_alone() {
+        let home = tempfile::tempdir().unwrap();
+        let environment = Environment::example(home.path());
+        let app = App::new(&environment);
+        let mut ring = scene(&app);
+        let now = ring.now;
+        for id in ["one", "two"] {
+            ca::renew(&app, &ring.registry, id, now).unwrap();
+        }
+        ca::renew(&app, &ring.registry, "one", now - 1000).unwrap();
+        let public = ring.registry.keys["user"].public.clone();
+        ring.revoke_issued("one", &public).unwrap();
+        let listed = issued::all(&app.store).unwrap();
+        let revoked: Vec<_> = listed
+            .iter()
+            .map(|it| ring.revoked.holds_issued(it))
+            .collect();
+        assert_eq!(revoked, [true, false, false], "the last one has expired");
+        ring.commit().unwrap();
+        assert!(revoked_bytes(&app, "one") > 0 && revoked_bytes(&app, "two") == 0);
     }
 }

@@ -30,7 +30,7 @@ impl Ring<'_> {
         let Some(next) = key.next.take() else {
             bail!("no rotation of {name:?} is under way")
         };
-        let (before, old) = (key.fingerprint.clone(), key.public.clone());
+        let before = key.fingerprint.clone();
         let overlap = next.overlap;
         record::switch(key, next, self.now)?;
         if let Err(error) = self.put_next_in_place(name, overlap <= 0) {
@@ -41,8 +41,6 @@ impl Ring<'_> {
         self.touch(name);
         if overlap <= 0 {
             self.end_shared(name, End::Exit);
-            let revoked = self.revoke_certificates(name, &old);
-            revoked.with_context(|| not_everywhere(name))?;
         }
         self.note(Kind::Rotated, name, |event| {
             event.detail = Some(format!("replaced {before}"))
@@ -111,6 +109,7 @@ impl Ring<'_> {
                 true => Kind::Revoked,
                 false => Kind::Expired,
             };
+            self.revoke_certificates(name, &old.public, None)?;
             self.note_old(kind, name, &old.public)?;
             if in_agent {
                 self.forget_in_agent(&old.public);

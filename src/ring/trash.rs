@@ -46,7 +46,11 @@ impl Ring<'_> {
         self.touch(name);
         self.end_shared(name, End::Exit);
         self.registry.keys.remove(name);
-        self.revoke_certificates(name, &key.public)
+        // Certificates may be for those, too, that a rotation has replaced or is about to put in its place.
+        for public in key.publics() {
+            self.revoke_certificates(name, public, Some(name))?;
+        }
+        Ok(())
     }
 
     /// Takes a key out of the trash, into the ring. The caller commits.
@@ -61,7 +65,7 @@ impl Ring<'_> {
         let _ = fs::remove_dir(&folder);
         durable::rename(from, &folder)?;
         self.registry.keys.insert(name.to_owned(), key.clone());
-        self.reinstate(&key.public)?;
+        self.reinstate(name)?;
         self.note(Kind::Restored, name, |_| {})?;
         self.touch(name);
         self.save()?;

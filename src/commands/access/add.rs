@@ -41,6 +41,7 @@ pub fn run(app: &App, args: &cli::AccessAdd) -> Result<ExitCode> {
     ring.grant(grant.clone())?;
     ring.commit()?;
     say(told(&ring.registry, &grant));
+    closed(&ring.registry, &grant).iter().for_each(say);
     older.iter().for_each(say);
     let ways = ways(app, &ring.registry, &grant)?;
     if args.json {
@@ -167,6 +168,19 @@ fn told(registry: &Registry, grant: &Grant) -> String {
     )
 }
 
+/// What is to be told of the dev containers that let no key in by itself.
+fn closed(registry: &Registry, grant: &Grant) -> Option<String> {
+    let all = registry.devcontainers.iter();
+    let closed = all.filter(|(id, known)| grant.is_for(id) && !known.auth.takes_keys());
+    let aliases: Vec<_> = closed.map(|(_, known)| known.alias.as_str()).collect();
+    (!aliases.is_empty()).then(|| {
+        format!(
+            "not to {}, which certificates open, and no key alone: lace-ssh cert issue NAME --public-key-file FILE",
+            aliases.join(", ")
+        )
+    })
+}
+
 /// The containers whose Feature does not know what a line of ours says, and therefore lets nobody in by it.
 fn older(app: &App, registry: &Registry, id: Option<&str>) -> Vec<String> {
     let part = id.map_or_else(|| registry.clone(), |id| registry.only(id));
@@ -202,7 +216,7 @@ struct Way {
 
 fn ways(app: &App, registry: &Registry, grant: &Grant) -> Result<Vec<Way>> {
     let all = registry.devcontainers.iter();
-    let concerned = all.filter(|(id, _)| grant.is_for(id));
+    let concerned = all.filter(|(id, known)| grant.is_for(id) && known.auth.takes_keys());
     concerned.map(|(_, known)| way(app, known)).collect()
 }
 
@@ -211,6 +225,7 @@ fn way(app: &App, known: &DevContainer) -> Result<Way> {
         alias: &known.alias,
         user: known.user.as_deref(),
         program: &app.environment.program,
+        store: app.environment.store.as_deref(),
     };
     Ok(Way {
         alias: known.alias.clone(),

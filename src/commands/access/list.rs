@@ -47,7 +47,9 @@ pub fn run(app: &App, args: &cli::AccessList) -> Result<ExitCode> {
     let grants: Vec<_> = registry.access.iter().filter(concerns).collect();
     let all = registry.devcontainers.iter();
     let own_keys: Vec<_> = all
-        .filter(|(id, known)| known.own_keys && only.is_none_or(|only| *id == only))
+        .filter(|(id, known)| {
+            known.own_keys && known.auth.takes_keys() && only.is_none_or(|only| *id == only)
+        })
         .map(|(_, known)| known.alias.as_str())
         .collect();
     if args.json {

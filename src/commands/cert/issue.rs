@@ -11,10 +11,10 @@ use anyhow::Result;
 
 use crate::advice::failure;
 use crate::app::{App, now};
-use crate::ca::{self, Request};
+use crate::ca::{self, Request, revoked};
 use crate::cli;
 use crate::engine::{self, Engine};
-use crate::keys::Certificate;
+use crate::keys::{Certificate, PublicKey};
 use crate::ring::{self, Ring, key_file};
 use crate::settings;
 use crate::store::registry::{DevContainer, Registry};
@@ -39,6 +39,7 @@ pub fn run(app: &App, args: &cli::Issue) -> Result<ExitCode> {
         Some(file) => key_file::read_public(file)?,
         None => ca::public(&registry, known)?,
     };
+    refuse_refused(app, &registry, id, known, &public)?;
     let path = path(app, args, known);
     if let Some(path) = &path {
         refuse_to_replace(path)?;
@@ -49,7 +50,7 @@ pub fn run(app: &App, args: &cli::Issue) -> Result<ExitCode> {
     if args.public_key_file.is_some() {
         let whose = match public.comment() {
             "" => public.fingerprint(),
-            comment => comment.to_owned(),
+            comment => comment.chars().take(200).collect(),
         };
         key_id = format!("{key_id} for {whose}");
     }
@@ -68,12 +69,40 @@ pub fn run(app: &App, args: &cli::Issue) -> Result<ExitCode> {
     }
 }
 
+/// A certificate for a key that the dev container refuses would open nothing.
+fn refuse_refused(
+    app: &App,
+    registry: &Registry,
+    id: &str,
+    known: &DevContainer,
+    public: &PublicKey,
+) -> Result<()> {
+    let public = public.render_bare();
+    if revoked::read(&app.store)?.holds_key(&public, now()) {
+        return Err(failure(
+            "that key is revoked, and no certificate makes it good again",
+            "lace-ssh cert list",
+        ));
+    }
+    let mut granted = registry.granted(id);
+    match granted.find(|it| it.public == public && it.removed.is_some()) {
+        Some(it) => Err(failure(
+            format!(
+                "{} was removed, and {} refuses its key as long as sessions of it may go on",
+                it.name, known.alias
+            ),
+            format!("end them: lace-ssh access remove --name {} --now", it.name),
+        )),
+        None => Ok(()),
+    }
+}
+
 /// For how many seconds: as asked, but no longer than the user allows anybody.
 fn ttl(app: &App, args: &cli::Issue, known: &DevContainer) -> Result<i64> {
     let settings = settings::read(&app.store)?;
     let longest = settings.require.certificate_ttl;
     let Some(asked) = args.ttl else {
-        let longest = longest.map_or(i64::MAX, seconds);
+        let longest = longest.map_or(i64::MAX, ca::seconds);
         return Ok(known.certificate_ttl.min(longest));
     };
     let refuse = |message: String, hint: &str| Err(failure(message, hint));
@@ -99,12 +128,8 @@ fn ttl(app: &App, args: &cli::Issue, known: &DevContainer) -> Result<i64> {
             "--ttl: no certificate is good for more than a year".into(),
             "lace-ssh cert issue --ttl 8h",
         ),
-        _ => Ok(seconds(asked)),
+        _ => Ok(ca::seconds(asked)),
     }
-}
-
-fn seconds(time: Duration) -> i64 {
-    i64::try_from(time.as_secs()).unwrap_or(i64::MAX)
 }
 
 /// Where the certificate goes; `None`: to stdout.
@@ -137,13 +162,16 @@ fn refuse_to_replace(path: &Path) -> Result<()> {
 
 /// The registry, in which the dev container trusts certificates.
 fn trusting(app: &App, registry: Registry, id: &str, known: &DevContainer) -> Result<Registry> {
-    if ca::trusted(&registry, id).is_ok() {
-        return Ok(registry);
-    }
+    let is_new = match ca::trusted(&registry, id) {
+        Ok((_, ca)) if ca::is_in_place(&app.store, ca) => return Ok(registry),
+        trusted => trusted.is_err(),
+    };
     let mut ring = Ring::open(app, "cert issue")?;
     ring.certify(id)?;
     ring.commit()?;
-    say(format!("{} trusts certificates from now on", known.alias));
+    if is_new {
+        say(format!("{} trusts certificates from now on", known.alias));
+    }
     // Whoever cannot be asked says nothing.
     let all = Engine::at(&known.endpoint).and_then(|engine| engine.containers());
     if let Ok(all) = all

@@ -7,8 +7,9 @@ use anyhow::Result;
 
 use crate::advice::failure;
 use crate::app::App;
-use crate::ca::issued::{self, Issued};
+use crate::ca::issued::Issued;
 use crate::ca::revoked::{Revocation, What};
+use crate::ca::{self, issued};
 use crate::cli;
 use crate::keys::{Certificate, PublicKey};
 use crate::ring::key_file::Public;
@@ -25,12 +26,26 @@ pub fn run(app: &App, args: &cli::Revoke) -> Result<ExitCode> {
         refuse_own(&ring, public)?;
     }
     let revocations = revocations(&target, &issued, ring.now);
+    if let (
+        Target::KeyId(key_id),
+        [
+            Revocation {
+                what: What::KeyId(_),
+                ..
+            },
+        ],
+    ) = (&target, &revocations[..])
+    {
+        refuse_own_key_id(&ring, key_id)?;
+    }
     let count = revocations.len();
     if !ring.revoke(revocations)? {
         say(format!("{} is revoked already", target.shown()));
         return Ok(ExitCode::SUCCESS);
     }
     ring.note(Kind::Revoked, "certificate", |event| {
+        // A key of the ring may be called so.
+        event.fingerprint = None;
         event.detail = Some(target.shown());
     })?;
     ring.commit()?;
@@ -104,9 +119,26 @@ fn refuse_own(ring: &Ring<'_>, public: &PublicKey) -> Result<()> {
     }
 }
 
+/// What every certificate of a dev container's own key is called cannot be revoked by that name: those to come are
+/// called so, too.
+fn refuse_own_key_id(ring: &Ring<'_>, key_id: &str) -> Result<()> {
+    let mut known = ring.registry.devcontainers.values();
+    match known.find(|known| ca::key_id(ring.app, &known.alias) == key_id) {
+        Some(known) => Err(failure(
+            format!(
+                "none that is called {key_id:?} was issued here of late, and the next one for {} will be",
+                known.alias
+            ),
+            "revoke it by its number: lace-ssh cert revoke --serial N",
+        )),
+        None => Ok(()),
+    }
+}
+
 /// Certificates that are known go by their numbers: a key ID of ours may be that of the next one, too.
 fn revocations(target: &Target, issued: &[Issued], now: i64) -> Vec<Revocation> {
     let of = |what: What, known: Option<&Issued>| Revocation {
+        with: None,
         what,
         id: known.map(|it| it.id.clone()),
         since: now,

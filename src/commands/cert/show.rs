@@ -61,7 +61,7 @@ pub fn run(app: &App, what: Option<&str>, json: bool) -> Result<ExitCode> {
 }
 
 fn find(app: &App, registry: &Registry, what: Option<&str>) -> Result<Certificate> {
-    if let Some(file) = what.map(Path::new).filter(|file| file.exists()) {
+    if let Some(file) = what.map(Path::new).filter(|file| file.is_file()) {
         return key_file::read_certificate(file);
     }
     let place = cli::Workspace::default().place();

@@ -334,6 +334,14 @@ impl Custody {
 }
 
 impl Key {
+    /// All public halves that it has, and had until its overlap is over.
+    pub fn publics(&self) -> impl Iterator<Item = &str> {
+        let next = self.next.iter().map(|next| &next.public);
+        let retired = self.retired.iter().map(|old| &old.public);
+        let all = std::iter::once(&self.public).chain(next).chain(retired);
+        all.map(String::as_str)
+    }
+
     /// There is a private key file, which we may read.
     pub fn is_in_file(&self) -> bool {
         matches!(self.custody, Custody::File | Custody::EncryptedFile)

@@ -383,3 +383,182 @@ fn another_client_than_ssh_finds_a_certificate_too_and_is_told_what_it_needs() {
     let said = user.fails(1, &["proxy", KEY]).err;
     assert!(!said.contains("certificates"), "{said}");
 }
+
+#[test]
+fn a_certificate_for_a_key_that_was_replaced_ends_with_that_key_however_that_ends() {
+    let (user, id) = initialised(&with_options(CERTIFICATE));
+    let old = user.project().join("old-cert.pub");
+    let issue = ["cert", "issue", "--ttl", "8h", "--output", "old-cert.pub"];
+    user.ok(&issue);
+    user.ok(&["keys", "rotate", KEY]);
+    assert!(!is_refused(&user, &id, &old), "the overlap");
+    // Its overlap is over.
+    edit_registry(&user, |registry| {
+        registry["keys"][KEY]["retired"][0]["since"] = 1.into();
+        registry["keys"][KEY]["retired"][0]["until"] = 2.into();
+    });
+    initialize(&user, &id);
+    assert!(is_refused(&user, &id, &old));
+    // Deleted with the one in force.
+    user.ok(&issue);
+    user.ok(&["keys", "rotate", KEY]);
+    assert!(!is_refused(&user, &id, &old));
+    user.ok(&["keys", "delete", KEY, "--yes"]);
+    assert!(is_refused(&user, &id, &old));
+    user.ok(&["keys", "restore", KEY]);
+    assert!(!is_refused(&user, &id, &old));
+    // What was revoked by hand does not come back with the key.
+    let public =
+        fs::read_to_string(user.store().join("keys").join(KEY).join("identity.pub")).unwrap();
+    user.ok(&["keys", "delete", KEY, "--yes"]);
+    fs::write(user.project().join("k.pub"), &public).unwrap();
+    user.ok(&["cert", "revoke", "k.pub"]);
+    user.ok(&["keys", "restore", KEY]);
+    assert!(is_refused(&user, &id, &user.project().join("k.pub")));
+    for arguments in [
+        &["cert", "issue", "--public-key-file", "k.pub"][..],
+        &[
+            "access",
+            "add",
+            "--all",
+            "--name",
+            "x",
+            "--public-key-file",
+            "k.pub",
+        ],
+    ] {
+        user.fails(1, arguments);
+    }
+}
+
+#[test]
+fn another_key_for_a_dev_container_ends_the_certificates_for_the_one_before() {
+    let (user, id) = initialised(&with_options(CERTIFICATE));
+    let old = user.project().join("old-cert.pub");
+    user.ok(&["cert", "issue", "--ttl", "8h", "--output", "old-cert.pub"]);
+    let text = fs::read_to_string(user.config()).unwrap();
+    let other = text.replacen(r#""auth""#, r#""key": "team", "auth""#, 1);
+    fs::write(user.config(), other).unwrap();
+    initialize(&user, &id);
+    assert!(is_refused(&user, &id, &old));
+    user.ok(&["refresh", KEY]);
+    let own = user
+        .store()
+        .join("keys/team")
+        .join(format!("{KEY}-cert.pub"));
+    assert!(!is_refused(&user, &id, &own));
+}
+
+#[test]
+fn a_ca_that_is_lost_or_damaged_is_made_anew_by_what_is_hinted_at() {
+    let (user, id) = initialised(&with_options(CERTIFICATE));
+    user.ok(&["refresh", KEY]);
+    let before = in_trust(&user, &id, "user_ca.pub");
+    let private = user.store().join("ca/identity");
+    fs::remove_file(&private).unwrap();
+    fs::remove_file(own(&user)).unwrap();
+    let said = user.fails(1, &["refresh", KEY]).err;
+    assert!(
+        said.contains("hint: devcontainer up --workspace-folder ."),
+        "{said}"
+    );
+    initialize(&user, &id);
+    assert_ne!(in_trust(&user, &id, "user_ca.pub"), before);
+    user.ok(&["refresh", KEY]);
+    assert_eq!(
+        json(&user.ok(&["cert", "show", KEY, "--json"]))["own_ca"],
+        true
+    );
+    fs::write(&private, "nonsense").unwrap();
+    let said = user.fails(1, &["cert", "issue"]).err;
+    let path = private.display();
+    assert!(
+        said.contains(&format!("hint: mv {path} {path}.old")),
+        "{said}"
+    );
+    fs::rename(&private, private.with_extension("old")).unwrap();
+    user.ok(&["cert", "issue"]);
+    user.ok(&["refresh", KEY]);
+    assert_eq!(
+        json(&user.ok(&["cert", "show", KEY, "--json"]))["own_ca"],
+        true
+    );
+}
+
+#[test]
+fn what_would_shut_everybody_out_is_not_revoked_and_what_a_killed_command_has_revoked_is_not_offered()
+ {
+    let (user, id) = initialised(&with_options(CERTIFICATE));
+    let key_id = {
+        user.ok(&["refresh", KEY]);
+        json(&user.ok(&["cert", "show", KEY, "--json"]))["key_id"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    };
+    fs::remove_file(user.store().join("ca/issued.jsonl")).unwrap();
+    let said = user.fails(1, &["cert", "revoke", "--key-id", &key_id]).err;
+    assert!(said.contains("hint: revoke it by its number"), "{said}");
+    // Revoked, and then cut off: the certificate is still there.
+    let shown = json(&user.ok(&["cert", "show", KEY, "--json"]));
+    let serial = shown["serial"].as_str().unwrap().to_owned();
+    let file = fs::read(own(&user)).unwrap();
+    user.ok(&["cert", "revoke", "--serial", &serial]);
+    fs::write(own(&user), file).unwrap();
+    user.ok(&["refresh", KEY]);
+    assert!(!is_refused(&user, &id, &own(&user)));
+}
+
+#[test]
+fn no_key_is_let_in_beside_certificates_and_that_is_said() {
+    let (user, id) = initialised(&with_options(CERTIFICATE));
+    new_key(&user.project().join("theirs"));
+    let add = |more: &[&'static str]| {
+        let add = [
+            "access",
+            "add",
+            "--name",
+            "guest",
+            "--public-key-file",
+            "theirs.pub",
+        ];
+        [&add[..], more].concat()
+    };
+    let said = user.fails(1, &add(&[])).err;
+    assert!(
+        said.contains("lace-ssh cert issue lace-my-project --public-key-file FILE"),
+        "{said}"
+    );
+    let said = user.fails(1, &["access", "add", "--own-keys"]).err;
+    assert!(
+        said.contains("is opened by certificates, and by no key alone"),
+        "{said}"
+    );
+    let said = user.ok(&add(&["--all"]));
+    assert!(
+        said.err
+            .contains("not to lace-my-project, which certificates open"),
+        "{said:?}"
+    );
+    assert_eq!(said.out, "");
+    assert_eq!(
+        (
+            trusted(&user, &id).as_str(),
+            in_trust(&user, &id, "own_keys")
+        ),
+        ("", None)
+    );
+    // Nor is the CA somebody.
+    let ca = user.store().join("ca/identity.pub");
+    let ca = [
+        "access",
+        "add",
+        "--all",
+        "--name",
+        "ca",
+        "--public-key-file",
+        ca.to_str().unwrap(),
+    ];
+    let said = user.fails(1, &ca).err;
+    assert!(said.contains("is the key of your own CA"), "{said}");
+}
