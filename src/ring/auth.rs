@@ -60,6 +60,16 @@ fn to_certificates(ring: &mut Ring<'_>, id: &str, known: &DevContainer) -> Resul
     if let Err(why) = can_follow(&containers) {
         return Ok(Err(why));
     }
+    match open(ring, id, known) {
+        Ok(Ok(())) => set(ring, id, Auth::Certificate).map(Ok),
+        Ok(Err(why)) => Ok(Err(why)),
+        // The key still opens it, so the `up` may go on.
+        Err(error) => Ok(Err(format!("{error:#}"))),
+    }
+}
+
+/// Certificates are let in beside the key, and one is proven.
+fn open(ring: &mut Ring<'_>, id: &str, known: &DevContainer) -> Result<Done> {
     let is_new = known.principal.is_none();
     ring.certify(id)?;
     ring.commit()?;
@@ -67,11 +77,7 @@ fn to_certificates(ring: &mut Ring<'_>, id: &str, known: &DevContainer) -> Resul
         // A key that an agent has tied to one host is of no use with a certificate up to OpenSSH 10.2.
         rotation::one(ring, &known.key, None, None)?;
     }
-    if let Err(why) = prove_certificates(ring, id)? {
-        return Ok(Err(why));
-    }
-    set(ring, id, Auth::Certificate)?;
-    Ok(Ok(()))
+    prove_certificates(ring, id)
 }
 
 /// The key is let in beside the certificates, which is not written down before it is proven: a command that
@@ -350,6 +356,19 @@ mod tests {
             "{told}"
         );
         assert_eq!((auth, scene.lets_keys_in()), (Auth::Key, true));
+        // The key of the CA is damaged: that stops nobody.
+        let ca = app.store.ca();
+        app.store.folder(&ca).unwrap();
+        let private = fs::read(ca.join("identity")).unwrap();
+        fs::write(ca.join("identity"), "nonsense").unwrap();
+        let (told, auth) = scene.apply(&Auth::Certificate, running(), as_it_is);
+        assert!(
+            told.contains("lace-x is still opened by its key: "),
+            "{told}"
+        );
+        assert!(told.contains("identity is damaged"), "{told}");
+        assert_eq!((auth, scene.lets_keys_in()), (Auth::Key, true));
+        fs::write(ca.join("identity"), private).unwrap();
         // Back again.
         let mend = |ring: &mut Ring<'_>| {
             ring.registry.devcontainers.get_mut("x").unwrap().user = Some(scene.user.clone());

@@ -57,6 +57,10 @@ impl Ring<'_> {
             durable::rename(&ca::next(store), &ca::file(store))?;
         }
         let old = std::mem::replace(&mut ca.public, next);
+        if overlap <= 0 {
+            // Nor do those that earlier rotations had left some time have any.
+            ca.retired.clear();
+        }
         ca.retired.push(Retired {
             public: old,
             since: now,
@@ -248,6 +252,15 @@ mod tests {
         assert_eq!(ended, [("lace-one", End::Exit), ("lace-two", End::Exit)]);
         ring.rotate_ca(Some(-1)).unwrap();
         assert_eq!(trusted(&app, "one").len(), 1);
+        ring.rotate_ca(Some(60)).unwrap();
+        ring.rotate_ca(Some(60)).unwrap();
+        assert_eq!(trusted(&app, "one").len(), 3);
+        ring.rotate_ca(Some(0)).unwrap();
+        assert_eq!(
+            trusted(&app, "one"),
+            [signs(&app)],
+            "those of earlier rotations"
+        );
         assert_eq!(longest(&[], now), 0);
     }
 
