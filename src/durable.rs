@@ -62,12 +62,18 @@ pub fn write_as(path: &Path, bytes: &[u8], mode: u32, owner: Option<Owner>) -> R
     flush_folder(folder)
 }
 
-/// A file for a moment, closed to others, gone with the value.
+/// A file with these bytes for a moment, closed to others, gone with the value; a killed process leaves it to the
+/// next sweep.
 ///
 /// # Errors
-/// The folder cannot be written.
-pub fn temporary(folder: &Path) -> std::io::Result<NamedTempFile> {
-    temporary_as(folder, PRIVATE)
+/// Names `folder`.
+pub fn scratch(folder: &Path, bytes: &[u8]) -> Result<NamedTempFile> {
+    let attempt = || -> std::io::Result<_> {
+        let mut file = temporary_as(folder, PRIVATE)?;
+        file.write_all(bytes)?;
+        Ok(file)
+    };
+    attempt().with_context(|| format!("cannot write into {}", folder.display()))
 }
 
 fn temporary_as(folder: &Path, mode: u32) -> std::io::Result<NamedTempFile> {
@@ -369,7 +375,8 @@ mod tests {
     #[test]
     fn a_temporary_file_is_closed_to_others_known_as_ours_and_gone_with_its_value() {
         let folder = tempfile::tempdir().unwrap();
-        let file = temporary(folder.path()).unwrap();
+        let file = scratch(folder.path(), b"x").unwrap();
+        assert_eq!(fs::read(file.path()).unwrap(), b"x");
         assert_eq!(mode_of(file.path()), 0o600);
         assert!(names(folder.path())[0].starts_with(".lace-ssh-tmp-"));
         drop(file);

@@ -2,7 +2,7 @@
 //!
 //! The host writes these files, the scripts and the `sshd_config` of the Feature read them; a test here
 //! holds the two together. Who fills the files, and where they are on the host, is not known here. There
-//! is nothing but constants, which depend on nothing: the store, the engine and the editor use them too.
+//! are names and numbers alone, which depend on nothing: the store, the engine and the editor use them too.
 
 /// Where the trust folder is mounted in every dev container: written by `setup`, looked for in the
 /// engine's answers, read by the Feature.
@@ -19,7 +19,12 @@ pub const MOUNT_TARGET: &str = "/etc/lace-ssh";
 pub const CONTRACT: u32 = 1;
 
 /// The first contract with certificates.
-pub const CERTIFICATES: u32 = 1;
+const CERTIFICATES: u32 = 1;
+
+/// Whether a Feature that follows this contract, or none, knows certificates.
+pub fn knows_certificates(contract: Option<u32>) -> bool {
+    contract >= Some(CERTIFICATES)
+}
 
 /// The program that the Feature has the engine run at every start of the container; what its entry in
 /// the metadata of a container is known by.

@@ -17,7 +17,7 @@ use anyhow::{Context, Result};
 use zeroize::Zeroizing;
 
 use self::issued::Issued;
-use crate::advice::Advise;
+use crate::advice::{Advise, shell};
 use crate::app::App;
 use crate::durable::{self, PRIVATE};
 use crate::keys::certificate::Terms;
@@ -96,7 +96,7 @@ fn read(store: &Store) -> Result<Option<KeyPair>> {
     let pair = pair.with_context(|| format!("{} is damaged", path.display()));
     pair.map(Some).hint_with(|| {
         // Out of the way, a new one is made; what the old one has signed is good no longer.
-        format!("mv {0} {0}.old", crate::advice::shell(&path))
+        format!("mv {0} {0}.old", shell(&path))
     })
 }
 

@@ -4,7 +4,6 @@
 //! Only a holder of the ring's lock writes it. A damaged list is an error and never an empty one: what is
 //! revoked must not come back.
 
-use std::io::Write;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
@@ -217,14 +216,8 @@ pub fn check(store: &Store, list: &[u8], ca: Option<&str>) -> Result<()> {
     let Some(ca) = ca.filter(|_| !list.is_empty()) else {
         return Ok(());
     };
-    let scratch = |bytes: &[u8]| -> std::io::Result<_> {
-        let mut file = durable::temporary(store.root())?;
-        file.write_all(bytes)?;
-        Ok(file)
-    };
-    let cannot = || format!("cannot write into {}", store.root().display());
-    let list = scratch(list).with_context(cannot)?;
-    let ca = scratch(format!("{ca}\n").as_bytes()).with_context(cannot)?;
+    let list = durable::scratch(store.root(), list)?;
+    let ca = durable::scratch(store.root(), format!("{ca}\n").as_bytes())?;
     let asked = Command::new("ssh-keygen")
         .arg("-Qf")
         .args([list.path(), ca.path()])

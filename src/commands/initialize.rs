@@ -77,10 +77,9 @@ fn switch_auth(ring: &mut Ring<'_>, wanted: &Wanted<'_>) -> Result<()> {
         return Ok(());
     }
     let copy = feature::checked_folder(&wanted.target.folder)?;
-    let is_old = |contract: Option<u32>| contract.is_none_or(|it| it < trust::CERTIFICATES);
     if !auth.takes_keys()
         && wanted.config.uses_copy(wanted.target)
-        && is_old(feature::contract(&copy))
+        && !trust::knows_certificates(feature::contract(&copy))
     {
         say(format!(
             "{} is still opened by its key: the Feature in {} knows no certificates; renew it: lace-ssh setup",

@@ -329,15 +329,7 @@ pub fn auth(name: &str, text: &str) -> Result<Auth, Fault> {
 /// # Errors
 /// It is no duration, or so short a one that clocks and slow machines would shut the door.
 pub fn certificate_ttl(name: &str, text: &str) -> Result<Duration, Fault> {
-    let ttl = duration(name, text, "write a duration such as `5m`")?;
-    match ttl < Duration::from_secs(60) {
-        true => Err(Fault::value(
-            name,
-            format!("{text:?} is too short"),
-            "at least `1m`",
-        )),
-        false => Ok(ttl),
-    }
+    at_least("1m", name, text, "write a duration such as `5m`")
 }
 
 /// The age that a key may reach.
@@ -345,14 +337,18 @@ pub fn certificate_ttl(name: &str, text: &str) -> Result<Duration, Fault> {
 /// # Errors
 /// It is no duration, or too short a one.
 pub fn age(name: &str, text: &str, example: &str) -> Result<Duration, Fault> {
-    let age = duration(name, text, example)?;
-    match age < Duration::from_secs(3600) {
+    at_least("1h", name, text, example)
+}
+
+fn at_least(least: &str, name: &str, text: &str, example: &str) -> Result<Duration, Fault> {
+    let asked = duration(name, text, example)?;
+    match asked < duration(name, least, example)? {
         true => Err(Fault::value(
             name,
             format!("{text:?} is too short"),
-            "at least `1h`",
+            format!("at least `{least}`"),
         )),
-        false => Ok(age),
+        false => Ok(asked),
     }
 }
 

@@ -198,11 +198,6 @@ pub enum Sessions {
     End,
 }
 
-/// Seconds since the epoch as RFC 3339, UTC.
-pub fn time(seconds: i64) -> String {
-    Timestamp::from_second(seconds).map_or_else(|_| seconds.to_string(), |time| time.to_string())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -449,9 +444,5 @@ mod tests {
         );
         assert_eq!(limits(&none).as_deref(), Some("no forwarding"));
         assert_eq!(limits(&grant("x", 1, None)), None);
-        assert_eq!(
-            (time(0), time(i64::MAX)),
-            ("1970-01-01T00:00:00Z".into(), i64::MAX.to_string())
-        );
     }
 }

@@ -7,6 +7,8 @@
 use anyhow::{Context, Result};
 
 use super::{Ring, identity, rotation};
+use crate::app::App;
+use crate::durable;
 use crate::engine::{self, Container, Engine};
 use crate::route::proof::{self, Certificates, Credential, Proof};
 use crate::store::audit::Kind;
@@ -45,10 +47,10 @@ pub fn apply(ring: &mut Ring<'_>, id: &str, wanted: &Auth) -> Result<()> {
 }
 
 /// Why it was not done; then nothing has changed for whoever comes in.
-type Done = std::result::Result<(), String>;
+pub type Done = std::result::Result<(), String>;
 
 fn to_certificates(ring: &mut Ring<'_>, id: &str, known: &DevContainer) -> Result<Done> {
-    let containers = match containers(ring, id, known) {
+    let containers = match containers(ring.app, id, known) {
         Ok(containers) => containers,
         // Nobody has been in one that was registered just now.
         Err(_) if known.registered == ring.now => {
@@ -127,22 +129,25 @@ fn set(ring: &mut Ring<'_>, id: &str, auth: Auth) -> Result<()> {
 }
 
 /// All containers of the dev container, made with our mount or before it.
-fn containers(ring: &Ring<'_>, id: &str, known: &DevContainer) -> Result<Vec<Container>> {
+///
+/// # Errors
+/// The engine does not answer.
+pub fn containers(app: &App, id: &str, known: &DevContainer) -> Result<Vec<Container>> {
     let engine = Engine::at(&known.endpoint)?;
     let containers = engine.containers()?;
-    Ok(
-        match engine::found(&containers, &ring.app.store.trust(id)) {
-            engine::Found::None => Vec::new(),
-            engine::Found::One(one) => vec![one],
-            engine::Found::Several(all) | engine::Found::Unproven(all) => all,
-        },
-    )
+    Ok(match engine::found(&containers, &app.store.trust(id)) {
+        engine::Found::None => Vec::new(),
+        engine::Found::One(one) => vec![one],
+        engine::Found::Several(all) | engine::Found::Unproven(all) => all,
+    })
 }
 
 /// Whether each of them knows certificates; the next one, which is not made yet, does.
-fn can_follow(containers: &[Container]) -> Done {
-    let is_old =
-        |container: &&Container| container.contract.is_none_or(|it| it < trust::CERTIFICATES);
+///
+/// # Errors
+/// One does not: which, and the way out.
+pub fn can_follow(containers: &[Container]) -> Done {
+    let is_old = |container: &&Container| !trust::knows_certificates(container.contract);
     match containers.iter().find(is_old) {
         Some(old) => Err(format!(
             "container {} was built with a Feature that knows no certificates; rebuild it: devcontainer up --workspace-folder . --remove-existing-container",
@@ -169,11 +174,11 @@ fn credential(ring: &Ring<'_>, known: &DevContainer, key: &Key) -> Option<Creden
 fn prove_certificates(ring: &Ring<'_>, id: &str) -> Result<Done> {
     let pair = identity::generate("proof")?;
     let certificates = Certificates::from([(id.to_owned(), ring.certificate(id, &pair.public())?)]);
-    let file = ring.scratch(pair.private_openssh().as_bytes())?;
+    let file = durable::scratch(ring.app.store.root(), pair.private_openssh().as_bytes())?;
     prove(
         ring,
         id,
-        &Credential::File(file.to_path_buf()),
+        &Credential::File(file.path().to_path_buf()),
         &certificates,
     )
 }
@@ -203,7 +208,6 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::app::App;
     use crate::engine::example;
     use crate::environment::Environment;
     use crate::route::example::Sshd;

@@ -19,12 +19,12 @@ use crate::store::registry::{Ca, Retired};
 const NAME: &str = "ca";
 
 impl Ring<'_> {
-    /// Puts another key in the place of the CA's. `overlap`, in seconds: how long what the one before has signed is
+    /// Puts another key in the place of the CA's; what there is then. `overlap`, in seconds: how long what the one before has signed is
     /// still good; else as long as any of it may be.
     ///
     /// # Errors
     /// There is no CA yet; or a file cannot be written: then the one before is in force.
-    pub fn rotate_ca(&mut self, overlap: Option<i64>) -> Result<()> {
+    pub fn rotate_ca(&mut self, overlap: Option<i64>) -> Result<Ca> {
         let store = &self.app.store;
         let overlap = match overlap {
             Some(overlap) => overlap,
@@ -38,7 +38,8 @@ impl Ring<'_> {
         ca.next = Some(pair.public().render_bare());
         self.touch_certified();
         self.commit().context("the key of the CA was not rotated")?;
-        self.switch_ca(overlap)
+        self.switch_ca(overlap)?;
+        self.registry.ca.clone().context("the CA is gone")
     }
 
     /// The next key, which is trusted everywhere, signs from now on.

@@ -1,9 +1,7 @@
 //! A dev container comes to trust certificates: it gets a principal, and the store a CA.
 
-use std::io::Write;
-
 use anyhow::{Context, Result};
-use tempfile::TempPath;
+use tempfile::NamedTempFile;
 
 use super::Ring;
 use crate::app::now;
@@ -60,27 +58,14 @@ impl Ring<'_> {
     ///
     /// # Errors
     /// As [`Ring::certificates`].
-    pub fn certificate(&self, id: &str, public: &PublicKey) -> Result<TempPath> {
+    pub fn certificate(&self, id: &str, public: &PublicKey) -> Result<NamedTempFile> {
         let (known, ca) = ca::trusted(&self.registry, id)?;
         let key_id = ca::key_id(self.app, &known.alias);
         let request = ca::own(known, id, public, &key_id)?;
         // The time of the command may be some while ago: questions were asked, others proven.
         let certificate = ca::issue(&self.app.store, ca, &request, now())?;
-        self.scratch(format!("{}\n", certificate.render()).as_bytes())
-    }
-
-    /// A file for a proof, gone with the value; a killed command leaves it to the next sweep.
-    ///
-    /// # Errors
-    /// It cannot be written.
-    pub fn scratch(&self, bytes: &[u8]) -> Result<TempPath> {
-        let root = self.app.store.root();
-        let write = || -> std::io::Result<_> {
-            let mut file = durable::temporary(root)?;
-            file.write_all(bytes)?;
-            Ok(file.into_temp_path())
-        };
-        write().with_context(|| format!("cannot write into {}", root.display()))
+        let line = format!("{}\n", certificate.render());
+        durable::scratch(self.app.store.root(), line.as_bytes())
     }
 }
 

@@ -8,9 +8,10 @@ use anyhow::{Result, anyhow};
 use crate::advice::failure;
 
 use super::Ring;
-use super::access::{Sessions, alias, check, fingerprint, limits, target, time};
+use super::access::{Sessions, alias, check, fingerprint, limits, target};
 use crate::store::audit::Kind;
 use crate::store::registry::Grant;
+use crate::talk::time::Time;
 
 /// What the log calls the keys in the home folder of an account.
 const OWN_KEYS: &str = "authorized_keys";
@@ -167,7 +168,7 @@ impl Ring<'_> {
         let alias = id.as_deref().and_then(|id| alias(&self.registry, id));
         let alias = alias.map(str::to_owned);
         let all = id.is_none().then(|| target(&self.registry, grant));
-        let until = grant.until.map(|until| format!("until {}", time(until)));
+        let until = grant.until.map(|until| format!("until {}", Time(until)));
         let told: Vec<_> = all.into_iter().chain(until).chain(limits(grant)).collect();
         self.note(kind, &grant.name, |event| {
             event.fingerprint = fingerprint(grant);
@@ -257,7 +258,7 @@ mod tests {
             command: Some("true".into()),
             ..grant("all", 2, None)
         };
-        let until = time(limited.until.unwrap());
+        let until = Time(limited.until.unwrap());
         ring.grant(grant("laptop", 1, Some("one"))).unwrap();
         ring.grant(limited.clone()).unwrap();
         assert!(ring.grant(limited).is_err());
@@ -346,7 +347,7 @@ mod tests {
             assert_eq!(trusted(&app, id), (vec![3, 4], vec![]));
         }
         let log = log(&app);
-        let expired = format!("expired lease - every dev container; until {}", time(now));
+        let expired = format!("expired lease - every dev container; until {}", Time(now));
         assert_eq!(log.last(), Some(&expired));
         assert_eq!(
             log.iter()

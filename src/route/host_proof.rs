@@ -11,6 +11,7 @@ use anyhow::{Context, Result};
 use super::proof::{self, Credential, Door, KEY_PATIENCE, Proof};
 use crate::app::App;
 use crate::client::openssh;
+use crate::durable;
 use crate::engine::Container;
 use crate::keys::{KeyPair, random};
 use crate::store::registry::{Custody, DevContainer, Registry};
@@ -173,7 +174,7 @@ impl Visitor {
             });
         }
         let pair = KeyPair::generate(&*random::system_bytes::<32>()?, "nobody")?;
-        let file = proof::scratch(app.store.root(), &pair.private_openssh())?;
+        let file = durable::scratch(app.store.root(), pair.private_openssh().as_bytes())?;
         Ok(Self {
             credential: Credential::File(file.path().to_path_buf()),
             _file: Some(file),

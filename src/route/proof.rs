@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::ffi::OsString;
-use std::io::{Read, Write};
+use std::io::Read;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -84,7 +84,7 @@ impl Credential {
 }
 
 /// The certificates for the key that is proven, by the IDs of the dev containers that ask for one.
-pub type Certificates = HashMap<String, tempfile::TempPath>;
+pub type Certificates = HashMap<String, tempfile::NamedTempFile>;
 
 /// Logs in to all these dev containers at once, with `credential`, its certificates, and no other key.
 ///
@@ -106,7 +106,7 @@ pub fn logins(
                 let door = seen.and_then(|(devcontainer, engine, container)| {
                     door(app, devcontainer, &engine, &container)
                 });
-                let certificate = certificates.get(id).map(|it| &**it);
+                let certificate = certificates.get(id).map(|it| it.path());
                 door.map(|door| scope.spawn(move || login(app, &door, credential, certificate)))
             })
             .collect();
@@ -330,7 +330,7 @@ pub(super) fn knock(
     patience: Duration,
 ) -> Result<std::result::Result<(), String>> {
     let folder = app.store.root();
-    let known_hosts = scratch(folder, pins)?;
+    let known_hosts = durable::scratch(folder, pins.as_bytes())?;
     let (identity, agent) = credential.arguments();
     let text = inventory::host_block_for(
         app,
@@ -340,7 +340,7 @@ pub(super) fn knock(
         certificate.map(Path::to_path_buf),
         known_hosts.path(),
     )?;
-    let config = scratch(folder, &text)?;
+    let config = durable::scratch(folder, text.as_bytes())?;
     let log_level = format!("LogLevel={log_level}");
     let mut arguments = Vec::new();
     for option in [&*log_level, &agent, "ControlPath=none"] {
@@ -420,19 +420,10 @@ fn listen(from: Option<impl Read + Send + 'static>) -> Receiver<Vec<u8>> {
     told
 }
 
-/// A file that is gone with the value; a killed process leaves it to the next sweep.
-pub(super) fn scratch(folder: &Path, text: &str) -> Result<tempfile::NamedTempFile> {
-    let attempt = || -> std::io::Result<_> {
-        let mut file = durable::temporary(folder)?;
-        file.write_all(text.as_bytes())?;
-        Ok(file)
-    };
-    attempt().with_context(|| format!("cannot write into {}", folder.display()))
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::io::Write;
 
     use serde_json::{Value, json};
 

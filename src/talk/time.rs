@@ -26,3 +26,19 @@ impl Serialize for Time {
         serializer.collect_str(self)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_moment_is_shown_as_a_date_and_one_beyond_every_calendar_as_its_number() {
+        for (seconds, shown) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (i64::MAX, "9223372036854775807"),
+        ] {
+            assert_eq!(Time(seconds).to_string(), shown);
+            assert_eq!(serde_json::to_value(Time(seconds)).unwrap(), shown);
+        }
+    }
+}

@@ -18,6 +18,7 @@ use crate::keys::authorized_keys::Command;
 use crate::ring::{self, Ring, access, key_file, named};
 use crate::route::{seen, way};
 use crate::store::registry::{DevContainer, Grant, Registry};
+use crate::talk::time::Time;
 use crate::talk::{print, print_json, say};
 use crate::trust;
 use crate::workspace::registered;
@@ -48,8 +49,8 @@ pub fn run(app: &App, args: &cli::AccessAdd) -> Result<ExitCode> {
         return print_json(&json!({
             "name": grant.name,
             "fingerprint": access::fingerprint(&grant),
-            "since": access::time(grant.since),
-            "until": grant.until.map(access::time),
+            "since": Time(grant.since),
+            "until": grant.until.map(Time),
             "command": grant.command,
             "no_forwarding": grant.forwards_nothing(),
             "ways": ways,
@@ -157,9 +158,7 @@ fn own_keys(app: &App, registry: &Registry, id: &str) -> Result<ExitCode> {
 
 fn told(registry: &Registry, grant: &Grant) -> String {
     let (name, target) = (&grant.name, access::target(registry, grant));
-    let until = grant
-        .until
-        .map(|until| format!(" until {}", access::time(until)));
+    let until = grant.until.map(|until| format!(" until {}", Time(until)));
     let limits = access::limits(grant).map(|limits| format!(" ({limits})"));
     let [until, limits] = [until, limits].map(Option::unwrap_or_default);
     format!(

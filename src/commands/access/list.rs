@@ -11,6 +11,7 @@ use crate::cli;
 use crate::ring::{self, access};
 use crate::store::registry::{Grant, Registry};
 use crate::talk::table::{self, Cell};
+use crate::talk::time::Time;
 use crate::talk::{print, print_json, say};
 use crate::workspace::registered;
 use crate::workspace::target::Place;
@@ -24,13 +25,13 @@ struct Row<'r> {
     /// The alias; none where it is for every dev container.
     dev_container: Option<&'r str>,
     dev_container_id: Option<&'r str>,
-    since: String,
-    until: Option<String>,
+    since: Time,
+    until: Option<Time>,
     command: Option<&'r str>,
     no_forwarding: bool,
     /// When it was removed; what it has opened goes on until `ends`.
-    removed: Option<String>,
-    ends: Option<String>,
+    removed: Option<Time>,
+    ends: Option<Time>,
 }
 
 /// Runs `access list`.
@@ -79,12 +80,12 @@ fn row<'r>(registry: &'r Registry, grant: &'r Grant) -> Row<'r> {
         public: &grant.public,
         dev_container: known.map(|known| known.alias.as_str()),
         dev_container_id: grant.dev_container.as_deref(),
-        since: access::time(grant.since),
-        until: grant.until.map(access::time),
+        since: Time(grant.since),
+        until: grant.until.map(Time),
         command: grant.command.as_deref(),
         no_forwarding: grant.forwards_nothing(),
-        removed: grant.removed.map(access::time),
-        ends: grant.end().map(access::time),
+        removed: grant.removed.map(Time),
+        ends: grant.end().map(Time),
     }
 }
 
@@ -96,8 +97,10 @@ fn render(registry: &Registry, grants: &[&Grant]) -> String {
             grant.name.as_str().into(),
             access::fingerprint(grant).map_or("?".into(), Cell::from),
             access::target(registry, grant).into(),
-            access::time(grant.since).into(),
-            grant.until.map_or("-".into(), |it| access::time(it).into()),
+            Time(grant.since).to_string().into(),
+            grant
+                .until
+                .map_or("-".into(), |it| Time(it).to_string().into()),
             limits(grant).into(),
         ]
     }));
@@ -106,7 +109,11 @@ fn render(registry: &Registry, grants: &[&Grant]) -> String {
 
 /// What is to be known of a grant beside its time.
 fn limits(grant: &Grant) -> String {
-    let end = || grant.end().map(access::time).unwrap_or_default();
+    let end = || {
+        grant
+            .end()
+            .map_or_else(String::new, |it| Time(it).to_string())
+    };
     match grant.removed {
         Some(_) => format!("removed; its open sessions may go on until {}", end()),
         None if !grant.unknown.is_empty() => {

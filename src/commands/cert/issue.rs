@@ -13,13 +13,11 @@ use crate::advice::failure;
 use crate::app::{App, now};
 use crate::ca::{self, Request, revoked};
 use crate::cli;
-use crate::engine::{self, Engine};
 use crate::keys::{Certificate, PublicKey};
-use crate::ring::{self, Ring, key_file};
+use crate::ring::{self, Ring, auth, key_file};
 use crate::settings;
 use crate::store::registry::{DevContainer, Registry};
 use crate::talk::{self, print_as_is, say};
-use crate::trust;
 use crate::workspace::registered;
 
 /// No certificate is good for longer: sooner or later nobody knows any more who has it.
@@ -173,15 +171,10 @@ fn trusting(app: &App, registry: Registry, id: &str, known: &DevContainer) -> Re
         say(format!("{} trusts certificates from now on", known.alias));
     }
     // Whoever cannot be asked says nothing.
-    let all = Engine::at(&known.endpoint).and_then(|engine| engine.containers());
-    if let Ok(all) = all
-        && let engine::Found::One(container) = engine::found(&all, &app.store.trust(id))
-        && container.contract.is_none_or(|it| it < trust::CERTIFICATES)
+    if let Ok(all) = auth::containers(app, id, known)
+        && let Err(why) = auth::can_follow(&all)
     {
-        say(format!(
-            "warning: container {} was built with a Feature that knows no certificates; rebuild it: devcontainer up --workspace-folder . --remove-existing-container",
-            container.name
-        ));
+        say(format!("warning: {why}"));
     }
     Ok(ring.registry.clone())
 }

@@ -25,19 +25,12 @@ pub fn run(app: &App, args: &cli::Revoke) -> Result<ExitCode> {
     if let Target::Key(public) = &target {
         refuse_own(&ring, public)?;
     }
-    let revocations = revocations(&target, &issued, ring.now);
-    if let (
-        Target::KeyId(key_id),
-        [
-            Revocation {
-                what: What::KeyId(_),
-                ..
-            },
-        ],
-    ) = (&target, &revocations[..])
+    if let Target::KeyId(key_id) = &target
+        && !issued.iter().any(|it| it.key_id == *key_id)
     {
         refuse_own_key_id(&ring, key_id)?;
     }
+    let revocations = revocations(&target, &issued, ring.now);
     let count = revocations.len();
     if !ring.revoke(revocations)? {
         say(format!("{} is revoked already", target.shown()));

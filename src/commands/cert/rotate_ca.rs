@@ -13,10 +13,7 @@ use crate::talk::time::Time;
 /// Runs `cert rotate-ca`.
 pub fn run(app: &App, at_once: bool) -> Result<ExitCode> {
     let mut ring = Ring::open(app, "cert rotate-ca")?;
-    ring.rotate_ca(at_once.then_some(0))?;
-    let Some(ca) = &ring.registry.ca else {
-        return Ok(ExitCode::SUCCESS);
-    };
+    let ca = ring.rotate_ca(at_once.then_some(0))?;
     let fingerprint = PublicKey::parse(&ca.public)?.fingerprint();
     let until = ca.retired.last().map_or(ring.now, |old| old.until);
     say(match until > ring.now {

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use crate::support::Said;
@@ -49,6 +49,18 @@ fn opens(said: Said) -> bool {
     }
     assert!(said.err.contains("Permission denied"), "{said:?}");
     false
+}
+
+/// An open session, which ends with an echo, is as it was.
+fn goes_on(mut session: Child) {
+    let mut stdin = session.stdin.take().unwrap();
+    stdin.write_all(b"still here\n").unwrap();
+    drop(stdin);
+    let mut said = String::new();
+    let mut stdout = session.stdout.take().unwrap();
+    stdout.read_to_string(&mut said).unwrap();
+    assert_eq!(said, "still here\n");
+    assert!(session.wait().unwrap().success());
 }
 
 /// Signed by `ssh-keygen` with this CA: a copy of `key` beside which the certificate lies, for there may be only one.
@@ -229,27 +241,13 @@ fn a_session_lives_through_the_end_of_its_certificate_and_somebody_elses_key_ope
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn();
-    let mut session = session.unwrap();
+    let session = session.unwrap();
     std::thread::sleep(Duration::from_secs(7));
     assert!(
         !opens(login(&container, &key, Some(&certificate))),
         "its time is up"
     );
-    session
-        .stdin
-        .take()
-        .unwrap()
-        .write_all(b"still here\n")
-        .unwrap();
-    let mut said = String::new();
-    session
-        .stdout
-        .take()
-        .unwrap()
-        .read_to_string(&mut said)
-        .unwrap();
-    assert_eq!(said, "still here\n");
-    assert!(session.wait().unwrap().success());
+    goes_on(session);
 }
 
 #[test]
@@ -263,33 +261,12 @@ fn the_way_in_is_switched_while_the_container_runs_and_cuts_nobody_off() {
         .join(KEY)
         .join("identity");
     assert!(opens(login(&container, &key, None)));
-    let session = |word: &'static str| {
+    let session = || {
         let mut session = container.ssh_command(&[KEY, "cat"]);
-        let session = session
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        (session, word)
+        let session = session.stdin(Stdio::piped()).stdout(Stdio::piped());
+        session.spawn().unwrap()
     };
-    let ends = |(mut session, word): (std::process::Child, &str)| {
-        session
-            .stdin
-            .take()
-            .unwrap()
-            .write_all(word.as_bytes())
-            .unwrap();
-        let mut said = String::new();
-        session
-            .stdout
-            .take()
-            .unwrap()
-            .read_to_string(&mut said)
-            .unwrap();
-        assert_eq!(said, word);
-        assert!(session.wait().unwrap().success());
-    };
-    let first = session("by a key");
+    let first = session();
     assert!(opens(container.ssh(&[KEY, "echo in"])));
     let text = fs::read_to_string(container.user.config()).unwrap();
     let with = text.replacen(r#""ssh": {"#, r#""ssh": { "auth": "certificate" "#, 1);
@@ -304,9 +281,9 @@ fn the_way_in_is_switched_while_the_container_runs_and_cuts_nobody_off() {
     assert_eq!(container.id(), id, "without a rebuild");
     assert!(!opens(login(&container, &key, None)));
     assert!(opens(container.ssh(&[KEY, "echo in"])));
-    let second = session("by a certificate");
+    let second = session();
     assert!(opens(container.ssh(&[KEY, "echo in"])));
-    ends(first);
+    goes_on(first);
     fs::write(container.user.config(), &text).unwrap();
     let said = container.up(&[]).expect(0).err;
     assert!(
@@ -315,7 +292,7 @@ fn the_way_in_is_switched_while_the_container_runs_and_cuts_nobody_off() {
     );
     assert!(opens(login(&container, &key, None)));
     assert!(opens(container.ssh(&[KEY, "echo in"])));
-    ends(second);
+    goes_on(second);
 
     // Where the proof fails, nothing is closed, and the `up` goes on.
     let script = "/usr/local/share/lace-ssh/authorized";
