@@ -4,11 +4,14 @@
 //! defaults. A damaged one is an error, never half of what it says, for it may hold what keeps repositories
 //! in check; so whoever needs no setting does not read it: `proxy` and all that only looks go on.
 
+pub mod signer;
+
 use std::time::Duration;
 
 use anyhow::Result;
 use serde_json::{Map, Value};
 
+use self::signer::{AgentCa, Signer};
 use crate::devcontainer::members::{Fault, duration, list, object, string};
 use crate::devcontainer::options::{self, Auth, Options};
 use crate::devcontainer::{Document, Problem, dialect};
@@ -30,6 +33,10 @@ pub struct Settings {
     pub forward_agent: Vec<String>,
     /// Where further engines listen.
     pub engines: Vec<String>,
+    /// Where the key of the store's own CA is; `None`: in a file of the store.
+    pub ca: Option<AgentCa>,
+    /// Who signs in the place of that CA, for some workspaces.
+    pub signer: Option<Signer>,
 }
 
 /// What no repository may loosen.
@@ -43,13 +50,15 @@ pub struct Require {
     pub rotate: Option<Duration>,
 }
 
-const MEMBERS: [&str; 6] = [
+const MEMBERS: [&str; 8] = [
     "default",
     "defaults",
     "require",
     "multiplex",
     "forwardAgent",
     "engines",
+    "ca",
+    "signer",
 ];
 const REQUIRED: [&str; 3] = ["auth", "certificateTtl", "rotate"];
 /// Names the schema, for editors.
@@ -99,7 +108,15 @@ fn all(members: &Map<String, Value>) -> Result<Settings, Fault> {
             "multiplex" => settings.multiplex = Some(multiplex(name, string(name, value)?)?),
             "forwardAgent" => settings.forward_agent = list(name, value, options::alias)?,
             "engines" => settings.engines = list(name, value, engine)?,
-            _ => return Err(unknown("setting", name, &MEMBERS)),
+            "ca" => {
+                let ca = signer::ca(object(name, value, OBJECT)?);
+                settings.ca = Some(ca.map_err(below)?);
+            }
+            "signer" => {
+                let signer = signer::signer(object(name, value, OBJECT)?);
+                settings.signer = Some(signer.map_err(below)?);
+            }
+            _ => return Err(Fault::unknown("setting", name, &MEMBERS).or_newer()),
         }
     }
     Ok(settings)
@@ -118,20 +135,10 @@ fn required(members: &Map<String, Value>) -> Result<Require, Fault> {
                 let example = "write the age that no key may pass, such as `30d`";
                 require.rotate = Some(options::age(name, string(name, value)?, example)?);
             }
-            _ => return Err(unknown("requirement", name, &REQUIRED)),
+            _ => return Err(Fault::unknown("requirement", name, &REQUIRED).or_newer()),
         }
     }
     Ok(require)
-}
-
-/// What is not understood cannot be left out: it may be what keeps a repository in check.
-fn unknown(what: &str, name: &str, known: &[&str]) -> Fault {
-    let fault = Fault::unknown(what, name, known);
-    let hint = fault.hint.unwrap_or_default();
-    Fault {
-        hint: Some(format!("{hint}; a newer lace-ssh may know it")),
-        ..fault
-    }
 }
 
 fn multiplex(name: &str, text: &str) -> Result<Duration, Fault> {
@@ -191,6 +198,13 @@ mod tests {
         "multiplex": "10m",
         "forwardAgent": ["lace-web-shop"],
         "engines": ["ssh://build-host"],
+        "ca": { "agent": "~/.ssh/ca.sock", "key": "SHA256:abc" },
+        "signer": {
+            "command": ["step-sign", "--team"],
+            "for": ["~/src/company/**"],
+            "ca": ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFpzBb55yPS8dfrcncm6eDxReHU/l8/yk6BLkuC4pf+6 company"],
+            "principal": "{user}-{alias}",
+        },
     }"#;
 
     #[test]
@@ -212,8 +226,22 @@ mod tests {
             multiplex: minutes(10),
             forward_agent: vec!["lace-web-shop".into()],
             engines: vec!["ssh://build-host".into()],
+            ca: Some(AgentCa {
+                socket: "~/.ssh/ca.sock".into(),
+                key: Some("SHA256:abc".into()),
+            }),
+            signer: parse(EXAMPLE).unwrap().signer,
         };
         assert_eq!(parse(EXAMPLE), Ok(expected));
+        let signer = parse(EXAMPLE).unwrap().signer.unwrap();
+        assert_eq!(signer.command, ["step-sign", "--team"]);
+        assert_eq!(signer.principal.text(), "{user}-{alias}");
+        // Without its comment.
+        assert!(signer.cas[0].ends_with("4pf+6"), "{:?}", signer.cas);
+        let least = "{ \"signer\": { \"command\": [\"~/x\"], \"for\": [] } }";
+        let signer = parse(least).unwrap().signer.unwrap();
+        assert_eq!(signer.principal, crate::keys::principal::Pattern::own());
+        assert!(signer.cas.is_empty() && signer.within.is_empty());
         for empty in ["{}", "// nothing yet\n{ \"$schema\": \"./x.json\" }"] {
             assert_eq!(parse(empty), Ok(Settings::default()));
         }
@@ -243,7 +271,78 @@ mod tests {
                 "did you mean `multiplex`?",
             ),
             ("{ \"zz\": 1 }", (1, 3), "known are default, "),
-            ("{ \"ca\": {} }", (1, 3), "known are default, "),
+            ("{ \"ca\": {} }", (1, 9), "say the socket"),
+            (
+                "{ \"ca\": { \"agent\": \"ca.sock\" } }",
+                (1, 20),
+                "begin it with",
+            ),
+            (
+                "{ \"ca\": { \"agent\": \"/a\", \"key\": \"MD5:x\" } }",
+                (1, 33),
+                "write it as `ssh-add -l`",
+            ),
+            (
+                "{ \"ca\": { \"agnt\": \"/a\" } }",
+                (1, 11),
+                "did you mean `agent`?",
+            ),
+            ("{ \"signer\": { \"for\": [] } }", (1, 13), "say what signs"),
+            (
+                "{ \"signer\": { \"command\": [\"x\"] } }",
+                (1, 13),
+                "say the folders",
+            ),
+            (
+                "{ \"signer\": { \"command\": [] } }",
+                (1, 26),
+                "write the name",
+            ),
+            (
+                "{ \"signer\": { \"command\": [\"\"] } }",
+                (1, 26),
+                "write the name",
+            ),
+            (
+                "{ \"signer\": { \"command\": [\"x\", \"\\u0000\"] } }",
+                (1, 26),
+                "write the name",
+            ),
+            (
+                "{ \"signer\": { \"command\": [\"./sign\"] } }",
+                (1, 26),
+                "write the name",
+            ),
+            (
+                "{ \"signer\": { \"command\": \"sign\" } }",
+                (1, 26),
+                "put it in square",
+            ),
+            (
+                "{ \"signer\": { \"for\": [\"src/**\"] } }",
+                (1, 23),
+                "begin it with",
+            ),
+            (
+                "{ \"signer\": { \"for\": [\"/src**\"] } }",
+                (1, 23),
+                "`*` is any name",
+            ),
+            (
+                "{ \"signer\": { \"ca\": [\"ssh-ed25519 x\"] } }",
+                (1, 22),
+                "write its line",
+            ),
+            (
+                "{ \"signer\": { \"principal\": \"{usr}\" } }",
+                (1, 28),
+                "write text of which",
+            ),
+            (
+                "{ \"signer\": { \"comand\": [] } }",
+                (1, 15),
+                "did you mean `command`?",
+            ),
             (
                 "{\n  \"require\": { \"atuh\": \"key\" } }",
                 (2, 16),
@@ -335,6 +434,8 @@ mod tests {
         assert_eq!(names(&schema), [&MEMBERS[..], &[LINK]].concat());
         assert_eq!(names(&properties["require"]), REQUIRED);
         assert_eq!(names(&properties["defaults"]), options::DEFAULTABLE);
+        assert_eq!(names(&properties["ca"]), signer::CA);
+        assert_eq!(names(&properties["signer"]), signer::SIGNER);
         // Every example is read and is no default; every other type is refused.
         let read = |text: Value| parse(&text.to_string());
         for (above, members) in [

@@ -104,7 +104,7 @@ ignored() {
 
 end_to_end() {
     LACE_SSH_TEST_DEVCONTAINER=$DEVCONTAINER LACE_SSH_TEST_PYTHON=$CLIENT_PYTHON \
-        LACE_SSH_TEST_NODE_PATH=$CLIENT_NODE_PATH ignored e2e::
+        LACE_SSH_TEST_NODE_PATH=$CLIENT_NODE_PATH LACE_SSH_TEST_BAO=$CLIENT_BAO ignored e2e::
 }
 
 # Killed, and refused by the disk, at every system call that matters; then thirty at once, killed at random.

@@ -1,154 +1,59 @@
 //! The certificate authority of this store: one key that signs what opens dev containers for a few minutes.
 //!
 //! It knows no ring. A certificate is issued without the ring's lock, for `ssh` asks for one while it reads its
-//! configuration, also where a rotation holds that lock and proves its key by running `ssh`. There is a lock of
-//! its own, held for one signature. The private half lies in `ca/` and is never mounted anywhere.
+//! configuration, also where a rotation holds that lock and proves its key by running `ssh`. There are locks of
+//! its own: one for the list, and for each dev container one, so that of many who ask at once one is served.
+//! The private half is never mounted anywhere. For some workspaces a signer of the user's stands in its place.
 //!
 //! Each step is whole by itself: a certificate is listed before it is written, so that what is there can be
 //! revoked; one that was listed and never written has harmed nobody.
 
+mod command;
 pub mod issued;
+pub mod own;
+pub mod request;
 pub mod revoked;
+pub mod signer;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use zeroize::Zeroizing;
 
-use self::issued::Issued;
-use crate::advice::{Advise, shell};
+use self::request::{Request, key_id};
+use crate::advice::failure;
 use crate::app::App;
 use crate::durable::{self, PRIVATE};
-use crate::keys::certificate::Terms;
-use crate::keys::{Certificate, KeyPair, PublicKey, random};
-use crate::settings;
+use crate::keys::{Certificate, PublicKey};
+use crate::settings::{self, Settings};
 use crate::store::lock::Lock;
 use crate::store::registry::{DevContainer, Registry};
 use crate::store::{LARGEST_KEY, Store};
 
-/// What the key that signs is called in its file.
-pub const COMMENT: &str = "lace-ssh CA";
-
-/// For so many seconds before it was issued a certificate is good already: clocks differ.
-const BACKDATED: i64 = 60;
-
-/// What a certificate is asked for.
-#[derive(Debug, Clone)]
-pub struct Request<'a> {
-    /// Whose.
-    pub public: &'a PublicKey,
-    /// The dev container that it opens: its ID.
-    pub id: &'a str,
-    /// Its alias.
-    pub alias: &'a str,
-    /// Its principal.
-    pub principal: &'a str,
-    /// Who, from where, to which dev container.
-    pub key_id: &'a str,
-    /// For how many seconds.
-    pub ttl: i64,
-}
-
-/// The public half of the key that signs, which is made if there is none. The caller holds the ring's lock.
+/// Issues a certificate for a dev container, signed by whoever signs for it, and lists it.
 ///
 /// # Errors
-/// It is damaged, or cannot be written.
-pub fn ensure(store: &Store) -> Result<PublicKey> {
-    store.folder(&store.ca())?;
-    durable::sweep(&store.ca())?;
-    let pair = match read(store)? {
-        Some(pair) => pair,
-        None => {
-            let seed = random::system_bytes::<32>().context("cannot make a key")?;
-            let pair = KeyPair::generate(&seed, COMMENT).context("cannot make a key")?;
-            durable::write(&file(store), pair.private_openssh().as_bytes(), PRIVATE)?;
-            pair
-        }
+/// It trusts none; whoever signs for it does not; or it cannot be listed.
+pub fn issue(
+    app: &App,
+    registry: &Registry,
+    request: &Request<'_>,
+    now: i64,
+) -> Result<Certificate> {
+    let (known, cas) = trusted(registry, request.id)?;
+    let certificate = match &known.signer {
+        Some(signer) => signer::sign(app, known, signer, request)?,
+        None => own::sign(app, cas[0], request, now)?,
     };
-    let line = format!("{}\n", pair.public().render());
-    durable::ensure(&store.ca().join("identity.pub"), line.as_bytes())?;
-    Ok(pair.public())
-}
-
-/// Whether the private half of `ca` is there to sign.
-pub fn is_in_place(store: &Store, ca: &str) -> bool {
-    read(store).is_ok_and(|pair| pair.is_some_and(|pair| pair.public().render_bare() == ca))
-}
-
-/// The private half of the key that signs.
-pub fn file(store: &Store) -> PathBuf {
-    store.ca().join("identity")
-}
-
-/// That of the one that a rotation is about to put in its place.
-pub fn next(store: &Store) -> PathBuf {
-    store.ca().join("next")
-}
-
-fn read(store: &Store) -> Result<Option<KeyPair>> {
-    let path = file(store);
-    let Some(bytes) = durable::read(&path, LARGEST_KEY)?.map(Zeroizing::new) else {
-        return Ok(None);
-    };
-    let text = std::str::from_utf8(&bytes).unwrap_or_default();
-    let pair = KeyPair::parse(text, None);
-    let pair = pair.with_context(|| format!("{} is damaged", path.display()));
-    pair.map(Some).hint_with(|| {
-        // Out of the way, a new one is made; what the old one has signed is good no longer.
-        format!("mv {0} {0}.old", shell(&path))
-    })
-}
-
-/// Issues a certificate, signed by the key whose public half is `ca`, and lists it.
-///
-/// # Errors
-/// That key is not there; what is asked for cannot be in a certificate; or it cannot be listed.
-pub fn issue(store: &Store, ca: &str, request: &Request<'_>, now: i64) -> Result<Certificate> {
-    let _lock = lock(store)?;
-    issue_locked(store, ca, request, now)
-}
-
-fn lock(store: &Store) -> Result<Lock> {
-    store.folder(&store.ca())?;
-    Lock::take(&store.ca().join("lock"), "certificate")
-}
-
-fn issue_locked(store: &Store, ca: &str, request: &Request<'_>, now: i64) -> Result<Certificate> {
-    let pair = read(store)?.filter(|pair| pair.public().render_bare() == ca);
-    let pair = pair
-        .with_context(|| format!("the key that signs is not in {}", store.ca().display()))
-        .hint("devcontainer up --workspace-folder .")?;
-    let serial = u64::from_be_bytes(*random::system_bytes::<8>()?).max(1);
-    let nonce = random::system_bytes::<32>()?;
-    let certificate = Certificate::issue(&request.terms(now), serial, &nonce, &pair)?;
-    issued::add(store, request.issued(&certificate), now)?;
+    app.store.folder(&app.store.ca())?;
+    let _lock = Lock::take(&app.store.ca().join("lock"), "certificate")?;
+    issued::add(&app.store, request.issued(&certificate), now)?;
     Ok(certificate)
 }
 
-impl Request<'_> {
-    fn terms(&self, now: i64) -> Terms<'_> {
-        Terms {
-            public: self.public,
-            principal: self.principal,
-            key_id: self.key_id,
-            after: now.saturating_sub(BACKDATED),
-            before: now.saturating_add(self.ttl),
-        }
-    }
-
-    /// What the list says of a certificate that was issued for it.
-    fn issued(&self, certificate: &Certificate) -> Issued {
-        Issued {
-            serial: certificate.serial(),
-            key_id: certificate.key_id(),
-            id: self.id.to_owned(),
-            alias: self.alias.to_owned(),
-            fingerprint: self.public.fingerprint(),
-            after: certificate.after(),
-            before: certificate.before(),
-        }
-    }
+/// The lock of those who want a certificate for this dev container.
+pub fn lock(store: &Store, id: &str) -> PathBuf {
+    store.ca().join(format!("{id}.lock"))
 }
 
 /// Writes a certificate to where `ssh` or its owner finds it.
@@ -172,27 +77,30 @@ pub fn certificate(path: &Path) -> Option<Certificate> {
 /// # Errors
 /// As [`issue`]; or there is no key that it could be for.
 pub fn renew(app: &App, registry: &Registry, id: &str, now: i64) -> Result<bool> {
-    let (known, ca) = trusted(registry, id)?;
+    let (known, cas) = trusted(registry, id)?;
     let public = public(registry, known)?;
     let path = app.store.certificate(&known.key, &known.alias);
     let key_id = key_id(app, &known.alias);
-    let request = own(known, id, &public, &key_id)?;
+    let request = Request::own(known, id, &public, &key_id)?;
     let terms = request.terms(now);
+    let cas: Vec<_> = cas
+        .iter()
+        .filter_map(|ca| PublicKey::parse(ca).ok())
+        .collect();
     // Whoever has revoked it may have been cut off before it went.
     let revoked = revoked::read(&app.store)?;
     let is_good = || {
-        let ca = PublicKey::parse(ca).ok();
-        let found = certificate(&path);
-        found.zip(ca).is_some_and(|(found, ca)| {
-            now < found.renewal()
-                && found.check(&terms, &ca, now).is_ok()
+        certificate(&path).is_some_and(|found| {
+            now < found.renewal(terms.before - terms.after)
+                && found.check(&terms, &cas, now).is_ok()
                 && !revoked.holds(found.serial(), &found.key_id(), None)
         })
     };
     if is_good() {
         return Ok(false);
     }
-    let _lock = lock(&app.store)?;
+    app.store.folder(&app.store.ca())?;
+    let _lock = Lock::take(&lock(&app.store, id), "certificate")?;
     // Of many who ask at once, the first has seen to it.
     if is_good() {
         return Ok(false);
@@ -203,7 +111,7 @@ pub fn renew(app: &App, registry: &Registry, id: &str, now: i64) -> Result<bool>
         ttl: request.ttl.min(longest.map_or(i64::MAX, seconds)),
         ..request
     };
-    let certificate = issue_locked(&app.store, ca, &request, now)?;
+    let certificate = issue(app, registry, &request, now)?;
     write(&path, &certificate)?;
     Ok(true)
 }
@@ -213,36 +121,39 @@ pub fn seconds(time: Duration) -> i64 {
     i64::try_from(time.as_secs()).unwrap_or(i64::MAX)
 }
 
-/// What is asked for where a dev container's own key shall open it.
-///
-/// # Errors
-/// It has no principal.
-pub fn own<'a>(
-    known: &'a DevContainer,
-    id: &'a str,
-    public: &'a PublicKey,
-    key_id: &'a str,
-) -> Result<Request<'a>> {
-    Ok(Request {
-        public,
-        id,
-        alias: &known.alias,
-        principal: known.principal.as_deref().context("it has no principal")?,
-        key_id,
-        ttl: known.certificate_ttl,
-    })
-}
-
-/// The dev container, and the CA that it trusts.
+/// The dev container, and the CAs by which certificates for it are signed: one at least.
 ///
 /// # Errors
 /// It trusts none.
-pub fn trusted<'r>(registry: &'r Registry, id: &str) -> Result<(&'r DevContainer, &'r str)> {
+pub fn trusted<'r>(registry: &'r Registry, id: &str) -> Result<(&'r DevContainer, Vec<&'r str>)> {
     let known = registry.devcontainers.get(id);
     let known = known.with_context(|| format!("no dev container has the ID {id}"))?;
-    let ca = registry.ca.as_ref().filter(|_| known.principal.is_some());
-    let ca = ca.with_context(|| format!("{} trusts no certificates", known.alias));
-    Ok((known, &ca.hint("lace-ssh cert issue --help")?.public))
+    let cas = registry.signing(known);
+    match cas.is_empty() {
+        false => Ok((known, cas)),
+        true => Err(failure(
+            format!("{} trusts no certificates", known.alias),
+            format!("lace-ssh cert issue {}", known.alias),
+        )),
+    }
+}
+
+/// Whether whoever signs for this dev container is the one of the settings and, where that is the store's own
+/// CA, there to sign.
+pub fn is_settled(
+    app: &App,
+    settings: &Settings,
+    registry: &Registry,
+    known: &DevContainer,
+) -> bool {
+    if known.principal.is_none() {
+        return known.auth.takes_keys();
+    }
+    let is_in_place = || {
+        let cas = registry.signing(known);
+        cas.iter().any(|ca| own::is_in_place(app, settings, ca))
+    };
+    signer::is_chosen(app, settings, known) && (known.signer.is_some() || is_in_place())
 }
 
 /// The public half of the key of a dev container.
@@ -255,18 +166,13 @@ pub fn public(registry: &Registry, known: &DevContainer) -> Result<PublicKey> {
     Ok(PublicKey::parse(&key.public)?.with_comment(&known.key)?)
 }
 
-/// Who, from where, to which dev container; the log of an sshd shows it on one line.
-pub fn key_id(app: &App, alias: &str) -> String {
-    let who = app.environment.who.replace(char::is_control, "?");
-    format!("{who} {alias}")
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs;
 
     use super::*;
     use crate::environment::Environment;
+    use crate::keys::KeyPair;
     use crate::ring::Ring;
     use crate::store::registry::{Auth, Ca};
 
@@ -371,16 +277,5 @@ mod tests {
         fs::create_dir(app.store.ca().join("issued.jsonl")).unwrap();
         assert!(renew(&app, &registry, "x", NOW).is_err());
         assert!(!app.store.certificate("user", "lace-x").exists());
-    }
-
-    #[test]
-    fn who_it_is_stays_on_one_line() {
-        let home = tempfile::tempdir().unwrap();
-        let environment = Environment {
-            who: "mo\nna@lap\u{1b}top".into(),
-            ..Environment::example(home.path())
-        };
-        let app = App::new(&environment);
-        assert_eq!(key_id(&app, "lace-x"), "mo?na@lap?top lace-x");
     }
 }

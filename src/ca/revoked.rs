@@ -208,19 +208,21 @@ fn serial(text: &str) -> Result<u64> {
 }
 
 /// Makes sure that OpenSSH itself can read a list of this store before it replaces another one: sshd refuses
-/// everybody where it cannot, and so it would if the CA were on it.
+/// everybody where it cannot, and so it would if one of the CAs were on it.
 ///
 /// # Errors
 /// It cannot, or there is no `ssh-keygen` to ask.
-pub fn check(store: &Store, list: &[u8], ca: Option<&str>) -> Result<()> {
-    let Some(ca) = ca.filter(|_| !list.is_empty()) else {
+pub fn check(store: &Store, list: &[u8], cas: &[&str]) -> Result<()> {
+    if list.is_empty() || cas.is_empty() {
         return Ok(());
-    };
+    }
     let list = durable::scratch(store.root(), list)?;
-    let ca = durable::scratch(store.root(), format!("{ca}\n").as_bytes())?;
+    let written = |ca: &&str| durable::scratch(store.root(), format!("{ca}\n").as_bytes());
+    let cas: Vec<_> = cas.iter().map(written).collect::<Result<_>>()?;
     let asked = Command::new("ssh-keygen")
         .arg("-Qf")
-        .args([list.path(), ca.path()])
+        .arg(list.path())
+        .args(cas.iter().map(|ca| ca.path()))
         .stdin(Stdio::null())
         .output();
     let told = asked
@@ -428,15 +430,15 @@ mod tests {
             ..Revoked::default()
         }
         .render(NOW);
-        check(&store, &good, Some(&ca)).unwrap();
-        check(&store, b"", Some(&ca)).unwrap();
-        check(&store, b"nonsense", None).unwrap();
+        check(&store, &good, &[&ca]).unwrap();
+        check(&store, b"", &[&ca]).unwrap();
+        check(&store, b"nonsense", &[]).unwrap();
         let own = Revoked {
             keys: vec![PublicKey::parse(&ca).unwrap()],
             ..Revoked::default()
         };
         for bad in [&good[..good.len() - 1], b"nonsense", &own.render(NOW)] {
-            let told = check(&store, bad, Some(&ca)).unwrap_err().to_string();
+            let told = check(&store, bad, &[&ca]).unwrap_err().to_string();
             assert!(told.contains("ssh-keygen does not take the list"), "{told}");
         }
         let left = fs::read_dir(store.root()).unwrap().flatten();

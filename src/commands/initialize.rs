@@ -69,8 +69,10 @@ pub fn run(app: &App, args: &cli::Initialize) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Another way in, where the options want one that the next container can follow.
+/// Another signer, where the settings want one; another way in, where the options want one that the next container
+/// can follow.
 fn switch_auth(ring: &mut Ring<'_>, wanted: &Wanted<'_>) -> Result<()> {
+    auth::follow_signer(ring, wanted.id);
     let auth = entry::auth(wanted);
     let known = &ring.registry.devcontainers[wanted.id];
     if auth == known.auth {
@@ -244,13 +246,9 @@ fn is_ready(app: &App, registry: &Registry, wanted: &Wanted<'_>) -> Result<bool>
         Ok(identity::read_public(&path)?.is_some_and(|found| found.render_bare() == public))
     };
     let half = identity::public_file(&key.public, &known.key);
-    let trusts = |registry: &Registry| {
-        let ca = registry.ca.as_ref().filter(|_| known.principal.is_some());
-        ca.is_some_and(|it| ca::is_in_place(&app.store, &it.public))
-    };
     Ok(entry == *known
         && entry::auth(wanted) == known.auth
-        && (known.auth.takes_keys() || trusts(registry))
+        && ca::is_settled(app, wanted.settings, registry, known)
         && masters::are_prepared(&app.store, wanted.settings)
         && !registry.has_expired(now())
         && key.next.is_none()
@@ -324,10 +322,6 @@ fn prepare(ring: &mut Ring<'_>, wanted: &Wanted<'_>) -> Result<String> {
         for public in publics {
             ring.revoke_issued(wanted.id, &public)?;
         }
-    }
-    if !ring.registry.devcontainers[wanted.id].auth.takes_keys() {
-        // Where the key that signs is lost, there is another one.
-        ring.certify(wanted.id)?;
     }
     if newly_trusted {
         ring.note(Kind::Trusted, &key, |event| {

@@ -62,7 +62,9 @@ pub fn refresh(app: &App, alias: &str) -> Result<ExitCode> {
         ring.ensure(&devcontainer.key, true)?;
         ring.commit()?;
     }
-    if !devcontainer.auth.takes_keys() {
+    // Whoever only reads the configuration (`ssh -G`) does not have a company's CA asked, or a person.
+    let is_left = devcontainer.signer.is_some() && hand_over::only_asks();
+    if !devcontainer.auth.takes_keys() && !is_left {
         certify(app, id)?;
     }
     Ok(ExitCode::SUCCESS)
@@ -72,9 +74,13 @@ pub fn refresh(app: &App, alias: &str) -> Result<ExitCode> {
 /// meanwhile.
 fn certify(app: &App, id: &str) -> Result<()> {
     for turn in 1.. {
-        match ca::renew(app, &app.store.registry()?, id, now()) {
+        let registry = app.store.registry()?;
+        let known = registry.devcontainers.get(id);
+        let is_elsewhere = known.is_some_and(|known| known.signer.is_some());
+        match ca::renew(app, &registry, id, now()) {
             Ok(false) => break,
-            Err(error) if turn >= TURNS => return Err(error),
+            // A signer that does not sign is not asked again: it may have asked a person.
+            Err(error) if turn >= TURNS || is_elsewhere => return Err(error),
             Ok(true) if turn >= TURNS => break,
             _ => {}
         }

@@ -49,6 +49,13 @@ impl Fault {
         }
     }
 
+    /// The same of what cannot be left out where it is not understood: it may be what keeps a repository in check.
+    pub fn or_newer(mut self) -> Self {
+        let hint = self.hint.unwrap_or_default();
+        self.hint = Some(format!("{hint}; a newer lace-ssh may know it"));
+        self
+    }
+
     /// The same, seen from where the object is the member at `above`.
     pub fn below(mut self, above: &[&str]) -> Self {
         self.path

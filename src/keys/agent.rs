@@ -1,4 +1,4 @@
-//! A client of ssh-agent: list, add and remove keys over its socket.
+//! A client of ssh-agent: list, add and remove keys over its socket, and have it sign.
 //!
 //! Messages are encoded and decoded by pure functions; [`Agent`] is the one effect. Where the socket
 //! is (`SSH_AUTH_SOCK`) the caller knows. An agent is believed to be what the user runs, but its
@@ -23,10 +23,15 @@ const FAILURE: u8 = 5;
 const SUCCESS: u8 = 6;
 const REQUEST_IDENTITIES: u8 = 11;
 const IDENTITIES_ANSWER: u8 = 12;
+const SIGN_REQUEST: u8 = 13;
+const SIGN_RESPONSE: u8 = 14;
 const ADD_IDENTITY: u8 = 17;
 const REMOVE_IDENTITY: u8 = 18;
 const ADD_ID_CONSTRAINED: u8 = 25;
 const EXTENSION_FAILURE: u8 = 28;
+
+/// An RSA key shall sign with SHA-512, not with SHA-1; for other keys it means nothing.
+const RSA_SHA2_512: u32 = 4;
 
 const CONSTRAIN_LIFETIME: u8 = 1;
 const CONSTRAIN_EXTENSION: u8 = 255;
@@ -141,6 +146,17 @@ impl Agent {
     pub fn remove(&mut self, key: &PublicKey) -> Result<(), AgentError> {
         let message = Writer::new().byte(REMOVE_IDENTITY).string(&key.to_wire());
         decode_done(&self.ask(&message.into_bytes())?, "forget the key")
+    }
+
+    /// What the agent signs with `key`: the signature as SSH writes it on the wire. It may ask somebody first,
+    /// and what it says may be anything: whoever uses it checks it.
+    pub fn sign(&mut self, key: &PublicKey, data: &[u8]) -> Result<Vec<u8>, AgentError> {
+        let message = Writer::new()
+            .byte(SIGN_REQUEST)
+            .string(&key.to_wire())
+            .string(data)
+            .number(RSA_SHA2_512);
+        decode_signature(&self.ask(&message.into_bytes())?)
     }
 
     fn ask(&mut self, message: &[u8]) -> Result<Vec<u8>, AgentError> {
@@ -270,6 +286,18 @@ fn decode_done(answer: &[u8], asked: &'static str) -> Result<(), AgentError> {
         [FAILURE | EXTENSION_FAILURE, ..] => Err(AgentError::Refused(asked)),
         _ => Err(AgentError::Malformed("it is neither yes nor no")),
     }
+}
+
+fn decode_signature(answer: &[u8]) -> Result<Vec<u8>, AgentError> {
+    let rest = match answer {
+        [SIGN_RESPONSE, rest @ ..] => rest,
+        [FAILURE | EXTENSION_FAILURE, ..] => return Err(AgentError::Refused("sign")),
+        _ => return Err(AgentError::Malformed("it is no signature")),
+    };
+    let mut reader = Reader::new(rest);
+    let signature = reader.string().map(<[u8]>::to_vec);
+    let signature = signature.filter(|_| reader.is_empty());
+    signature.ok_or(AgentError::Malformed("its signature has no end"))
 }
 
 fn decode_identities(answer: &[u8]) -> Result<Vec<Identity>, AgentError> {

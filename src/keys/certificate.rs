@@ -7,8 +7,9 @@
 
 use std::fmt;
 
+use signature::Signer;
 use ssh_key::certificate::{Builder, CertType};
-use ssh_key::{Algorithm, HashAlg};
+use ssh_key::{Algorithm, HashAlg, Signature, SigningKey};
 
 use super::identity::{breaks_line, one_line};
 use super::{KeyError, KeyPair, PublicKey};
@@ -16,6 +17,12 @@ use super::{KeyError, KeyPair, PublicKey};
 /// What a session may do by a certificate: what `ssh` and editors need. Agent and X11 forwarding are not
 /// among it.
 pub const EXTENSIONS: [&str; 2] = ["permit-port-forwarding", "permit-pty"];
+
+/// The extension by which a security key need not be touched.
+const WITHOUT_TOUCH: &str = "no-touch-required";
+
+/// So many seconds may the clock of a signer be ahead of ours.
+const CLOCKS_DIFFER: i64 = 5;
 
 /// Longer lines are no certificate: one for RSA 16384 by a CA of the same size takes 9 kB.
 const MAX_LINE: usize = 64 * 1024;
@@ -41,6 +48,25 @@ pub struct Terms<'a> {
     pub before: i64,
 }
 
+/// A key that signs, whose private half is not here.
+struct Elsewhere<F> {
+    public: ssh_key::public::KeyData,
+    sign: F,
+}
+
+impl<F: Fn(&[u8]) -> Result<Vec<u8>, String>> Signer<Signature> for Elsewhere<F> {
+    fn try_sign(&self, message: &[u8]) -> signature::Result<Signature> {
+        let signature = (self.sign)(message).map_err(signature::Error::from_source)?;
+        Signature::try_from(&signature[..]).map_err(signature::Error::from_source)
+    }
+}
+
+impl<F: Fn(&[u8]) -> Result<Vec<u8>, String>> SigningKey for Elsewhere<F> {
+    fn public_key(&self) -> ssh_key::public::KeyData {
+        self.public.clone()
+    }
+}
+
 /// A user certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Certificate {
@@ -57,6 +83,33 @@ impl Certificate {
         serial: u64,
         nonce: &[u8; 32],
         ca: &KeyPair,
+    ) -> Result<Self, KeyError> {
+        Self::signed_by(terms, serial, nonce, ca.signer())
+    }
+
+    /// The same by a CA whose private half is elsewhere: `sign` gives a signature as SSH writes it on the wire.
+    ///
+    /// # Errors
+    /// As [`Certificate::issue`]; or there is no signature, or not one by that CA.
+    pub fn issue_by(
+        terms: &Terms<'_>,
+        serial: u64,
+        nonce: &[u8; 32],
+        ca: &PublicKey,
+        sign: impl Fn(&[u8]) -> Result<Vec<u8>, String>,
+    ) -> Result<Self, KeyError> {
+        let ca = Elsewhere {
+            public: ca.key_data().clone(),
+            sign,
+        };
+        Self::signed_by(terms, serial, nonce, &ca)
+    }
+
+    fn signed_by(
+        terms: &Terms<'_>,
+        serial: u64,
+        nonce: &[u8; 32],
+        ca: &impl SigningKey,
     ) -> Result<Self, KeyError> {
         const FORMAT: &str = "certificate";
         if !is_principal(terms.principal) {
@@ -81,7 +134,7 @@ impl Certificate {
             }
             let comment: String = terms.public.comment().chars().take(MAX_COMMENT).collect();
             builder.comment(comment)?;
-            builder.sign(ca.signer())
+            builder.sign(ca)
         };
         let inner = signed().map_err(|error| KeyError::damaged(FORMAT, error))?;
         Ok(Self { inner })
@@ -185,43 +238,55 @@ impl Certificate {
         matches!(algorithm, Algorithm::Rsa { hash: None } | Algorithm::Dsa)
     }
 
-    /// Whether it is what was asked for, and nothing more: signed by `ca`, for that key, good for that
+    /// Whether it is what was asked for, and nothing more: signed by one of `cas`, for that key, good for that
     /// principal alone, now, and no longer than until then. A signer may be wrong, or lie.
+    ///
+    /// From when on it is good is the signer's business, as long as that is over, and so is what else a session may
+    /// do by it: the holder of the key asks for it, or not.
     ///
     /// # Errors
     /// The first flaw.
-    pub fn check(&self, asked: &Terms<'_>, ca: &PublicKey, now: i64) -> Result<(), Flaw> {
+    pub fn check(&self, asked: &Terms<'_>, cas: &[PublicKey], now: i64) -> Result<(), Flaw> {
         let only = |principals: &[String]| principals == [asked.principal.to_owned()];
-        let extra = |name: &String| !EXTENSIONS.contains(&name.as_str());
+        let fingerprint = self.ca_fingerprint();
+        let is_known = cas.iter().any(|ca| ca.fingerprint() == fingerprint);
         let flaws = [
             (!self.is_for_users(), Flaw::Type),
             (!self.public().is_same_key(asked.public), Flaw::Key),
             (self.principals().is_empty(), Flaw::NoPrincipal),
             (!only(self.principals()), Flaw::Principal),
-            (self.serial() == 0, Flaw::Serial),
             (self.before() <= now, Flaw::Expired),
             (self.after() > now, Flaw::NotYet),
             (
-                self.life() > asked.before.saturating_sub(asked.after),
+                self.before() > asked.before.saturating_add(CLOCKS_DIFFER),
                 Flaw::TooLong,
             ),
             (!self.critical_options().is_empty(), Flaw::Option),
-            (self.extensions().iter().any(extra), Flaw::Extension),
+            (
+                self.inner.extensions().contains_key(WITHOUT_TOUCH),
+                Flaw::Extension,
+            ),
             (self.is_signed_by_sha1(), Flaw::Sha1),
-            (self.ca_fingerprint() != ca.fingerprint(), Flaw::Ca),
+            (!is_known, Flaw::Ca),
             (!self.is_signed(), Flaw::Signature),
         ];
         let first = flaws.into_iter().find(|(is_so, _)| *is_so);
         first.map_or(Ok(()), |(_, flaw)| Err(flaw))
     }
 
-    /// When it is to be renewed: two thirds of its life are over then.
-    pub fn renewal(&self) -> i64 {
-        self.after().saturating_add(self.life() / 3 * 2)
+    /// The CA that it names; nothing says yet that it has signed it.
+    ///
+    /// # Errors
+    /// That is no key that signs.
+    pub fn ca(&self) -> Result<PublicKey, KeyError> {
+        PublicKey::of_data(self.inner.signature_key().clone())
     }
 
-    fn life(&self) -> i64 {
-        self.before().saturating_sub(self.after())
+    /// When it is to be renewed: two thirds of its life are over then, which began when it was asked for, however
+    /// far its signer has back-dated it.
+    pub fn renewal(&self, longest: i64) -> i64 {
+        let began = self.after().max(self.before().saturating_sub(longest));
+        began.saturating_add(self.before().saturating_sub(began) / 3 * 2)
     }
 }
 
@@ -236,8 +301,6 @@ pub enum Flaw {
     NoPrincipal,
     /// It has another principal, or further ones.
     Principal,
-    /// Its serial number is 0, which cannot be revoked.
-    Serial,
     /// Its time is up.
     Expired,
     /// Its time has not come.
@@ -246,7 +309,7 @@ pub enum Flaw {
     TooLong,
     /// It has a critical option.
     Option,
-    /// It allows more than was asked.
+    /// It lets a security key log in that nobody touches.
     Extension,
     /// It is signed with SHA-1.
     Sha1,
@@ -263,12 +326,13 @@ impl fmt::Display for Flaw {
             Self::Key => "it is for another key",
             Self::NoPrincipal => "it has no principal, and would be good for everything",
             Self::Principal => "it has another principal, or more than the one that was asked for",
-            Self::Serial => "it has no serial number, so it could not be revoked",
             Self::Expired => "it has expired",
             Self::NotYet => "it is not good yet: the clocks differ",
             Self::TooLong => "it is good for longer than was asked",
             Self::Option => "it has a critical option that was not asked for",
-            Self::Extension => "it allows more than was asked",
+            Self::Extension => {
+                "it lets a security key log in that nobody touches, which was not asked for"
+            }
             Self::Sha1 => "it is signed with SHA-1, which sshd does not take",
             Self::Ca => "another CA has signed it",
             Self::Signature => "its signature is wrong",
@@ -378,8 +442,10 @@ mod tests {
         assert_eq!(certificate.extensions(), EXTENSIONS);
         assert_eq!(certificate.critical_options(), []);
         assert_eq!(certificate.ca_fingerprint(), pair(9).fingerprint());
-        // Two thirds of six minutes after it began.
-        assert_eq!(certificate.renewal(), NOW + 180);
+        // Two thirds of six minutes after it began; what was back-dated further began when it was asked for.
+        assert_eq!(certificate.renewal(360), NOW + 180);
+        assert_eq!(certificate.renewal(1000), NOW + 180);
+        assert_eq!(certificate.renewal(300), NOW + 200);
         let other_nonce = Certificate::issue(&terms(&pair(1).public()), 42, &[8; 32], &pair(9));
         assert_ne!(other_nonce.unwrap().render(), line);
     }
@@ -495,10 +561,15 @@ mod tests {
         write("ed25519", &pair(9).private_openssh());
         write("key.pub", &pair(1).public().render());
         write("other.pub", &pair(2).public().render());
+        let types: Vec<_> = ca.split(' ').collect();
         if ca != "ed25519" {
-            keygen(folder.path(), &["-q", "-t", ca, "-N", "", "-f", ca]);
+            let new = [&["-q", "-N", "", "-f", types[0], "-t"], &types[..]].concat();
+            keygen(folder.path(), &new);
         }
-        keygen(folder.path(), &[&["-q", "-s", ca][..], arguments].concat());
+        keygen(
+            folder.path(),
+            &[&["-q", "-s", types[0]][..], arguments].concat(),
+        );
         let file = ["key-cert.pub", "other-cert.pub"].map(|name| folder.path().join(name));
         let text = file
             .iter()
@@ -510,7 +581,7 @@ mod tests {
     fn a_certificate_that_is_not_what_was_asked_for_is_told_by_its_flaw() {
         let public = pair(1).public();
         let asked = terms(&public);
-        let ca = pair(9).public();
+        let ca = [pair(8).public(), pair(9).public()];
         assert_eq!(issued().check(&asked, &ca, NOW), Ok(()));
         // The clock: its first second, its last one, and those around them.
         for (now, expected) in [
@@ -526,7 +597,7 @@ mod tests {
         let named = ["-n", "lace-x-0a1b"];
         let key = ["key.pub"];
         type Case<'c> = (&'c str, Vec<&'c [&'c str]>, Option<Flaw>);
-        let cases: [Case<'_>; 13] = [
+        let cases: [Case<'_>; 14] = [
             ("ed25519", vec![&ours, &valid, &named, &key], None),
             (
                 "ed25519",
@@ -558,11 +629,7 @@ mod tests {
                 vec![&ours, &valid, &["-n", "lace-x-0a1b,root"], &key],
                 Some(Flaw::Principal),
             ),
-            (
-                "ed25519",
-                vec![&["-I", "id", "-O", "clear"], &valid, &named, &key],
-                Some(Flaw::Serial),
-            ),
+            ("ed25519", vec![&["-I", "id"], &valid, &named, &key], None),
             (
                 "ed25519",
                 vec![&ours, &["-V", "always:forever"], &named, &key],
@@ -572,11 +639,21 @@ mod tests {
                 "ed25519",
                 vec![
                     &ours,
-                    &["-V", "20270115075900Z:20270115080501Z"],
+                    &["-V", "20270115075900Z:20270115080506Z"],
                     &named,
                     &key,
                 ],
                 Some(Flaw::TooLong),
+            ),
+            (
+                "ed25519",
+                vec![
+                    &ours,
+                    &["-V", "20270115000000Z:20270115080505Z"],
+                    &named,
+                    &key,
+                ],
+                None,
             ),
             (
                 "ed25519",
@@ -585,13 +662,7 @@ mod tests {
             ),
             (
                 "ed25519",
-                vec![
-                    &ours,
-                    &valid,
-                    &named,
-                    &["-O", "permit-agent-forwarding"],
-                    &key,
-                ],
+                vec![&ours, &valid, &named, &["-O", "no-touch-required"], &key],
                 Some(Flaw::Extension),
             ),
             ("ecdsa", vec![&ours, &valid, &named, &key], Some(Flaw::Ca)),
@@ -621,9 +692,55 @@ mod tests {
             ..terms(&public)
         };
         assert_eq!(
-            changed.check(&asked, &pair(9).public(), NOW),
+            changed.check(&asked, &[pair(9).public()], NOW),
             Err(Flaw::Signature)
         );
+    }
+
+    #[test]
+    fn the_signature_of_every_type_of_ca_is_checked() {
+        let ours = [
+            "-I",
+            "id",
+            "-n",
+            "lace-x-0a1b",
+            "-V",
+            "20270115075900Z:20270115080500Z",
+            "key.pub",
+        ];
+        let public = pair(1).public();
+        for types in [vec!["ecdsa"], vec!["ecdsa", "-b", "384"], vec!["rsa"]] {
+            let certificate = by_openssh(&types.join(" "), &ours);
+            let ca = certificate.ca().unwrap();
+            let cas = std::slice::from_ref(&ca);
+            assert_eq!(
+                certificate.check(&terms(&public), cas, NOW),
+                Ok(()),
+                "{types:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_signer_elsewhere_gives_its_signature_or_there_is_no_certificate() {
+        let (public, ca) = (pair(1).public(), pair(9));
+        type Sign<'s> = &'s dyn Fn(&[u8]) -> Result<Vec<u8>, String>;
+        let by = |sign: Sign<'_>| {
+            Certificate::issue_by(&terms(&public), 42, &[7; 32], &ca.public(), sign)
+        };
+        let good = by(&|data| {
+            let signature: Signature = ca.signer().try_sign(data).unwrap();
+            Ok(signature.try_into().unwrap())
+        });
+        assert_eq!(good.unwrap().render(), issued().render());
+        let by_another = by(&|data| {
+            let signature: Signature = pair(8).signer().try_sign(data).unwrap();
+            Ok(signature.try_into().unwrap())
+        });
+        assert!(by_another.is_err());
+        assert!(by(&|_| Err("no".into())).is_err());
+        assert!(by(&|_| Ok(b"garbage".to_vec())).is_err());
+        assert!(by(&|_| Ok(Vec::new())).is_err());
     }
 
     #[test]
@@ -644,7 +761,7 @@ mod tests {
         for (algorithm, expected) in [("ssh-rsa", Flaw::Sha1), ("rsa-sha2-256", Flaw::Ca)] {
             let certificate =
                 by_openssh("rsa", &[&ours[..], &["-t", algorithm, "key.pub"]].concat());
-            let told = certificate.check(&terms(&public), &pair(9).public(), NOW);
+            let told = certificate.check(&terms(&public), &[pair(9).public()], NOW);
             assert_eq!(told, Err(expected));
         }
     }

@@ -9,6 +9,7 @@ pub mod import;
 pub mod krl;
 pub mod name;
 mod pem;
+pub mod principal;
 pub mod random;
 mod scalar;
 mod wire;

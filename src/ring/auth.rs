@@ -8,12 +8,14 @@ use anyhow::{Context, Result};
 
 use super::{Ring, identity, rotation};
 use crate::app::App;
+use crate::ca::signer::Way;
+use crate::ca::{self, revoked};
 use crate::durable;
 use crate::engine::{self, Container, Engine};
 use crate::route::proof::{self, Certificates, Credential, Proof};
 use crate::store::audit::Kind;
 use crate::store::registry::{Auth, DevContainer, Key};
-use crate::talk::say;
+use crate::talk::{say, warn};
 use crate::trust;
 
 /// Makes the dev container `id` open as its options want it.
@@ -54,7 +56,10 @@ fn to_certificates(ring: &mut Ring<'_>, id: &str, known: &DevContainer) -> Resul
         Ok(containers) => containers,
         // Nobody has been in one that was registered just now.
         Err(_) if known.registered == ring.now => {
-            ring.certify(id)?;
+            // Who lets nobody in for now weakens nothing; the next `up`, or `cert issue`, tries again.
+            if let Err(error) = ring.certify(id) {
+                warn(&error);
+            }
             return set(ring, id, Auth::Certificate).map(Ok);
         }
         Err(error) => return Ok(Err(format!("{error:#}"))),
@@ -68,6 +73,63 @@ fn to_certificates(ring: &mut Ring<'_>, id: &str, known: &DevContainer) -> Resul
         // The key still opens it, so the `up` may go on.
         Err(error) => Ok(Err(format!("{error:#}"))),
     }
+}
+
+/// Has certificates for the dev container `id` signed by whom the settings say, if it trusts any. Where that cannot be
+/// done now, whoever signed for it before still does, with a sentence that says why.
+pub fn follow_signer(ring: &mut Ring<'_>, id: &str) {
+    let Some(known) = ring.registry.devcontainers.get(id) else {
+        return;
+    };
+    if ca::is_settled(ring.app, &ring.settings, &ring.registry, known) {
+        return;
+    }
+    let alias = known.alias.clone();
+    match settle(ring, id) {
+        Ok(Ok(())) => {}
+        Ok(Err(why)) => say(format!("{alias}: certificates are signed as before: {why}")),
+        Err(error) => warn(&error),
+    }
+}
+
+/// Makes sure that whoever signs for a dev container is the one of the settings. Another one than before is
+/// trusted beside it, and has to prove itself; that is not written down before: a command that is killed in
+/// between has changed nothing that the next commit does not take back.
+///
+/// # Errors
+/// No certificate can be had from the new one; or a file cannot be written.
+pub fn settle(ring: &mut Ring<'_>, id: &str) -> Result<Done> {
+    let known = ring.registry.devcontainers.get(id).cloned();
+    let known = known.with_context(|| format!("no dev container has the ID {id}"))?;
+    let before = Way::of(&known);
+    let way = ring.way(&known)?;
+    if before.as_ref().is_none_or(|before| *before == way) {
+        ring.certify(id)?;
+        return ring.commit().map(Ok);
+    }
+    if way.signer.is_none() {
+        ring.ensure_ca()?;
+    }
+    ring.take(id, way);
+    let opened = ring.write_trust_beside(id, Some(&known));
+    let proven = opened.and_then(|()| prove_certificates(ring, id));
+    if !matches!(proven, Ok(Ok(()))) {
+        if let Some(before) = before {
+            ring.take(id, before);
+        }
+        ring.write_trust(id)?;
+        return proven;
+    }
+    let cas = ring.registry.signing(&ring.registry.devcontainers[id]);
+    let signs: Vec<_> = cas
+        .iter()
+        .filter_map(|ca| revoked::fingerprint(ca))
+        .collect();
+    let detail = format!("certificates signed by {}", signs.join(", "));
+    note(ring, id, &detail)?;
+    ring.commit()?;
+    say(format!("{}: {detail} from now on", known.alias));
+    Ok(Ok(()))
 }
 
 /// Certificates are let in beside the key, and one is proven.
@@ -111,21 +173,26 @@ fn to_keys(ring: &mut Ring<'_>, id: &str, known: &DevContainer) -> Result<Done> 
 }
 
 fn set(ring: &mut Ring<'_>, id: &str, auth: Auth) -> Result<()> {
-    let known = ring.registry.devcontainers.get_mut(id);
-    let known = known.context("the dev container is gone")?;
-    let (alias, key) = (known.alias.clone(), known.key.clone());
     let detail = match auth {
         Auth::Certificate => "by certificates alone",
         _ => "by the key itself",
     };
-    known.auth = auth;
+    let known = ring.registry.devcontainers.get_mut(id);
+    known.context("the dev container is gone")?.auth = auth;
+    note(ring, id, detail)?;
+    ring.touch_one(id);
+    ring.commit()
+}
+
+/// Notes how a dev container is opened.
+fn note(ring: &mut Ring<'_>, id: &str, detail: &str) -> Result<()> {
+    let known = &ring.registry.devcontainers[id];
+    let (alias, key) = (known.alias.clone(), known.key.clone());
     ring.note(Kind::Trusted, &key, |event| {
         event.dev_container = Some(alias);
         event.dev_container_id = Some(id.to_owned());
         event.detail = Some(detail.to_owned());
-    })?;
-    ring.touch_one(id);
-    ring.commit()
+    })
 }
 
 /// All containers of the dev container, made with our mount or before it.
@@ -208,6 +275,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::ca::signer::example::{HONEST, signer as example_signer};
     use crate::engine::example;
     use crate::environment::Environment;
     use crate::route::example::Sshd;
@@ -282,6 +350,7 @@ mod tests {
             ring.now += 60;
             edit(&mut ring);
             said();
+            follow_signer(&mut ring, "x");
             apply(&mut ring, "x", wanted).unwrap();
             drop(ring);
             let registry = app.store.registry().unwrap();
@@ -516,5 +585,139 @@ mod tests {
             };
             assert_eq!(found, kind);
         }
+    }
+
+    /// The settings have this signer, or none.
+    fn signed_by(scene: &Scene, signer: Option<&Value>) {
+        let app = App::new(&scene.environment);
+        let settings = signer.map(|signer| json!({ "signer": signer }));
+        let text = settings.unwrap_or(json!({})).to_string();
+        fs::write(app.store.settings(), text).unwrap();
+    }
+
+    fn trusted(scene: &Scene, name: &str) -> Vec<String> {
+        let app = App::new(&scene.environment);
+        let text = fs::read_to_string(app.store.trust("x").join(name)).unwrap();
+        text.lines().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn another_signer_is_proven_before_the_one_before_is_let_go_and_back() {
+        let scene = Scene::new();
+        let running = || Some(vec![scene.container("running", Some(1))]);
+        scene.apply(&Auth::Certificate, running(), as_it_is);
+        let own = (
+            trusted(&scene, "principals"),
+            trusted(&scene, "user_ca.pub"),
+        );
+        let (company, ca) = example_signer(scene.home.path(), "ecdsa", HONEST);
+        signed_by(&scene, Some(&company));
+        let (told, auth) = scene.apply(&Auth::Certificate, running(), as_it_is);
+        assert!(
+            told.contains("lace-x: certificates signed by SHA256:"),
+            "{told}"
+        );
+        assert_eq!(auth, Auth::Certificate);
+        assert_eq!(trusted(&scene, "user_ca.pub"), [ca.trim_end().to_owned()]);
+        let principals = trusted(&scene, "principals");
+        assert!(
+            principals.len() == 1 && principals != own.0,
+            "{principals:?}"
+        );
+        assert_eq!(scene.apply(&Auth::Certificate, running(), as_it_is).0, "");
+        // One whose certificates the named CA has not signed; one that fails; a container that refuses.
+        let (mut other, _) = example_signer(scene.home.path(), "ed25519", HONEST);
+        other["ca"] = json!([ca]);
+        other["principal"] = json!("{user}");
+        let failing = json!({ "command": ["false"], "for": ["/p"], "principal": "{alias}" });
+        for (signer, why) in [
+            (&other, "another CA has signed it"),
+            (&failing, "the signer false failed"),
+        ] {
+            signed_by(&scene, Some(signer));
+            let (told, _) = scene.apply(&Auth::Certificate, running(), as_it_is);
+            assert!(told.contains(why), "{told}");
+            assert_eq!(trusted(&scene, "principals"), principals);
+        }
+        signed_by(&scene, None);
+        let broken = |ring: &mut Ring<'_>| {
+            let known = ring.registry.devcontainers.get_mut("x").unwrap();
+            known.user = Some("nobody".into());
+        };
+        let (told, _) = scene.apply(&Auth::Certificate, running(), broken);
+        assert!(
+            told.contains("lace-x: certificates are signed as before: it refused the proof: "),
+            "{told}"
+        );
+        assert_eq!(trusted(&scene, "principals"), principals);
+        assert_eq!(trusted(&scene, "user_ca.pub").len(), 1);
+        let mend = |ring: &mut Ring<'_>| {
+            ring.registry.devcontainers.get_mut("x").unwrap().user = Some(scene.user.clone());
+        };
+        let (told, _) = scene.apply(&Auth::Certificate, running(), mend);
+        assert!(told.contains("certificates signed by SHA256:"), "{told}");
+        assert_eq!(trusted(&scene, "user_ca.pub"), own.1);
+        let app = App::new(&scene.environment);
+        let ring = Ring::open(&app, "test").unwrap();
+        let known = &ring.registry.devcontainers["x"];
+        assert_eq!(known.signer, None);
+        let details = ring.events("lace-x").into_iter().filter_map(|it| it.detail);
+        let switches = details.filter(|it| it.starts_with("certificates signed by "));
+        assert_eq!(switches.count(), 2);
+    }
+
+    /// A killed command may have left both in the container.
+    #[test]
+    fn while_another_signer_is_proven_both_are_let_in_and_only_the_one_before_is_written_down() {
+        let home = tempfile::tempdir().unwrap();
+        let environment = Environment::example(home.path());
+        let app = App::new(&environment);
+        let mut ring = Ring::open(&app, "test").unwrap();
+        ring.knows("x", "lace-x", "user");
+        ring.certify("x").unwrap();
+        ring.commit().unwrap();
+        let before = ring.registry.devcontainers["x"].clone();
+        let new = Way {
+            principal: "mona".into(),
+            signer: Some(crate::store::registry::Signer {
+                principal: "{user}".into(),
+                cas: vec!["ssh-ed25519 CA".into()],
+            }),
+        };
+        ring.take("x", new);
+        ring.write_trust_beside("x", Some(&before)).unwrap();
+        let read = |name: &str| fs::read_to_string(app.store.trust("x").join(name)).unwrap();
+        assert_eq!(
+            read("principals"),
+            format!("mona\n{}\n", before.principal.as_ref().unwrap())
+        );
+        assert!(read("user_ca.pub").starts_with("ssh-ed25519 CA\nssh-ed25519 AAAA"));
+        drop(ring);
+        let mut ring = Ring::open(&app, "test").unwrap();
+        assert_eq!(ring.registry.devcontainers["x"], before);
+        ring.touch_one("x");
+        ring.commit().unwrap();
+        assert_eq!(read("principals").lines().count(), 1);
+        assert!(read("user_ca.pub").starts_with("ssh-ed25519 AAAA"));
+    }
+
+    #[test]
+    fn a_signer_that_does_not_sign_lets_nobody_into_a_new_dev_container_and_stops_no_up() {
+        let scene = Scene::new();
+        let failing = json!({ "command": ["false"], "for": ["/p"] });
+        signed_by(&scene, Some(&failing));
+        let new = |ring: &mut Ring<'_>| {
+            ring.registry.devcontainers.get_mut("x").unwrap().registered = ring.now;
+        };
+        let (told, auth) = scene.apply(&Auth::Certificate, None, new);
+        assert!(told.contains("the signer false failed"), "{told}");
+        assert_eq!((auth, scene.lets_keys_in()), (Auth::Certificate, false));
+        // Later it does.
+        let (company, _) = example_signer(scene.home.path(), "ed25519", HONEST);
+        signed_by(&scene, Some(&company));
+        let running = Some(vec![scene.container("running", Some(1))]);
+        let (_, auth) = scene.apply(&Auth::Certificate, running, as_it_is);
+        assert_eq!(auth, Auth::Certificate);
+        assert_eq!(trusted(&scene, "user_ca.pub").len(), 1);
     }
 }

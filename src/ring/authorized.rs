@@ -39,18 +39,35 @@ pub fn keys(registry: &Registry, devcontainer: &DevContainer, now: i64) -> Resul
     lines.collect()
 }
 
-/// The text of its list of principals; `None` where it trusts no certificates.
-pub fn principals(devcontainer: &DevContainer) -> Option<String> {
-    let principal = devcontainer.principal.as_ref();
-    principal.map(|principal| format!("{principal}\n"))
+/// The text of its list of principals; `None` where it trusts no certificates. `before`: as it was, where that counts,
+/// too.
+pub fn principals(devcontainer: &DevContainer, before: Option<&DevContainer>) -> Option<String> {
+    let all = std::iter::once(devcontainer).chain(before);
+    lines(all.filter_map(|known| known.principal.as_deref()))
 }
 
 /// The text of its list of CAs; `None` where it trusts no certificates. Without a list of principals, any
 /// certificate of the CA would do that names the account.
-pub fn cas(registry: &Registry, devcontainer: &DevContainer, now: i64) -> Option<String> {
-    let ca = registry.ca.as_ref();
-    let ca = ca.filter(|_| devcontainer.principal.is_some());
-    ca.map(|ca| ca.all(now).map(|public| format!("{public}\n")).collect())
+pub fn cas(
+    registry: &Registry,
+    devcontainer: &DevContainer,
+    before: Option<&DevContainer>,
+    now: i64,
+) -> Option<String> {
+    let all = std::iter::once(devcontainer).chain(before);
+    lines(all.flat_map(|known| registry.trusted(known, now)))
+}
+
+/// Each of them once.
+fn lines<'a>(all: impl Iterator<Item = &'a str>) -> Option<String> {
+    let mut lines: Vec<&str> = Vec::new();
+    for line in all {
+        if !lines.contains(&line) {
+            lines.push(line);
+        }
+    }
+    let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+    (!text.is_empty()).then_some(text)
 }
 
 #[cfg(test)]
@@ -151,7 +168,7 @@ mod tests {
         let mut devcontainer = DevContainer::example("lace-x", "user");
         let seen = |registry: &Registry, it: &DevContainer| {
             let lines = keys(registry, it, NOW).unwrap().lines().count();
-            (lines, principals(it), cas(registry, it, NOW))
+            (lines, principals(it, None), cas(registry, it, None, NOW))
         };
         assert_eq!(seen(&registry, &devcontainer), (1, None, None));
         devcontainer.principal = Some("lace-x-1".into());

@@ -9,7 +9,8 @@ use anyhow::{Context, Result, bail};
 
 use super::masters::End;
 use super::{Ring, identity};
-use crate::ca::{self, issued};
+use crate::advice::Advise;
+use crate::ca::{issued, own};
 use crate::durable;
 use crate::keys::PublicKey;
 use crate::store::audit::Kind;
@@ -30,16 +31,55 @@ impl Ring<'_> {
             Some(overlap) => overlap,
             None => longest(&issued::all(store)?, self.now),
         };
-        let Some(ca) = self.registry.ca.as_mut() else {
+        let Some(ca) = &self.registry.ca else {
             bail!("no certificate was ever needed, so there is no CA yet")
         };
-        let pair = identity::generate(ca::COMMENT)?;
-        identity::write_private(&ca::next(store), &pair)?;
-        ca.next = Some(pair.public().render_bare());
+        let next = match &self.settings.ca {
+            None => {
+                let pair = identity::generate(own::COMMENT)?;
+                identity::write_private(&own::next(store), &pair)?;
+                pair.public()
+            }
+            Some(place) => own::ensure(self.app, &self.settings)
+                .ok()
+                .filter(|held| held.render_bare() != ca.public)
+                .with_context(|| {
+                    format!("the agent at {} has no other key for the CA", place.socket.display())
+                })
+                .hint("put another one in, and take the one in force out, or name it in `ca` of your settings: \"key\": \"SHA256:…\"")?,
+        };
+        self.replace_ca(next.render_bare(), overlap)?;
+        self.registry.ca.clone().context("the CA is gone")
+    }
+
+    /// Makes sure of the key of the CA, wherever the settings say that it is. One that is elsewhere by now takes the
+    /// place of the one before as in a rotation; the caller commits. Says whether anything changed.
+    ///
+    /// # Errors
+    /// It is damaged, not there, or cannot be written.
+    pub fn ensure_ca(&mut self) -> Result<bool> {
+        let public = own::ensure(self.app, &self.settings)?.render_bare();
+        match &self.registry.ca {
+            Some(ca) if ca.public == public => return Ok(false),
+            Some(_) => {
+                let overlap = longest(&issued::all(&self.app.store)?, self.now);
+                self.replace_ca(public, overlap)?;
+            }
+            None => {
+                self.registry.ca = Some(Ca::of(public));
+                self.touch_certified();
+            }
+        }
+        Ok(true)
+    }
+
+    fn replace_ca(&mut self, next: String, overlap: i64) -> Result<()> {
+        if let Some(ca) = self.registry.ca.as_mut() {
+            ca.next = Some(next);
+        }
         self.touch_certified();
         self.commit().context("the key of the CA was not rotated")?;
-        self.switch_ca(overlap)?;
-        self.registry.ca.clone().context("the CA is gone")
+        self.switch_ca(overlap)
     }
 
     /// The next key, which is trusted everywhere, signs from now on.
@@ -54,8 +94,8 @@ impl Ring<'_> {
         };
         let before = PublicKey::parse(&ca.public)?.fingerprint();
         let fingerprint = PublicKey::parse(&next)?.fingerprint();
-        if ca::next(store).exists() {
-            durable::rename(&ca::next(store), &ca::file(store))?;
+        if own::next(store).exists() {
+            durable::rename(&own::next(store), &own::file(store))?;
         }
         let old = std::mem::replace(&mut ca.public, next);
         if overlap <= 0 {
@@ -67,7 +107,7 @@ impl Ring<'_> {
             since: now,
             until: now.saturating_add(overlap.max(0)),
         });
-        ca::ensure(store)?;
+        own::ensure(self.app, &self.settings)?;
         self.touch_certified();
         if overlap <= 0 {
             self.end_certified();
@@ -76,7 +116,12 @@ impl Ring<'_> {
             event.fingerprint = Some(fingerprint);
             event.detail = Some(format!("replaced {before}"));
         })?;
-        self.commit()
+        self.commit()?;
+        if self.settings.ca.is_some() {
+            // In a file, the one before would be there to be stolen, for nothing.
+            own::forget(&self.app.store)?;
+        }
+        Ok(())
     }
 
     /// Completes a rotation that was cut off, and lets go whose time is up.
@@ -87,11 +132,12 @@ impl Ring<'_> {
         };
         let Some(next) = &ca.next else {
             // It was never written down, so nobody trusts it.
-            durable::remove(&ca::next(store))?;
+            durable::remove(&own::next(store))?;
             return self.settle_ca(ca);
         };
         let holds = |path: &std::path::Path| identity::has_private_half(path, next);
-        if holds(&ca::next(store)) || holds(&ca::file(store)) {
+        let is_held = || own::is_in_place(self.app, &self.settings, next);
+        if holds(&own::next(store)) || holds(&own::file(store)) || is_held() {
             // The next one is trusted everywhere first.
             self.touch_certified();
             self.commit()?;
@@ -153,8 +199,11 @@ mod tests {
 
     use super::*;
     use crate::app::App;
+    use crate::ca;
     use crate::environment::Environment;
     use crate::keys::KeyPair;
+    use crate::route::own_agent::OwnAgent;
+    use crate::route::proof::Credential;
     use crate::store::registry::Auth;
 
     /// Two dev containers that are opened by certificates, and one that knows none.
@@ -180,7 +229,7 @@ mod tests {
     }
 
     fn signs(app: &App) -> String {
-        let public = identity::read_public(&ca::file(&app.store)).unwrap();
+        let public = identity::read_public(&own::file(&app.store)).unwrap();
         public.unwrap().render_bare()
     }
 
@@ -199,12 +248,12 @@ mod tests {
         ring.rotate_ca(None).unwrap();
         let new = signs(&app);
         assert_ne!(new, old);
-        let mode = fs::metadata(ca::file(&app.store))
+        let mode = fs::metadata(own::file(&app.store))
             .unwrap()
             .permissions()
             .mode();
         assert_eq!(mode & 0o777, 0o600);
-        assert!(!ca::next(&app.store).exists());
+        assert!(!own::next(&app.store).exists());
         let half = fs::read_to_string(app.store.ca().join("identity.pub")).unwrap();
         assert!(half.starts_with(&new));
         for id in ["one", "two"] {
@@ -293,10 +342,10 @@ mod tests {
             let next = KeyPair::generate(&[5; 32], "x").unwrap();
             let public = next.public().render_bare();
             if in_next {
-                identity::write_private(&ca::next(&app.store), &next).unwrap();
+                identity::write_private(&own::next(&app.store), &next).unwrap();
             }
             if in_place {
-                identity::write_private(&ca::file(&app.store), &next).unwrap();
+                identity::write_private(&own::file(&app.store), &next).unwrap();
             }
             if is_known {
                 ring.registry.ca.as_mut().unwrap().next = Some(public.clone());
@@ -313,7 +362,7 @@ mod tests {
                 "{what}"
             );
             assert_eq!(signs(&app), found.public, "{what}");
-            assert!(!ca::next(&app.store).exists(), "{what}");
+            assert!(!own::next(&app.store).exists(), "{what}");
             ring.commit().unwrap();
             let expected = if completed {
                 vec![public, old]
@@ -322,5 +371,87 @@ mod tests {
             };
             assert_eq!(trusted(&app, "two"), expected, "{what}");
         }
+    }
+
+    fn held_by(app: &App, socket: &std::path::Path, key: Option<&KeyPair>) {
+        let mut ca = serde_json::json!({ "agent": socket });
+        if let Some(key) = key {
+            ca["key"] = key.fingerprint().into();
+        }
+        let text = serde_json::json!({ "ca": ca }).to_string();
+        fs::write(app.store.settings(), text).unwrap();
+    }
+
+    #[test]
+    fn the_key_moves_into_an_agent_and_back_and_what_was_signed_stays_good_for_its_time() {
+        let home = tempfile::tempdir().unwrap();
+        let environment = Environment::example(home.path());
+        let app = App::new(&environment);
+        let ring = scene(&app);
+        let (now, old) = (ring.now, signs(&app));
+        ca::renew(&app, &ring.registry, "one", now).unwrap();
+        drop(ring);
+        let (first, second) = [5, 6]
+            .map(|seed| KeyPair::generate(&[seed; 32], "ca").unwrap())
+            .into();
+        let agent = OwnAgent::with(&first).unwrap();
+        let Credential::Agent { socket, .. } = agent.credential() else {
+            panic!("it is no agent");
+        };
+        held_by(&app, &socket, None);
+        let mut ring = Ring::open(&app, "test").unwrap();
+        assert!(ring.certify("one").unwrap());
+        ring.commit().unwrap();
+        let in_agent = first.public().render_bare();
+        for id in ["one", "two"] {
+            assert_eq!(trusted(&app, id), [in_agent.clone(), old.clone()], "{id}");
+        }
+        assert!(!own::file(&app.store).exists() && !app.store.ca().join("identity.pub").exists());
+        assert!(!ring.certify("two").unwrap());
+        assert!(ca::renew(&app, &ring.registry, "one", now).unwrap());
+        let found = ca::certificate(&app.store.certificate("user", "lace-one")).unwrap();
+        assert_eq!(found.ca_fingerprint(), first.fingerprint());
+        // Another one signs only once there is another one.
+        let error = ring.rotate_ca(None).unwrap_err();
+        assert!(
+            error.to_string().contains("has no other key for the CA"),
+            "{error:#}"
+        );
+        drop(ring);
+        let mut to =
+            crate::keys::agent::Agent::connect(&socket, std::time::Duration::from_secs(5)).unwrap();
+        to.add(&second, &crate::keys::agent::Constraints::default())
+            .unwrap();
+        held_by(&app, &socket, Some(&second));
+        let mut ring = Ring::open(&app, "test").unwrap();
+        assert_eq!(
+            ring.rotate_ca(Some(60)).unwrap().public,
+            second.public().render_bare()
+        );
+        assert_eq!(trusted(&app, "two").len(), 3);
+        drop(ring);
+        // Cut off before the switch: the next holder of the lock completes it, if the agent is there.
+        for (is_there, signs) in [(false, &second), (true, &first)] {
+            held_by(
+                &app,
+                if is_there { &socket } else { home.path() },
+                Some(&first),
+            );
+            let mut registry = app.store.registry().unwrap();
+            registry.ca.as_mut().unwrap().next = Some(in_agent.clone());
+            app.store.save(&registry).unwrap();
+            let ring = Ring::open(&app, "test").unwrap();
+            let found = ca(&ring);
+            assert_eq!(
+                (found.public, found.next),
+                (signs.public().render_bare(), None)
+            );
+        }
+        fs::write(app.store.settings(), "{}").unwrap();
+        let mut ring = Ring::open(&app, "test").unwrap();
+        ring.certify("one").unwrap();
+        ring.commit().unwrap();
+        assert_eq!(ca(&ring).public, super::tests::signs(&app));
+        assert!(trusted(&app, "one").contains(&in_agent));
     }
 }

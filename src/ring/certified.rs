@@ -1,4 +1,4 @@
-//! A dev container comes to trust certificates: it gets a principal, and the store a CA.
+//! A dev container comes to trust certificates: it gets a principal, and somebody who signs.
 
 use anyhow::{Context, Result};
 use tempfile::NamedTempFile;
@@ -6,34 +6,49 @@ use tempfile::NamedTempFile;
 use super::Ring;
 use crate::app::now;
 use crate::ca;
+use crate::ca::request::{Request, key_id};
+use crate::ca::signer::{self, Way};
 use crate::durable;
 use crate::keys::{PublicKey, random};
 use crate::route::proof::Certificates;
-use crate::store::registry::Ca;
+use crate::store::registry::DevContainer;
 
 impl Ring<'_> {
-    /// Lets the dev container `id` trust certificates for it, if it does not yet; the caller commits. Says
-    /// whether anything changed.
+    /// Lets the dev container `id` trust certificates for it, if it does not yet, and makes sure that whoever signs
+    /// them can; the caller commits. Says whether anything changed.
     ///
     /// # Errors
-    /// The key of the CA is damaged, or cannot be written; or there is no such dev container.
+    /// The key of the CA is damaged, not there, or cannot be written; its signer gives no certificate; or there
+    /// is no such dev container.
     pub fn certify(&mut self, id: &str) -> Result<bool> {
-        let ca = ca::ensure(&self.app.store)?.render_bare();
-        let random = random::system_bytes::<6>()?;
-        let known = self.registry.devcontainers.get_mut(id);
+        let known = self.registry.devcontainers.get(id);
         let known = known.with_context(|| format!("no dev container has the ID {id}"))?;
-        let is_new = known.principal.is_none();
-        let principal = || principal(&known.alias, &random);
-        let principal = known.principal.clone().unwrap_or_else(principal);
-        known.principal = Some(principal);
-        let is_other = self.registry.ca.as_ref().is_none_or(|it| it.public != ca);
-        if is_other {
-            // The first one, or the one before is lost, and what it has signed with it.
-            self.registry.ca = Some(Ca::of(ca));
-            self.touch_certified();
-        }
-        self.touch_one(id);
+        let before = Way::of(known);
+        let way = match &before {
+            Some(before) => before.clone(),
+            None => self.way(known)?,
+        };
+        let is_other = way.signer.is_none() && self.ensure_ca()?;
+        let is_new = before.is_none();
+        self.take(id, way);
         Ok(is_new || is_other)
+    }
+
+    /// The way in by certificates that the settings want for a dev container.
+    ///
+    /// # Errors
+    /// As [`signer::way`].
+    pub fn way(&self, known: &DevContainer) -> Result<Way> {
+        let random = random::system_bytes::<6>()?;
+        signer::way(self.app, &self.settings, known, &random)
+    }
+
+    /// The dev container `id` trusts certificates by this way; the caller commits.
+    pub fn take(&mut self, id: &str, way: Way) {
+        if let Some(known) = self.registry.devcontainers.get_mut(id) {
+            (known.principal, known.signer) = (Some(way.principal), way.signer);
+            self.touch_one(id);
+        }
     }
 }
 
@@ -59,20 +74,14 @@ impl Ring<'_> {
     /// # Errors
     /// As [`Ring::certificates`].
     pub fn certificate(&self, id: &str, public: &PublicKey) -> Result<NamedTempFile> {
-        let (known, ca) = ca::trusted(&self.registry, id)?;
-        let key_id = ca::key_id(self.app, &known.alias);
-        let request = ca::own(known, id, public, &key_id)?;
+        let (known, _) = ca::trusted(&self.registry, id)?;
+        let key_id = key_id(self.app, &known.alias);
+        let request = Request::own(known, id, public, &key_id)?;
         // The time of the command may be some while ago: questions were asked, others proven.
-        let certificate = ca::issue(&self.app.store, ca, &request, now())?;
+        let certificate = ca::issue(self.app, &self.registry, &request, now())?;
         let line = format!("{}\n", certificate.render());
         durable::scratch(self.app.store.root(), line.as_bytes())
     }
-}
-
-/// What the certificates for a dev container are for: its alias as it is now, and what makes it another one
-/// than that of a colleague's, whose dev container has the same ID and alias.
-fn principal(alias: &str, random: &[u8; 6]) -> String {
-    format!("{alias}-{}", base16ct::lower::encode_string(random))
 }
 
 #[cfg(test)]

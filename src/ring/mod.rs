@@ -46,7 +46,7 @@ use crate::settings::{self, Settings};
 use crate::store::audit::{self, Event, Kind};
 use crate::store::learnt;
 use crate::store::lock::Lock;
-use crate::store::registry::Registry;
+use crate::store::registry::{DevContainer, Registry};
 use crate::talk::warn;
 
 /// The key ring, locked for one command.
@@ -194,7 +194,16 @@ impl<'a> Ring<'a> {
 
     /// Writes what one dev container trusts.
     pub fn write_trust(&self, id: &str) -> Result<()> {
-        publish::write_trust(self.app, &self.registry, &self.revoked, id, self.now)
+        self.write_trust_beside(id, None)
+    }
+
+    /// The same, with the certificates that it trusted as it was `before`.
+    ///
+    /// # Errors
+    /// As [`Ring::write_trust`].
+    pub fn write_trust_beside(&self, id: &str, before: Option<&DevContainer>) -> Result<()> {
+        let (registry, revoked) = (&self.registry, &self.revoked);
+        publish::write_trust(self.app, registry, revoked, id, before, self.now)
     }
 
     /// Notes an event of a key in the log; [`Ring::commit`] keeps the log's head.

@@ -21,7 +21,8 @@ use crate::trust;
 /// A file and what it must hold; `None`: it must not be there.
 type Wanted = (PathBuf, Option<Vec<u8>>);
 
-/// Writes what one dev container trusts. The caller holds the lock.
+/// Writes what one dev container trusts; `before`: and the certificates that it trusted as it was. The caller holds
+/// the lock.
 ///
 /// # Errors
 /// Names the file that cannot be written; what was written before it is valid by itself.
@@ -30,6 +31,7 @@ pub fn write_trust(
     registry: &Registry,
     revoked: &Revocations,
     id: &str,
+    before: Option<&DevContainer>,
     now: i64,
 ) -> Result<()> {
     let Some(devcontainer) = registry.devcontainers.get(id) else {
@@ -43,6 +45,7 @@ pub fn write_trust(
         revoked,
         id,
         devcontainer,
+        before,
         now,
     )?)
 }
@@ -67,7 +70,7 @@ pub fn is_current(
     now: i64,
 ) -> Result<bool> {
     let revoked = revoked::read(store)?;
-    for (path, wanted) in trust_files(store, registry, &revoked, id, devcontainer, now)? {
+    for (path, wanted) in trust_files(store, registry, &revoked, id, devcontainer, None, now)? {
         let current = match wanted {
             Some(bytes) => durable::holds(&path, &bytes)?,
             None => path.symlink_metadata().is_err(),
@@ -120,6 +123,7 @@ fn trust_files(
     revoked: &Revocations,
     id: &str,
     devcontainer: &DevContainer,
+    before: Option<&DevContainer>,
     now: i64,
 ) -> Result<Vec<Wanted>> {
     let folder = store.trust(id);
@@ -141,11 +145,11 @@ fn trust_files(
         ),
         (
             folder.join(trust::PRINCIPALS),
-            text(authorized::principals(devcontainer)),
+            text(authorized::principals(devcontainer, before)),
         ),
         (
             folder.join(trust::USER_CA),
-            text(authorized::cas(registry, devcontainer, now)),
+            text(authorized::cas(registry, devcontainer, before, now)),
         ),
         (folder.join(trust::OWN_KEYS), own_keys.then(Vec::new)),
         // Where it lets in nobody, the certificates above do; and what a line forbids counts before its key is no
@@ -197,7 +201,7 @@ mod tests {
                 let entry = &registry.devcontainers["x"];
                 is_current(&app.store, &registry, "x", entry, now).unwrap()
             };
-            write_trust(&app, &registry, &Revocations::default(), "x", now).unwrap();
+            write_trust(&app, &registry, &Revocations::default(), "x", None, now).unwrap();
             // Only a user who was chosen: another one is told by the image.
             let user = chosen.then(|| "me\n".to_owned());
             let expected = [Some(keys.clone()), Some(String::new()), user];
@@ -221,7 +225,7 @@ mod tests {
                     let is_right = planted.is_none() && was.is_none();
                     assert_eq!(is_current(), is_right, "{name} {planted:?}");
                     fs::write(&left, "x").unwrap();
-                    write_trust(&app, &registry, &Revocations::default(), "x", now).unwrap();
+                    write_trust(&app, &registry, &Revocations::default(), "x", None, now).unwrap();
                     assert!(is_current() && !left.exists());
                     assert_eq!(read(name), *was);
                 }
@@ -239,7 +243,7 @@ mod tests {
         for (removed, refused) in [(None, Vec::new()), (Some(now), of_guest.render(0))] {
             registry.access[0].removed = removed;
             registry.devcontainers.get_mut("x").unwrap().own_keys = removed.is_none();
-            write_trust(&app, &registry, &Revocations::default(), "x", now).unwrap();
+            write_trust(&app, &registry, &Revocations::default(), "x", None, now).unwrap();
             let line = format!("lease=\"{}\" {}\n", guest.fingerprint(), guest.render());
             assert_eq!(read("authorized_keys"), Some(format!("{keys}{line}")));
             assert_eq!(fs::read(folder.join("revoked_keys")).unwrap(), refused);
@@ -252,6 +256,7 @@ mod tests {
             &Revocations::default(),
             "x",
             &registry.devcontainers["x"],
+            None,
             now,
         );
         let files = files.unwrap();
@@ -261,9 +266,9 @@ mod tests {
         // Whose key is gone lets nobody in, also where the folder was gone.
         fs::remove_dir_all(&folder).unwrap();
         registry.keys.clear();
-        write_trust(&app, &registry, &Revocations::default(), "x", now).unwrap();
+        write_trust(&app, &registry, &Revocations::default(), "x", None, now).unwrap();
         assert_eq!(read("authorized_keys").as_deref(), Some(""));
-        write_trust(&app, &registry, &Revocations::default(), "y", now).unwrap();
+        write_trust(&app, &registry, &Revocations::default(), "y", None, now).unwrap();
         assert!(!app.store.trust("y").exists());
     }
 

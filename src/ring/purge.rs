@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::Ring;
 use super::masters::End;
 use crate::advice::{Advise, failure, shell};
+use crate::ca;
 use crate::durable::{self, PRIVATE};
 use crate::store::learnt;
 use crate::store::registry::Registry;
@@ -78,6 +79,7 @@ fn drop_rest(ring: &mut Ring<'_>, id: &str, purge: &Purge) -> Result<()> {
     if let Some(known) = known {
         // A key that others use stays.
         durable::remove(&store.certificate(&known.key, &known.alias))?;
+        durable::remove(&ca::lock(store, id))?;
     }
     ring.commit()?;
     learnt::forget(store, &purge.alias)?;

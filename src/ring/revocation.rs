@@ -32,11 +32,9 @@ impl Ring<'_> {
         let concerned = |id: &&String| ids.iter().any(|it| it.as_ref().is_none_or(|it| it == *id));
         let concerned: Vec<_> = all.filter(concerned).cloned().collect();
         for id in &concerned {
-            revoked::check(
-                &self.app.store,
-                &list.render(id, Vec::new(), self.now)?,
-                self.registry.ca.as_ref().map(|ca| &*ca.public),
-            )?;
+            let bytes = list.render(id, Vec::new(), self.now)?;
+            let signing = self.registry.signing(&self.registry.devcontainers[id]);
+            revoked::check(&self.app.store, &bytes, &signing)?;
         }
         revoked::write(&self.app.store, &list)?;
         self.revoked = list;
@@ -110,7 +108,11 @@ impl Ring<'_> {
             .iter()
             .filter(|it| is_theirs(it) && it.before > self.now);
         let revocations = theirs.map(|it| Revocation {
-            what: What::Serial(it.serial.to_string()),
+            // 0 is none that can be revoked; there, the key opens nothing any more.
+            what: match it.serial {
+                0 => What::Key(public.to_owned()),
+                serial => What::Serial(serial.to_string()),
+            },
             id: Some(id.to_owned()),
             since: self.now,
             until: Some(it.before),

@@ -57,6 +57,56 @@ pub fn is_for_ssh() -> bool {
     !cfg!(target_os = "linux") || waiting_ssh().is_some() || parent.is_some_and(of_parent)
 }
 
+/// Whether the ssh that has called us only prints its configuration (`ssh -G`), as far as can be told.
+pub fn only_asks() -> bool {
+    let mut process = rustix::process::getppid().map(|it| it.as_raw_nonzero().get());
+    // A shell may be in between, and whatever it was told to run us by.
+    for _ in 0..3 {
+        let Some(id) = process else { break };
+        let folder = Path::new("/proc").join(id.to_string());
+        if is_ssh(&folder) {
+            let words = fs::read(folder.join("cmdline")).unwrap_or_default();
+            let words: Vec<_> = words.split(|byte| *byte == 0).skip(1).collect();
+            return prints_only(&words);
+        }
+        process = parent(&folder);
+    }
+    false
+}
+
+/// Whether these arguments of ssh have `-G` in front of the host, or behind it, where ssh takes it, too.
+fn prints_only(words: &[&[u8]]) -> bool {
+    // The options that are followed by a value.
+    const VALUED: &[u8] = b"BbcDEeFIiJLlmOoPpQRSWw";
+    let (mut words, mut hosts) = (words.iter(), 0);
+    while let Some(word) = words.next() {
+        match word {
+            [b'-', b'-'] => return false,
+            [b'-', flags @ ..] if !flags.is_empty() => {
+                let value = flags.iter().position(|flag| VALUED.contains(flag));
+                let plain = value.map_or(flags, |at| &flags[..at]);
+                if plain.contains(&b'G') {
+                    return true;
+                }
+                if value.is_some_and(|at| at + 1 == flags.len()) {
+                    words.next();
+                }
+            }
+            _ if hosts > 0 => return false,
+            _ => hosts += 1,
+        }
+    }
+    false
+}
+
+/// The process that has started the one of this folder of `/proc`.
+fn parent(process: &Path) -> Option<i32> {
+    let stat = fs::read_to_string(process.join("stat")).ok()?;
+    // Its name, in parentheses, may hold anything.
+    let (_, rest) = stat.rsplit_once(')')?;
+    rest.split_whitespace().nth(1)?.parse().ok()
+}
+
 /// It is `/dev/null`.
 fn is_null(file: impl AsFd) -> bool {
     let (Ok(file), Ok(null)) = (fstat(file), stat("/dev/null")) else {

@@ -70,6 +70,7 @@ pub fn entry(
         auth: known.map_or(Auth::Key, |known| known.auth.clone()),
         certificate_ttl: certificate_ttl(options.certificate_ttl, wanted.settings),
         principal: known.and_then(|known| known.principal.clone()),
+        signer: known.and_then(|known| known.signer.clone()),
         trusts_since: known
             .filter(|known| known.key == key)
             .map_or(now, |known| known.trusts_since),

@@ -24,6 +24,7 @@ mod cli {
     mod secrets;
     mod settings;
     mod setup;
+    mod signer;
     mod talk;
 }
 
@@ -74,4 +75,5 @@ mod e2e {
     mod keys;
     mod multiplex;
     mod routes;
+    mod signer;
 }

@@ -11,8 +11,11 @@ use anyhow::Result;
 
 use crate::advice::failure;
 use crate::app::{App, now};
-use crate::ca::{self, Request, revoked};
+use crate::ca::request::{self, Request};
+use crate::ca::{self, revoked};
 use crate::cli;
+use crate::keys::certificate::EXTENSIONS;
+use crate::keys::principal::{Pattern, Scope};
 use crate::keys::{Certificate, PublicKey};
 use crate::ring::{self, Ring, auth, key_file};
 use crate::settings;
@@ -43,8 +46,8 @@ pub fn run(app: &App, args: &cli::Issue) -> Result<ExitCode> {
         refuse_to_replace(path)?;
     }
     let registry = trusting(app, registry.clone(), id, known)?;
-    let (known, ca) = ca::trusted(&registry, id)?;
-    let mut key_id = ca::key_id(app, &known.alias);
+    let (known, _) = ca::trusted(&registry, id)?;
+    let mut key_id = request::key_id(app, &known.alias);
     if args.public_key_file.is_some() {
         let whose = match public.comment() {
             "" => public.fingerprint(),
@@ -54,10 +57,10 @@ pub fn run(app: &App, args: &cli::Issue) -> Result<ExitCode> {
     }
     let request = Request {
         ttl,
-        ..ca::own(known, id, &public, &key_id)?
+        ..Request::own(known, id, &public, &key_id)?
     };
-    let certificate = ca::issue(&app.store, ca, &request, now())?;
-    tell(known, &certificate, ttl);
+    let certificate = ca::issue(app, &registry, &request, now())?;
+    tell(known, &certificate);
     match path {
         Some(path) => {
             ca::write(&path, &certificate)?;
@@ -160,13 +163,18 @@ fn refuse_to_replace(path: &Path) -> Result<()> {
 
 /// The registry, in which the dev container trusts certificates.
 fn trusting(app: &App, registry: Registry, id: &str, known: &DevContainer) -> Result<Registry> {
-    let is_new = match ca::trusted(&registry, id) {
-        Ok((_, ca)) if ca::is_in_place(&app.store, ca) => return Ok(registry),
-        trusted => trusted.is_err(),
-    };
+    let is_new = known.principal.is_none();
+    let settings = settings::read(&app.store)?;
+    if !is_new && ca::is_settled(app, &settings, &registry, known) {
+        return Ok(registry);
+    }
     let mut ring = Ring::open(app, "cert issue")?;
-    ring.certify(id)?;
-    ring.commit()?;
+    if let Err(why) = auth::settle(&mut ring, id)? {
+        say(format!(
+            "{}: certificates are signed as before: {why}",
+            known.alias
+        ));
+    }
     if is_new {
         say(format!("{} trusts certificates from now on", known.alias));
     }
@@ -179,12 +187,31 @@ fn trusting(app: &App, registry: Registry, id: &str, known: &DevContainer) -> Re
     Ok(ring.registry.clone())
 }
 
-fn tell(known: &DevContainer, certificate: &Certificate, ttl: i64) {
+fn tell(known: &DevContainer, certificate: &Certificate) {
+    let opens = match known
+        .signer
+        .as_ref()
+        .map(|signer| Pattern::parse(&signer.principal))
+    {
+        Some(Ok(pattern)) if pattern.scope() != Scope::One => {
+            format!(
+                "whatever trusts {} for that CA",
+                certificate.principals().join(", ")
+            )
+        }
+        _ => format!("{} and nothing else", known.alias),
+    };
     say(format!(
-        "issued {} for {}: it opens {} and nothing else, for {}",
+        "issued {} for {}: it opens {opens}, for {}",
         certificate.serial(),
         certificate.public().fingerprint(),
-        known.alias,
-        talk::span(Duration::from_secs(ttl.unsigned_abs())),
+        talk::span(Duration::from_secs(certificate.before().abs_diff(now()))),
     ));
+    if !certificate
+        .extensions()
+        .iter()
+        .any(|it| it == EXTENSIONS[1])
+    {
+        say("it allows no terminal: whoever signs has to put permit-pty into it");
+    }
 }

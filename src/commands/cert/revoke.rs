@@ -9,7 +9,7 @@ use crate::advice::failure;
 use crate::app::App;
 use crate::ca::issued::Issued;
 use crate::ca::revoked::{Revocation, What};
-use crate::ca::{self, issued};
+use crate::ca::{issued, request};
 use crate::cli;
 use crate::keys::{Certificate, PublicKey};
 use crate::ring::key_file::Public;
@@ -103,12 +103,25 @@ fn refuse_own(ring: &Ring<'_>, public: &PublicKey) -> Result<()> {
         ));
     }
     let ca = ring.registry.ca.as_ref();
-    match ca.is_some_and(|ca| ca.all(ring.now).any(|it| it == public)) {
-        true => Err(failure(
+    if ca.is_some_and(|ca| ca.all(ring.now).any(|it| it == public)) {
+        return Err(failure(
             "that is the key of your CA, which signs every certificate",
             "put another one in its place: lace-ssh cert rotate-ca --now",
+        ));
+    }
+    let mut signers = ring.registry.devcontainers.values().filter_map(|known| {
+        let signer = known.signer.as_ref()?;
+        signer.cas.contains(&public).then_some(&known.alias)
+    });
+    match signers.next() {
+        Some(alias) => Err(failure(
+            format!("that is the key of the CA that signs for {alias}"),
+            format!(
+                "name the one that signs from now on in `signer` of {}, and run `devcontainer up` again",
+                ring.app.store.settings().display()
+            ),
         )),
-        false => Ok(()),
+        None => Ok(()),
     }
 }
 
@@ -116,7 +129,7 @@ fn refuse_own(ring: &Ring<'_>, public: &PublicKey) -> Result<()> {
 /// called so, too.
 fn refuse_own_key_id(ring: &Ring<'_>, key_id: &str) -> Result<()> {
     let mut known = ring.registry.devcontainers.values();
-    match known.find(|known| ca::key_id(ring.app, &known.alias) == key_id) {
+    match known.find(|known| request::key_id(ring.app, &known.alias) == key_id) {
         Some(known) => Err(failure(
             format!(
                 "none that is called {key_id:?} was issued here of late, and the next one for {} will be",

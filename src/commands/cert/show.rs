@@ -12,9 +12,11 @@ use crate::app::{App, now};
 use crate::ca::{self, revoked};
 use crate::cli;
 use crate::keys::certificate::EXTENSIONS;
+use crate::keys::principal::{Pattern, Scope};
 use crate::keys::{Certificate, PublicKey};
 use crate::ring::{self, key_file};
-use crate::store::registry::Registry;
+use crate::settings;
+use crate::store::registry::{DevContainer, Registry};
 use crate::talk::table::{self, Cell};
 use crate::talk::time::Time;
 use crate::talk::{print, print_json, say, span};
@@ -23,6 +25,9 @@ use crate::workspace::registered;
 /// What it buys, said plainly.
 const WORTH: &str = "on this machine a certificate protects no better than the key that it is for: whoever can read the one can read the CA beside it; its worth is in what leaves the machine, for it opens one dev container, and soon nothing";
 
+/// The same where the key of the CA is in no file beside the others.
+const WORTH_ELSEWHERE: &str = "whoever reads the files of this machine cannot make another one, for the CA is elsewhere; and soon this one opens nothing";
+
 /// Its JSON form is part of the interface.
 #[derive(Debug, Serialize)]
 struct Shown {
@@ -30,14 +35,21 @@ struct Shown {
     state: &'static str,
     serial: String,
     key_id: String,
-    /// The alias of the dev container that it opens.
+    /// The alias of the dev container that it opens; `null`: none of this store, or several.
     dev_container: Option<String>,
+    /// The aliases of all dev containers of this store that it opens.
+    dev_containers: Vec<String>,
+    /// What else it opens, in words: whatever its principal is good for elsewhere.
+    #[serde(skip)]
+    scope: Option<(Scope, String)>,
     principals: Vec<String>,
     /// The key that it is for.
     key: String,
     ca: String,
     /// The CA is the one of this store.
     own_ca: bool,
+    /// A dev container of this store trusts the CA.
+    known_ca: bool,
     valid_after: Time,
     /// `null`: for ever.
     valid_before: Option<Time>,
@@ -56,7 +68,12 @@ pub fn run(app: &App, what: Option<&str>, json: bool) -> Result<ExitCode> {
     if json {
         return print_json(&serde_json::to_value(&shown)?);
     }
-    say(WORTH);
+    say(
+        match shown.own_ca && settings::read(&app.store)?.ca.is_none() {
+            true => WORTH,
+            false => WORTH_ELSEWHERE,
+        },
+    );
     print(table::render(&lines(&shown, now())))
 }
 
@@ -83,12 +100,21 @@ fn shown(registry: &Registry, certificate: &Certificate, is_revoked: bool, now: 
     let is_ca = |public: &str| PublicKey::parse(public).is_ok_and(|it| it.fingerprint() == ca);
     let own = registry.ca.as_ref();
     let own_ca = own.is_some_and(|own| own.all(now).any(is_ca));
-    let is_opened = |principal: Option<&str>| {
-        let is_it = |it: &String| Some(it.as_str()) == principal;
-        certificate.principals().iter().any(is_it)
+    let trust_it = |known: &&DevContainer| registry.trusted(known, now).into_iter().any(is_ca);
+    let trusting: Vec<_> = registry.devcontainers.values().filter(trust_it).collect();
+    let is_opened = |known: &&&DevContainer| {
+        let mut principals = certificate.principals().iter();
+        principals.any(|it| Some(it) == known.principal.as_ref())
     };
-    let mut known = registry.devcontainers.values();
-    let opened = known.find(|known| is_opened(known.principal.as_deref()));
+    let opened: Vec<_> = trusting.iter().filter(is_opened).collect();
+    let scope = opened.first().map(|known| {
+        let pattern = known
+            .signer
+            .as_ref()
+            .map(|it| Pattern::parse(&it.principal));
+        let pattern = pattern.and_then(Result::ok).unwrap_or_else(Pattern::own);
+        (pattern.scope(), known.alias.clone())
+    });
     let (after, before) = (certificate.after(), certificate.before());
     Shown {
         state: match () {
@@ -100,11 +126,17 @@ fn shown(registry: &Registry, certificate: &Certificate, is_revoked: bool, now: 
         },
         serial: certificate.serial().to_string(),
         key_id: certificate.key_id(),
-        dev_container: opened.filter(|_| own_ca).map(|known| known.alias.clone()),
+        dev_container: match &opened[..] {
+            [known] => Some(known.alias.clone()),
+            _ => None,
+        },
+        dev_containers: opened.iter().map(|known| known.alias.clone()).collect(),
+        scope,
         principals: certificate.principals().to_vec(),
         key: certificate.public().fingerprint(),
         ca,
         own_ca,
+        known_ca: !trusting.is_empty(),
         valid_after: Time(after),
         valid_before: (before != i64::MAX).then_some(Time(before)),
         extensions: certificate.extensions(),
@@ -113,17 +145,28 @@ fn shown(registry: &Registry, certificate: &Certificate, is_revoked: bool, now: 
 }
 
 fn lines(shown: &Shown, now: i64) -> Vec<[Cell<'_>; 2]> {
-    let opens = match &shown.dev_container {
-        Some(alias) => format!("{alias}, and nothing else"),
+    let opens = match &shown.scope {
+        Some((Scope::One, alias)) => format!("{alias}, and nothing else"),
+        Some((Scope::AliasOfUser, alias)) => {
+            format!("every dev container of this user that is called {alias}")
+        }
+        Some((Scope::Alias, alias)) => {
+            format!("every dev container that is called {alias}, whoever has it")
+        }
+        Some((Scope::User, _)) => format!("every dev container of {}", shown.principals.join(", ")),
+        Some((Scope::All, _)) => format!(
+            "every dev container for {}, whoever has it",
+            shown.principals.join(", ")
+        ),
         None if shown.principals.is_empty() => {
             "no principal: what that means, each sshd decides".into()
         }
         None => "no dev container of this store".into(),
     };
-    let whose = if shown.own_ca {
-        "the CA of this store"
-    } else {
-        "another CA"
+    let whose = match (shown.own_ca, shown.known_ca) {
+        (true, _) => "the CA of this store",
+        (false, true) => "the CA of your signer",
+        (false, false) => "another CA",
     };
     let before = match shown.valid_before {
         Some(before) => format!("{before}, {}", left(before.0, now)),

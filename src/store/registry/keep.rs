@@ -13,7 +13,7 @@ const REGISTRY: [&str; 7] = [
     "audit_head",
     "ca",
 ];
-const DEV_CONTAINER: [&str; 18] = [
+const DEV_CONTAINER: [&str; 19] = [
     "alias",
     "workspace",
     "user",
@@ -30,10 +30,12 @@ const DEV_CONTAINER: [&str; 18] = [
     "auth",
     "certificate_ttl",
     "principal",
+    "signer",
     "container",
     "own_keys",
 ];
 const CA: [&str; 3] = ["public", "next", "retired"];
+const SIGNER: [&str; 2] = ["principal", "cas"];
 const WORKSPACE: [&str; 2] = ["folder", "config_file"];
 const HOST_KEY: [&str; 2] = ["current", "next"];
 const KEY: [&str; 10] = [
@@ -62,6 +64,7 @@ pub fn unknown(new: &mut Value, old: &Value) {
             members(new, old, &DEV_CONTAINER);
             inner(new, old, "workspace", &WORKSPACE);
             inner(new, old, "host_key", &HOST_KEY);
+            inner(new, old, "signer", &SIGNER);
         },
     );
     each(&mut new["keys"], &old["keys"], |new, old| {
@@ -109,7 +112,7 @@ mod tests {
     use super::*;
     use crate::store::registry::{
         Auth, Ca, Custody, DevContainer, Grant, HostKey, Key, Next, Origin, Registry, Retired,
-        Rotate, VERSION, Workspace,
+        Rotate, Signer, VERSION, Workspace,
     };
 
     /// With every member that there is, and nothing left to a default: what is new is not forgotten here, or
@@ -138,6 +141,10 @@ mod tests {
             auth: Auth::Certificate,
             certificate_ttl: 60,
             principal: Some("lace-x-1".into()),
+            signer: Some(Signer {
+                principal: "{user}".into(),
+                cas: vec!["ssh-ed25519 CA".into()],
+            }),
             container: Some("c".into()),
             own_keys: true,
         };

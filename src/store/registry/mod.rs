@@ -108,6 +108,9 @@ pub struct DevContainer {
     /// key and CA.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub principal: Option<String>,
+    /// Who signs them; `None`: the store's own CA.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signer: Option<Signer>,
     /// The engine's ID of the container that was there when its key was last looked at by a policy that
     /// replaces it for every new one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -183,6 +186,7 @@ impl DevContainer {
             auth: Auth::Key,
             certificate_ttl: 300,
             principal: None,
+            signer: None,
             container: None,
             own_keys: false,
         }
@@ -280,6 +284,15 @@ impl Ca {
             .chain(self.next.as_deref())
             .chain(retired)
     }
+}
+
+/// Who signs certificates in the place of the store's own CA, as the user's settings had it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Signer {
+    /// The pattern of its principals.
+    pub principal: String,
+    /// Its CAs, by their public halves, without comment: one at least.
+    pub cas: Vec<String>,
 }
 
 /// What opens a dev container.
@@ -559,6 +572,23 @@ impl Registry {
         for key in self.keys.values_mut() {
             key.bound_retired(now);
             key.retired.retain(|old| old.until > now);
+        }
+    }
+
+    /// The CAs by which certificates for a dev container are signed now; none: it trusts no certificates.
+    pub fn signing<'r>(&'r self, known: &'r DevContainer) -> Vec<&'r str> {
+        match &known.signer {
+            _ if known.principal.is_none() => Vec::new(),
+            Some(signer) => signer.cas.iter().map(String::as_str).collect(),
+            None => self.ca.iter().map(|ca| ca.public.as_str()).collect(),
+        }
+    }
+
+    /// All CAs that a dev container trusts at this time.
+    pub fn trusted<'r>(&'r self, known: &'r DevContainer, now: i64) -> Vec<&'r str> {
+        match known.principal.is_some() && known.signer.is_none() {
+            true => self.ca.iter().flat_map(|ca| ca.all(now)).collect(),
+            false => self.signing(known),
         }
     }
 

@@ -1,0 +1,265 @@
+//! Who signs certificates, if not a key in a file of the store: an agent, or a company's signer.
+
+use std::fs;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use crate::support::openssh::{new_key, run};
+use crate::support::ring::{KEY, initialised, initialize, json, made_ready, with_options};
+use crate::support::{Agent, Said, User};
+
+const CERTIFICATE: &str = r#""auth": "certificate", "user": "vscode""#;
+
+fn settings(user: &User, text: &str) {
+    let mut folder = fs::DirBuilder::new();
+    folder
+        .recursive(true)
+        .mode(0o700)
+        .create(user.store())
+        .unwrap();
+    fs::write(user.store().join("settings.jsonc"), text).unwrap();
+}
+
+fn in_trust(user: &User, id: &str, name: &str) -> String {
+    fs::read_to_string(user.store().join("trust").join(id).join(name)).unwrap_or_default()
+}
+
+fn own(user: &User) -> PathBuf {
+    let folder = user.store().join("keys").join(KEY);
+    folder.join(format!("{KEY}-cert.pub"))
+}
+
+/// `ssh` reads its configuration, and with `-G` does no more.
+fn ssh(user: &User, arguments: &[&str]) -> Said {
+    let mut ssh = user.command("ssh");
+    ssh.arg("-F").arg(user.store().join("config"));
+    Said::of(ssh.args(arguments).arg(KEY))
+}
+
+/// A company's CA in a file, and what signs with it; it leaves a line in `asked` for each time.
+fn company(user: &User) -> (String, String) {
+    let at = |name: &str| user.project().join(name).display().to_string();
+    new_key(Path::new(&at("company")));
+    let script = format!(
+        "#!/bin/sh\necho \"$LACE_SSH_DEV_CONTAINER $LACE_SSH_PRINCIPAL $LACE_SSH_TTL\" >>'{}'\n\
+         f=$LACE_SSH_PUBLIC_KEY_FILE\n\
+         ssh-keygen -q -s '{}' -I \"$LACE_SSH_KEY_ID\" -n \"$LACE_SSH_PRINCIPAL\" -V \"+${{LACE_SSH_TTL}}s\" \"$f\"\n\
+         cat \"${{f%.pub}}-cert.pub\"\n",
+        at("asked"),
+        at("company")
+    );
+    user.write("sign", &script);
+    run("chmod", &["700", &at("sign")]);
+    let ca = fs::read_to_string(at("company.pub")).unwrap();
+    (at("sign"), bare(&ca))
+}
+
+/// A public key without its comment.
+fn bare(line: &str) -> String {
+    let words: Vec<_> = line.split_whitespace().take(2).collect();
+    words.join(" ")
+}
+
+fn asked(user: &User) -> Vec<String> {
+    let text = fs::read_to_string(user.project().join("asked")).unwrap_or_default();
+    text.lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn a_companys_signer_signs_for_its_workspaces_and_ssh_asks_it_only_where_it_connects() {
+    let user = User::with(&with_options(CERTIFICATE));
+    let (sign, ca) = company(&user);
+    let folder = user.project().display().to_string();
+    let signer = format!(
+        r#"{{ "signer": {{ "command": ["{sign}"], "for": ["{folder}/**", "{folder}"], "ca": ["{ca}"], "principal": "{{user}}-{{alias}}" }} }}"#
+    );
+    settings(&user, &signer);
+    let (user, id) = made_ready(user);
+    assert_eq!(in_trust(&user, &id, "user_ca.pub").trim(), ca);
+    let principal = in_trust(&user, &id, "principals");
+    assert!(
+        principal.trim().ends_with("-lace-my-project"),
+        "{principal}"
+    );
+    assert!(
+        !user.store().join("ca/identity").exists(),
+        "no CA of the store is needed"
+    );
+    assert_eq!(initialize(&user, &id).err, "");
+    assert_eq!(
+        asked(&user),
+        [""; 0],
+        "its CA is named, so nobody is asked before somebody connects"
+    );
+    // A tool that reads the configuration asks nobody.
+    ssh(&user, &["-G"]).expect(0);
+    assert!(!own(&user).exists());
+    ssh(&user, &["-oBatchMode=yes"]).expect(255);
+    assert_eq!(
+        asked(&user),
+        [format!("lace-my-project {} 300", principal.trim())]
+    );
+    let text = run("ssh-keygen", &["-L", "-f", own(&user).to_str().unwrap()]);
+    assert!(
+        text.contains(principal.trim()) && text.contains("lace-my-project\""),
+        "{text}"
+    );
+    ssh(&user, &["-oBatchMode=yes"]).expect(255);
+    assert_eq!(asked(&user).len(), 1, "it is good still");
+    let shown = user.ok(&["cert", "show", KEY]);
+    assert!(
+        shown
+            .out
+            .contains("every dev container of this user that is called lace-my-project"),
+        "{}",
+        shown.out
+    );
+    assert!(
+        shown.out.contains("(the CA of your signer)"),
+        "{}",
+        shown.out
+    );
+    assert!(shown.err.contains("the CA is elsewhere"), "{}", shown.err);
+    let shown = json(&user.ok(&["cert", "show", KEY, "--json"]));
+    assert_eq!(
+        (&shown["own_ca"], &shown["known_ca"]),
+        (&false.into(), &true.into())
+    );
+    assert_eq!(shown["dev_container"], KEY);
+    // For somebody else's key, and for as long as is said.
+    new_key(&user.project().join("theirs"));
+    let said = user.ok(&[
+        "cert",
+        "issue",
+        KEY,
+        "--public-key-file",
+        "theirs.pub",
+        "--ttl",
+        "60s",
+    ]);
+    assert!(
+        said.err.contains("it opens whatever trusts "),
+        "{}",
+        said.err
+    );
+    assert_eq!(
+        asked(&user)[1],
+        format!("lace-my-project {} 60", principal.trim())
+    );
+    assert_eq!(
+        json(&user.ok(&["cert", "list", "--json"]))
+            .as_array()
+            .unwrap()
+            .len(),
+        2
+    );
+    // The CA is not revoked by mistake.
+    let said = user.fails(1, &["cert", "revoke", "company.pub"]);
+    assert!(
+        said.err
+            .contains("that is the key of the CA that signs for lace-my-project"),
+        "{}",
+        said.err
+    );
+}
+
+#[test]
+fn a_signer_that_does_not_sign_is_told_where_ssh_is_called() {
+    let user = User::with(&with_options(CERTIFICATE));
+    let (_, ca) = company(&user);
+    let folder = user.project().display().to_string();
+    for (command, why) in [
+        (
+            r#"["sh", "-c", "echo log in first >&2; exit 1"]"#,
+            "lace-ssh: error: the signer sh failed: log in first",
+        ),
+        (
+            r#"["echo", "hello"]"#,
+            "what the signer printed is no certificate",
+        ),
+        (
+            r#"["/nowhere/sign"]"#,
+            "cannot run the signer /nowhere/sign",
+        ),
+        (
+            r#"["yes"]"#,
+            "the signer yes printed more than a certificate",
+        ),
+    ] {
+        settings(
+            &user,
+            &format!(
+                r#"{{ "signer": {{ "command": {command}, "for": ["{folder}"], "ca": ["{ca}"] }} }}"#
+            ),
+        );
+        if !user.store().join("registry.json").exists() {
+            user.ok(&["setup", "--yes", "--no-client-config"]);
+            let id = lace_ssh::devcontainer::id::devcontainer_id(&user.project(), &user.config());
+            initialize(&user, &id);
+        }
+        let said = ssh(&user, &["-oBatchMode=yes"]).expect(255).err;
+        assert!(said.contains(why), "{said}");
+        assert_eq!(said.matches(why).count(), 1, "it is asked once: {said}");
+        assert!(!own(&user).exists());
+    }
+    // Nobody but the user names a signer.
+    let hostile = with_options(r#""auth": "certificate", "signer": { "command": ["x"] }"#);
+    fs::write(user.config(), hostile).unwrap();
+    let said = user.fails(1, &["setup", "--yes"]);
+    assert!(
+        said.err.contains("unknown option \"signer\""),
+        "{}",
+        said.err
+    );
+}
+
+#[test]
+fn the_key_of_the_ca_is_in_an_agent_of_its_own_and_never_in_the_one_of_the_sessions() {
+    let (user, id) = initialised(&with_options(CERTIFICATE));
+    let before = in_trust(&user, &id, "user_ca.pub");
+    assert!(user.store().join("ca/identity").exists());
+    let folder = tempfile::tempdir_in("/tmp").unwrap();
+    let agent = Agent::start_in(folder.path());
+    let key = folder.path().join("ca");
+    new_key(&key);
+    let mut add = user.command("ssh-add");
+    add.arg("-q").arg(&key).env("SSH_AUTH_SOCK", &agent.socket);
+    Said::of(&mut add).expect(0);
+    settings(
+        &user,
+        &format!(r#"{{ "ca": {{ "agent": "{}" }} }}"#, agent.socket),
+    );
+    // As VS Code would, which forwards it.
+    let mut forwarded = user.lace(&["initialize", "--id", &id]);
+    let said = Said::of(forwarded.env("SSH_AUTH_SOCK", &agent.socket))
+        .expect(0)
+        .err;
+    assert!(said.contains("is that of SSH_AUTH_SOCK"), "{said}");
+    assert_eq!(in_trust(&user, &id, "user_ca.pub"), before);
+    assert_eq!(initialize(&user, &id).err, "");
+    let public = fs::read_to_string(key.with_extension("pub")).unwrap();
+    let bare = bare(&public);
+    assert!(in_trust(&user, &id, "user_ca.pub").starts_with(&bare));
+    assert!(
+        !user.store().join("ca/identity").exists(),
+        "nothing to be stolen is left"
+    );
+    // A signature is local, so whoever reads the configuration has one made, too.
+    ssh(&user, &["-G"]).expect(0);
+    let text = run("ssh-keygen", &["-L", "-f", own(&user).to_str().unwrap()]);
+    let ca = run(
+        "ssh-keygen",
+        &["-lf", key.with_extension("pub").to_str().unwrap()],
+    );
+    assert!(text.contains(ca.split(' ').nth(1).unwrap()), "{text}");
+    let said = user.fails(1, &["cert", "rotate-ca"]).err;
+    assert!(said.contains("has no other key for the CA"), "{said}");
+    drop(agent);
+    fs::remove_file(own(&user)).unwrap();
+    let said = user.fails(1, &["cert", "issue"]).err;
+    assert!(
+        said.contains("lace-ssh: error: the agent of the CA: "),
+        "{said}"
+    );
+    assert!(said.contains("ssh-add -l"), "{said}");
+}
