@@ -48,6 +48,11 @@ pub fn chosen<'s>(
     signer.is_for(&workspace.folder, home).then_some(signer)
 }
 
+/// Whether the key that signs for this dev container is in no file of the store, and may not be there to sign.
+pub fn is_elsewhere(app: &App, settings: &Settings, known: &DevContainer) -> bool {
+    settings.ca.is_some() || chosen(app, settings, known).is_some()
+}
+
 /// Whether the signer of a dev container that trusts certificates is the one of the settings.
 pub fn is_chosen(app: &App, settings: &Settings, known: &DevContainer) -> bool {
     match (chosen(app, settings, known), &known.signer) {

@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 
 use super::{Ring, identity, rotation};
 use crate::app::App;
-use crate::ca::signer::Way;
+use crate::ca::signer::{self, Way};
 use crate::ca::{self, revoked};
 use crate::durable;
 use crate::engine::{self, Container, Engine};
@@ -57,8 +57,9 @@ fn to_certificates(ring: &mut Ring<'_>, id: &str, known: &DevContainer) -> Resul
         // Nobody has been in one that was registered just now.
         Err(_) if known.registered == ring.now => {
             // Who lets nobody in for now weakens nothing; the next `up`, or `cert issue`, tries again.
-            if let Err(error) = ring.certify(id) {
-                warn(&error);
+            match ring.certify(id) {
+                Err(error) if signer::is_elsewhere(ring.app, &ring.settings, known) => warn(&error),
+                certified => drop(certified?),
             }
             return set(ring, id, Auth::Certificate).map(Ok);
         }

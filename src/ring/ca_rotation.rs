@@ -117,11 +117,18 @@ impl Ring<'_> {
             event.detail = Some(format!("replaced {before}"));
         })?;
         self.commit()?;
-        if self.settings.ca.is_some() {
-            // In a file, the one before would be there to be stolen, for nothing.
-            own::forget(&self.app.store)?;
+        self.forget_file()
+    }
+
+    /// Where the key is in an agent, one in a file signs nothing, and would be there to be stolen.
+    fn forget_file(&self) -> Result<()> {
+        let is_moved = self.settings.ca.is_some();
+        let ca = self.registry.ca.as_ref().filter(|_| is_moved);
+        let file = own::file(&self.app.store);
+        match ca.is_some_and(|ca| !identity::has_private_half(&file, &ca.public)) {
+            true => own::forget(&self.app.store),
+            false => Ok(()),
         }
-        Ok(())
     }
 
     /// Completes a rotation that was cut off, and lets go whose time is up.
@@ -133,6 +140,7 @@ impl Ring<'_> {
         let Some(next) = &ca.next else {
             // It was never written down, so nobody trusts it.
             durable::remove(&own::next(store))?;
+            self.forget_file()?;
             return self.settle_ca(ca);
         };
         let holds = |path: &std::path::Path| identity::has_private_half(path, next);
@@ -408,6 +416,15 @@ mod tests {
         }
         assert!(!own::file(&app.store).exists() && !app.store.ca().join("identity.pub").exists());
         assert!(!ring.certify("two").unwrap());
+        // Whoever was killed has left it.
+        drop(ring);
+        identity::write_private(
+            &own::file(&app.store),
+            &KeyPair::generate(&[9; 32], "x").unwrap(),
+        )
+        .unwrap();
+        let mut ring = Ring::open(&app, "test").unwrap();
+        assert!(!own::file(&app.store).exists());
         assert!(ca::renew(&app, &ring.registry, "one", now).unwrap());
         let found = ca::certificate(&app.store.certificate("user", "lace-one")).unwrap();
         assert_eq!(found.ca_fingerprint(), first.fingerprint());
