@@ -176,6 +176,23 @@ impl Opened {
         });
     }
 
+    /// Its host key is rotated: a visitor without a certificate is refused, and that proves it.
+    fn has_its_host_key_rotated(&self) {
+        for rotate in [
+            &["host-key", "rotate"][..],
+            &["host-key", "rotate", "--now"],
+        ] {
+            let said = self.container.lace(rotate).expect(0).err;
+            assert!(
+                said.contains("rotated the host key of lace-my-project"),
+                "{said}"
+            );
+            for _ in 0..2 {
+                assert!(opens(self.container.ssh(&[KEY, "echo in"])));
+            }
+        }
+    }
+
     /// Revoked by number, and by key ID; at once, and nobody else.
     fn is_closed_by_revoking(&self) {
         let (numbered, first) = self.signed("a", &["-z", "71"]);
@@ -231,6 +248,7 @@ fn an_older_sshd_is_opened_by_certificates_as_well() {
     let opened = Opened::by_certificates("lace-ssh-test:bullseye");
     opened.opens_as_it_must();
     opened.is_closed_by_revoking();
+    opened.has_its_host_key_rotated();
 }
 
 #[test]
@@ -239,6 +257,7 @@ fn a_newer_sshd_is_opened_by_certificates_as_well() {
     let opened = Opened::by_certificates("lace-ssh-test:trixie");
     opened.opens_as_it_must();
     opened.is_closed_by_revoking();
+    opened.has_its_host_key_rotated();
 }
 
 #[test]
