@@ -55,7 +55,7 @@ prepare() {
 
 prepare_engine() {
     start_engine && need_devcontainer && need_clients &&
-        need_image base bare nosudo busybox bullseye trixie && note_images "$work" || return 1
+        need_image base bare nosudo busybox faketime bullseye trixie && note_images "$work" || return 1
     # shellcheck disable=SC2153 # set by need_devcontainer
     docker version --format 'engine {{ .Server.Version }}' && echo "devcontainer CLI $("$DEVCONTAINER" --version)"
 }

@@ -260,6 +260,51 @@ fn a_newer_sshd_is_opened_by_certificates_as_well() {
     opened.has_its_host_key_rotated();
 }
 
+/// sshd of the container starts again, with another time than there is.
+fn starts_at(container: &DevContainer, faketime: &str) {
+    let script = format!(
+        "kill $(cat /run/lace-ssh/sshd.pid); while [ -e /run/lace-ssh/sshd.pid ]; do sleep 0.05; done; \
+         LD_PRELOAD=$(ls /usr/lib/*/faketime/libfaketime.so.1) FAKETIME={faketime} NO_FAKE_STAT=1 \
+         /usr/local/share/lace-ssh/start"
+    );
+    container.docker_exec(&["sh", "-c", &script]).expect(0);
+}
+
+#[test]
+#[ignore = "needs a container engine: tests/run.sh"]
+fn a_container_whose_clock_is_wrong_is_told_from_one_that_refuses() {
+    let container = Opened::by_certificates("lace-ssh-test:faketime").container;
+    for (faketime, why) in [
+        ("-1h", "not yet valid: by its clock it is earlier than here"),
+        ("+1h", "expired: by its clock it is later than here"),
+    ] {
+        starts_at(&container, faketime);
+        assert!(!opens(container.ssh(&[KEY, "echo in"])), "{faketime}");
+        let why = format!("sshd of {KEY} finds the certificate {why}");
+        // A person, below what ssh says itself.
+        let connect = format!("lace-ssh connect {KEY} -- true");
+        let mut terminal = container.command("script");
+        let shown = Said::of(terminal.args(["-qec", &connect, "/dev/null"]));
+        let shown = shown.expect(255).out;
+        assert!(
+            shown.contains(&format!("lace-ssh: error: {why}")),
+            "{shown}"
+        );
+        assert!(
+            shown.contains("lace-ssh: hint: compare the clocks: date -u; docker exec "),
+            "{shown}"
+        );
+        // Who rotates, before anything has changed.
+        let said = container.lace(&["keys", "rotate"]).expect(1).err;
+        assert!(
+            said.contains(&why) && said.contains("compare the clocks"),
+            "{said}"
+        );
+    }
+    starts_at(&container, "+0");
+    assert!(opens(container.ssh(&[KEY, "echo in"])));
+}
+
 #[test]
 #[ignore = "needs a container engine: tests/run.sh"]
 fn a_session_lives_through_the_end_of_its_certificate_and_somebody_elses_key_opens_for_as_long_as_was_said()
