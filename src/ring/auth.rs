@@ -16,7 +16,10 @@ use crate::store::registry::{Auth, DevContainer, Key};
 use crate::talk::say;
 use crate::trust;
 
-/// Makes the dev container `id` open as its options want it.
+/// What the log says of a key that opens a dev container by certificates for it.
+pub const BY_CERTIFICATES: &str = "by certificates alone";
+
+/// Makes the dev container `id` open as its options want it; one that is new is so from the first.
 ///
 /// # Errors
 /// The registry, or what follows from it, cannot be written.
@@ -52,11 +55,6 @@ pub type Done = std::result::Result<(), String>;
 fn to_certificates(ring: &mut Ring<'_>, id: &str, known: &DevContainer) -> Result<Done> {
     let containers = match containers(ring.app, id, known) {
         Ok(containers) => containers,
-        // Nobody has been in one that was registered just now.
-        Err(_) if known.registered == ring.now => {
-            ring.certify(id)?;
-            return set(ring, id, Auth::Certificate).map(Ok);
-        }
         Err(error) => return Ok(Err(format!("{error:#}"))),
     };
     if let Err(why) = can_follow(&containers) {
@@ -115,7 +113,7 @@ fn set(ring: &mut Ring<'_>, id: &str, auth: Auth) -> Result<()> {
     let known = known.context("the dev container is gone")?;
     let (alias, key) = (known.alias.clone(), known.key.clone());
     let detail = match auth {
-        Auth::Certificate => "by certificates alone",
+        Auth::Certificate => BY_CERTIFICATES,
         _ => "by the key itself",
     };
     known.auth = auth;
@@ -278,8 +276,6 @@ mod tests {
                 None => "unix:///nowhere/docker.sock".into(),
             };
             ring.registry.devcontainers.get_mut("x").unwrap().endpoint = endpoint;
-            // It was registered some while ago.
-            ring.now += 60;
             edit(&mut ring);
             said();
             apply(&mut ring, "x", wanted).unwrap();
@@ -466,17 +462,7 @@ mod tests {
                 "{containers:?}"
             );
         }
-        // It was registered by this very command, and no engine says that it is there.
         let scene = Scene::new();
-        let new = |ring: &mut Ring<'_>| {
-            ring.registry.devcontainers.get_mut("x").unwrap().registered = ring.now;
-        };
-        let (told, auth) = scene.apply(&Auth::Certificate, None, new);
-        assert!(
-            told.contains("opened by certificates from now on"),
-            "{told}"
-        );
-        assert_eq!((auth, scene.lets_keys_in()), (Auth::Certificate, false));
         let app = App::new(&scene.environment);
         let mut ring = Ring::open(&app, "test").unwrap();
         apply(&mut ring, "none", &Auth::Key).unwrap();

@@ -707,7 +707,13 @@ mod tests {
         write(&identity, &key.private_openssh());
         let known_hosts = app.store.known_hosts();
         write(&known_hosts, &format!("lace-x {}\n", sshd.host_key));
-        let mut runs = example::container("a", "running", &trust, sshd.port);
+        let old = example::container("a", "running", &trust, sshd.port);
+        let mut runs = old.clone();
+        let feature = json!([{
+            "entrypoint": crate::trust::ENTRYPOINT,
+            "customizations": { "lace": { "ssh": { "contract": crate::trust::CONTRACT } } },
+        }]);
+        runs["Labels"] = json!({ "devcontainer.metadata": feature.to_string() });
         runs["Files"] = json!({ crate::trust::LOG: home.path().join("sshd_log") });
         let known = DevContainer {
             host_key: HostKey::of(sshd.host_key.clone()),
@@ -787,6 +793,16 @@ mod tests {
         let (proof, asked) = good();
         assert!(proof.contains("Permission denied (publickey)"), "{proof}");
         assert_eq!(asked, "");
+        // Nor does an sshd from before certificates have anything to log.
+        let folder = tempfile::tempdir().unwrap();
+        let mut others = registry.clone();
+        others.devcontainers.get_mut("x").unwrap().endpoint =
+            example::engine(folder.path(), vec![old]);
+        let asked = not_let_in(&app, &others, "x").unwrap().unwrap().to_string();
+        assert!(
+            asked.starts_with("sshd of lace-x knows no certificates"),
+            "{asked}"
+        );
         // Another host key goes before all that.
         write(&known_hosts, &format!("lace-x {}\n", other_host_key()));
         let other = not_let_in(&app, &registry, "x").unwrap().unwrap();

@@ -21,6 +21,8 @@ enum Refusal {
     Revoked,
     /// It is for none of those whom sshd lets in.
     ForAnother,
+    /// The Feature there is older than certificates: its sshd logs nothing.
+    Unknown,
 }
 
 /// ssh was not let in: that is what it says last, whatever the reason.
@@ -40,13 +42,14 @@ pub fn reason(
     knock: impl FnOnce() -> Result<std::result::Result<(), String>>,
 ) -> Result<Option<Error>> {
     let lines = |seen| engine.lines(&container.id, trust::LOG, seen).ok();
-    let Some((seen, _)) = lines(usize::MAX) else {
-        return Ok(None);
-    };
+    let before = lines(usize::MAX);
     if knock()?.is_ok() {
         return Ok(None);
     }
-    let refusal = lines(seen).and_then(|(_, log)| find(&log));
+    let log = before.and_then(|(seen, _)| lines(seen));
+    let refusal = log.and_then(|(_, log)| find(&log));
+    let is_old = !trust::knows_certificates(container.contract);
+    let refusal = refusal.or(is_old.then_some(Refusal::Unknown));
     Ok(refusal.map(|refusal| told(refusal, engine, container, devcontainer)))
 }
 
@@ -100,8 +103,22 @@ fn told(
                 trust::PRINCIPALS
             ),
         ),
+        Refusal::Unknown => (
+            "knows no certificates: its container was built with an older Feature",
+            rebuild(devcontainer),
+        ),
     };
     failure(format!("sshd of {alias} {why}"), hint)
+}
+
+fn rebuild(devcontainer: &DevContainer) -> String {
+    match &devcontainer.workspace {
+        Some(workspace) => format!(
+            "rebuild it: devcontainer up --workspace-folder {} --remove-existing-container",
+            shell(&workspace.folder)
+        ),
+        None => "make its container anew, with the Feature of this lace-ssh".to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -151,32 +168,33 @@ mod tests {
         for (refusal, why, hint) in [
             (
                 Refusal::NotYetValid,
-                "not yet valid: by its clock it is earlier than here",
+                "finds the certificate not yet valid: by its clock it is earlier than here",
                 "compare the clocks: date -u; docker exec a-name date -u; ",
             ),
             (
                 Refusal::Expired,
-                "expired: by its clock it is later than here",
+                "finds the certificate expired: by its clock it is later than here",
                 "compare the clocks: date -u; docker exec a-name date -u; ",
             ),
             (
                 Refusal::Revoked,
-                "revoked",
+                "finds the certificate, or the key that it is for, revoked",
                 "what is revoked: lace-ssh cert list; another key: lace-ssh keys rotate k",
             ),
             (
                 Refusal::ForAnother,
-                "made out for none of those whom it lets in",
+                "finds the certificate made out for none of those whom it lets in",
                 "compare them: lace-ssh cert show lace-x; docker exec a-name cat /etc/lace-ssh/principals",
+            ),
+            (
+                Refusal::Unknown,
+                "knows no certificates: its container was built with an older Feature",
+                "rebuild it: devcontainer up --workspace-folder /p --remove-existing-container",
             ),
         ] {
             let error = told(refusal, &engine, container, &known);
             let message = error.to_string();
-            assert!(
-                message.starts_with("sshd of lace-x finds the certificate"),
-                "{message}"
-            );
-            assert!(message.ends_with(why), "{message}");
+            assert_eq!(message, format!("sshd of lace-x {why}"));
             let told = hint_of(&error).unwrap();
             assert!(told.starts_with(hint), "{told}");
         }

@@ -66,8 +66,8 @@ pub fn entry(
         rotate: rotate(options.rotate, wanted.settings.require.rotate),
         overlap: overlap(options.overlap, wanted.settings.require.rotate),
         agent: options.agent,
-        // Another way in is proven first: `ring/auth.rs`.
-        auth: known.map_or(Auth::Key, |known| known.auth.clone()),
+        // Another way in is proven first: `ring/auth.rs`. Into one that is new nobody has come by the old one.
+        auth: known.map_or_else(|| auth(wanted), |known| known.auth.clone()),
         certificate_ttl: certificate_ttl(options.certificate_ttl, wanted.settings),
         principal: known.and_then(|known| known.principal.clone()),
         trusts_since: known
