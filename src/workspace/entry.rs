@@ -255,6 +255,17 @@ mod tests {
     }
 
     #[test]
+    fn one_that_is_new_is_opened_as_is_wanted_and_one_that_is_known_as_it_was() {
+        let auth_of = |options: &str, known: &[(&str, &str, &str)]| {
+            entry_among(known, &config_of(options), &target("devcontainer.json")).auth
+        };
+        let (certificate, known) = (r#""auth": "certificate""#, [(ID, "lace-web", "lace-web")]);
+        assert_eq!(auth_of("", &[]), Auth::Key);
+        assert_eq!(auth_of(certificate, &[]), Auth::Certificate);
+        assert_eq!(auth_of(certificate, &known), Auth::Key);
+    }
+
+    #[test]
     fn an_alias_comes_from_the_folder_or_the_option_and_is_nobody_elses() {
         let plain = ".devcontainer/devcontainer.json";
         for (options, file, others, alias) in [
