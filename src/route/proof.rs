@@ -793,7 +793,7 @@ mod tests {
         let (proof, asked) = good();
         assert!(proof.contains("Permission denied (publickey)"), "{proof}");
         assert_eq!(asked, "");
-        // Nor does an sshd from before certificates have anything to log.
+        // One from before certificates is known by its Feature.
         let folder = tempfile::tempdir().unwrap();
         let mut others = registry.clone();
         others.devcontainers.get_mut("x").unwrap().endpoint =

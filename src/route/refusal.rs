@@ -21,7 +21,7 @@ enum Refusal {
     Revoked,
     /// It is for none of those whom sshd lets in.
     ForAnother,
-    /// The Feature there is older than certificates: its sshd logs nothing.
+    /// The Feature there is older than certificates.
     Unknown,
 }
 
@@ -30,8 +30,8 @@ pub fn is_one(said: &str) -> bool {
     said.contains("Permission denied (")
 }
 
-/// Why a dev container that has refused a certificate does so: from what its log gets while `knock`, a login with
-/// that certificate, is refused once more. None where the log does not tell.
+/// Why a dev container that has refused a certificate does so: it knows none; or from what its log gets while `knock`,
+/// a login with that certificate, is refused once more. None where the log does not tell.
 ///
 /// # Errors
 /// `knock` cannot be tried.
@@ -41,16 +41,19 @@ pub fn reason(
     devcontainer: &DevContainer,
     knock: impl FnOnce() -> Result<std::result::Result<(), String>>,
 ) -> Result<Option<Error>> {
+    let told = |refusal| told(refusal, engine, container, devcontainer);
+    if !trust::knows_certificates(container.contract) {
+        return Ok(Some(told(Refusal::Unknown)));
+    }
     let lines = |seen| engine.lines(&container.id, trust::LOG, seen).ok();
-    let before = lines(usize::MAX);
+    let Some((seen, _)) = lines(usize::MAX) else {
+        return Ok(None);
+    };
     if knock()?.is_ok() {
         return Ok(None);
     }
-    let log = before.and_then(|(seen, _)| lines(seen));
-    let refusal = log.and_then(|(_, log)| find(&log));
-    let is_old = !trust::knows_certificates(container.contract);
-    let refusal = refusal.or(is_old.then_some(Refusal::Unknown));
-    Ok(refusal.map(|refusal| told(refusal, engine, container, devcontainer)))
+    let log = lines(seen);
+    Ok(log.and_then(|(_, log)| find(&log)).map(told))
 }
 
 /// The last refusal in these lines of sshd's log. The words are those of OpenSSH from 8.4 to 10.0; of a CA that it does not
