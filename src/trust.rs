@@ -30,6 +30,9 @@ pub fn knows_certificates(contract: Option<u32>) -> bool {
 /// the metadata of a container is known by.
 pub const ENTRYPOINT: &str = "/usr/local/share/lace-ssh/entrypoint";
 
+/// The log of the Feature's sshd in the container, where root starts it.
+pub const LOG: &str = "/var/lib/lace-ssh/sshd.log";
+
 /// Keys that may log in, in the form of OpenSSH, each with its restrictions.
 pub const AUTHORIZED_KEYS: &str = "authorized_keys";
 /// The CAs whose certificates may log in, one a line; absent where there is none.
@@ -101,5 +104,16 @@ mod tests {
             CONTRACT
         );
         assert_eq!(feature["entrypoint"], ENTRYPOINT);
+    }
+
+    #[test]
+    fn the_feature_logs_where_it_is_looked_for() {
+        let (_, start) = FILES.iter().find(|(name, _)| *name == "start").unwrap();
+        let value = |name: &str| {
+            let line = start.lines().find_map(|line| line.strip_prefix(name));
+            line.unwrap_or_else(|| panic!("{name} is set nowhere"))
+        };
+        let log = value("log=").replace("$state", value("state="));
+        assert_eq!(log, LOG);
     }
 }

@@ -17,6 +17,8 @@
 #                            bare    the same without sshd
 #                            nosudo  base, but vscode may not use sudo
 #                            busybox base, but /bin/sh is BusyBox and its applets come first, all of them, as on Alpine
+#                            faketime
+#                                    base with libfaketime, which shows a program another time
 #                            bullseye, trixie
 #                                    base of another Debian, with its OpenSSH (8.4, 10.0)
 #   remove_images          removes these images again; the cache stays
@@ -266,6 +268,11 @@ make_image_bare() {
 
 make_image_nosudo() { derive_image nosudo 'rm /etc/sudoers.d/vscode'; }
 
+make_image_faketime() {
+    derive_image faketime 'apt-get -qq update && apt-get -qq install -y --no-install-recommends faketime && \
+        apt-get clean && rm -rf /var/lib/apt/lists/*_*'
+}
+
 # From the source: Debian's package leaves out flock, chpasswd and others that Alpine has.
 make_image_busybox() {
     local tools='bzip2 gcc libc6-dev make'
@@ -290,7 +297,7 @@ derive_image() {
     return 1
 }
 
-remove_images() { docker image rm lace-ssh-test:{bare,nosudo,busybox,bullseye,trixie,base} >/dev/null 2>&1 || true; }
+remove_images() { docker image rm lace-ssh-test:{bare,nosudo,busybox,faketime,bullseye,trixie,base} >/dev/null 2>&1 || true; }
 
 # make_tarball SUITE TARBALL. A subshell, so that whatever happens the folder of root's files goes.
 make_tarball() (

@@ -54,7 +54,8 @@ prepare() {
 }
 
 prepare_engine() {
-    start_engine && need_devcontainer && need_clients && need_image base bare nosudo busybox && note_images "$work" || return 1
+    start_engine && need_devcontainer && need_clients &&
+        need_image base bare nosudo busybox faketime bullseye trixie && note_images "$work" || return 1
     # shellcheck disable=SC2153 # set by need_devcontainer
     docker version --format 'engine {{ .Server.Version }}' && echo "devcontainer CLI $("$DEVCONTAINER" --version)"
 }

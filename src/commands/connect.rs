@@ -21,10 +21,10 @@ use crate::workspace::registered;
 const NOT_IN: u8 = 255;
 
 /// Runs `connect`: becomes `ssh`, so that its exit code is ours. Where a person looks on, it is waited for
-/// instead, to tell what its alarm about another host key means here.
+/// instead, to tell what its alarm about another host key means here, or why a certificate is refused.
 pub fn run(app: &App, args: &cli::Connect) -> Result<ExitCode> {
     let registry = ring::look(app)?;
-    let (_, devcontainer) = registered::registered(
+    let (id, devcontainer) = registered::registered(
         app,
         &registry,
         args.name.as_deref(),
@@ -46,9 +46,9 @@ pub fn run(app: &App, args: &cli::Connect) -> Result<ExitCode> {
         .context("cannot run ssh")
         .hint("install the OpenSSH client")?;
     if code == NOT_IN
-        && let Some(other) = proof::other_host_key(app, devcontainer)?
+        && let Some(why) = proof::not_let_in(app, &registry, id)?
     {
-        talk::fail(&other);
+        talk::fail(&why);
     }
     Ok(code.into())
 }

@@ -75,22 +75,34 @@ fn switch_auth(ring: &mut Ring<'_>, wanted: &Wanted<'_>) -> Result<()> {
     auth::follow_signer(ring, wanted.id);
     let auth = entry::auth(wanted);
     let known = &ring.registry.devcontainers[wanted.id];
-    if auth == known.auth {
+    let alias = &known.alias;
+    if let (false, Some(copy)) = (auth.takes_keys(), old_copy(wanted)?) {
+        let copy = copy.display();
+        say(match known.auth.takes_keys() {
+            true => format!(
+                "{alias} is still opened by its key: the Feature in {copy} knows no certificates; renew it: lace-ssh setup"
+            ),
+            // To let the key in after all would be more than what is wanted.
+            false => format!(
+                "{alias} is opened by certificates alone, and a container that is built with the Feature in {copy} knows none and lets nobody in; renew it: lace-ssh setup"
+            ),
+        });
         return Ok(());
+    }
+    match auth == known.auth {
+        true => Ok(()),
+        false => auth::apply(ring, wanted.id, &auth),
+    }
+}
+
+/// The copy of the Feature of the next container, where it knows no certificates.
+fn old_copy(wanted: &Wanted<'_>) -> Result<Option<PathBuf>> {
+    if !wanted.config.uses_copy(wanted.target) {
+        return Ok(None);
     }
     let copy = feature::checked_folder(&wanted.target.folder)?;
-    if !auth.takes_keys()
-        && wanted.config.uses_copy(wanted.target)
-        && !trust::knows_certificates(feature::contract(&copy))
-    {
-        say(format!(
-            "{} is still opened by its key: the Feature in {} knows no certificates; renew it: lace-ssh setup",
-            known.alias,
-            copy.display()
-        ));
-        return Ok(());
-    }
-    auth::apply(ring, wanted.id, &auth)
+    let is_old = !trust::knows_certificates(feature::contract(&copy));
+    Ok(is_old.then_some(copy))
 }
 
 /// The config file in use: named, or the one that leads to this ID, or the only one there is.
@@ -249,6 +261,7 @@ fn is_ready(app: &App, registry: &Registry, wanted: &Wanted<'_>) -> Result<bool>
     Ok(entry == *known
         && entry::auth(wanted) == known.auth
         && ca::is_settled(app, wanted.settings, registry, known)
+        && (known.auth.takes_keys() || old_copy(wanted)?.is_none())
         && masters::are_prepared(&app.store, wanted.settings)
         && !registry.has_expired(now())
         && key.next.is_none()
@@ -276,6 +289,7 @@ fn prepare(ring: &mut Ring<'_>, wanted: &Wanted<'_>) -> Result<String> {
     let host_key = host_key::ensure(ring, wanted.id, known.as_ref())?;
     let entry = entry::entry(&ring.registry, wanted, host_key, known.as_ref(), ring.now);
     let (alias, key, in_agent) = (entry.alias.clone(), entry.key.clone(), entry.agent);
+    let by_certificates = !entry.auth.takes_keys();
     let name = entry::wanted_alias(wanted);
     if known.is_none() && alias != name {
         let other = ring.registry.by_alias(&name).map(|(_, other)| other);
@@ -301,6 +315,9 @@ fn prepare(ring: &mut Ring<'_>, wanted: &Wanted<'_>) -> Result<String> {
     ring.registry
         .devcontainers
         .insert(wanted.id.to_owned(), entry);
+    if by_certificates && known.is_none() {
+        auth::begin(ring, wanted.id)?;
+    }
     let made = match ring.ensure(&key, in_agent) {
         // The container comes up without it, and the first `ssh` makes the key.
         Err(error) if in_agent => {
@@ -327,6 +344,7 @@ fn prepare(ring: &mut Ring<'_>, wanted: &Wanted<'_>) -> Result<String> {
         ring.note(Kind::Trusted, &key, |event| {
             event.dev_container = Some(alias.clone());
             event.dev_container_id = Some(wanted.id.to_owned());
+            event.detail = by_certificates.then(|| auth::BY_CERTIFICATES.to_owned());
         })?;
     }
     ring.touch_one(wanted.id);

@@ -2,6 +2,7 @@
 //!
 //! What a real engine answers is not its matter: the end-to-end tests ask real ones.
 
+use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
@@ -10,7 +11,8 @@ use std::thread;
 use serde_json::{Value, json};
 
 /// Answers at a socket in this folder until the process ends; its endpoint. `containers` are as in an
-/// engine's list; each may have a member `Inspected`, which is then the answer of an inspection.
+/// engine's list; each may have a member `Inspected`, which is then the answer of an inspection, and a member
+/// `Files`, in which each path there has the path here of what it holds.
 pub fn engine(folder: &Path, containers: Vec<Value>) -> String {
     let socket = folder.join("engine.sock");
     let listener = UnixListener::bind(&socket).unwrap();
@@ -49,22 +51,38 @@ fn answer(call: UnixStream, containers: &[Value]) {
         let asked = question.split(' ').nth(1).unwrap_or_default();
         let (path, query) = asked.split_once('?').unwrap_or((asked, ""));
         let parts: Vec<_> = path.trim_start_matches('/').split('/').collect();
-        let (status, body) = match parts[..] {
-            [.., "containers", "json"] => ("200 OK", list(containers, query)),
-            [.., "containers", id, "json"] => match containers.iter().find(|it| it["Id"] == id) {
-                Some(container) => ("200 OK", container["Inspected"].clone()),
-                None => ("404 Not Found", json!({ "message": "no such container" })),
-            },
-            _ => ("404 Not Found", json!({ "message": "page not found" })),
+        let found = match parts[..] {
+            [.., "containers", "json"] => Some(list(containers, query).to_string().into()),
+            [.., "containers", id, "json"] => {
+                let one = containers.iter().find(|it| it["Id"] == id);
+                one.map(|it| it["Inspected"].to_string().into())
+            }
+            [.., "containers", id, "archive"] => file(containers, id, query),
+            _ => None,
         };
-        let body = body.to_string();
+        let missing = || json!({ "message": "no such thing" }).to_string().into();
+        let (status, body) = match found {
+            Some(body) => ("200 OK", body),
+            None => ("404 Not Found", missing()),
+        };
         let head = format!("HTTP/1.1 {status}\r\nContent-Type: application/json");
-        let length = body.len();
-        let answer = format!("{head}\r\nContent-Length: {length}\r\n\r\n{body}");
-        if (&call).write_all(answer.as_bytes()).is_err() {
+        let head = format!("{head}\r\nContent-Length: {}\r\n\r\n", body.len());
+        if (&call).write_all(&[head.into(), body].concat()).is_err() {
             return;
         }
     }
+}
+
+/// A file of a container as it is now, as an engine hands it out: in blocks of an archive.
+fn file(containers: &[Value], id: &str, query: &str) -> Option<Vec<u8>> {
+    let container = containers.iter().find(|it| it["Id"] == id)?;
+    let asked = decoded(query.strip_prefix("path=")?);
+    let mut archive = Path::new(&asked).file_name()?.as_encoded_bytes().to_vec();
+    let text = fs::read(container["Files"][&asked].as_str()?).ok()?;
+    archive.resize(512, 0);
+    archive.extend(&text);
+    archive.resize(archive.len().next_multiple_of(512) + 1024, 0);
+    Some(archive)
 }
 
 /// Those with all the labels, and one of the mounts' sources, that are asked for; unless all are asked for, of those that

@@ -13,35 +13,47 @@
 //! source finds one for certain, it has found every other one with the same folder too: one name of it
 //! is compared for all of them. Labels could not tell that there is no second one. A list that cannot
 //! be read whole is an error, never a shorter list.
+//!
+//! A file in a container is asked for without anything being run there.
 
 mod container;
 pub mod endpoint;
 #[cfg(test)]
 pub mod example;
 mod found;
+mod lines;
 
 pub use container::Container;
 pub use found::{Found, found, names, only};
 
 use std::collections::HashMap;
+use std::future::poll_fn;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
+use std::pin::pin;
 use std::sync::LazyLock;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use bollard::errors::Error;
-use bollard::query_parameters::{InspectContainerOptions, ListContainersOptionsBuilder};
+use bollard::query_parameters::{
+    DownloadFromContainerOptionsBuilder, InspectContainerOptions, ListContainersOptionsBuilder,
+};
 use bollard::{API_DEFAULT_VERSION, Docker};
+use futures_core::Stream;
 use serde::de::DeserializeOwned;
 use tokio::runtime::Runtime;
 use tokio::time::timeout;
 
 use crate::advice::{Advise, failure};
 use container::{Inspected, Summary};
+use lines::Lines;
 
 /// Until an engine that does not answer is given up.
 const PATIENCE: Duration = Duration::from_secs(8);
+
+/// A file in a container is read up to here: a container can make one without an end.
+const LONGEST: usize = if cfg!(test) { 1 << 20 } else { 64 << 20 };
 
 const START_IT: &str =
     "start the engine, or say where it is: export DOCKER_HOST=unix:///path/to/docker.sock";
@@ -150,6 +162,33 @@ impl Engine {
             Some(user) => Ok(user.clone()),
             None => Ok(self.inspect(&container.id)?.user().to_owned()),
         }
+    }
+
+    /// How many lines a file in container `id` has, and those that follow the first `seen`, the beginning of them. They
+    /// are the container's own words.
+    ///
+    /// # Errors
+    /// As [`Engine::containers`], or there is no such file, or it is too long.
+    pub fn lines(&self, id: &str, path: &str, seen: usize) -> Result<(usize, String)> {
+        let options = DownloadFromContainerOptionsBuilder::default().path(path);
+        let archive = self
+            .docker
+            .download_from_container(id, Some(options.build()));
+        let read = self.wait(async {
+            let mut archive = pin!(archive);
+            let (mut lines, mut length) = (Lines::after(seen), 0);
+            while let Some(piece) = poll_fn(|context| archive.as_mut().poll_next(context)).await {
+                let piece = piece?;
+                length += piece.len();
+                if length > LONGEST {
+                    return Ok(None);
+                }
+                lines.take(&piece);
+            }
+            Ok(Some(lines.told()))
+        })?;
+        let told = read.map_err(|error| unreachable(&self.endpoint, &error, self.patience))?;
+        told.with_context(|| format!("{path} in container {id} is too long"))
     }
 
     fn list(&self, filters: HashMap<&str, Vec<String>>) -> Result<Vec<Container>> {
@@ -304,6 +343,33 @@ mod tests {
     }
 
     #[test]
+    fn a_file_in_a_container_is_told_line_by_line_from_where_it_was_known() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("log");
+        let mut one = example::container("a", "running", folder.path(), 1);
+        one["Files"] = serde_json::json!({ "/v/its log": log, "/v/gone": "/nowhere" });
+        let engine = Engine::at(&example::engine(folder.path(), vec![one])).unwrap();
+        let lines = |seen| {
+            let (count, text) = engine.lines("a", "/v/its log", seen).unwrap();
+            let lines: Vec<_> = text.lines().filter(|line| !line.is_empty()).collect();
+            (count, lines.join("|"))
+        };
+        std::fs::write(&log, "one\r\ntwo\r\n").unwrap();
+        assert_eq!(lines(usize::MAX), (2, String::new()));
+        std::fs::write(&log, "one\r\ntwo\r\nthree\r\nfour\r\n").unwrap();
+        assert_eq!(lines(2), (4, "three|four".to_owned()));
+        for (id, path) in [("a", "/v/gone"), ("a", "/v/other"), ("b", "/v/its log")] {
+            let error = engine.lines(id, path, 0).unwrap_err().to_string();
+            assert!(error.ends_with(" says: no such thing"), "{error}");
+        }
+        std::fs::write(&log, vec![b'\n'; LONGEST - 4096]).unwrap();
+        assert_eq!(lines(usize::MAX).0, LONGEST - 4096);
+        std::fs::write(&log, vec![b'\n'; LONGEST]).unwrap();
+        let error = engine.lines("a", "/v/its log", 0).unwrap_err().to_string();
+        assert_eq!(error, "/v/its log in container a is too long");
+    }
+
+    #[test]
     fn words_that_only_one_engine_has_are_understood_and_half_an_answer_is_none() {
         let told = |member: &str, value: serde_json::Value| {
             let folder = tempfile::tempdir().unwrap();
@@ -365,7 +431,7 @@ mod tests {
             ),
             (
                 unknown,
-                format!("the engine at {running} says: no such container"),
+                format!("the engine at {running} says: no such thing"),
             ),
         ] {
             let error = told.unwrap_err();

@@ -31,7 +31,8 @@ impl Ring<'_> {
             [id] => {
                 let devcontainer = &self.registry.devcontainers[id];
                 // Tied to a host, a key is of no use with a certificate up to OpenSSH 10.2.
-                let is_tied = devcontainer.principal.is_none();
+                let by_key = devcontainer.auth.takes_keys();
+                let is_tied = by_key && devcontainer.principal.is_none();
                 is_tied.then_some(Destination {
                     host: devcontainer.alias.clone(),
                     user: None,

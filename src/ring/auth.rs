@@ -18,7 +18,10 @@ use crate::store::registry::{Auth, DevContainer, Key};
 use crate::talk::{say, warn};
 use crate::trust;
 
-/// Makes the dev container `id` open as its options want it.
+/// What the log says of a key that opens a dev container by certificates for it.
+pub const BY_CERTIFICATES: &str = "by certificates alone";
+
+/// Makes the dev container `id` open as its options want it; one that is new is so from the first.
 ///
 /// # Errors
 /// The registry, or what follows from it, cannot be written.
@@ -54,15 +57,6 @@ pub type Done = std::result::Result<(), String>;
 fn to_certificates(ring: &mut Ring<'_>, id: &str, known: &DevContainer) -> Result<Done> {
     let containers = match containers(ring.app, id, known) {
         Ok(containers) => containers,
-        // Nobody has been in one that was registered just now.
-        Err(_) if known.registered == ring.now => {
-            // Who lets nobody in for now weakens nothing; the next `up`, or `cert issue`, tries again.
-            match ring.certify(id) {
-                Err(error) if signer::is_elsewhere(ring.app, &ring.settings, known) => warn(&error),
-                certified => drop(certified?),
-            }
-            return set(ring, id, Auth::Certificate).map(Ok);
-        }
         Err(error) => return Ok(Err(format!("{error:#}"))),
     };
     if let Err(why) = can_follow(&containers) {
@@ -74,6 +68,23 @@ fn to_certificates(ring: &mut Ring<'_>, id: &str, known: &DevContainer) -> Resul
         // The key still opens it, so the `up` may go on.
         Err(error) => Ok(Err(format!("{error:#}"))),
     }
+}
+
+/// Has a dev container that is new trust certificates. Where whoever signs is elsewhere and does not, nobody is let in
+/// for now, which weakens nothing; the next `up`, or `cert issue`, tries again.
+///
+/// # Errors
+/// The key of the CA is damaged, or cannot be written.
+pub fn begin(ring: &mut Ring<'_>, id: &str) -> Result<()> {
+    let Err(error) = ring.certify(id) else {
+        return Ok(());
+    };
+    let known = &ring.registry.devcontainers[id];
+    if !signer::is_elsewhere(ring.app, &ring.settings, known) {
+        return Err(error);
+    }
+    warn(&error);
+    Ok(())
 }
 
 /// Has certificates for the dev container `id` signed by whom the settings say, if it trusts any. Where that cannot be
@@ -175,7 +186,7 @@ fn to_keys(ring: &mut Ring<'_>, id: &str, known: &DevContainer) -> Result<Done> 
 
 fn set(ring: &mut Ring<'_>, id: &str, auth: Auth) -> Result<()> {
     let detail = match auth {
-        Auth::Certificate => "by certificates alone",
+        Auth::Certificate => BY_CERTIFICATES,
         _ => "by the key itself",
     };
     let known = ring.registry.devcontainers.get_mut(id);
@@ -347,8 +358,6 @@ mod tests {
                 None => "unix:///nowhere/docker.sock".into(),
             };
             ring.registry.devcontainers.get_mut("x").unwrap().endpoint = endpoint;
-            // It was registered some while ago.
-            ring.now += 60;
             edit(&mut ring);
             said();
             follow_signer(&mut ring, "x");
@@ -536,17 +545,7 @@ mod tests {
                 "{containers:?}"
             );
         }
-        // It was registered by this very command, and no engine says that it is there.
         let scene = Scene::new();
-        let new = |ring: &mut Ring<'_>| {
-            ring.registry.devcontainers.get_mut("x").unwrap().registered = ring.now;
-        };
-        let (told, auth) = scene.apply(&Auth::Certificate, None, new);
-        assert!(
-            told.contains("opened by certificates from now on"),
-            "{told}"
-        );
-        assert_eq!((auth, scene.lets_keys_in()), (Auth::Certificate, false));
         let app = App::new(&scene.environment);
         let mut ring = Ring::open(&app, "test").unwrap();
         apply(&mut ring, "none", &Auth::Key).unwrap();
@@ -707,12 +706,17 @@ mod tests {
         let scene = Scene::new();
         let failing = json!({ "command": ["false"], "for": ["/p"] });
         signed_by(&scene, Some(&failing));
-        let new = |ring: &mut Ring<'_>| {
-            ring.registry.devcontainers.get_mut("x").unwrap().registered = ring.now;
-        };
-        let (told, auth) = scene.apply(&Auth::Certificate, None, new);
-        assert!(told.contains("the signer false failed"), "{told}");
-        assert_eq!((auth, scene.lets_keys_in()), (Auth::Certificate, false));
+        let app = App::new(&scene.environment);
+        let mut ring = Ring::open(&app, "test").unwrap();
+        ring.registry.devcontainers.get_mut("x").unwrap().auth = Auth::Certificate;
+        said();
+        begin(&mut ring, "x").unwrap();
+        assert!(said().contains("the signer false failed"));
+        ring.touch_one("x");
+        ring.commit().unwrap();
+        drop(ring);
+        assert!(!scene.lets_keys_in());
+        assert!(!app.store.trust("x").join("principals").exists());
         // Later it does.
         let (company, _) = example_signer(scene.home.path(), "ed25519", HONEST);
         signed_by(&scene, Some(&company));
@@ -720,5 +724,12 @@ mod tests {
         let (_, auth) = scene.apply(&Auth::Certificate, running, as_it_is);
         assert_eq!(auth, Auth::Certificate);
         assert_eq!(trusted(&scene, "user_ca.pub").len(), 1);
+        // The store's own is here, or there is a fault.
+        app.store.folder(&app.store.ca()).unwrap();
+        fs::write(app.store.ca().join("identity"), "nonsense").unwrap();
+        signed_by(&scene, None);
+        let mut ring = Ring::open(&app, "test").unwrap();
+        ring.knows("y", "lace-y", "user");
+        assert!(begin(&mut ring, "y").is_err());
     }
 }

@@ -24,6 +24,7 @@ use crate::engine::Engine;
 use crate::socket;
 use crate::store::registry::DevContainer;
 use crate::talk::say;
+use crate::trust;
 
 /// How long a container may take to come up, and sshd to say all of its greeting.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -79,9 +80,10 @@ fn within(
             return Err(failure(
                 format!("sshd of {alias} does not answer at {address}: {trouble}"),
                 format!(
-                    "see why: {} exec {} cat /var/lib/lace-ssh/sshd.log",
+                    "see why: {} exec {} cat {}",
                     engine.command(),
-                    way.container.name
+                    way.container.name,
+                    trust::LOG
                 ),
             ));
         }

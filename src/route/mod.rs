@@ -14,6 +14,7 @@ pub mod host_proof;
 pub mod mismatch;
 pub mod own_agent;
 pub mod proof;
+mod refusal;
 pub mod routes;
 pub mod seen;
 pub mod user;

@@ -13,13 +13,14 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process_group};
 
-use super::{mismatch, user};
+use super::{mismatch, refusal, user};
+use crate::advice::hint_of;
 use crate::app::App;
 use crate::client::{openssh, quote};
 use crate::durable;
 use crate::engine::{self, Container, Engine, Found};
 use crate::inventory;
-use crate::store::registry::{DevContainer, Registry};
+use crate::store::registry::{Auth, DevContainer, Registry};
 
 /// How long a login may take. Others wait for the lock meanwhile, and not much longer than this. Where tests
 /// run, much else does.
@@ -103,11 +104,14 @@ pub fn logins(
             .into_iter()
             .zip(ids)
             .map(|(seen, id)| {
-                let door = seen.and_then(|(devcontainer, engine, container)| {
-                    door(app, devcontainer, &engine, &container)
-                });
                 let certificate = certificates.get(id).map(|it| it.path());
-                door.map(|door| scope.spawn(move || login(app, &door, credential, certificate)))
+                let (devcontainer, engine, container) = seen?;
+                let door = door(app, devcontainer, &engine, &container)?;
+                let login = move || {
+                    let at = (&engine, &container);
+                    login(app, &door, at, credential, certificate)
+                };
+                Ok(scope.spawn(login))
             })
             .collect();
         let proofs = running.into_iter().map(|login| match login {
@@ -278,35 +282,62 @@ pub fn is_ours(app: &App, devcontainer: &DevContainer, container: &Container) ->
 fn login(
     app: &App,
     door: &Door<'_>,
+    (engine, container): (&Engine, &Container),
     credential: &Credential,
     certificate: Option<&Path>,
 ) -> Result<Proof> {
     let pins = inventory::known_host(door.devcontainer);
-    Ok(
-        match knock(app, door, credential, certificate, &pins, "ERROR", PATIENCE)? {
-            Ok(()) => Proof::LoggedIn,
-            Err(said) => Proof::Refused(why(&said, door.devcontainer, &app.store.known_hosts())),
-        },
-    )
+    let knock = || knock(app, door, credential, certificate, &pins, "ERROR", PATIENCE);
+    let Err(said) = knock()? else {
+        return Ok(Proof::LoggedIn);
+    };
+    let reason = match certificate.is_some() && refusal::is_one(&said) {
+        true => refusal::reason(engine, container, door.devcontainer, knock)?,
+        false => None,
+    };
+    Ok(Proof::Refused(match reason {
+        Some(reason) => in_words(&reason),
+        None => why(&said, door.devcontainer, &app.store.known_hosts()),
+    }))
 }
 
-/// Asks the dev container for its host key, as ssh does with our configuration; what is to be told where it is
-/// another one. No key is shown to it.
+/// An error and what to do about it, where it is a part of another one.
+fn in_words(error: &anyhow::Error) -> String {
+    match hint_of(error) {
+        Some(hint) => format!("{error}; {hint}"),
+        None => error.to_string(),
+    }
+}
+
+/// Why ssh, with our configuration, does not get in to the dev container `id`, where that can be told better than ssh
+/// does: it answers with another host key, or refuses the certificate. Nobody is asked anything.
 ///
 /// # Errors
 /// `ssh` cannot be run.
-pub fn other_host_key(app: &App, devcontainer: &DevContainer) -> Result<Option<anyhow::Error>> {
-    let mut arguments = Vec::<OsString>::new();
-    for option in ["PreferredAuthentications=none", "ControlPath=none"] {
-        arguments.extend(["-o".into(), option.into()]);
+pub fn not_let_in(app: &App, registry: &Registry, id: &str) -> Result<Option<anyhow::Error>> {
+    let Some(devcontainer) = registry.devcontainers.get(id) else {
+        return Ok(None);
+    };
+    let ssh = |options: &[&str]| {
+        let options = options.iter().flat_map(|option| ["-o", option]);
+        let mut arguments: Vec<_> = options.map(OsString::from).collect();
+        arguments.extend(openssh::arguments(&app.store.config(), &devcontainer.alias));
+        run(&arguments)
+    };
+    // No key is shown to one with another host key.
+    let said = ssh(&["PreferredAuthentications=none", "ControlPath=none"])?;
+    let said = said.err().unwrap_or_default();
+    let other = mismatch::told(&said, devcontainer, &app.store.known_hosts());
+    if other.is_some() || devcontainer.auth != Auth::Certificate || !refusal::is_one(&said) {
+        return Ok(other);
     }
-    arguments.extend(openssh::arguments(&app.store.config(), &devcontainer.alias));
-    let said = run(&arguments)?.err().unwrap_or_default();
-    Ok(mismatch::told(
-        &said,
-        devcontainer,
-        &app.store.known_hosts(),
-    ))
+    match look(app, registry, &[id.to_owned()]).pop() {
+        Some(Ok((_, engine, container))) => {
+            let knock = || ssh(&["ControlPath=none"]);
+            refusal::reason(&engine, &container, devcontainer, knock)
+        }
+        _ => Ok(None),
+    }
 }
 
 /// Why a login failed, from what ssh has said.
@@ -431,6 +462,7 @@ mod tests {
     use crate::engine::example;
     use crate::environment::Environment;
     use crate::keys::KeyPair;
+    use crate::keys::certificate::{Certificate, Terms};
     use crate::route::example::Sshd;
     use crate::route::own_agent::OwnAgent;
     use crate::store::registry::HostKey;
@@ -648,6 +680,137 @@ mod tests {
             pin(&lines);
             assert!(!is_ours(ours), "{lines}");
         }
+    }
+
+    #[test]
+    fn why_a_certificate_is_refused_is_told_from_the_log_of_sshd() {
+        let home = tempfile::tempdir().unwrap();
+        let [key, ca] = [1, 2].map(|seed| KeyPair::generate(&[seed; 32], "k").unwrap());
+        let environment = Environment::example(home.path());
+        let trust = App::new(&environment).store.trust("x");
+        let sshd = Sshd::trusting(home.path(), &trust);
+        let environment = Environment {
+            program: sshd.program(home.path()),
+            ..environment
+        };
+        let app = App::new(&environment);
+        app.store.prepare().unwrap();
+        fs::create_dir_all(&trust).unwrap();
+        let write = |path: &Path, text: &str| {
+            durable::write(path, text.as_bytes(), durable::PRIVATE).unwrap();
+        };
+        write(&trust.join("authorized_keys"), "");
+        write(&trust.join("revoked_keys"), "");
+        write(&trust.join("user_ca.pub"), &ca.public().render());
+        write(&trust.join("principals"), "lace-x\n");
+        let identity = home.path().join("key");
+        write(&identity, &key.private_openssh());
+        let known_hosts = app.store.known_hosts();
+        write(&known_hosts, &format!("lace-x {}\n", sshd.host_key));
+        let old = example::container("a", "running", &trust, sshd.port);
+        let mut runs = old.clone();
+        let feature = json!([{
+            "entrypoint": crate::trust::ENTRYPOINT,
+            "customizations": { "lace": { "ssh": { "contract": crate::trust::CONTRACT } } },
+        }]);
+        runs["Labels"] = json!({ "devcontainer.metadata": feature.to_string() });
+        runs["Files"] = json!({ crate::trust::LOG: home.path().join("sshd_log") });
+        let known = DevContainer {
+            host_key: HostKey::of(sshd.host_key.clone()),
+            endpoint: example::engine(home.path(), vec![runs]),
+            user: Some(sshd.user.clone()),
+            user_chosen: true,
+            auth: Auth::Certificate,
+            ..DevContainer::example("lace-x", "k")
+        };
+        let mut registry = Registry::default();
+        registry.devcontainers.insert("x".into(), known.clone());
+        // What a proof says; and who asks why ssh is not let in, with the configuration that ssh reads.
+        let told = |principal: &str, from: i64, to: i64| {
+            let now = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap();
+            let now = i64::try_from(now.as_secs()).unwrap();
+            let terms = Terms {
+                public: &key.public(),
+                principal,
+                key_id: "me",
+                after: now + from,
+                before: now + to,
+            };
+            let certificate = Certificate::issue(&terms, 7, &[3; 32], &ca).unwrap();
+            let file = durable::scratch(app.store.root(), certificate.render().as_bytes()).unwrap();
+            let path = Some(file.path().to_path_buf());
+            let block = inventory::host_block_for(
+                &app,
+                &known,
+                &sshd.user,
+                identity.clone(),
+                path,
+                &known_hosts,
+            );
+            write(&app.store.config(), &block.unwrap());
+            let certificates = Certificates::from([("x".to_owned(), file)]);
+            let credential = Credential::File(identity.clone());
+            let proofs = logins(&app, &registry, &["x".into()], &credential, &certificates);
+            let asked = not_let_in(&app, &registry, "x").unwrap();
+            let asked = asked.map(|error| in_words(&error)).unwrap_or_default();
+            (format!("{:?}", proofs.unwrap()[0]), asked)
+        };
+        let good = || told("lace-x", -60, 60);
+        assert_eq!(good(), ("LoggedIn".into(), String::new()));
+        let clocks = "compare the clocks: date -u; docker exec a-name date -u; ";
+        for (principal, from, to, why) in [
+            (
+                "lace-x",
+                60,
+                90,
+                format!("not yet valid: by its clock it is earlier than here; {clocks}"),
+            ),
+            (
+                "lace-x",
+                -90,
+                -60,
+                format!("expired: by its clock it is later than here; {clocks}"),
+            ),
+            (
+                "lace-y",
+                -60,
+                60,
+                "made out for none of those whom it lets in; ".to_owned(),
+            ),
+        ] {
+            let (proof, asked) = told(principal, from, to);
+            let why = format!("sshd of lace-x finds the certificate {why}");
+            assert!(proof.starts_with(&format!("Refused(\"{why}")), "{proof}");
+            assert!(asked.starts_with(&why), "{asked}");
+        }
+        // One that keys open takes no certificate of ours.
+        let mut others = registry.clone();
+        others.devcontainers.get_mut("x").unwrap().auth = Auth::Key;
+        assert!(not_let_in(&app, &others, "x").unwrap().is_none());
+        assert!(not_let_in(&app, &others, "y").unwrap().is_none());
+        // What the log had before is of no login of ours.
+        fs::remove_file(trust.join("user_ca.pub")).unwrap();
+        let (proof, asked) = good();
+        assert!(proof.contains("Permission denied (publickey)"), "{proof}");
+        assert_eq!(asked, "");
+        // One from before certificates is known by its Feature.
+        let folder = tempfile::tempdir().unwrap();
+        let mut others = registry.clone();
+        others.devcontainers.get_mut("x").unwrap().endpoint =
+            example::engine(folder.path(), vec![old]);
+        let asked = not_let_in(&app, &others, "x").unwrap().unwrap().to_string();
+        assert!(
+            asked.starts_with("sshd of lace-x knows no certificates"),
+            "{asked}"
+        );
+        // Another host key goes before all that.
+        write(&known_hosts, &format!("lace-x {}\n", other_host_key()));
+        let other = not_let_in(&app, &registry, "x").unwrap().unwrap();
+        let other = other.to_string();
+        assert!(
+            other.starts_with("lace-x answered with the host key SHA256:"),
+            "{other}"
+        );
     }
 
     #[test]

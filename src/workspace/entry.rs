@@ -66,8 +66,8 @@ pub fn entry(
         rotate: rotate(options.rotate, wanted.settings.require.rotate),
         overlap: overlap(options.overlap, wanted.settings.require.rotate),
         agent: options.agent,
-        // Another way in is proven first: `ring/auth.rs`.
-        auth: known.map_or(Auth::Key, |known| known.auth.clone()),
+        // Another way in is proven first: `ring/auth.rs`. Into one that is new nobody has come by the old one.
+        auth: known.map_or_else(|| auth(wanted), |known| known.auth.clone()),
         certificate_ttl: certificate_ttl(options.certificate_ttl, wanted.settings),
         principal: known.and_then(|known| known.principal.clone()),
         signer: known.and_then(|known| known.signer.clone()),
@@ -253,6 +253,17 @@ mod tests {
             let found = overlap(days(asked), longest);
             assert_eq!(found, expected * 86400, "{asked} {longest:?}");
         }
+    }
+
+    #[test]
+    fn one_that_is_new_is_opened_as_is_wanted_and_one_that_is_known_as_it_was() {
+        let auth_of = |options: &str, known: &[(&str, &str, &str)]| {
+            entry_among(known, &config_of(options), &target("devcontainer.json")).auth
+        };
+        let (certificate, known) = (r#""auth": "certificate""#, [(ID, "lace-web", "lace-web")]);
+        assert_eq!(auth_of("", &[]), Auth::Key);
+        assert_eq!(auth_of(certificate, &[]), Auth::Certificate);
+        assert_eq!(auth_of(certificate, &known), Auth::Key);
     }
 
     #[test]

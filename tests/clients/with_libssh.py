@@ -12,8 +12,7 @@ session.options_set(options.HOST, alias)
 session.options_parse_config(config)
 session.connect()
 assert session.is_server_known() == 1, "the pinned host key"
-identity = [line.split(None, 1)[1].strip() for line in open(config) if "IdentityFile" in line][0]
-session.userauth_publickey(import_privkey_file(identity))
+session.userauth_publickey_auto("")
 sent = bytes(range(256)) * 1000
 channel = session.channel_new()
 channel.open_session()

@@ -4,13 +4,17 @@ import paramiko
 
 config, alias = sys.argv[1:]
 host = paramiko.SSHConfig.from_path(config).lookup(alias)
+key = paramiko.PKey.from_path(host["identityfile"][0])
+if "certificatefile" in host:
+    # By itself it takes none but KEY-cert.pub.
+    key.load_certificate(host["certificatefile"])
 client = paramiko.SSHClient()
 client.load_host_keys(host["userknownhostsfile"])
 client.set_missing_host_key_policy(paramiko.RejectPolicy())
 client.connect(
     host["hostkeyalias"],
     username=host["user"],
-    key_filename=host["identityfile"],
+    pkey=key,
     sock=paramiko.ProxyCommand(host["proxycommand"]),
     allow_agent=False,
     look_for_keys=False,

@@ -1,9 +1,13 @@
 //! Certificates: what `ssh` gets for itself, what is issued for others, what is shown, listed and revoked.
 
 use std::fs;
+use std::io::{Read, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+use lace_ssh::devcontainer::id::devcontainer_id;
 
 use crate::support::openssh::{self, new_key, run};
 use crate::support::ring::{
@@ -561,4 +565,45 @@ fn no_key_is_let_in_beside_certificates_and_that_is_said() {
     ];
     let said = user.fails(1, &ca).err;
     assert!(said.contains("is the key of your own CA"), "{said}");
+}
+
+/// All that an agent is told while a dev container with these options is made ready. It takes every key, and has none.
+fn told_to_an_agent(options: &str) -> Vec<u8> {
+    let user = User::with(&with_options(options));
+    user.ok(&["setup", "--yes", "--no-client-config"]);
+    let id = devcontainer_id(&user.project(), &user.config());
+    let socket = user.home().join("agent");
+    let listener = UnixListener::bind(&socket).unwrap();
+    let (tell, told) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        for call in listener.incoming() {
+            let (mut call, mut length) = (call.unwrap(), [0; 4]);
+            while call.read_exact(&mut length).is_ok() {
+                let mut message = vec![0; u32::from_be_bytes(length) as usize];
+                call.read_exact(&mut message).unwrap();
+                let answer: &[u8] = match message[0] {
+                    11 => &[0, 0, 0, 5, 12, 0, 0, 0, 0],
+                    _ => &[0, 0, 0, 1, 6],
+                };
+                tell.send(message).unwrap();
+                call.write_all(answer).unwrap();
+            }
+        }
+    });
+    let mut hook = user.lace(&["initialize", "--id", &id]);
+    Said::of(hook.env("SSH_AUTH_SOCK", &socket)).expect(0);
+    told.try_iter().flatten().collect()
+}
+
+#[test]
+fn a_key_in_the_agent_is_tied_to_a_dev_container_but_not_where_it_needs_a_certificate() {
+    let is_tied = |told: Vec<u8>| {
+        let holds = |part: &[u8]| told.windows(part.len()).any(|it| it == part);
+        assert!(holds(b"ssh-ed25519"), "it was given a key");
+        holds(b"restrict-destination-v00@openssh.com")
+    };
+    assert!(is_tied(told_to_an_agent(r#""agent": true"#)));
+    // Up to OpenSSH 10.2 such a key would open nothing.
+    let certified = r#""agent": true, "auth": "certificate""#;
+    assert!(!is_tied(told_to_an_agent(certified)));
 }

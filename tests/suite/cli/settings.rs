@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::support::ring::{
-    CONFIG, KEY, Workspace, edit_registry, initialised, initialize, json, with_options,
+    CONFIG, KEY, Workspace, edit_registry, initialised, initialize, json, trusted, with_options,
 };
 use crate::support::{Said, User};
 
@@ -182,9 +182,6 @@ fn what_the_user_requires_of_certificates_binds_every_repository() {
         &user,
         "{ \"require\": { \"auth\": \"certificate\", \"certificateTtl\": \"2m\" } }",
     );
-    edit_registry(&user, |registry| {
-        registry["devcontainers"][&id]["registered"] = 1.into();
-    });
     // No engine is there to prove it with.
     let said = initialize(&user, &id).err;
     assert!(
@@ -196,11 +193,8 @@ fn what_the_user_requires_of_certificates_binds_every_repository() {
     // What comes new is opened as required from the first, whatever it says.
     let options = r#""auth": "key", "certificateTtl": "1h", "user": "vscode""#;
     let new = Workspace::wired(&user, "new", &with_options(options));
-    let said = user.ok(&new.hook()).err;
-    assert!(
-        said.contains("lace-new: opened by certificates from now on"),
-        "{said}"
-    );
+    user.ok(&new.hook());
+    assert_eq!(trusted(&user, &new.id), "");
     let known = entry(&user, &new.id);
     assert_eq!(
         (&known["auth"], &known["certificate_ttl"]),
@@ -228,4 +222,27 @@ fn a_copy_of_the_feature_that_knows_no_certificates_is_told_apart() {
         "{said}"
     );
     assert!(entry(&user, &id)["principal"].is_null());
+    // Nobody has come into one that is new by its key, and nobody ever does: told each time, until it is mended.
+    let new = Workspace::wired(&user, "new", &with_options(r#""user": "vscode""#));
+    let folder = user.project().join("new");
+    let feature = folder.join(".devcontainer/lace-ssh/devcontainer-feature.json");
+    fs::write(&feature, text.replace("\"contract\": 1", "\"contract\": 0")).unwrap();
+    for _ in 0..2 {
+        let said = user.ok(&new.hook()).err;
+        let told = "lace-new is opened by certificates alone, and a container that is built with the Feature in ";
+        assert!(
+            said.contains(told) && said.contains("lets nobody in; renew it: lace-ssh setup"),
+            "{said}"
+        );
+        assert_eq!(trusted(&user, &new.id), "");
+        assert_eq!(entry(&user, &new.id)["auth"], "certificate");
+    }
+    fs::write(&feature, &text).unwrap();
+    user.ok(&new.hook());
+    assert_eq!(user.ok(&new.hook()).err, "");
+    let log = user.ok(&["log"]).out;
+    let trusts = log
+        .lines()
+        .find(|line| line.contains("trusted") && line.contains("lace-new"));
+    assert!(trusts.unwrap().ends_with("by certificates alone"), "{log}");
 }

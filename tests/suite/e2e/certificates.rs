@@ -12,8 +12,12 @@ use crate::support::openssh::{new_key, run};
 use crate::support::ring::{KEY, json};
 
 fn config(ssh: &str) -> String {
+    config_of(IMAGE, ssh)
+}
+
+fn config_of(image: &str, ssh: &str) -> String {
     format!(
-        r#"{{ "image": "{IMAGE}", "remoteUser": "vscode", "customizations": {{ "lace": {{ "ssh": {{ {ssh} }} }} }} }}"#
+        r#"{{ "image": "{image}", "remoteUser": "vscode", "customizations": {{ "lace": {{ "ssh": {{ {ssh} }} }} }} }}"#
     )
 }
 
@@ -86,126 +90,218 @@ fn signed(
     (key, certificate)
 }
 
+/// A dev container of this image that takes certificates, and what opens it.
+struct Opened {
+    container: DevContainer,
+    /// Its own key, and the certificate that ssh has got for it.
+    key: PathBuf,
+    own: PathBuf,
+    ca: PathBuf,
+    principal: String,
+}
+
+impl Opened {
+    fn by_certificates(image: &str) -> Self {
+        let container = DevContainer::up_with(&config_of(image, r#""auth": "certificate""#));
+        assert_eq!(container.ssh(&[KEY, "echo in"]).expect(0).out, "in\n");
+        let store = container.user.store();
+        let keys = store.join("keys").join(KEY);
+        let shown = json(&container.lace(&["cert", "show", KEY, "--json"]).expect(0));
+        Self {
+            key: keys.join("identity"),
+            own: keys.join(format!("{KEY}-cert.pub")),
+            ca: store.join("ca/identity"),
+            principal: shown["principals"][0].as_str().unwrap().to_owned(),
+            container,
+        }
+    }
+
+    fn lets_in(&self, key: &Path, certificate: Option<&Path>) -> bool {
+        opens(login(&self.container, key, certificate))
+    }
+
+    /// A certificate for this dev container, good now, and the key that it is for.
+    fn signed(&self, name: &str, arguments: &[&str]) -> (PathBuf, PathBuf) {
+        let good = ["-n", &self.principal, "-V", "-1m:+5m"];
+        signed(
+            &self.container,
+            name,
+            &self.ca,
+            &[&good, arguments].concat(),
+        )
+    }
+
+    /// A certificate for it opens it, and nothing else does.
+    fn opens_as_it_must(&self) {
+        let project = self.container.user.project();
+        let [other, thief] = ["other_ca", "thief"].map(|name| project.join(name));
+        new_key(&other);
+        new_key(&thief);
+        let (principal, ca) = (self.principal.as_str(), &*self.ca);
+        let (now, both) = ("-1m:+5m", format!("{principal},{KEY}"));
+        let cases: [(_, _, &[&str], _); 10] = [
+            ("good", ca, &["-n", principal, "-V", now], true),
+            ("two", ca, &["-n", &both, "-V", now], true),
+            ("expired", ca, &["-n", principal, "-V", "-5m:-1m"], false),
+            ("early", ca, &["-n", principal, "-V", "+5m:+10m"], false),
+            ("user", ca, &["-n", "vscode", "-V", now], false),
+            ("none", ca, &["-V", now], false),
+            (
+                "another",
+                ca,
+                &["-n", "lace-x-0123456789ab", "-V", now],
+                false,
+            ),
+            ("host", ca, &["-h", "-n", principal, "-V", now], false),
+            (
+                "forced",
+                ca,
+                &["-n", principal, "-O", "force-command=id", "-V", now],
+                false,
+            ),
+            ("stranger", &other, &["-n", principal, "-V", now], false),
+        ];
+        let tried = |name, ca, arguments: &[&str]| {
+            let (key, certificate) = signed(&self.container, name, ca, arguments);
+            self.lets_in(&key, Some(&certificate))
+        };
+        // Side by side: each takes its time, and most of that is waiting.
+        std::thread::scope(|scope| {
+            for (name, ca, arguments, is_good) in cases {
+                scope.spawn(move || assert_eq!(tried(name, ca, arguments), is_good, "{name}"));
+            }
+            scope.spawn(|| assert!(!self.lets_in(&self.key, None), "the key by itself"));
+            scope.spawn(|| assert!(!self.lets_in(&thief, Some(&self.own)), "stolen"));
+            scope.spawn(|| assert!(self.lets_in(&self.key, Some(&self.own))));
+        });
+    }
+
+    /// Its host key is rotated: a visitor without a certificate is refused, and that proves it.
+    fn has_its_host_key_rotated(&self) {
+        for rotate in [
+            &["host-key", "rotate"][..],
+            &["host-key", "rotate", "--now"],
+        ] {
+            let said = self.container.lace(rotate).expect(0).err;
+            assert!(
+                said.contains("rotated the host key of lace-my-project"),
+                "{said}"
+            );
+            for _ in 0..2 {
+                assert!(opens(self.container.ssh(&[KEY, "echo in"])));
+            }
+        }
+    }
+
+    /// Revoked by number, and by key ID; at once, and nobody else.
+    fn is_closed_by_revoking(&self) {
+        let (numbered, first) = self.signed("a", &["-z", "71"]);
+        let (named, second) = self.signed("b", &["-z", "72"]);
+        assert!(self.lets_in(&numbered, Some(&first)));
+        assert!(self.lets_in(&named, Some(&second)));
+        let revoke = |what: &[&str]| self.container.lace(&[&["cert", "revoke"], what].concat());
+        revoke(&["--serial", "71"]).expect(0);
+        assert!(!self.lets_in(&numbered, Some(&first)));
+        assert!(self.lets_in(&named, Some(&second)));
+        revoke(&["--key-id", "b"]).expect(0);
+        assert!(!self.lets_in(&named, Some(&second)));
+        assert!(opens(self.container.ssh(&[KEY, "echo in"])));
+        // What ssh has got for itself is taken away with that.
+        let own = self.container.user.project().join("own");
+        fs::copy(&self.own, &own).unwrap();
+        revoke(&[own.to_str().unwrap()]).expect(0);
+        assert!(!self.lets_in(&self.key, Some(&own)));
+        let another = opens(self.container.ssh(&[KEY, "echo in"]));
+        assert!(another, "another one was issued");
+    }
+}
+
 #[test]
 #[ignore = "needs a container engine: tests/run.sh"]
 fn a_certificate_for_this_dev_container_opens_it_and_nothing_else_does() {
-    let container = DevContainer::up_with(&config(r#""auth": "certificate""#));
-    assert_eq!(container.ssh(&[KEY, "echo in"]).expect(0).out, "in\n");
-    let store = container.user.store();
-    let key = store.join("keys").join(KEY).join("identity");
-    let own = store.join("keys").join(KEY).join(format!("{KEY}-cert.pub"));
-    assert!(!opens(login(&container, &key, None)), "the key by itself");
-    assert!(opens(login(&container, &key, Some(&own))));
-    // A stolen certificate without its key.
-    new_key(&container.user.project().join("thief"));
-    let thief = container.user.project().join("thief");
-    assert!(!opens(login(&container, &thief, Some(&own))));
-
-    let shown = json(&container.lace(&["cert", "show", KEY, "--json"]).expect(0));
-    let principal = shown["principals"][0].as_str().unwrap();
-    let ca = store.join("ca/identity");
-    let other = container.user.project().join("other_ca");
-    new_key(&other);
-    let now = ["-V", "-1m:+5m"];
-    let both = format!("{principal},{KEY}");
-    let elsewhere = format!("{KEY}-0123456789ab");
-    for (name, ca, arguments, is_good) in [
-        ("good", &ca, vec!["-n", principal, "-V", "-1m:+5m"], true),
-        ("two", &ca, vec!["-n", &both, "-V", "-1m:+5m"], true),
-        (
-            "expired",
-            &ca,
-            vec!["-n", principal, "-V", "-5m:-1m"],
-            false,
-        ),
-        ("early", &ca, vec!["-n", principal, "-V", "+5m:+10m"], false),
-        ("user", &ca, vec!["-n", "vscode", "-V", "-1m:+5m"], false),
-        ("none", &ca, now.to_vec(), false),
-        (
-            "another",
-            &ca,
-            vec!["-n", &elsewhere, "-V", "-1m:+5m"],
-            false,
-        ),
-        (
-            "host",
-            &ca,
-            vec!["-h", "-n", principal, "-V", "-1m:+5m"],
-            false,
-        ),
-        (
-            "forced",
-            &ca,
-            vec!["-n", principal, "-O", "force-command=id", "-V", "-1m:+5m"],
-            false,
-        ),
-        (
-            "stranger",
-            &other,
-            vec!["-n", principal, "-V", "-1m:+5m"],
-            false,
-        ),
-    ] {
-        let (key, certificate) = signed(&container, name, ca, &arguments);
-        assert_eq!(
-            opens(login(&container, &key, Some(&certificate))),
-            is_good,
-            "{name}"
-        );
-    }
-
-    // Revoked by number, and by key ID; at once, and nobody else.
-    let (numbered, first) = signed(
-        &container,
-        "a",
-        &ca,
-        &["-n", principal, "-z", "71", "-V", "-1m:+5m"],
-    );
-    let (named, second) = signed(
-        &container,
-        "b",
-        &ca,
-        &["-n", principal, "-z", "72", "-V", "-1m:+5m"],
-    );
-    assert!(opens(login(&container, &numbered, Some(&first))));
-    assert!(opens(login(&container, &named, Some(&second))));
-    container
-        .lace(&["cert", "revoke", "--serial", "71"])
-        .expect(0);
-    assert!(!opens(login(&container, &numbered, Some(&first))));
-    assert!(opens(login(&container, &named, Some(&second))));
-    container
-        .lace(&["cert", "revoke", "--key-id", "b"])
-        .expect(0);
-    assert!(!opens(login(&container, &named, Some(&second))));
-    assert!(opens(container.ssh(&[KEY, "echo in"])));
-    container
-        .lace(&["cert", "revoke", own.to_str().unwrap()])
-        .expect(0);
-    assert!(
-        opens(container.ssh(&[KEY, "echo in"])),
-        "another one was issued"
-    );
+    let opened = Opened::by_certificates(IMAGE);
+    opened.opens_as_it_must();
+    opened.is_closed_by_revoking();
 
     // A rotation is proven by a certificate for the new key; without an overlap, those for the old one end.
-    let old = container.user.project().join("old");
-    fs::copy(&key, &old).unwrap();
-    fs::copy(&own, container.user.project().join("old_certificate")).unwrap();
-    let old_certificate = container.user.project().join("old_certificate");
+    let (container, project) = (&opened.container, opened.container.user.project());
+    let [old, old_certificate] = ["old", "old_certificate"].map(|name| project.join(name));
+    fs::copy(&opened.key, &old).unwrap();
+    fs::copy(&opened.own, &old_certificate).unwrap();
     let said = container.lace(&["keys", "rotate"]).expect(0).err;
     assert!(
         said.contains("lace-my-project: the new key logs in"),
         "{said}"
     );
-    assert!(
-        opens(login(&container, &old, Some(&old_certificate))),
-        "the overlap"
-    );
+    assert!(opened.lets_in(&old, Some(&old_certificate)), "the overlap");
     container.lace(&["keys", "rotate", "--now"]).expect(0);
     assert!(
-        !opens(login(&container, &old, Some(&old_certificate))),
+        !opened.lets_in(&old, Some(&old_certificate)),
         "without an overlap, those before it end, too"
     );
+    assert!(opens(container.ssh(&[KEY, "echo in"])));
+}
+
+#[test]
+#[ignore = "needs a container engine: tests/run.sh"]
+fn an_older_sshd_is_opened_by_certificates_as_well() {
+    let opened = Opened::by_certificates("lace-ssh-test:bullseye");
+    opened.opens_as_it_must();
+    opened.is_closed_by_revoking();
+    opened.has_its_host_key_rotated();
+}
+
+#[test]
+#[ignore = "needs a container engine: tests/run.sh"]
+fn a_newer_sshd_is_opened_by_certificates_as_well() {
+    let opened = Opened::by_certificates("lace-ssh-test:trixie");
+    opened.opens_as_it_must();
+    opened.is_closed_by_revoking();
+    opened.has_its_host_key_rotated();
+}
+
+/// sshd of the container starts again, with another time than there is.
+fn starts_at(container: &DevContainer, faketime: &str) {
+    let script = format!(
+        "kill $(cat /run/lace-ssh/sshd.pid); while [ -e /run/lace-ssh/sshd.pid ]; do sleep 0.05; done; \
+         LD_PRELOAD=$(ls /usr/lib/*/faketime/libfaketime.so.1) FAKETIME={faketime} NO_FAKE_STAT=1 \
+         /usr/local/share/lace-ssh/start"
+    );
+    container.docker_exec(&["sh", "-c", &script]).expect(0);
+}
+
+#[test]
+#[ignore = "needs a container engine: tests/run.sh"]
+fn a_container_whose_clock_is_wrong_is_told_from_one_that_refuses() {
+    let container = Opened::by_certificates("lace-ssh-test:faketime").container;
+    for (faketime, why) in [
+        ("-1h", "not yet valid: by its clock it is earlier than here"),
+        ("+1h", "expired: by its clock it is later than here"),
+    ] {
+        starts_at(&container, faketime);
+        assert!(!opens(container.ssh(&[KEY, "echo in"])), "{faketime}");
+        let why = format!("sshd of {KEY} finds the certificate {why}");
+        // A person, below what ssh says itself.
+        let connect = format!("lace-ssh connect {KEY} -- true");
+        let mut terminal = container.command("script");
+        let shown = Said::of(terminal.args(["-qec", &connect, "/dev/null"]));
+        let shown = shown.expect(255).out;
+        assert!(
+            shown.contains(&format!("lace-ssh: error: {why}")),
+            "{shown}"
+        );
+        assert!(
+            shown.contains("lace-ssh: hint: compare the clocks: date -u; docker exec "),
+            "{shown}"
+        );
+        // Who rotates, before anything has changed.
+        let said = container.lace(&["keys", "rotate"]).expect(1).err;
+        assert!(
+            said.contains(&why) && said.contains("compare the clocks"),
+            "{said}"
+        );
+    }
+    starts_at(&container, "+0");
     assert!(opens(container.ssh(&[KEY, "echo in"])));
 }
 

@@ -2,6 +2,7 @@
 //!
 //! `cargo test` lists these as ignored; `tests/run.sh` prepares the machine and runs them.
 
+use std::fs;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener};
 use std::os::unix::net::UnixStream;
@@ -315,7 +316,8 @@ fn a_caller_that_has_said_all_still_hears_the_rest() {
 #[test]
 #[ignore = "needs a container engine: tests/run.sh"]
 fn other_clients_come_in_through_the_same_file() {
-    let container = DevContainer::up_with(&config(""));
+    let lace = r#", "customizations": { "lace": { "ssh": { "auth": "key" } } }"#;
+    let container = DevContainer::up_with(&config(lace));
     let file = container.user.store().join("config");
     let tool = |name: &str| {
         std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: tests/run.sh sets it"))
@@ -324,16 +326,34 @@ fn other_clients_come_in_through_the_same_file() {
         tool("LACE_SSH_TEST_PYTHON"),
         tool("LACE_SSH_TEST_NODE_PATH"),
     );
+    let comes_in = |program: &str, script: &str| {
+        let script = format!("{}/tests/clients/{script}", env!("CARGO_MANIFEST_DIR"));
+        let mut client = container.command(program);
+        client.env("NODE_PATH", &modules);
+        Said::of(client.arg(&script).arg(&file).arg("lace-my-project"))
+    };
     for (program, script) in [
         (python.as_str(), "with_paramiko.py"),
         (python.as_str(), "with_asyncssh.py"),
         (python.as_str(), "with_libssh.py"),
         ("node", "with_ssh2.js"),
     ] {
-        let script = format!("{}/tests/clients/{script}", env!("CARGO_MANIFEST_DIR"));
-        let mut client = container.command(program);
-        client.env("NODE_PATH", &modules);
-        let said = Said::of(client.arg(&script).arg(&file).arg("lace-my-project"));
-        assert_eq!(said.expect(0).out, "through 256000\n", "{script}");
+        let said = comes_in(program, script).expect(0);
+        assert_eq!(said.out, "through 256000\n", "{script}");
+    }
+
+    // Where certificates open it, those two that know any have one issued while they read the file.
+    let text = fs::read_to_string(container.user.config()).unwrap();
+    let with = text.replacen(r#""auth": "key""#, r#""auth": "certificate""#, 1);
+    fs::write(container.user.config(), &with).unwrap();
+    container.up(&[]).expect(0);
+    let keys = container.user.store().join("keys/lace-my-project");
+    for script in ["with_paramiko.py", "with_asyncssh.py"] {
+        let _ = fs::remove_file(keys.join("lace-my-project-cert.pub"));
+        let said = comes_in(&python, script).expect(0);
+        assert_eq!(said.out, "through 256000\n", "{script}");
+    }
+    for (program, script) in [(&*python, "with_libssh.py"), ("node", "with_ssh2.js")] {
+        assert_ne!(comes_in(program, script).code, 0, "{script}");
     }
 }

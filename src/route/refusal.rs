@@ -1,0 +1,217 @@
+//! Why sshd of a dev container refuses a certificate: ssh is told nothing, and sshd's own log is all that knows.
+//!
+//! The log is the container's word: nothing of it is shown, only what is known here is recognised. Its lines have
+//! neither time nor name, so they count only if they came while somebody was refused.
+
+use anyhow::{Error, Result};
+
+use crate::advice::{failure, shell};
+use crate::engine::{Container, Engine};
+use crate::store::registry::DevContainer;
+use crate::trust;
+
+/// Why it is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Refusal {
+    /// By the container's clock its time has not come.
+    NotYetValid,
+    /// By the container's clock its time is over.
+    Expired,
+    /// It is revoked, or the key that it is for.
+    Revoked,
+    /// It is for none of those whom sshd lets in.
+    ForAnother,
+    /// The Feature there is older than certificates.
+    Unknown,
+}
+
+/// ssh was not let in: that is what it says last, whatever the reason.
+pub fn is_one(said: &str) -> bool {
+    said.contains("Permission denied (")
+}
+
+/// Why a dev container that has refused a certificate does so: it knows none; or from what its log gets while `knock`,
+/// a login with that certificate, is refused once more. None where the log does not tell.
+///
+/// # Errors
+/// `knock` cannot be tried.
+pub fn reason(
+    engine: &Engine,
+    container: &Container,
+    devcontainer: &DevContainer,
+    knock: impl FnOnce() -> Result<std::result::Result<(), String>>,
+) -> Result<Option<Error>> {
+    let told = |refusal| told(refusal, engine, container, devcontainer);
+    if !trust::knows_certificates(container.contract) {
+        return Ok(Some(told(Refusal::Unknown)));
+    }
+    let lines = |seen| engine.lines(&container.id, trust::LOG, seen).ok();
+    let Some((seen, _)) = lines(usize::MAX) else {
+        return Ok(None);
+    };
+    if knock()?.is_ok() {
+        return Ok(None);
+    }
+    let log = lines(seen);
+    Ok(log.and_then(|(_, log)| find(&log)).map(told))
+}
+
+/// The last refusal in these lines of sshd's log. The words are those of OpenSSH from 8.4 to 10.0; of a CA that it does not
+/// trust it says nothing.
+fn find(log: &str) -> Option<Refusal> {
+    log.lines().rev().find_map(|line| match line.trim_end() {
+        "Certificate invalid: not yet valid" => Some(Refusal::NotYetValid),
+        "Certificate invalid: expired" => Some(Refusal::Expired),
+        "Certificate does not contain an authorized principal" => Some(Refusal::ForAnother),
+        line if line.starts_with("Authentication key ") && line.contains(" revoked by file ") => {
+            Some(Refusal::Revoked)
+        }
+        _ => None,
+    })
+}
+
+fn told(
+    refusal: Refusal,
+    engine: &Engine,
+    container: &Container,
+    devcontainer: &DevContainer,
+) -> Error {
+    let (alias, key) = (&devcontainer.alias, &devcontainer.key);
+    let exec = format!(
+        "{} exec {}",
+        engine.command(),
+        shell(container.name.as_ref())
+    );
+    let clocks = format!(
+        "compare the clocks: date -u; {exec} date -u; an engine in a virtual machine has the clock of that one: restart it"
+    );
+    let (why, hint) = match refusal {
+        Refusal::NotYetValid => (
+            "finds the certificate not yet valid: by its clock it is earlier than here",
+            clocks,
+        ),
+        Refusal::Expired => (
+            "finds the certificate expired: by its clock it is later than here",
+            clocks,
+        ),
+        Refusal::Revoked => (
+            "finds the certificate, or the key that it is for, revoked",
+            format!("what is revoked: lace-ssh cert list; another key: lace-ssh keys rotate {key}"),
+        ),
+        Refusal::ForAnother => (
+            "finds the certificate made out for none of those whom it lets in",
+            format!(
+                "compare them: lace-ssh cert show {alias}; {exec} cat {}/{}",
+                trust::MOUNT_TARGET,
+                trust::PRINCIPALS
+            ),
+        ),
+        Refusal::Unknown => (
+            "knows no certificates: its container was built with an older Feature",
+            rebuild(devcontainer),
+        ),
+    };
+    failure(format!("sshd of {alias} {why}"), hint)
+}
+
+fn rebuild(devcontainer: &DevContainer) -> String {
+    match &devcontainer.workspace {
+        Some(workspace) => format!(
+            "rebuild it: devcontainer up --workspace-folder {} --remove-existing-container",
+            shell(&workspace.folder)
+        ),
+        None => "make its container anew, with the Feature of this lace-ssh".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::advice::hint_of;
+    use crate::engine::example;
+
+    /// From logs of OpenSSH 8.4p1, 9.2p1 and 10.0p2, which say the same.
+    const ENDS: &str =
+        "Connection closed by authenticating user vscode 172.17.0.1 port 35282 [preauth]\r\n";
+    const REVOKED: &str = "Authentication key ED25519-CERT SHA256:+bPHrjzkAXpTOKH++/agKKk7KJ0+Rioffq6oj7KN6og revoked by file /etc/lace-ssh/revoked_keys\r\n";
+    const LETS_IN: &str = "Accepted publickey for vscode from 172.17.0.1 port 35260 ssh2: ED25519-CERT SHA256:6f4954SFHQs6h4OpM3UwfYM4fZEzumWUWBvKNVWZdGQ ID good (serial 0) CA ED25519 SHA256:ExwEsAw/OPGVdvhnF/eY3AeqYkU+ZeV0dT54\r\n";
+
+    #[test]
+    fn what_sshd_has_logged_is_recognised_and_nothing_else_is() {
+        let early = "Certificate invalid: not yet valid\r\n";
+        let late = "Certificate invalid: expired\r\n";
+        let other = "Certificate does not contain an authorized principal\r\n";
+        for (log, expected) in [
+            (&[early, ENDS][..], Some(Refusal::NotYetValid)),
+            (&[late, ENDS], Some(Refusal::Expired)),
+            (&[other, ENDS], Some(Refusal::ForAnother)),
+            (&[REVOKED, ENDS], Some(Refusal::Revoked)),
+            // Somebody else comes in meanwhile; the last one counts.
+            (&[early, ENDS, late, LETS_IN, ENDS], Some(Refusal::Expired)),
+            (&["Certificate invalid: expired"], Some(Refusal::Expired)),
+            (&[ENDS], None),
+            (&[LETS_IN], None),
+            (&[], None),
+            // A name that somebody chose for himself.
+            (&["Invalid user Certificate invalid: expired\r\n"], None),
+            (&["Invalid user x revoked by file y\r\n", ENDS], None),
+            (&["Authentication key is fine\r\n"], None),
+        ] {
+            assert_eq!(find(&log.concat()), expected, "{log:?}");
+        }
+    }
+
+    #[test]
+    fn each_is_told_with_what_to_do_and_in_our_own_words() {
+        let folder = tempfile::tempdir().unwrap();
+        let one = example::container("a", "running", folder.path(), 1);
+        let engine = Engine::at(&example::engine(folder.path(), vec![one])).unwrap();
+        let container = &engine.containers().unwrap()[0];
+        let known = DevContainer::example("lace-x", "k");
+        for (refusal, why, hint) in [
+            (
+                Refusal::NotYetValid,
+                "finds the certificate not yet valid: by its clock it is earlier than here",
+                "compare the clocks: date -u; docker exec a-name date -u; ",
+            ),
+            (
+                Refusal::Expired,
+                "finds the certificate expired: by its clock it is later than here",
+                "compare the clocks: date -u; docker exec a-name date -u; ",
+            ),
+            (
+                Refusal::Revoked,
+                "finds the certificate, or the key that it is for, revoked",
+                "what is revoked: lace-ssh cert list; another key: lace-ssh keys rotate k",
+            ),
+            (
+                Refusal::ForAnother,
+                "finds the certificate made out for none of those whom it lets in",
+                "compare them: lace-ssh cert show lace-x; docker exec a-name cat /etc/lace-ssh/principals",
+            ),
+            (
+                Refusal::Unknown,
+                "knows no certificates: its container was built with an older Feature",
+                "rebuild it: devcontainer up --workspace-folder /p --remove-existing-container",
+            ),
+        ] {
+            let error = told(refusal, &engine, container, &known);
+            let message = error.to_string();
+            assert_eq!(message, format!("sshd of lace-x {why}"));
+            let told = hint_of(&error).unwrap();
+            assert!(told.starts_with(hint), "{told}");
+        }
+    }
+
+    #[test]
+    fn only_what_ssh_says_of_a_login_that_was_refused_is_one() {
+        assert!(is_one("vscode@lace-x: Permission denied (publickey).\r\n"));
+        for said in [
+            "",
+            "Host key verification failed.",
+            "ssh: Permission denied",
+        ] {
+            assert!(!is_one(said), "{said}");
+        }
+    }
+}
