@@ -178,23 +178,27 @@ pub fn renew(app: &App, registry: &Registry, id: &str, now: i64) -> Result<bool>
     let key_id = key_id(app, &known.alias);
     let request = own(known, id, &public, &key_id)?;
     let terms = request.terms(now);
-    // Whoever has revoked it may have been cut off before it went.
-    let revoked = revoked::read(&app.store)?;
-    let is_good = || {
+    let is_good = || -> Result<bool> {
         let ca = PublicKey::parse(ca).ok();
-        let found = certificate(&path);
-        found.zip(ca).is_some_and(|(found, ca)| {
-            now < found.renewal()
-                && found.check(&terms, &ca, now).is_ok()
-                && !revoked.holds(found.serial(), &found.key_id(), None)
-        })
+        let found = certificate(&path)
+            .zip(ca)
+            .filter(|(found, ca)| now < found.renewal() && found.check(&terms, ca, now).is_ok());
+        let Some((found, _)) = found else {
+            return Ok(false);
+        };
+        // Whoever has revoked it may have been cut off before it went. What was listed before it was issued is
+        // another one, for its number is random.
+        let issued = found.after().saturating_add(BACKDATED);
+        let may_be_revoked = revoked::is_changed_since(&app.store, issued);
+        let (serial, key_id) = (found.serial(), found.key_id());
+        Ok(!may_be_revoked || !revoked::read(&app.store)?.holds(serial, &key_id, None))
     };
-    if is_good() {
+    if is_good()? {
         return Ok(false);
     }
     let _lock = lock(&app.store)?;
     // Of many who ask at once, the first has seen to it.
-    if is_good() {
+    if is_good()? {
         return Ok(false);
     }
     // What the user allows may be less by now than when the dev container was registered.
@@ -371,6 +375,67 @@ mod tests {
         fs::create_dir(app.store.ca().join("issued.jsonl")).unwrap();
         assert!(renew(&app, &registry, "x", NOW).is_err());
         assert!(!app.store.certificate("user", "lace-x").exists());
+    }
+
+    #[test]
+    fn one_that_was_revoked_since_is_not_offered_and_a_list_from_before_it_is_not_read() {
+        use revoked::{Revocation, Revocations, What};
+        let home = tempfile::tempdir().unwrap();
+        let environment = Environment::example(home.path());
+        let app = App::new(&environment);
+        let registry = certified(&app);
+        // The list's time is that of its file.
+        let now = crate::app::now();
+        let renew = |now: i64| renew(&app, &registry, "x", now);
+        let revoke = |what: What| {
+            let mut list = Revocations::default();
+            list.add(Revocation {
+                what,
+                id: Some("x".into()),
+                since: now,
+                until: None,
+                with: None,
+            });
+            revoked::write(&app.store, &list).unwrap();
+        };
+        assert!(renew(now).unwrap());
+        let first = found(&app);
+        // Whoever did it was cut off there.
+        revoke(What::Serial(first.serial().to_string()));
+        assert!(renew(now).unwrap());
+        assert_ne!(found(&app).serial(), first.serial());
+        assert!(!renew(now).unwrap());
+        fs::write(app.store.revoked(), "nonsense").unwrap();
+        assert!(renew(now + 1).is_err());
+        let later = now + 3600;
+        assert!(renew(later).unwrap());
+        assert!(!renew(later).unwrap());
+        revoke(What::KeyId(key_id(&app, "lace-x")));
+        assert!(
+            !renew(later).unwrap(),
+            "called as it was before, it has another number"
+        );
+        fs::remove_file(app.store.certificate("user", "lace-x")).unwrap();
+        assert!(renew(now).unwrap() && renew(now).unwrap());
+    }
+
+    #[test]
+    fn the_key_that_signs_is_in_place_if_it_is_that_one_and_can_be_read() {
+        let home = tempfile::tempdir().unwrap();
+        let store = Store::locate(&Environment::example(home.path()));
+        store.prepare().unwrap();
+        let other = KeyPair::generate(&[7; 32], "x").unwrap().public();
+        assert!(!is_in_place(&store, &other.render_bare()));
+        let ca = ensure(&store).unwrap().render_bare();
+        assert!(is_in_place(&store, &ca) && !is_in_place(&store, &other.render_bare()));
+        fs::write(file(&store), "nonsense").unwrap();
+        assert!(!is_in_place(&store, &ca));
+    }
+
+    #[test]
+    fn a_span_is_counted_in_whole_seconds_however_long() {
+        assert_eq!(seconds(Duration::from_millis(2_999)), 2);
+        assert_eq!(seconds(Duration::MAX), i64::MAX);
     }
 
     #[test]
