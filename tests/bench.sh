@@ -2,7 +2,7 @@
 # Measures lace-ssh beside what it is made of and what it takes the place of: one table, medians, ratios first, each
 # with the target it is meant to reach. Commands that are compared take turns (interleave.py). Loopback only.
 #
-# usage: bench.sh [PART…]      commands, ssh, many, editor, growth, size; default: all
+# usage: bench.sh [PART…]      commands, ssh, certificates, many, editor, growth, size; default: all
 #
 # LACE_SSH_BENCH_ROUNDS        how often each quick command runs; default: 40
 # LACE_SSH_BENCH_BULK_ROUNDS   how often 500 MB are sent each way; default: 20
@@ -194,6 +194,89 @@ EOF
     throughput "copy down" 0.9 "500 MB from the container, copied"
 }
 
+# A second dev container, which certificates open; they are good for so long that none is renewed in the midst of a login.
+make_certified() {
+    local text='"customizations": {\n\t\t"lace": { "ssh": { "auth": "certificate", "certificateTtl": "8h" } },'
+    make_project "$work/certified" 1
+    sed -i "s/\"image\"/\"remoteUser\": \"vscode\", &/; s/\"customizations\": {/$text/" "$work/certified/.devcontainer/devcontainer.json"
+    setup --workspace-folder "$work/certified"
+    devcontainer up --workspace-folder "$work/certified" >"$work/up.log" 2>&1 || { cat "$work/up.log"; return 1; }
+    certified=$(docker ps -q --filter "label=devcontainer.local_folder=$work/certified")
+    trust=$(docker inspect --format '{{ range .Mounts }}{{ if eq .Destination "/etc/lace-ssh" }}{{ .Source }}{{ end }}{{ end }}' "$certified")
+    lace-ssh refresh lace-certified
+}
+
+# written CMD…: how many files of the store are others after it.
+written() {
+    local before
+    before=$(store_files)
+    "$@" >/dev/null
+    diff <(echo "$before") <(store_files) | grep -c '^>' || true
+}
+
+store_files() { find "$HOME/.config/lace/ssh" -printf '%p %i %s %C@\n' | sort; }
+
+# list_revoked COUNT ID: as many certificates as if each had been revoked on its own, all of one dev container.
+list_revoked() {
+    awk -v count="$1" -v id="$2" -v now="$(date +%s)" 'BEGIN {
+        printf "{\"version\":1,\"all\":["
+        for (i = 1; i <= count; i++) printf "%s{\"serial\":\"%d%09d%09d\",\"id\":\"%s\",\"since\":%d,\"until\":%d}",
+            (i > 1 ? "," : ""), 1 + i % 17, rand() * 1e9, i, id, now, now + 86400
+        print "]}"
+    }'
+}
+
+bench_certificates() {
+    local store=$HOME/.config/lace/ssh certified trust before
+    local logins="key :: ssh -F $HOME/.ssh/config lace-bench true
+certificate :: ssh -F $HOME/.ssh/config lace-certified true"
+    engine_say "certificates, $rounds rounds; then with 10,000 that are revoked"
+    make_certified
+    ssh-keygen -q -t ed25519 -N '' -f "$work/ca"
+    cp "$store/keys/lace-certified/identity.pub" "$work/signed.pub"
+    measure "$rounds" <<EOF
+issue :: lace-ssh cert issue lace-certified
+sign :: ssh-keygen -q -s $work/ca -I bench -n lace-certified -V +8h $work/signed.pub
+EOF
+    measure "$rounds" <<<"refresh :: lace-ssh refresh lace-certified
+$logins"
+    heading "certificates"
+    against issue sign '<=' 0.5 "cert issue" "ssh-keygen -s"
+    within "$(awk -v t="${median[refresh]}" 'BEGIN { printf "%.1f", t }')" 3 ms "refresh, a good certificate"
+    row "$(written lace-ssh refresh lace-certified)" '<=' 0 "refresh, files written" ''
+    against certificate key '<=' 1.1 "ssh lace-x true, by certificate" "by key"
+    bench_revoked
+    docker rm -f "$certified" >/dev/null
+}
+
+# Called by bench_certificates. The one without is measured before and after, for the machine's speed drifts.
+bench_revoked() {
+    before=${median[certificate]}
+    list_revoked 10000 "$(basename "$trust")" >"$store/revoked.json"
+    lace-ssh cert revoke --serial 1 2>/dev/null
+    cp "$store/revoked.json" "$work/revoked.json"
+    cp "$trust/revoked_keys" "$work/revoked_keys"
+    measure "$rounds" <<EOF
+revoke :: lace-ssh cert revoke --serial 2 :: cp $work/revoked.json $store/; cp $work/revoked_keys $trust/
+version :: lace-ssh --version
+refresh :: lace-ssh refresh lace-certified
+EOF
+    within "$(awk -v t="${median[revoke]}" 'BEGIN { printf "%.1f", t }')" 50 ms "cert revoke, 10,000 revoked"
+    against refresh version '' '' "refresh, and the list has changed" "--version"
+    # The next one that is issued is younger than the list.
+    sleep 2.1
+    rm "$store/keys/lace-certified/lace-certified-cert.pub"
+    measure "$rounds" <<<"refresh :: lace-ssh refresh lace-certified
+$logins"
+    median[many]=${median[certificate]}
+    within "$(awk -v t="${median[refresh]}" 'BEGIN { printf "%.1f", t }')" 3 ms "refresh, 10,000 revoked"
+    rm "$store/revoked.json"
+    lace-ssh cert revoke --serial 1 2>/dev/null
+    measure "$rounds" <<<"$logins"
+    median[certificate]=$(awk -v a="$before" -v b="${median[certificate]}" 'BEGIN { print (a + b) / 2 }')
+    against many certificate '<=' 1.1 "ssh lace-x true, 10,000 revoked" "none"
+}
+
 # Among many: the others are dev containers too, each with a trust folder of its own, and run.
 bench_many() {
     local ids=() before
@@ -354,6 +437,6 @@ prepare
 make_container
 printf 'medians; %s cores, %s, %s; engine %s; %s\n' "$(nproc)" "$(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -n 1)" \
     "$(. /etc/os-release && echo "$PRETTY_NAME")" "$(docker version --format '{{ .Server.Version }}')" "$(ssh -V 2>&1)"
-[ $# -gt 0 ] || set -- commands ssh many editor growth size
+[ $# -gt 0 ] || set -- commands ssh certificates many editor growth size
 for part in "$@"; do "bench_$part"; done
 printf '\n%s\n' "$([ "$missed" = 0 ] && echo "every target is reached" || echo "targets missed: $missed")"

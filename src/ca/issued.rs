@@ -161,6 +161,7 @@ mod tests {
         let first = issued(u64::MAX, NOW + 60);
         add(&store, first.clone(), NOW).unwrap();
         let text = fs::read_to_string(path(&store)).unwrap();
+        assert!(text.starts_with('{') && text.ends_with("}\n"), "{text}");
         // More digits than a number of JSON is sure to keep.
         assert!(
             text.contains("\"serial\":\"18446744073709551615\""),
@@ -171,7 +172,10 @@ mod tests {
         fs::write(path(&store), format!("{text}{}", &text[..text.len() / 2])).unwrap();
         let second = issued(2, NOW + 61);
         add(&store, second.clone(), NOW).unwrap();
-        assert_eq!(all(&store).unwrap(), [first, second]);
+        assert_eq!(all(&store).unwrap(), [first, second.clone()]);
+        add(&store, second, NOW).unwrap();
+        let text = fs::read_to_string(path(&store)).unwrap();
+        assert!(!text.contains("\n\n"), "{text}");
     }
 
     #[test]

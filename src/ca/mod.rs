@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use self::request::{Request, key_id};
+use self::request::{BACKDATED, Request, key_id};
 use crate::advice::failure;
 use crate::app::App;
 use crate::durable::{self, PRIVATE};
@@ -87,22 +87,29 @@ pub fn renew(app: &App, registry: &Registry, id: &str, now: i64) -> Result<bool>
         .iter()
         .filter_map(|ca| PublicKey::parse(ca).ok())
         .collect();
-    // Whoever has revoked it may have been cut off before it went.
-    let revoked = revoked::read(&app.store)?;
-    let is_good = || {
-        certificate(&path).is_some_and(|found| {
+    let is_good = || -> Result<bool> {
+        let is_wanted = |found: &Certificate| {
             now < found.renewal(terms.before - terms.after)
                 && found.check(&terms, &cas, now).is_ok()
-                && !revoked.holds(found.serial(), &found.key_id(), None)
-        })
+        };
+        let Some(found) = certificate(&path).filter(is_wanted) else {
+            return Ok(false);
+        };
+        // Whoever has revoked it may have been cut off before it went. What was listed before it was issued is
+        // another one, for its number is random; another signer need not have back-dated it.
+        let backdated = known.signer.as_ref().map_or(BACKDATED, |_| 0);
+        let may_be_revoked =
+            revoked::is_changed_since(&app.store, found.after().saturating_add(backdated));
+        let (serial, key_id) = (found.serial(), found.key_id());
+        Ok(!may_be_revoked || !revoked::read(&app.store)?.holds(serial, &key_id, None))
     };
-    if is_good() {
+    if is_good()? {
         return Ok(false);
     }
     app.store.folder(&app.store.ca())?;
     let _lock = Lock::take(&lock(&app.store, id), "certificate")?;
     // Of many who ask at once, the first has seen to it.
-    if is_good() {
+    if is_good()? {
         return Ok(false);
     }
     // What the user allows may be less by now than when the dev container was registered.
@@ -277,5 +284,53 @@ mod tests {
         fs::create_dir(app.store.ca().join("issued.jsonl")).unwrap();
         assert!(renew(&app, &registry, "x", NOW).is_err());
         assert!(!app.store.certificate("user", "lace-x").exists());
+    }
+
+    #[test]
+    fn one_that_was_revoked_since_is_not_offered_and_a_list_from_before_it_is_not_read() {
+        use revoked::{Revocation, Revocations, What};
+        let home = tempfile::tempdir().unwrap();
+        let environment = Environment::example(home.path());
+        let app = App::new(&environment);
+        let registry = certified(&app);
+        // The list's time is that of its file.
+        let now = crate::app::now();
+        let renew = |now: i64| renew(&app, &registry, "x", now);
+        let revoke = |what: What| {
+            let mut list = Revocations::default();
+            list.add(Revocation {
+                what,
+                id: Some("x".into()),
+                since: now,
+                until: None,
+                with: None,
+            });
+            revoked::write(&app.store, &list).unwrap();
+        };
+        assert!(renew(now).unwrap());
+        let first = found(&app);
+        // Whoever did it was cut off there.
+        revoke(What::Serial(first.serial().to_string()));
+        assert!(renew(now).unwrap());
+        assert_ne!(found(&app).serial(), first.serial());
+        assert!(!renew(now).unwrap());
+        fs::write(app.store.revoked(), "nonsense").unwrap();
+        assert!(renew(now + 1).is_err());
+        let later = now + 3600;
+        assert!(renew(later).unwrap());
+        assert!(!renew(later).unwrap());
+        revoke(What::KeyId(key_id(&app, "lace-x")));
+        assert!(
+            !renew(later).unwrap(),
+            "called as it was before, it has another number"
+        );
+        fs::remove_file(app.store.certificate("user", "lace-x")).unwrap();
+        assert!(renew(now).unwrap() && renew(now).unwrap());
+    }
+
+    #[test]
+    fn a_span_is_counted_in_whole_seconds_however_long() {
+        assert_eq!(seconds(Duration::from_millis(2_999)), 2);
+        assert_eq!(seconds(Duration::MAX), i64::MAX);
     }
 }

@@ -410,4 +410,20 @@ mod tests {
         let told = super::sign(&app, &ca.render_bare(), &request(&public), NOW);
         assert!(told.unwrap_err().to_string().contains("SSH_AUTH_SOCK"));
     }
+
+    #[test]
+    fn the_key_that_signs_is_in_place_if_it_is_that_one_and_can_be_read() {
+        let home = tempfile::tempdir().unwrap();
+        let environment = Environment::example(home.path());
+        let app = App::new(&environment);
+        app.store.prepare().unwrap();
+        let settings = Settings::default();
+        let is_in_place = |ca: &str| is_in_place(&app, &settings, ca);
+        let other = pair(7).public().render_bare();
+        assert!(!is_in_place(&other));
+        let ca = ensure(&app, &settings).unwrap().render_bare();
+        assert!(is_in_place(&ca) && !is_in_place(&other));
+        fs::write(file(&app.store), "nonsense").unwrap();
+        assert!(!is_in_place(&ca));
+    }
 }

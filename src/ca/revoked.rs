@@ -4,6 +4,9 @@
 //! Only a holder of the ring's lock writes it. A damaged list is an error and never an empty one: what is
 //! revoked must not come back.
 
+use std::fs;
+use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
@@ -104,6 +107,16 @@ pub fn read(store: &Store) -> Result<Revocations> {
                 shell(&path)
             ),
         )),
+    }
+}
+
+/// Whether anything may have come to the list at this time, in seconds since the epoch, or later: reading a long one
+/// takes longer than all else that `ssh` waits for. A copy that is put back counts from then on.
+pub fn is_changed_since(store: &Store, time: i64) -> bool {
+    match fs::symlink_metadata(store.revoked()) {
+        // The clock of files is behind by some milliseconds.
+        Ok(there) => there.ctime().saturating_add(1) >= time,
+        Err(error) => error.kind() != ErrorKind::NotFound,
     }
 }
 
@@ -240,8 +253,6 @@ pub fn check(store: &Store, list: &[u8], cas: &[&str]) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use super::*;
     use crate::environment::Environment;
     use crate::keys::KeyPair;
@@ -306,6 +317,27 @@ mod tests {
     }
 
     #[test]
+    fn a_list_is_changed_when_its_file_is_and_one_that_cannot_be_seen_may_be() {
+        let home = tempfile::tempdir().unwrap();
+        let store = Store::locate(&Environment::example(home.path()));
+        store.prepare().unwrap();
+        assert!(!is_changed_since(&store, 0));
+        write(&store, &Revocations::default()).unwrap();
+        let changed = fs::metadata(store.revoked()).unwrap().ctime();
+        for (time, is_it) in [(changed, true), (changed + 1, true), (changed + 2, false)] {
+            assert_eq!(is_changed_since(&store, time), is_it, "{time}");
+        }
+        // Whoever puts an older copy back keeps its time.
+        let file = fs::File::open(store.revoked()).unwrap();
+        file.set_modified(std::time::UNIX_EPOCH).unwrap();
+        assert!(is_changed_since(&store, changed));
+        fs::remove_file(store.revoked()).unwrap();
+        fs::remove_dir_all(store.root()).unwrap();
+        fs::write(store.root(), "").unwrap();
+        assert!(is_changed_since(&store, i64::MAX), "it is no folder");
+    }
+
+    #[test]
     fn what_is_there_for_as_long_is_not_added_again_and_what_has_opened_nothing_for_long_goes() {
         let mut list = Revocations::default();
         let mut add = |what: What, id: Option<&str>, until: Option<i64>| {
@@ -338,6 +370,19 @@ mod tests {
         assert!(list.add(later(90)));
         let left: Vec<_> = list.all.iter().map(|it| &it.what).collect();
         assert_eq!(left, [&serial_of(1), &serial_of(89), &serial_of(90)]);
+    }
+
+    #[test]
+    fn what_is_revoked_for_longer_in_one_dev_container_is_not_in_all() {
+        let mut list = Revocations::default();
+        list.add(revocation(serial_of(1), None, Some(NOW + 5)));
+        assert!(list.add(revocation(serial_of(1), Some("x"), None)));
+        let ends: Vec<_> = list
+            .all
+            .iter()
+            .map(|it| (it.id.as_deref(), it.until))
+            .collect();
+        assert_eq!(ends, [(None, Some(NOW + 5)), (Some("x"), None)]);
     }
 
     #[test]

@@ -205,7 +205,7 @@ mod tests {
     use crate::environment::Environment;
     use crate::keys::KeyPair;
     use crate::ring::Ring;
-    use crate::store::registry::{Next, Retired};
+    use crate::store::registry::{Ca, Next, Retired};
 
     fn public(seed: u8) -> String {
         let pair = KeyPair::generate(&[seed; 32], "x").unwrap();
@@ -376,6 +376,18 @@ mod tests {
         ] {
             check(&registry, &grant(name, seed, to)).unwrap();
         }
+        // Nor does what signs certificates log in, be it next or until its time is up.
+        let mut ca = Ca::of(public(5));
+        ca.next = Some(public(6));
+        registry.ca = Some(ca);
+        for seed in [5, 6] {
+            let told = check(&registry, &grant("x", seed, None)).unwrap_err();
+            assert!(
+                told.to_string().contains("the key of your own CA"),
+                "{told}"
+            );
+        }
+        check(&registry, &grant("x", 4, None)).unwrap();
         // Both halves of a rotation under way are the ring's.
         let key = registry.keys.get_mut("lace-one").unwrap();
         key.next = Some(Next {

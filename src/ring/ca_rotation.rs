@@ -203,7 +203,7 @@ fn longest(issued: &[issued::Issued], now: i64) -> i64 {
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
     use super::*;
     use crate::app::App;
@@ -320,6 +320,46 @@ mod tests {
             "those of earlier rotations"
         );
         assert_eq!(longest(&[], now), 0);
+    }
+
+    #[test]
+    fn what_shares_a_connection_ends_with_a_rotation_at_once_and_with_no_other() {
+        for (overlap, count) in [(-1, 2), (0, 2), (1, 0)] {
+            let home = tempfile::tempdir().unwrap();
+            let environment = Environment::example(home.path());
+            let app = App::new(&environment);
+            let mut ring = scene(&app);
+            let next = KeyPair::generate(&[5; 32], "x").unwrap();
+            identity::write_private(&own::next(&app.store), &next).unwrap();
+            ring.registry.ca.as_mut().unwrap().next = Some(next.public().render_bare());
+            // What a commit ends is not seen after it, but for one that cannot be.
+            fs::remove_file(app.store.root().join("registry.json")).unwrap();
+            fs::create_dir(app.store.root().join("registry.json")).unwrap();
+            assert!(ring.switch_ca(overlap).is_err());
+            assert_eq!(ring.ended.len(), count, "{overlap}");
+        }
+    }
+
+    #[test]
+    fn where_no_time_is_up_nothing_is_written() {
+        let home = tempfile::tempdir().unwrap();
+        let environment = Environment::example(home.path());
+        let app = App::new(&environment);
+        let mut ring = scene(&app);
+        let written = || {
+            fs::metadata(app.store.root().join("registry.json"))
+                .unwrap()
+                .ino()
+        };
+        for overlap in [0, 60] {
+            ring.rotate_ca(Some(overlap)).unwrap();
+            ring.mend_ca().unwrap();
+            ring.commit().unwrap();
+            let before = written();
+            ring.mend_ca().unwrap();
+            assert_eq!(written(), before);
+            assert!(ring.touched.is_empty());
+        }
     }
 
     #[test]

@@ -286,11 +286,19 @@ mod tests {
         ring.withdraw(is("all"), Sessions::End).unwrap();
         assert_eq!(trusted(&app, "two"), (vec![], vec![]));
         assert_eq!(trusted(&app, "one"), (vec![1], vec![1]));
-        // Given anew somewhere else, nothing is left of it.
+        // Given anew somewhere else, nothing is left of it, and all is of others.
+        for (name, seed, removed) in [("past", 3, Some(ring.now)), ("laptop", 1, None)] {
+            ring.registry.access.push(Grant {
+                removed,
+                ..grant(name, seed, Some("gone"))
+            });
+        }
         ring.grant(grant("laptop", 1, Some("two"))).unwrap();
         ring.commit().unwrap();
         assert_eq!(trusted(&app, "one"), (vec![], vec![]));
         assert_eq!(trusted(&app, "two"), (vec![1], vec![]));
+        let left = ring.registry.access.iter().map(|it| &*it.name);
+        assert_eq!(left.collect::<Vec<_>>(), ["past", "laptop", "laptop"]);
         let told =
             format!("every dev container; until {until}; only the command `true`, no forwarding");
         assert_eq!(

@@ -247,7 +247,12 @@ mod tests {
         let now = ring.now;
         let public = |ring: &Ring<'_>, name: &str| ring.registry.keys[name].public.clone();
         let (user, other) = (public(&ring, "user"), public(&ring, "other"));
-        // None was issued, but one may be just now.
+        // None was issued, but one may be just now, for as long as where that key is the one.
+        ring.registry
+            .devcontainers
+            .get_mut("three")
+            .unwrap()
+            .certificate_ttl = 800;
         let with = Some("user");
         ring.revoke_certificates("user", &user, with).unwrap();
         let of_user = &ring.revoked.all[0];

@@ -193,7 +193,7 @@ mod tests {
     use crate::engine::example;
     use crate::environment::Environment;
     use crate::route::example::Sshd;
-    use crate::store::registry::{HostKey, Origin};
+    use crate::store::registry::{HostKey, Key, Origin};
 
     fn pair(seed: u8) -> KeyPair {
         KeyPair::generate(&[seed; 32], "x").unwrap()
@@ -201,6 +201,21 @@ mod tests {
 
     fn public(seed: u8) -> String {
         pair(seed).public().render_bare()
+    }
+
+    fn key(custody: Custody) -> Key {
+        Key {
+            algorithm: "ssh-ed25519".into(),
+            public: public(9),
+            fingerprint: String::new(),
+            origin: Origin::Generated,
+            created: 0,
+            rotated: None,
+            retired: Vec::new(),
+            next: None,
+            custody,
+            made_for: None,
+        }
     }
 
     /// The host key that sshd has from now on.
@@ -272,19 +287,7 @@ mod tests {
                 let folder = app.store.key("k");
                 fs::create_dir_all(&folder).unwrap();
                 durable_write(&app.store.identity("k"), &pair(9).private_openssh());
-                let key = crate::store::registry::Key {
-                    algorithm: "ssh-ed25519".into(),
-                    public: public(9),
-                    fingerprint: String::new(),
-                    origin: Origin::Generated,
-                    created: 0,
-                    rotated: None,
-                    retired: Vec::new(),
-                    next: None,
-                    custody,
-                    made_for: None,
-                };
-                registry.keys.insert("k".into(), key);
+                registry.keys.insert("k".into(), key(custody));
             }
             has(home.path(), 2);
             assert_eq!(shown(&registry, "runs", Patience::Looks), Shown::Wanted);
@@ -327,6 +330,41 @@ mod tests {
         }
         // The folder of keys was there; what was written for a look is gone.
         assert_eq!(fs::read_dir(app.store.root()).unwrap().count(), before);
+    }
+
+    #[test]
+    fn the_user_asks_to_be_let_in_where_nobody_has_to_be_asked_for_that() {
+        let home = tempfile::tempdir().unwrap();
+        let mut environment = Environment::example(home.path());
+        for (agent, custody, is_user) in [
+            (false, None, false),
+            (true, None, false),
+            (false, Some(Custody::File), true),
+            (true, Some(Custody::File), true),
+            (true, Some(Custody::EncryptedFile), false),
+            (false, Some(Custody::Agent), false),
+            (true, Some(Custody::Agent), true),
+            (true, Some(Custody::SecurityKey), false),
+            (true, Some(Custody::UserAgent), false),
+        ] {
+            environment.agent = agent.then(|| home.path().join("agent"));
+            let app = App::new(&environment);
+            app.store.prepare().unwrap();
+            let mut registry = Registry::default();
+            let is_agent = custody == Some(Custody::Agent);
+            if let Some(custody) = custody.clone() {
+                registry.keys.insert("k".into(), key(custody));
+            }
+            let known = DevContainer::example("lace-x", "k");
+            let visitor = Visitor::of(&app, &registry, &known).unwrap();
+            let identity = app.store.identity("k");
+            let found = match &visitor.credential {
+                Credential::File(file) => file == &identity && !is_agent,
+                Credential::Agent { public, .. } => public == &identity && is_agent,
+            };
+            assert_eq!(found, is_user, "{custody:?}");
+            assert_eq!(visitor._file.is_none(), is_user, "{custody:?}");
+        }
     }
 
     #[test]
