@@ -327,7 +327,7 @@ mod tests {
         for (time, is_it) in [(changed, true), (changed + 1, true), (changed + 2, false)] {
             assert_eq!(is_changed_since(&store, time), is_it, "{time}");
         }
-        // Whoever puts an older copy back keeps its time.
+        // A copy that is put back may have the time of the one before.
         let file = fs::File::open(store.revoked()).unwrap();
         file.set_modified(std::time::UNIX_EPOCH).unwrap();
         assert!(is_changed_since(&store, changed));

@@ -379,8 +379,13 @@ mod tests {
         // Nor does what signs certificates log in, be it next or until its time is up.
         let mut ca = Ca::of(public(5));
         ca.next = Some(public(6));
+        ca.retired.push(Retired {
+            public: public(7),
+            since: 0,
+            until: 1,
+        });
         registry.ca = Some(ca);
-        for seed in [5, 6] {
+        for seed in [5, 6, 7] {
             let told = check(&registry, &grant("x", seed, None)).unwrap_err();
             assert!(
                 told.to_string().contains("the key of your own CA"),
