@@ -34,11 +34,17 @@ fuzz_target!(|bytes: &[u8]| {
         }
         Err(problem) => {
             // The guard is the last line: whatever reaches it is a fault of the planner.
-            assert!(!problem.to_string().contains("was refused"), "{problem}\n{text}");
+            assert!(
+                !problem.to_string().contains("was refused"),
+                "{problem}\n{text}"
+            );
             let _ = problem.snippet();
         }
     }
     if let Err(problem) = unwire(text, None, |_| true) {
-        assert!(!problem.to_string().contains("was refused"), "{problem}\n{text}");
+        assert!(
+            !problem.to_string().contains("was refused"),
+            "{problem}\n{text}"
+        );
     }
 });
