@@ -5,7 +5,8 @@
 //! make the same bytes, so that a list that is there already need not be written again.
 //!
 //! The format is OpenSSH's `PROTOCOL.krl`, version 1. Serials and key IDs are revoked whatever CA has signed
-//! them: there is but one that may sign, and after a rotation of the CA its successor.
+//! them: in each dev container there is but one that may sign, and after a rotation of the CA its successor. One that
+//! is elsewhere may give another certificate the same number; then that is renewed, too.
 
 use super::PublicKey;
 use super::wire::Writer;
