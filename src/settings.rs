@@ -324,6 +324,21 @@ mod tests {
                 "begin it with",
             ),
             (
+                "{ \"signer\": { \"for\": [\"~/src/\"] } }",
+                (1, 23),
+                "write it without",
+            ),
+            (
+                "{ \"signer\": { \"for\": [\"/src/../x\"] } }",
+                (1, 23),
+                "write it without",
+            ),
+            (
+                "{ \"signer\": { \"command\": [1] } }",
+                (1, 27),
+                "put it in double",
+            ),
+            (
                 "{ \"signer\": { \"for\": [\"/src**\"] } }",
                 (1, 23),
                 "`*` is any name",

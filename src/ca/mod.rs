@@ -16,7 +16,7 @@ pub mod revoked;
 pub mod signer;
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
@@ -29,6 +29,13 @@ use crate::settings::{self, Settings};
 use crate::store::lock::Lock;
 use crate::store::registry::{DevContainer, Registry};
 use crate::store::{LARGEST_KEY, Store};
+
+/// So long is waited for somebody else who asks for a certificate for the same dev container: a person may have to
+/// log in.
+const LONGEST_WAIT: Duration = Duration::from_secs(125);
+
+/// After such a wait there would be one, if there was one to be had.
+const LONG_WAIT: Duration = Duration::from_secs(2);
 
 /// Issues a certificate for a dev container, signed by whoever signs for it, and lists it.
 ///
@@ -107,10 +114,21 @@ pub fn renew(app: &App, registry: &Registry, id: &str, now: i64) -> Result<bool>
         return Ok(false);
     }
     app.store.folder(&app.store.ca())?;
-    let _lock = Lock::take(&lock(&app.store, id), "certificate")?;
+    let begun = Instant::now();
+    let _lock = Lock::take_within(&lock(&app.store, id), "certificate", LONGEST_WAIT)?;
     // Of many who ask at once, the first has seen to it.
     if is_good()? {
         return Ok(false);
+    }
+    if begun.elapsed() > LONG_WAIT {
+        // Else each would wait as long again.
+        return Err(failure(
+            format!(
+                "whoever has asked for a certificate for {} meanwhile got none",
+                known.alias
+            ),
+            format!("lace-ssh cert issue {}", known.alias),
+        ));
     }
     // What the user allows may be less by now than when the dev container was registered.
     let longest = settings::read(&app.store)?.require.certificate_ttl;
@@ -118,9 +136,14 @@ pub fn renew(app: &App, registry: &Registry, id: &str, now: i64) -> Result<bool>
         ttl: request.ttl.min(longest.map_or(i64::MAX, seconds)),
         ..request
     };
-    let certificate = issue(app, registry, &request, now)?;
-    write(&path, &certificate)?;
-    Ok(true)
+    match issue(app, registry, &request, now) {
+        Ok(certificate) => write(&path, &certificate).map(|()| true),
+        Err(error) => {
+            // The one that is there is good for some seconds more, and then this is told.
+            let left = certificate(&path).filter(|found| found.check(&terms, &cas, now).is_ok());
+            left.map(|_| false).ok_or(error)
+        }
+    }
 }
 
 /// A span of time in whole seconds.

@@ -15,7 +15,7 @@ use super::request::Request;
 use crate::advice::{Advise, failure, shell};
 use crate::app::App;
 use crate::durable::{self, PRIVATE};
-use crate::keys::agent::Agent;
+use crate::keys::agent::{Agent, AgentError};
 use crate::keys::{Certificate, KeyPair, PublicKey, random};
 use crate::settings::signer::{AgentCa, at_home};
 use crate::settings::{self, Settings};
@@ -31,10 +31,11 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const SHORT_PATIENCE: Duration = Duration::from_secs(2);
 
 /// The types of keys whose signatures can be checked here.
-const TYPES: [&str; 4] = [
+const TYPES: [&str; 5] = [
     "ssh-ed25519",
     "ecdsa-sha2-nistp256",
     "ecdsa-sha2-nistp384",
+    "ecdsa-sha2-nistp521",
     "ssh-rsa",
 ];
 
@@ -206,7 +207,7 @@ fn connect(app: &App, place: &AgentCa, key: &PublicKey) -> Result<Agent> {
     Agent::connect(&socket, PATIENCE)
         .map_err(|error| anyhow::Error::msg(format!("the agent of the CA: {error}")))
         .hint(format!(
-            "start it again, and put the key in: ssh-agent -a {}",
+            "start it again, and put the key in: rm -f {0}; ssh-agent -a {0}; SSH_AUTH_SOCK={0} ssh-add KEY",
             shell(&socket)
         ))
 }
@@ -228,13 +229,28 @@ fn refuse_forwarded(app: &App, socket: &Path) -> Result<()> {
     }
 }
 
+/// Whether a key is in the agent of sessions has to be known.
+fn unknown(error: &AgentError) -> anyhow::Error {
+    failure(
+        format!(
+            "cannot tell whether the key of the CA is in the agent of SSH_AUTH_SOCK, too: {error}"
+        ),
+        "`ssh-add -l` shows whether it works; without it: SSH_AUTH_SOCK= lace-ssh …",
+    )
+}
+
 /// And so is a key that is in that one, too.
 fn refuse_shared(app: &App, key: &PublicKey) -> Result<()> {
     let Some(own) = &app.environment.agent else {
         return Ok(());
     };
-    let holds = Agent::connect(own, SHORT_PATIENCE).and_then(|mut agent| agent.holds(key));
-    match holds.unwrap_or(false) {
+    let mut agent = match Agent::connect(own, SHORT_PATIENCE) {
+        Ok(agent) => agent,
+        // Nobody listens there.
+        Err(AgentError::Connect(..)) => return Ok(()),
+        Err(error) => return Err(unknown(&error)),
+    };
+    match agent.holds(key).map_err(|error| unknown(&error))? {
         true => Err(failure(
             "the key of the CA is in the agent of SSH_AUTH_SOCK, too, which is forwarded into dev containers: each could have it sign for all",
             "take it out there: ssh-add -d KEY.pub",
@@ -363,6 +379,21 @@ mod tests {
         let mut agent = Agent::connect(&users, PATIENCE).unwrap();
         agent.remove(&pair(1).public()).unwrap();
         ensure(&app, &settings(&socket, None)).unwrap();
+        // One that cannot be asked may have it; where nobody listens there is none.
+        let hung = home.path().join("hung");
+        let listener = std::os::unix::net::UnixListener::bind(&hung).unwrap();
+        for (is_there, refused) in [(true, true), (false, false)] {
+            let environment = Environment {
+                agent: Some(hung.clone()),
+                ..Environment::example(home.path())
+            };
+            if !is_there {
+                fs::remove_file(&hung).unwrap();
+            }
+            let ensured = ensure(&App::new(&environment), &settings(&socket, None));
+            assert_eq!(ensured.is_err(), refused);
+        }
+        drop(listener);
     }
 
     fn request<'a>(public: &'a PublicKey) -> Request<'a> {

@@ -245,7 +245,8 @@ impl Revocations {
     pub fn holds(&self, serial: u64, key_id: &str, public: Option<&str>) -> bool {
         let serial = serial.to_string();
         self.all.iter().any(|it| match &it.what {
-            What::Serial(text) => *text == serial,
+            // 0 is none.
+            What::Serial(text) => *text == serial && text != "0",
             What::KeyId(text) => text == key_id,
             What::Key(text) => Some(text.as_str()) == public,
         })

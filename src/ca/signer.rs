@@ -6,8 +6,8 @@
 
 use anyhow::{Context, Result};
 
-use super::command;
 use super::request::{BACKDATED, Request, key_id};
+use super::{command, revoked};
 use crate::advice::{Advise, failure, shell};
 use crate::app::{App, now};
 use crate::keys::certificate::Terms;
@@ -184,6 +184,7 @@ pub(super) fn sign(
     let certificate = ask(app, signer, known, request)?;
     let cas: Result<Vec<_>, _> = trusted.cas.iter().map(|ca| PublicKey::parse(ca)).collect();
     check(&certificate, request, &cas?)?;
+    refuse_revoked(app, &certificate)?;
     Ok(certificate)
 }
 
@@ -207,6 +208,20 @@ fn ask(
     Certificate::parse(&text)
         .context("what the signer printed is no certificate")
         .hint("it shall print the certificate, and nothing else, to stdout")
+}
+
+/// A signer that gives several certificates one number, or one name, gives one that opens nothing.
+fn refuse_revoked(app: &App, certificate: &Certificate) -> Result<()> {
+    let (serial, key_id) = (certificate.serial(), certificate.key_id());
+    match revoked::read(&app.store)?.holds(serial, &key_id, None) {
+        true => Err(failure(
+            format!(
+                "the signer's certificate is one that is revoked: by its number {serial}, or its key ID {key_id:?}"
+            ),
+            "what signs has to give each certificate another number; what is revoked: lace-ssh cert list",
+        )),
+        false => Ok(()),
+    }
 }
 
 /// Its answer took some while, and its clock began to count when it signed.
@@ -545,6 +560,12 @@ mod tests {
         let registry: Registry = ring.registry.clone();
         drop(ring);
         let now = now();
+        assert!(ca::is_settled(
+            &app,
+            &settings,
+            &registry,
+            &registry.devcontainers["x"]
+        ));
         assert!(ca::renew(&app, &registry, "x", now).unwrap());
         assert!(!ca::renew(&app, &registry, "x", now).unwrap());
         let listed = ca::issued::all(&app.store).unwrap();
@@ -556,7 +577,9 @@ mod tests {
         value["for"] = json!(["/elsewhere"]);
         with(&app, &value);
         assert!(!ca::renew(&app, &registry, "x", now).unwrap());
-        let error = ca::renew(&app, &registry, "x", now + 250).unwrap_err();
+        // Two thirds of its life are over, and it is good still.
+        assert!(!ca::renew(&app, &registry, "x", now + 250).unwrap());
+        let error = ca::renew(&app, &registry, "x", now + 300).unwrap_err();
         assert!(
             error
                 .to_string()
@@ -567,5 +590,81 @@ mod tests {
             hint_of(&error),
             Some("devcontainer up --workspace-folder /p")
         );
+    }
+
+    #[test]
+    fn a_signer_that_gives_a_revoked_number_again_is_told_and_0_is_no_number() {
+        use crate::ca::revoked::{Revocation, Revocations, What};
+        let home = tempfile::tempdir().unwrap();
+        let environment = Environment::example(home.path());
+        let app = App::new(&environment);
+        let settings = with(&app, &signer(home.path(), "ed25519", HONEST).0);
+        let way = way(
+            &app,
+            &settings,
+            &DevContainer::example("lace-x", "user"),
+            &RANDOM,
+        )
+        .unwrap();
+        let known = known(way);
+        let trusted = known.signer.clone().unwrap();
+        let public = KeyPair::generate(&[3; 32], "me").unwrap().public();
+        let asked = request(&public, known.principal.as_deref().unwrap());
+        let numbered = |number: &str, revoked: What| {
+            with(
+                &app,
+                &signer(home.path(), "ed25519", &format!("-z {number} {HONEST}")).0,
+            );
+            let mut list = Revocations::default();
+            list.add(Revocation {
+                what: revoked,
+                id: None,
+                since: 1,
+                until: None,
+                with: None,
+            });
+            revoked::write(&app.store, &list).unwrap();
+            sign(&app, &known, &trusted, &asked).map(|it| it.serial())
+        };
+        let serial = |number: &str| What::Serial(number.into());
+        assert_eq!(numbered("8", serial("7")).unwrap(), 8);
+        assert_eq!(numbered("0", serial("0")).unwrap(), 0);
+        for (number, revoked) in [
+            ("7", serial("7")),
+            ("0", What::KeyId("mona@laptop lace-x".into())),
+        ] {
+            let error = numbered(number, revoked).unwrap_err();
+            assert!(
+                error.to_string().contains("is one that is revoked"),
+                "{error:#}"
+            );
+        }
+    }
+
+    #[test]
+    fn whoever_waited_long_for_another_who_got_none_does_not_ask_again() {
+        let home = tempfile::tempdir().unwrap();
+        let environment = Environment::example(home.path());
+        let app = App::new(&environment);
+        let mut ring = crate::ring::Ring::open(&app, "test").unwrap();
+        ring.knows("x", "lace-x", "user");
+        ring.certify("x").unwrap();
+        ring.commit().unwrap();
+        let registry: Registry = ring.registry.clone();
+        drop(ring);
+        app.store.folder(&app.store.ca()).unwrap();
+        let held = crate::store::lock::Lock::take(&ca::lock(&app.store, "x"), "another").unwrap();
+        let waited = std::thread::scope(|scope| {
+            let waited = scope.spawn(|| ca::renew(&app, &registry, "x", now()));
+            std::thread::sleep(std::time::Duration::from_millis(2500));
+            drop(held);
+            waited.join().unwrap()
+        });
+        let error = waited.unwrap_err();
+        assert!(
+            error.to_string().contains("meanwhile got none"),
+            "{error:#}"
+        );
+        assert!(ca::renew(&app, &registry, "x", now()).unwrap());
     }
 }

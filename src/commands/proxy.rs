@@ -16,7 +16,7 @@ use crate::route::{connect, hand_over, user, way};
 use crate::store::registry::{DevContainer, Key, Registry};
 use crate::talk::{say, warn};
 
-/// So often is looked again whether a certificate is for the key that is in force.
+/// So often is tried again where a rotation switches meanwhile.
 const TURNS: usize = 3;
 
 /// Runs `proxy`.
@@ -71,19 +71,19 @@ pub fn refresh(app: &App, alias: &str) -> Result<ExitCode> {
 }
 
 /// Sees to a certificate for the key that is in force when it is written, by the CA that is: a rotation may switch
-/// meanwhile.
+/// meanwhile. Else nobody is asked twice, for it may be a person.
 fn certify(app: &App, id: &str) -> Result<()> {
+    let mut registry = app.store.registry()?;
     for turn in 1.. {
-        let registry = app.store.registry()?;
-        let known = registry.devcontainers.get(id);
-        let is_elsewhere = known.is_some_and(|known| known.signer.is_some());
-        match ca::renew(app, &registry, id, now()) {
-            Ok(false) => break,
-            // A signer that does not sign is not asked again: it may have asked a person.
-            Err(error) if turn >= TURNS || is_elsewhere => return Err(error),
-            Ok(true) if turn >= TURNS => break,
-            _ => {}
+        let renewed = ca::renew(app, &registry, id, now());
+        if let Ok(false) = renewed {
+            break;
         }
+        let after = app.store.registry()?;
+        if turn >= TURNS || after.only(id) == registry.only(id) {
+            return renewed.map(drop);
+        }
+        registry = after;
     }
     Ok(())
 }

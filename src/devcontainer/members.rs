@@ -123,7 +123,9 @@ pub fn list<T>(
     let elements = value.as_array().ok_or_else(wrong)?.iter().enumerate();
     let read = |(i, element): (usize, &Value)| {
         let number = i.to_string();
-        read(&number, string(&number, element)?).map_err(|fault| fault.below(&[name]))
+        let text = string(&number, element);
+        text.and_then(|text| read(&number, text))
+            .map_err(|fault| fault.below(&[name]))
     };
     elements.map(read).collect()
 }

@@ -154,4 +154,27 @@ mod tests {
             "{told}"
         );
     }
+
+    #[test]
+    fn a_proof_has_a_certificate_where_no_key_is_let_in() {
+        let home = tempfile::tempdir().unwrap();
+        let environment = Environment::example(home.path());
+        let app = App::new(&environment);
+        let mut ring = Ring::open(&app, "test").unwrap();
+        for id in ["by-key", "certified"] {
+            ring.knows(id, &format!("lace-{id}"), "user");
+            ring.certify(id).unwrap();
+        }
+        let known = ring.registry.devcontainers.get_mut("certified").unwrap();
+        known.auth = crate::store::registry::Auth::Certificate;
+        ring.commit().unwrap();
+        let public = crate::keys::KeyPair::generate(&[4; 32], "x")
+            .unwrap()
+            .public();
+        let ids = ["by-key", "certified"].map(str::to_owned);
+        let certificates = ring.certificates(&ids, &public).unwrap();
+        assert_eq!(certificates.keys().collect::<Vec<_>>(), ["certified"]);
+        let found = ca::certificate(certificates["certified"].path()).unwrap();
+        assert!(found.public().is_same_key(&public));
+    }
 }

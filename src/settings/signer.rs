@@ -45,8 +45,12 @@ impl Signer {
     /// Whether it signs for the dev container of this workspace folder, of a user with this home folder.
     pub fn is_for(&self, folder: &Path, home: &Path) -> bool {
         let real = folder.canonicalize().ok();
+        let real_home = home.canonicalize().unwrap_or_else(|_| home.into());
         let mut names = std::iter::once(folder).chain(real.as_deref());
-        names.any(|name| self.within.iter().any(|within| within.holds(name, home)))
+        names.any(|name| {
+            let mut within = self.within.iter();
+            within.any(|within| within.holds(name, home) || within.holds(name, &real_home))
+        })
     }
 }
 
@@ -161,6 +165,15 @@ fn command(name: &str, value: &Value) -> Result<Vec<String>, Fault> {
 
 fn folders(name: &str, text: &str) -> Result<Folders, Fault> {
     let place = place(name, text)?;
+    // No folder's path has such a part, so it would hold none.
+    let mut parts = place.split('/').skip(1);
+    if parts.any(|part| ["", ".", ".."].contains(&part)) {
+        return Err(Fault::value(
+            name,
+            format!("{text:?} holds no folder"),
+            "write it without `//`, `.`, `..`, and without a `/` at its end; all below a folder: `~/src/company/**`",
+        ));
+    }
     match Pattern::new(&place) {
         Ok(_) => Ok(Folders(place)),
         Err(error) => Err(Fault::value(
@@ -235,6 +248,7 @@ mod tests {
             ("/srv/shop", "/srv/shop/x", false),
             ("/srv/Shop", "/srv/shop", false),
             ("/srv/*", "/srv/.hidden", true),
+            ("/**", "/srv/shop", true),
         ] {
             let signer = within(&["/elsewhere", pattern]);
             let told = signer.is_for(folder.as_ref(), HOME.as_ref());
@@ -256,6 +270,10 @@ mod tests {
         assert!(within(&["~/real/*"]).is_for(&link, &home.path().canonicalize().unwrap()));
         assert!(within(&["~/link"]).is_for(&link, home.path()));
         assert!(!within(&["~/link"]).is_for(&real, home.path()));
+        // The home folder is a link, and the workspace was opened by its real name.
+        let linked_home = home.path().join("mona");
+        std::os::unix::fs::symlink(home.path(), &linked_home).unwrap();
+        assert!(within(&["~/real/*"]).is_for(&real.canonicalize().unwrap(), &linked_home));
     }
 
     #[test]

@@ -39,7 +39,11 @@ impl Lock {
         Self::take_within(path, command, PATIENCE)
     }
 
-    fn take_within(path: &Path, command: &str, patience: Duration) -> Result<Self> {
+    /// The same, waiting for as long as `patience`.
+    ///
+    /// # Errors
+    /// As [`Lock::take`].
+    pub fn take_within(path: &Path, command: &str, patience: Duration) -> Result<Self> {
         let mut file = OpenOptions::new()
             .read(true)
             .write(true)

@@ -60,12 +60,12 @@ pub fn run(app: &App, args: &cli::Issue) -> Result<ExitCode> {
         ..Request::own(known, id, &public, &key_id)?
     };
     let certificate = ca::issue(app, &registry, &request, now())?;
+    if let Some(path) = &path {
+        ca::write(path, &certificate)?;
+    }
     tell(known, &certificate);
     match path {
-        Some(path) => {
-            ca::write(&path, &certificate)?;
-            talk::print(path.display())
-        }
+        Some(path) => talk::print(path.display()),
         None => print_as_is(format_args!("{}\n", certificate.render())),
     }
 }

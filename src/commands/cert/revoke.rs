@@ -15,6 +15,7 @@ use crate::keys::{Certificate, PublicKey};
 use crate::ring::key_file::Public;
 use crate::ring::{Ring, key_file};
 use crate::store::audit::Kind;
+use crate::store::registry::Registry;
 use crate::talk::say;
 
 /// Runs `cert revoke`.
@@ -26,11 +27,13 @@ pub fn run(app: &App, args: &cli::Revoke) -> Result<ExitCode> {
         refuse_own(&ring, public)?;
     }
     if let Target::KeyId(key_id) = &target
-        && !issued.iter().any(|it| it.key_id == *key_id)
+        && !issued
+            .iter()
+            .any(|it| it.key_id == *key_id && it.serial != 0)
     {
         refuse_own_key_id(&ring, key_id)?;
     }
-    let revocations = revocations(&target, &issued, ring.now);
+    let revocations = revocations(&ring.registry, &target, &issued, ring.now);
     let count = revocations.len();
     if !ring.revoke(revocations)? {
         say(format!("{} is revoked already", target.shown()));
@@ -132,21 +135,34 @@ fn refuse_own_key_id(ring: &Ring<'_>, key_id: &str) -> Result<()> {
     match known.find(|known| request::key_id(ring.app, &known.alias) == key_id) {
         Some(known) => Err(failure(
             format!(
-                "none that is called {key_id:?} was issued here of late, and the next one for {} will be",
+                "none with a number is called {key_id:?} and was issued here of late, and the next one for {} will be called so",
                 known.alias
             ),
-            "revoke it by its number: lace-ssh cert revoke --serial N",
+            format!(
+                "revoke it by its number: lace-ssh cert revoke --serial N; if it has none, put another key in the place of the one that it is for: lace-ssh keys rotate {} --now",
+                known.key
+            ),
         )),
         None => Ok(()),
     }
 }
 
-/// Certificates that are known go by their numbers: a key ID of ours may be that of the next one, too.
-fn revocations(target: &Target, issued: &[Issued], now: i64) -> Vec<Revocation> {
+/// Certificates that are known go by their numbers: a key ID of ours may be that of the next one, too. What another
+/// signer has signed may open several dev containers.
+fn revocations(
+    registry: &Registry,
+    target: &Target,
+    issued: &[Issued],
+    now: i64,
+) -> Vec<Revocation> {
+    let is_ours = |id: &String| {
+        let known = registry.devcontainers.get(id);
+        known.is_some_and(|known| known.signer.is_none())
+    };
     let of = |what: What, known: Option<&Issued>| Revocation {
         with: None,
         what,
-        id: known.map(|it| it.id.clone()),
+        id: known.map(|it| it.id.clone()).filter(is_ours),
         since: now,
         until: known.map(|it| it.before),
     };
@@ -161,7 +177,7 @@ fn revocations(target: &Target, issued: &[Issued], now: i64) -> Vec<Revocation> 
         Target::KeyId(key_id) => {
             let known: Vec<_> = issued
                 .iter()
-                .filter(|it| it.key_id == *key_id)
+                .filter(|it| it.key_id == *key_id && it.serial != 0)
                 .map(|it| of(What::Serial(it.serial.to_string()), Some(it)))
                 .collect();
             match known.is_empty() {

@@ -31,7 +31,7 @@ const WORTH_ELSEWHERE: &str = "whoever reads the files of this machine cannot ma
 /// Its JSON form is part of the interface.
 #[derive(Debug, Serialize)]
 struct Shown {
-    /// `good`, `expired`, `early`, `revoked`, or `unsigned`.
+    /// `good`, `expired`, `early`, `revoked`, `host` (it logs in nowhere), or `unsigned`.
     state: &'static str,
     serial: String,
     key_id: String,
@@ -39,9 +39,9 @@ struct Shown {
     dev_container: Option<String>,
     /// The aliases of all dev containers of this store that it opens.
     dev_containers: Vec<String>,
-    /// What else it opens, in words: whatever its principal is good for elsewhere.
+    /// How many its principal is good for.
     #[serde(skip)]
-    scope: Option<(Scope, String)>,
+    scope: Option<Scope>,
     principals: Vec<String>,
     /// The key that it is for.
     key: String,
@@ -104,7 +104,7 @@ fn shown(registry: &Registry, certificate: &Certificate, is_revoked: bool, now: 
     let trusting: Vec<_> = registry.devcontainers.values().filter(trust_it).collect();
     let is_opened = |known: &&&DevContainer| {
         let mut principals = certificate.principals().iter();
-        principals.any(|it| Some(it) == known.principal.as_ref())
+        certificate.is_for_users() && principals.any(|it| Some(it) == known.principal.as_ref())
     };
     let opened: Vec<_> = trusting.iter().filter(is_opened).collect();
     let scope = opened.first().map(|known| {
@@ -113,12 +113,13 @@ fn shown(registry: &Registry, certificate: &Certificate, is_revoked: bool, now: 
             .as_ref()
             .map(|it| Pattern::parse(&it.principal));
         let pattern = pattern.and_then(Result::ok).unwrap_or_else(Pattern::own);
-        (pattern.scope(), known.alias.clone())
+        pattern.scope()
     });
     let (after, before) = (certificate.after(), certificate.before());
     Shown {
         state: match () {
             () if !certificate.is_signed() => "unsigned",
+            () if !certificate.is_for_users() => "host",
             () if is_revoked => "revoked",
             () if now < after => "early",
             () if now >= before => "expired",
@@ -145,18 +146,17 @@ fn shown(registry: &Registry, certificate: &Certificate, is_revoked: bool, now: 
 }
 
 fn lines(shown: &Shown, now: i64) -> Vec<[Cell<'_>; 2]> {
-    let opens = match &shown.scope {
-        Some((Scope::One, alias)) => format!("{alias}, and nothing else"),
-        Some((Scope::AliasOfUser, alias)) => {
-            format!("every dev container of this user that is called {alias}")
+    let principals = shown.principals.join(", ");
+    let opens = match shown.scope {
+        Some(Scope::One) if shown.principals.len() == 1 => {
+            format!("{}, and nothing else", shown.dev_containers.join(", "))
         }
-        Some((Scope::Alias, alias)) => {
-            format!("every dev container that is called {alias}, whoever has it")
+        Some(Scope::User) if shown.principals.len() == 1 => {
+            format!("every dev container of {principals}")
         }
-        Some((Scope::User, _)) => format!("every dev container of {}", shown.principals.join(", ")),
-        Some((Scope::All, _)) => format!(
-            "every dev container for {}, whoever has it",
-            shown.principals.join(", ")
+        Some(_) => format!(
+            "whatever trusts this CA for {principals}; here: {}",
+            shown.dev_containers.join(", ")
         ),
         None if shown.principals.is_empty() => {
             "no principal: what that means, each sshd decides".into()

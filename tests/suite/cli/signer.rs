@@ -4,8 +4,10 @@ use std::fs;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use crate::support::openssh::{new_key, run};
-use crate::support::ring::{KEY, initialised, initialize, json, made_ready, with_options};
+use crate::support::openssh::{self, new_key, run};
+use crate::support::ring::{
+    KEY, Workspace, initialised, initialize, json, made_ready, with_options,
+};
 use crate::support::{Agent, Said, User};
 
 const CERTIFICATE: &str = r#""auth": "certificate", "user": "vscode""#;
@@ -108,9 +110,7 @@ fn a_companys_signer_signs_for_its_workspaces_and_ssh_asks_it_only_where_it_conn
     assert_eq!(asked(&user).len(), 1, "it is good still");
     let shown = user.ok(&["cert", "show", KEY]);
     assert!(
-        shown
-            .out
-            .contains("every dev container of this user that is called lace-my-project"),
+        shown.out.contains("; here: lace-my-project"),
         "{}",
         shown.out
     );
@@ -153,6 +153,39 @@ fn a_companys_signer_signs_for_its_workspaces_and_ssh_asks_it_only_where_it_conn
             .len(),
         2
     );
+    // It has no number, by which it could be revoked, and its key ID is its own.
+    let theirs = "theirs-cert.pub";
+    let said = user.fails(1, &["cert", "revoke", theirs]).err;
+    assert!(said.contains("has no serial number"), "{said}");
+    let shown = json(&user.ok(&["cert", "show", theirs, "--json"]));
+    user.ok(&[
+        "cert",
+        "revoke",
+        "--key-id",
+        shown["key_id"].as_str().unwrap(),
+    ]);
+    let line = fs::read_to_string(user.project().join(theirs)).unwrap();
+    let list = user.store().join("trust").join(&id).join("revoked_keys");
+    assert!(openssh::is_revoked(&list, &line));
+    let line = fs::read_to_string(own(&user)).unwrap();
+    assert!(!openssh::is_revoked(&list, &line));
+    // That of every certificate for the dev container's own key stays.
+    let shown = json(&user.ok(&["cert", "show", KEY, "--json"]));
+    let said = user
+        .fails(
+            1,
+            &[
+                "cert",
+                "revoke",
+                "--key-id",
+                shown["key_id"].as_str().unwrap(),
+            ],
+        )
+        .err;
+    assert!(
+        said.contains("hint: ") && said.contains("lace-ssh keys rotate lace-my-project --now"),
+        "{said}"
+    );
     // The CA is not revoked by mistake.
     let said = user.fails(1, &["cert", "revoke", "company.pub"]);
     assert!(
@@ -161,6 +194,37 @@ fn a_companys_signer_signs_for_its_workspaces_and_ssh_asks_it_only_where_it_conn
         "{}",
         said.err
     );
+}
+
+#[test]
+fn what_opens_several_dev_containers_is_revoked_in_all_of_them() {
+    let user = User::with(&with_options(CERTIFICATE));
+    let (sign, ca) = company(&user);
+    run("sed", &["-i", "s/-q -s/-q -z $$ -s/", &sign]);
+    let folder = user.project().display().to_string();
+    settings(
+        &user,
+        &format!(
+            r#"{{ "signer": {{ "command": ["{sign}"], "for": ["{folder}/**", "{folder}"], "ca": ["{ca}"], "principal": "{{user}}" }} }}"#
+        ),
+    );
+    let (user, id) = made_ready(user);
+    let other = Workspace::wired(&user, "other", &with_options(CERTIFICATE));
+    user.ok(&other.hook());
+    new_key(&user.project().join("theirs"));
+    let said = user
+        .ok(&["cert", "issue", KEY, "--public-key-file", "theirs.pub"])
+        .err;
+    assert!(said.contains("it opens whatever trusts "), "{said}");
+    let shown = json(&user.ok(&["cert", "show", "theirs-cert.pub", "--json"]));
+    assert_eq!(shown["dev_containers"].as_array().unwrap().len(), 2);
+    assert_eq!(shown["dev_container"], serde_json::Value::Null);
+    user.ok(&["cert", "revoke", "theirs-cert.pub"]);
+    let line = fs::read_to_string(user.project().join("theirs-cert.pub")).unwrap();
+    for id in [&id, &other.id] {
+        let list = user.store().join("trust").join(id).join("revoked_keys");
+        assert!(openssh::is_revoked(&list, &line), "{id}");
+    }
 }
 
 #[test]
