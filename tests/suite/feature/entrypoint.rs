@@ -39,5 +39,8 @@ fn the_environment_of_the_container_is_handed_over() {
         let said = container.run("dev", &runs).expect(7);
         let lines: Vec<_> = said.out.lines().collect();
         assert_eq!(lines, [lines[0], lines[0], "a  b c"], "{shell}");
+        // One word is a command, too: most images have a shell.
+        let one = container.run("dev", &format!("exec {SHARE}/entrypoint whoami"));
+        assert_eq!(one.expect(0).out, "dev\n", "{shell}");
     }
 }
