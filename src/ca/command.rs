@@ -102,7 +102,11 @@ fn run_within(
     let child = command.spawn();
     let child = child.with_context(|| format!("cannot run {shown}"));
     let child = child.hint("`signer` in your settings names it: lace-ssh schema --settings")?;
-    Running { child, is_seen }.end(&shown, patience)
+    let hint = format!(
+        "at a terminal, where it may ask: lace-ssh cert issue {}",
+        told.alias
+    );
+    Running { child, is_seen }.end(&shown, patience, &hint)
 }
 
 /// The command while it runs; it ends with this value at the latest.
@@ -144,7 +148,7 @@ impl<R: Read> Pipe<R> {
 }
 
 impl Running {
-    fn end(mut self, shown: &str, patience: Duration) -> Result<String> {
+    fn end(mut self, shown: &str, patience: Duration, hint: &str) -> Result<String> {
         let deadline = Instant::now() + patience;
         let mut out = Pipe::of(self.child.stdout.take());
         let mut err = Pipe::of(self.child.stderr.take());
@@ -158,7 +162,7 @@ impl Running {
             if Instant::now() >= deadline {
                 return Err(failure(
                     format!("{shown} had not ended after {} s", patience.as_secs_f32()),
-                    "run it by hand to see what it waits for",
+                    hint,
                 ));
             }
             // What it has printed before it ended is there by then.
@@ -168,7 +172,7 @@ impl Running {
                 break status;
             }
         };
-        text(shown, status, &out.bytes, &err.bytes)
+        text(shown, status, &out.bytes, &err.bytes, hint)
     }
 }
 
@@ -212,7 +216,7 @@ fn read_one(
     Ok(is_out || is_err)
 }
 
-fn text(shown: &str, status: ExitStatus, out: &[u8], err: &[u8]) -> Result<String> {
+fn text(shown: &str, status: ExitStatus, out: &[u8], err: &[u8], hint: &str) -> Result<String> {
     if status.success() {
         return Ok(String::from_utf8_lossy(out).into_owned());
     }
@@ -222,10 +226,7 @@ fn text(shown: &str, status: ExitStatus, out: &[u8], err: &[u8]) -> Result<Strin
         || status.to_string(),
         |line| escape::shown(line.trim()).into_owned(),
     );
-    Err(failure(
-        format!("{shown} failed: {why}"),
-        "run it by hand, or log in to your company's CA, and try again",
-    ))
+    Err(failure(format!("{shown} failed: {why}"), hint))
 }
 
 #[cfg(test)]

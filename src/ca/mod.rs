@@ -24,6 +24,7 @@ use self::request::{BACKDATED, Request, key_id};
 use crate::advice::failure;
 use crate::app::App;
 use crate::durable::{self, PRIVATE};
+use crate::keys::certificate::Terms;
 use crate::keys::{Certificate, PublicKey};
 use crate::settings::{self, Settings};
 use crate::store::lock::Lock;
@@ -94,21 +95,10 @@ pub fn renew(app: &App, registry: &Registry, id: &str, now: i64) -> Result<bool>
         .iter()
         .filter_map(|ca| PublicKey::parse(ca).ok())
         .collect();
+    let usable = || usable(app, known, &path, &terms, &cas, now);
     let is_good = || -> Result<bool> {
-        let is_wanted = |found: &Certificate| {
-            now < found.renewal(terms.before - terms.after)
-                && found.check(&terms, &cas, now).is_ok()
-        };
-        let Some(found) = certificate(&path).filter(is_wanted) else {
-            return Ok(false);
-        };
-        // Whoever has revoked it may have been cut off before it went. What was listed before it was issued is
-        // another one, for its number is random; another signer need not have back-dated it.
-        let backdated = known.signer.as_ref().map_or(BACKDATED, |_| 0);
-        let may_be_revoked =
-            revoked::is_changed_since(&app.store, found.after().saturating_add(backdated));
-        let (serial, key_id) = (found.serial(), found.key_id());
-        Ok(!may_be_revoked || !revoked::read(&app.store)?.holds(serial, &key_id, None))
+        let found = usable()?;
+        Ok(found.is_some_and(|found| now < found.renewal(terms.before - terms.after)))
     };
     if is_good()? {
         return Ok(false);
@@ -138,12 +128,32 @@ pub fn renew(app: &App, registry: &Registry, id: &str, now: i64) -> Result<bool>
     };
     match issue(app, registry, &request, now) {
         Ok(certificate) => write(&path, &certificate).map(|()| true),
-        Err(error) => {
-            // The one that is there is good for some seconds more, and then this is told.
-            let left = certificate(&path).filter(|found| found.check(&terms, &cas, now).is_ok());
-            left.map(|_| false).ok_or(error)
-        }
+        // The one that is there is good for some seconds more, and then this is told.
+        Err(_) if usable()?.is_some() => Ok(false),
+        Err(error) => Err(error),
     }
+}
+
+/// The certificate at `path`, if it is what is asked for, good now, and not revoked.
+fn usable(
+    app: &App,
+    known: &DevContainer,
+    path: &Path,
+    asked: &Terms<'_>,
+    cas: &[PublicKey],
+    now: i64,
+) -> Result<Option<Certificate>> {
+    let found = certificate(path).filter(|found| found.check(asked, cas, now).is_ok());
+    let Some(found) = found else {
+        return Ok(None);
+    };
+    // Whoever has revoked it may have been cut off before it went. What was listed before it was issued is another
+    // one, for its number is random; another signer need not have back-dated it.
+    let backdated = known.signer.as_ref().map_or(BACKDATED, |_| 0);
+    let issued = found.after().saturating_add(backdated);
+    let is_revoked = revoked::is_changed_since(&app.store, issued)
+        && revoked::read(&app.store)?.holds(found.serial(), &found.key_id(), None);
+    Ok(Some(found).filter(|_| !is_revoked))
 }
 
 /// A span of time in whole seconds.

@@ -4,7 +4,7 @@
 //! them could have it sign for all of them.
 
 use std::cell::RefCell;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -124,7 +124,9 @@ pub(super) fn sign(app: &App, ca: &str, request: &Request<'_>, now: i64) -> Resu
         .with_context(|| format!("the key that signs is not in {}", app.store.ca().display()))
         .hint("devcontainer up --workspace-folder .")?;
     let public = PublicKey::parse(ca)?;
-    let agent = RefCell::new(connect(app, &place, &public)?);
+    refuse_shared(app, &public)?;
+    let (socket, agent) = reach(app, &place)?;
+    let agent = RefCell::new(agent);
     let refusal = RefCell::new(None);
     let certificate = Certificate::issue_by(&terms, serial, &nonce, &public, |data| {
         let signed = agent.borrow_mut().sign(&public, data);
@@ -138,7 +140,7 @@ pub(super) fn sign(app: &App, ca: &str, request: &Request<'_>, now: i64) -> Resu
         let why = refusal.take().unwrap_or_else(|| error.to_string());
         failure(
             format!("no certificate: the agent of the CA: {why}"),
-            shows(&at_home(&place.socket, &app.environment.home)),
+            shows(&socket),
         )
     })
 }
@@ -150,9 +152,8 @@ fn shows(socket: &Path) -> String {
 
 /// The key in the agent that the settings mean.
 fn held(app: &App, place: &AgentCa) -> Result<PublicKey> {
-    let socket = at_home(&place.socket, &app.environment.home);
-    refuse_forwarded(app, &socket)?;
-    let listed = Agent::connect(&socket, PATIENCE).and_then(|mut agent| agent.list());
+    let (socket, mut agent) = reach(app, place)?;
+    let listed = agent.list();
     let listed = listed
         .map_err(|error| anyhow::Error::msg(format!("the agent of the CA: {error}")))
         .hint(shows(&socket))?;
@@ -200,16 +201,20 @@ fn held(app: &App, place: &AgentCa) -> Result<PublicKey> {
     Ok(PublicKey::parse(&key.render_bare())?)
 }
 
-fn connect(app: &App, place: &AgentCa, key: &PublicKey) -> Result<Agent> {
+/// The agent that the settings name, and its socket.
+fn reach(app: &App, place: &AgentCa) -> Result<(PathBuf, Agent)> {
     let socket = at_home(&place.socket, &app.environment.home);
     refuse_forwarded(app, &socket)?;
-    refuse_shared(app, key)?;
-    Agent::connect(&socket, PATIENCE)
-        .map_err(|error| anyhow::Error::msg(format!("the agent of the CA: {error}")))
-        .hint(format!(
-            "start it again, and put the key in: rm -f {0}; ssh-agent -a {0}; SSH_AUTH_SOCK={0} ssh-add KEY",
-            shell(&socket)
-        ))
+    let agent = Agent::connect(&socket, PATIENCE)
+        .map_err(|error| anyhow::Error::msg(format!("the agent of the CA: {error}")));
+    let agent = agent.hint_with(|| {
+        let shown = shell(&socket);
+        // One that has ended leaves its socket, where no other can listen then. What is no socket is somebody's file.
+        let is_left = socket.metadata().is_ok_and(|it| it.file_type().is_socket());
+        let clear = if is_left { format!("rm {shown}; ") } else { String::new() };
+        format!("start it again, and put the key in: {clear}ssh-agent -a {shown}; SSH_AUTH_SOCK={shown} ssh-add KEY")
+    })?;
+    Ok((socket, agent))
 }
 
 /// The one that sessions forward, under whatever name, is refused.
@@ -235,7 +240,7 @@ fn unknown(error: &AgentError) -> anyhow::Error {
         format!(
             "cannot tell whether the key of the CA is in the agent of SSH_AUTH_SOCK, too: {error}"
         ),
-        "`ssh-add -l` shows whether it works; without it: SSH_AUTH_SOCK= lace-ssh …",
+        "see whether it works: ssh-add -l",
     )
 }
 
@@ -343,7 +348,7 @@ mod tests {
         let gone = settings(&home.path().join("none"), None);
         let (message, hint) = told(ensure(&app, &gone));
         assert!(
-            message.contains("the agent of the CA: ") && hint.contains("ssh-add -l"),
+            message.contains("the agent of the CA: ") && hint.contains(": ssh-agent -a "),
             "{message} {hint}"
         );
     }

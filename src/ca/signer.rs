@@ -6,12 +6,12 @@
 
 use anyhow::{Context, Result};
 
-use super::request::{BACKDATED, Request, key_id};
+use super::request::{Request, key_id};
 use super::{command, revoked};
 use crate::advice::{Advise, failure, shell};
 use crate::app::{App, now};
-use crate::keys::certificate::Terms;
-use crate::keys::principal::{Parts, Pattern};
+use crate::keys::certificate::Flaw;
+use crate::keys::principal::{Parts, Pattern, Scope};
 use crate::keys::{Certificate, KeyPair, PublicKey, random};
 use crate::settings::{self, Settings, signer};
 use crate::store::registry::{DevContainer, Signer};
@@ -46,6 +46,16 @@ pub fn chosen<'s>(
     let workspace = known.workspace.as_ref()?;
     let home = &app.environment.home;
     signer.is_for(&workspace.folder, home).then_some(signer)
+}
+
+/// How many dev containers a certificate for this one opens.
+pub fn scope(known: &DevContainer) -> Scope {
+    let pattern = known
+        .signer
+        .as_ref()
+        .map(|it| Pattern::parse(&it.principal));
+    let pattern = pattern.and_then(Result::ok);
+    pattern.unwrap_or_else(Pattern::own).scope()
 }
 
 /// Whether the key that signs for this dev container is in no file of the store, and may not be there to sign.
@@ -227,16 +237,12 @@ fn refuse_revoked(app: &App, certificate: &Certificate) -> Result<()> {
 /// Its answer took some while, and its clock began to count when it signed.
 fn check(certificate: &Certificate, request: &Request<'_>, cas: &[PublicKey]) -> Result<()> {
     let now = now();
-    let asked = Terms {
-        after: now.saturating_sub(BACKDATED),
-        before: now.saturating_add(request.ttl),
-        ..request.terms(now)
-    };
-    certificate.check(&asked, cas, now).map_err(|flaw| {
+    let checked = certificate.check(&request.terms(now), cas, now);
+    checked.map_err(|flaw| {
         failure(
             format!("the signer's certificate for {} is not used: {flaw}", request.alias),
             match flaw {
-                crate::keys::certificate::Flaw::Ca => format!(
+                Flaw::Ca => format!(
                     "its CA is {}; where that is right, name it in `signer` of your settings, and run `devcontainer up` again: \"ca\": [\"{}\"]",
                     certificate.ca_fingerprint(),
                     certificate.ca().map(|ca| ca.render_bare()).unwrap_or_default()
@@ -371,6 +377,20 @@ mod tests {
             (&*new.principal, &new.signer.unwrap().cas[..]),
             ("mona-lace-x", &[other.to_owned()][..])
         );
+    }
+
+    #[test]
+    fn other_workspaces_are_none_of_its_business_and_what_makes_no_principal_is_told() {
+        let home = tempfile::tempdir().unwrap();
+        let environment = Environment::example(home.path());
+        let app = App::new(&environment);
+        let (mut value, ca) = signer(home.path(), "ed25519", HONEST);
+        value["command"] = json!(["false"]);
+        let failing = with(&app, &value);
+        (value["ca"], value["principal"]) = (json!([ca]), json!("{user}-{alias}"));
+        let named = with(&app, &value);
+        let plain = DevContainer::example("lace-x", "user");
+        let there = known(way(&app, &named, &plain, &RANDOM).unwrap());
         // Other workspaces, and containers without any, are none of its business.
         for folder in [Some("/q"), None] {
             let mut elsewhere = plain.clone();
@@ -378,7 +398,7 @@ mod tests {
                 (Some(workspace), Some(folder)) => workspace.folder = folder.into(),
                 (workspace, _) => *workspace = None,
             }
-            let new = way(&app, &other_ca, &elsewhere, &RANDOM).unwrap();
+            let new = way(&app, &named, &elsewhere, &RANDOM).unwrap();
             assert_eq!(
                 new,
                 Way {
@@ -387,8 +407,8 @@ mod tests {
                 }
             );
             elsewhere.principal = Some("lace-old-1".into());
-            assert!(is_chosen(&app, &other_ca, &elsewhere));
-            let new = way(&app, &other_ca, &elsewhere, &RANDOM).unwrap();
+            assert!(is_chosen(&app, &named, &elsewhere));
+            let new = way(&app, &named, &elsewhere, &RANDOM).unwrap();
             assert_eq!(new.principal, "lace-old-1");
         }
         // Back to the store's own CA with a principal of its own.
@@ -577,8 +597,18 @@ mod tests {
         value["for"] = json!(["/elsewhere"]);
         with(&app, &value);
         assert!(!ca::renew(&app, &registry, "x", now).unwrap());
-        // Two thirds of its life are over, and it is good still.
+        // Two thirds of its life are over, and it is good still; but not if it is revoked.
         assert!(!ca::renew(&app, &registry, "x", now + 250).unwrap());
+        let mut list = revoked::Revocations::default();
+        list.add(revoked::Revocation {
+            what: revoked::What::Serial("7".into()),
+            id: None,
+            since: now,
+            until: None,
+            with: None,
+        });
+        revoked::write(&app.store, &list).unwrap();
+        assert!(ca::renew(&app, &registry, "x", now + 250).is_err());
         let error = ca::renew(&app, &registry, "x", now + 300).unwrap_err();
         assert!(
             error

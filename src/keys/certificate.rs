@@ -709,7 +709,12 @@ mod tests {
             "key.pub",
         ];
         let public = pair(1).public();
-        for types in [vec!["ecdsa"], vec!["ecdsa", "-b", "384"], vec!["rsa"]] {
+        for types in [
+            vec!["ecdsa"],
+            vec!["ecdsa", "-b", "384"],
+            vec!["ecdsa", "-b", "521"],
+            vec!["rsa"],
+        ] {
             let certificate = by_openssh(&types.join(" "), &ours);
             let ca = certificate.ca().unwrap();
             let cas = std::slice::from_ref(&ca);

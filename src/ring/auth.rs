@@ -1,4 +1,5 @@
-//! `auth` in the options: another way in takes the place of the old one, and nobody is locked out.
+//! `auth` in the options, and who signs in the settings: another way in takes the place of the old one, and nobody is
+//! locked out.
 //!
 //! The new way is opened beside the old one and proven by a real login; only then is the old one closed.
 //! Open sessions stay open, for a key or certificate is looked at when a connection begins. Where it cannot be

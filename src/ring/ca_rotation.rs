@@ -40,13 +40,15 @@ impl Ring<'_> {
                 identity::write_private(&own::next(store), &pair)?;
                 pair.public()
             }
-            Some(place) => own::ensure(self.app, &self.settings)
-                .ok()
-                .filter(|held| held.render_bare() != ca.public)
-                .with_context(|| {
-                    format!("the agent at {} has no other key for the CA", place.socket.display())
-                })
-                .hint("put another one in, and take the one in force out, or name it in `ca` of your settings: \"key\": \"SHA256:…\"")?,
+            Some(place) => {
+                let held = own::ensure(self.app, &self.settings)?;
+                let other = Some(held).filter(|held| held.render_bare() != ca.public);
+                other
+                    .with_context(|| {
+                        format!("the agent at {} has no other key for the CA", place.socket.display())
+                    })
+                    .hint("put another one in, and take the one in force out, or name it in `ca` of your settings: \"key\": \"SHA256:…\"")?
+            }
         };
         self.replace_ca(next.render_bare(), overlap)?;
         self.registry.ca.clone().context("the CA is gone")
@@ -107,7 +109,9 @@ impl Ring<'_> {
             since: now,
             until: now.saturating_add(overlap.max(0)),
         });
-        own::ensure(self.app, &self.settings)?;
+        if self.settings.ca.is_none() {
+            own::ensure(self.app, &self.settings)?;
+        }
         self.touch_certified();
         if overlap <= 0 {
             self.end_certified();
@@ -474,6 +478,14 @@ mod tests {
             error.to_string().contains("has no other key for the CA"),
             "{error:#}"
         );
+        let place = ring.settings.ca.as_mut().unwrap();
+        let socket_of_ca = std::mem::replace(&mut place.socket, "/nowhere/ca.sock".into());
+        let error = ring.rotate_ca(None).unwrap_err();
+        assert!(
+            error.to_string().contains("no ssh-agent listens here"),
+            "{error:#}"
+        );
+        ring.settings.ca.as_mut().unwrap().socket = socket_of_ca;
         drop(ring);
         let mut to =
             crate::keys::agent::Agent::connect(&socket, std::time::Duration::from_secs(5)).unwrap();

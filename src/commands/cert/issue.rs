@@ -12,10 +12,10 @@ use anyhow::Result;
 use crate::advice::failure;
 use crate::app::{App, now};
 use crate::ca::request::{self, Request};
-use crate::ca::{self, revoked};
+use crate::ca::{self, revoked, signer};
 use crate::cli;
 use crate::keys::certificate::EXTENSIONS;
-use crate::keys::principal::{Pattern, Scope};
+use crate::keys::principal::Scope;
 use crate::keys::{Certificate, PublicKey};
 use crate::ring::{self, Ring, auth, key_file};
 use crate::settings;
@@ -188,18 +188,12 @@ fn trusting(app: &App, registry: Registry, id: &str, known: &DevContainer) -> Re
 }
 
 fn tell(known: &DevContainer, certificate: &Certificate) {
-    let opens = match known
-        .signer
-        .as_ref()
-        .map(|signer| Pattern::parse(&signer.principal))
-    {
-        Some(Ok(pattern)) if pattern.scope() != Scope::One => {
-            format!(
-                "whatever trusts {} for that CA",
-                certificate.principals().join(", ")
-            )
-        }
-        _ => format!("{} and nothing else", known.alias),
+    let opens = match signer::scope(known) {
+        Scope::One => format!("{} and nothing else", known.alias),
+        _ => format!(
+            "whatever trusts {} for that CA",
+            certificate.principals().join(", ")
+        ),
     };
     say(format!(
         "issued {} for {}: it opens {opens}, for {}",

@@ -9,10 +9,10 @@ use serde::Serialize;
 
 use crate::advice::Advise;
 use crate::app::{App, now};
-use crate::ca::{self, revoked};
+use crate::ca::{self, revoked, signer};
 use crate::cli;
 use crate::keys::certificate::EXTENSIONS;
-use crate::keys::principal::{Pattern, Scope};
+use crate::keys::principal::Scope;
 use crate::keys::{Certificate, PublicKey};
 use crate::ring::{self, key_file};
 use crate::settings;
@@ -107,14 +107,7 @@ fn shown(registry: &Registry, certificate: &Certificate, is_revoked: bool, now: 
         certificate.is_for_users() && principals.any(|it| Some(it) == known.principal.as_ref())
     };
     let opened: Vec<_> = trusting.iter().filter(is_opened).collect();
-    let scope = opened.first().map(|known| {
-        let pattern = known
-            .signer
-            .as_ref()
-            .map(|it| Pattern::parse(&it.principal));
-        let pattern = pattern.and_then(Result::ok).unwrap_or_else(Pattern::own);
-        pattern.scope()
-    });
+    let scope = opened.first().map(|known| signer::scope(known));
     let (after, before) = (certificate.after(), certificate.before());
     Shown {
         state: match () {

@@ -67,8 +67,8 @@ fn asked(user: &User) -> Vec<String> {
     text.lines().map(str::to_owned).collect()
 }
 
-#[test]
-fn a_companys_signer_signs_for_its_workspaces_and_ssh_asks_it_only_where_it_connects() {
+/// A user whose dev container is signed for by a company, which gives its certificates no numbers; its ID and the CA.
+fn signed_for() -> (User, String, String) {
     let user = User::with(&with_options(CERTIFICATE));
     let (sign, ca) = company(&user);
     let folder = user.project().display().to_string();
@@ -77,6 +77,12 @@ fn a_companys_signer_signs_for_its_workspaces_and_ssh_asks_it_only_where_it_conn
     );
     settings(&user, &signer);
     let (user, id) = made_ready(user);
+    (user, id, ca)
+}
+
+#[test]
+fn a_companys_signer_signs_for_its_workspaces_and_ssh_asks_it_only_where_it_connects() {
+    let (user, id, ca) = signed_for();
     assert_eq!(in_trust(&user, &id, "user_ca.pub").trim(), ca);
     let principal = in_trust(&user, &id, "principals");
     assert!(
@@ -153,7 +159,15 @@ fn a_companys_signer_signs_for_its_workspaces_and_ssh_asks_it_only_where_it_conn
             .len(),
         2
     );
-    // It has no number, by which it could be revoked, and its key ID is its own.
+}
+
+#[test]
+fn what_has_no_number_is_revoked_by_its_key_id_and_the_ca_is_not() {
+    let (user, id, _) = signed_for();
+    user.ok(&["refresh", KEY]);
+    new_key(&user.project().join("theirs"));
+    user.ok(&["cert", "issue", KEY, "--public-key-file", "theirs.pub"]);
+    // Its key ID is its own.
     let theirs = "theirs-cert.pub";
     let said = user.fails(1, &["cert", "revoke", theirs]).err;
     assert!(said.contains("has no serial number"), "{said}");
@@ -318,6 +332,7 @@ fn the_key_of_the_ca_is_in_an_agent_of_its_own_and_never_in_the_one_of_the_sessi
     assert!(text.contains(ca.split(' ').nth(1).unwrap()), "{text}");
     let said = user.fails(1, &["cert", "rotate-ca"]).err;
     assert!(said.contains("has no other key for the CA"), "{said}");
+    let agent_socket = agent.socket.clone();
     drop(agent);
     fs::remove_file(own(&user)).unwrap();
     let said = user.fails(1, &["cert", "issue"]).err;
@@ -325,5 +340,6 @@ fn the_key_of_the_ca_is_in_an_agent_of_its_own_and_never_in_the_one_of_the_sessi
         said.contains("lace-ssh: error: the agent of the CA: "),
         "{said}"
     );
-    assert!(said.contains("ssh-add -l"), "{said}");
+    let again = format!("rm {0}; ssh-agent -a {0}; ", agent_socket);
+    assert!(said.contains(&again), "{said}");
 }
