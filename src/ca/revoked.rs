@@ -44,81 +44,26 @@ impl Default for Revocations {
 
 /// One thing that is revoked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "Row", into = "Row")]
 pub struct Revocation {
     /// What.
+    #[serde(flatten)]
     pub what: What,
     /// The ID of the one dev container that it opened; `None`: any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
     /// Since when, in seconds since the epoch.
     pub since: i64,
     /// From when on it would open nothing anyway; `None`: never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<i64>,
     /// The key of the ring with which it went, and comes back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub with: Option<String>,
 }
 
-/// The same as it stands in the file: ten thousand of them are read before a certificate is issued, and serde's way to
-/// have an enum among the members of a struct takes three times as long.
-#[derive(Serialize, Deserialize)]
-struct Row {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    serial: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    key_id: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    key: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    id: Option<String>,
-    since: i64,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    until: Option<i64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    with: Option<String>,
-}
-
-impl TryFrom<Row> for Revocation {
-    type Error = &'static str;
-
-    fn try_from(row: Row) -> Result<Self, Self::Error> {
-        let what = match (row.serial, row.key_id, row.key) {
-            (Some(serial), None, None) => What::Serial(serial),
-            (None, Some(key_id), None) => What::KeyId(key_id),
-            (None, None, Some(key)) => What::Key(key),
-            _ => return Err("it revokes nothing, or several things at once"),
-        };
-        Ok(Self {
-            what,
-            id: row.id,
-            since: row.since,
-            until: row.until,
-            with: row.with,
-        })
-    }
-}
-
-impl From<Revocation> for Row {
-    fn from(it: Revocation) -> Self {
-        let mut row = Self {
-            serial: None,
-            key_id: None,
-            key: None,
-            id: it.id,
-            since: it.since,
-            until: it.until,
-            with: it.with,
-        };
-        match it.what {
-            What::Serial(serial) => row.serial = Some(serial),
-            What::KeyId(key_id) => row.key_id = Some(key_id),
-            What::Key(key) => row.key = Some(key),
-        }
-        row
-    }
-}
-
 /// What is revoked.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum What {
     /// The certificate with this number, in decimal.
     Serial(String),
@@ -360,12 +305,7 @@ mod tests {
             ),
             (
                 "{\"version\":1,\"all\":[{\"since\":1}]}",
-                "revokes nothing",
-                "mv ",
-            ),
-            (
-                "{\"version\":1,\"all\":[{\"serial\":\"1\",\"key\":\"x\",\"since\":1}]}",
-                "several things",
+                "is damaged",
                 "mv ",
             ),
             (
