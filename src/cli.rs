@@ -139,6 +139,16 @@ pub enum Command {
         /// The alias.
         alias: String,
     },
+    /// Carry the bytes of a connection that the engine's own stream is; called by `proxy`.
+    #[command(hide = true)]
+    Pump {
+        /// The alias.
+        alias: String,
+        /// The engine.
+        endpoint: String,
+        /// The engine's ID of the container.
+        container: String,
+    },
     /// See to user, key and certificate of a dev container; called by ssh's configuration.
     #[command(hide = true)]
     Refresh {

@@ -2,7 +2,6 @@
 //! socket of this machine that nobody can keep waiting.
 
 use std::io::{Error, Result};
-use std::net::TcpStream;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
@@ -20,7 +19,7 @@ pub struct Peer {
 #[cfg(target_os = "linux")]
 #[allow(unsafe_code, reason = "each call below proves itself")]
 mod options {
-    use super::{AsFd, Error, Peer, Result, TcpStream};
+    use super::{AsFd, Error, Peer, Result};
     use std::mem::size_of;
     use std::os::fd::AsRawFd;
     use std::ptr::{from_mut, from_ref};
@@ -28,13 +27,13 @@ mod options {
     /// `TCP_DELACK_MAX_US` of `linux/tcp.h`.
     const TCP_DELACK_MAX_US: libc::c_int = 46;
 
-    pub fn acknowledge_within(stream: &TcpStream, microseconds: i32) -> Result<()> {
+    pub fn acknowledge_within(stream: impl AsFd, microseconds: i32) -> Result<()> {
         let length = size_of::<i32>() as libc::socklen_t;
         // SAFETY: the descriptor is open as long as `stream` is borrowed, and the kernel reads `length`
         // bytes of an integer that outlives the call.
         let done = unsafe {
             libc::setsockopt(
-                stream.as_raw_fd(),
+                stream.as_fd().as_raw_fd(),
                 libc::IPPROTO_TCP,
                 TCP_DELACK_MAX_US,
                 from_ref(&microseconds).cast(),
@@ -73,10 +72,10 @@ mod options {
 
 #[cfg(not(target_os = "linux"))]
 mod options {
-    use super::{AsFd, Error, Peer, Result, TcpStream};
+    use super::{AsFd, Error, Peer, Result};
     use std::io::ErrorKind;
 
-    pub fn acknowledge_within(_: &TcpStream, _: i32) -> Result<()> {
+    pub fn acknowledge_within(_: impl AsFd, _: i32) -> Result<()> {
         Err(Error::from(ErrorKind::Unsupported))
     }
 
@@ -89,7 +88,7 @@ mod options {
 ///
 /// # Errors
 /// The kernel is older than Linux 6.15, or the bound is shorter than it can keep.
-pub fn acknowledge_within(stream: &TcpStream, microseconds: i32) -> Result<()> {
+pub fn acknowledge_within(stream: impl AsFd, microseconds: i32) -> Result<()> {
     options::acknowledge_within(stream, microseconds)
 }
 

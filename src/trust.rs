@@ -16,15 +16,26 @@ pub const MOUNT_TARGET: &str = "/etc/lace-ssh";
 ///    dev container; `lease="FINGERPRINT"`, which ends what a key has opened when its line goes or
 ///    expires; the account's own keys (`own_keys`); a host key that is exchanged while sshd runs; one path
 ///    for the forwarded agents.
-pub const CONTRACT: u32 = 1;
+/// 2: an sshd for one connection, on stdin and stdout (`start --stream`).
+pub const CONTRACT: u32 = 2;
 
 /// The first contract with certificates.
 const CERTIFICATES: u32 = 1;
+/// The first contract with an sshd for one connection.
+const STREAMS: u32 = 2;
 
 /// Whether a Feature that follows this contract, or none, knows certificates.
 pub fn knows_certificates(contract: Option<u32>) -> bool {
     contract >= Some(CERTIFICATES)
 }
+
+/// Whether a Feature that follows this contract, or none, starts an sshd for one connection.
+pub fn knows_streams(contract: Option<u32>) -> bool {
+    contract >= Some(STREAMS)
+}
+
+/// What starts an sshd for one connection, on its stdin and stdout, and says on stderr what there is to say.
+pub const STREAM: [&str; 2] = ["/usr/local/share/lace-ssh/start", "--stream"];
 
 /// The program that the Feature has the engine run at every start of the container; what its entry in
 /// the metadata of a container is known by.

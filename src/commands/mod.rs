@@ -12,6 +12,7 @@ mod log;
 mod port;
 mod post_start;
 mod proxy;
+mod pump;
 mod remove;
 mod setup;
 mod status;
@@ -50,6 +51,11 @@ pub fn run(command: Command, environment: &Environment) -> Result<ExitCode> {
         Command::ClientConfig(args) => client_config::run(&app, &args),
         Command::Proxy { alias } => proxy::run(&app, &alias),
         Command::Refresh { alias } => proxy::refresh(&app, &alias),
+        Command::Pump {
+            alias,
+            endpoint,
+            container,
+        } => pump::run(&alias, &endpoint, &container),
         Command::Schema { settings: false } => print_as_is(options::SCHEMA),
         Command::Schema { settings: true } => print_as_is(settings::schema()?),
         Command::Completions { shell } => print_as_is(completions(shell)),

@@ -3,16 +3,20 @@
 //! What a real engine answers is not its matter: the end-to-end tests ask real ones.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::Shutdown;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::Mutex;
 use std::thread;
 
 use serde_json::{Value, json};
 
 /// Answers at a socket in this folder until the process ends; its endpoint. `containers` are as in an
-/// engine's list; each may have a member `Inspected`, which is then the answer of an inspection, and a member
-/// `Files`, in which each path there has the path here of what it holds.
+/// engine's list; each may have a member `Inspected`, which is then the answer of an inspection, a member `Files`, in
+/// which each path there has the path here of what it holds, and a member `Runs`: the command that runs here, whatever
+/// one is to run there; or `Answers`: the bytes that come in its place.
 pub fn engine(folder: &Path, containers: Vec<Value>) -> String {
     let socket = folder.join("engine.sock");
     let listener = UnixListener::bind(&socket).unwrap();
@@ -48,6 +52,15 @@ fn answer(call: UnixStream, containers: &[Value]) {
                 return;
             }
         }
+        let length = question.lines().find_map(|line| {
+            let (name, value) = line.split_once(':')?;
+            let is_it = name.eq_ignore_ascii_case("content-length");
+            is_it.then(|| value.trim().parse::<usize>().unwrap())
+        });
+        let mut body = vec![0; length.unwrap_or(0)];
+        if lines.read_exact(&mut body).is_err() {
+            return;
+        }
         let asked = question.split(' ').nth(1).unwrap_or_default();
         let (path, query) = asked.split_once('?').unwrap_or((asked, ""));
         let parts: Vec<_> = path.trim_start_matches('/').split('/').collect();
@@ -58,6 +71,14 @@ fn answer(call: UnixStream, containers: &[Value]) {
                 one.map(|it| it["Inspected"].to_string().into())
             }
             [.., "containers", id, "archive"] => file(containers, id, query),
+            [.., "containers", id, "exec"] => {
+                let known = containers.iter().any(|it| it["Id"] == id);
+                known.then(|| json!({ "Id": id }).to_string().into())
+            }
+            [.., "exec", id, "start"] => {
+                let one = containers.iter().find(|it| it["Id"] == id).unwrap();
+                return run(call, lines.buffer(), one);
+            }
             _ => None,
         };
         let missing = || json!({ "message": "no such thing" }).to_string().into();
@@ -68,6 +89,48 @@ fn answer(call: UnixStream, containers: &[Value]) {
         let head = format!("HTTP/1.1 {status}\r\nContent-Type: application/json");
         let head = format!("{head}\r\nContent-Length: {}\r\n\r\n", body.len());
         if (&call).write_all(&[head.into(), body].concat()).is_err() {
+            return;
+        }
+    }
+}
+
+/// Goes on as the stdin and stdout of what the container runs, as an engine does where there is no terminal: what
+/// comes from there in frames.
+fn run(call: UnixStream, first: &[u8], container: &Value) {
+    let upgraded = "HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n";
+    (&call).write_all(upgraded.as_bytes()).unwrap();
+    if let Some(bytes) = container["Answers"].as_array() {
+        let bytes: Vec<_> = bytes.iter().map(|it| it.as_u64().unwrap() as u8).collect();
+        let _ = (&call).write_all(&bytes);
+        return;
+    }
+    let words = container["Runs"].as_array().unwrap();
+    let words: Vec<_> = words.iter().map(|it| it.as_str().unwrap()).collect();
+    let mut command = Command::new(words[0]);
+    command.args(&words[1..]);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut command = command.stderr(Stdio::piped()).spawn().unwrap();
+    let mut stdin = command.stdin.take().unwrap();
+    stdin.write_all(first).unwrap();
+    let from = call.try_clone().unwrap();
+    thread::spawn(move || std::io::copy(&mut &from, &mut stdin));
+    let said = command.stderr.take().unwrap();
+    let to = Mutex::new(&call);
+    thread::scope(|scope| {
+        scope.spawn(|| frames(2, said, &to));
+        frames(1, command.stdout.take().unwrap(), &to);
+    });
+    let _ = call.shutdown(Shutdown::Both);
+    let _ = command.wait();
+}
+
+/// Each piece with the number of its stream and its length in front.
+fn frames(stream: u8, mut from: impl Read, to: &Mutex<&UnixStream>) {
+    let mut piece = vec![0; 32 * 1024];
+    while let Ok(count @ 1..) = from.read(&mut piece) {
+        let length = u32::try_from(count).unwrap().to_be_bytes();
+        let frame = [&[stream, 0, 0, 0], &length[..], &piece[..count]].concat();
+        if to.lock().unwrap().write_all(&frame).is_err() {
             return;
         }
     }

@@ -20,15 +20,18 @@ mod container;
 pub mod endpoint;
 #[cfg(test)]
 pub mod example;
+mod exec;
 mod found;
 mod lines;
 
 pub use container::Container;
+pub use exec::Exec;
 pub use found::{Found, found, names, only};
 
 use std::collections::HashMap;
 use std::future::poll_fn;
 use std::net::{IpAddr, SocketAddr};
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::pin::pin;
 use std::sync::LazyLock;
@@ -191,6 +194,24 @@ impl Engine {
         told.with_context(|| format!("{path} in container {id} is too long"))
     }
 
+    /// Runs a command as root, and carries what goes in and comes out until it ends, or nobody is left at the other end of
+    /// `socket`. `hear` gets what it says on stderr. Tells whether its stdout began as it had to: nothing else is handed
+    /// on.
+    ///
+    /// # Errors
+    /// The engine does not answer, or does not run it; or the connection to it breaks.
+    pub fn exec(
+        &self,
+        exec: Exec<'_>,
+        socket: UnixStream,
+        hear: &mut dyn FnMut(&[u8]),
+    ) -> Result<bool> {
+        let started = self.wait(exec::start(&self.docker, exec))?;
+        let started =
+            started.map_err(|error| unreachable(&self.endpoint, &error, self.patience))?;
+        runtime()?.block_on(exec::carry(started, exec.begins, socket, hear))
+    }
+
     fn list(&self, filters: HashMap<&str, Vec<String>>) -> Result<Vec<Container>> {
         let options = ListContainersOptionsBuilder::default()
             .all(true)
@@ -221,26 +242,27 @@ impl Engine {
         }
     }
 
-    /// Runs one request to its end. The runtime is started once, and only by commands that talk to the engine.
+    /// Runs one request to its end.
     ///
     /// bollard itself waits no longer than that for the beginning of an answer, and for ever for the rest.
     fn wait<T>(
         &self,
         request: impl Future<Output = std::result::Result<T, Error>>,
     ) -> Result<std::result::Result<T, Error>> {
-        static RUNTIME: LazyLock<std::io::Result<Runtime>> = LazyLock::new(|| {
-            tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-        });
-        match &*RUNTIME {
-            Ok(runtime) => Ok(runtime.block_on(async {
-                let answer = timeout(self.patience, request).await;
-                answer.unwrap_or(Err(Error::RequestTimeoutError))
-            })),
-            Err(error) => Err(anyhow!("cannot start the asynchronous runtime: {error}")),
-        }
+        let answer = runtime()?.block_on(async { timeout(self.patience, request).await });
+        Ok(answer.unwrap_or(Err(Error::RequestTimeoutError)))
     }
+}
+
+/// Started once, and only by commands that talk to an engine.
+fn runtime() -> Result<&'static Runtime> {
+    static RUNTIME: LazyLock<std::io::Result<Runtime>> = LazyLock::new(|| {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+    });
+    let started = RUNTIME.as_ref();
+    started.map_err(|error| anyhow!("cannot start the asynchronous runtime: {error}"))
 }
 
 fn unreachable(endpoint: &str, error: &Error, patience: Duration) -> anyhow::Error {

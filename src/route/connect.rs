@@ -6,7 +6,6 @@
 //! same.
 
 use std::io::{Error, ErrorKind};
-use std::net::TcpStream;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -16,11 +15,12 @@ use rustix::net::{RecvFlags, recv};
 use socket2::{Domain, Socket, Type};
 
 use super::routes::Route;
+use super::stream::Pump;
 use super::user;
 use super::way::{Way, way};
 use crate::advice::failure;
 use crate::app::App;
-use crate::engine::Engine;
+use crate::engine::{Container, Engine};
 use crate::socket;
 use crate::store::registry::DevContainer;
 use crate::talk::say;
@@ -38,6 +38,8 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// acknowledged: after 40 ms, were it not for this. Two ticks of the clock are the least that the kernel
 /// takes.
 const ACKNOWLEDGE: i32 = 8_000;
+/// How the Feature says what stops it.
+const OURS: &str = "lace-ssh: error: ";
 /// As much as ssh reads before it gives up.
 const GREETING: usize = 8 * 1024;
 
@@ -51,7 +53,7 @@ pub fn connect(
     engine: &Engine,
     id: &str,
     devcontainer: &DevContainer,
-) -> Result<TcpStream> {
+) -> Result<Socket> {
     within(PATIENCE, app, engine, id, devcontainer)
 }
 
@@ -61,39 +63,40 @@ fn within(
     engine: &Engine,
     id: &str,
     devcontainer: &DevContainer,
-) -> Result<TcpStream> {
-    let start = Instant::now();
-    let mut race = Race::until(start + patience);
+) -> Result<Socket> {
+    let alias = &devcontainer.alias;
+    let pump = Pump {
+        program: app.environment.program.clone(),
+        alias: alias.clone(),
+        endpoint: devcontainer.endpoint.clone(),
+    };
+    let mut race = Race::of(patience, pump);
     let mut told = false;
     loop {
         let way = way(app, engine, id, devcontainer)?;
+        let is_over = race.start.elapsed() >= patience;
+        if is_over || race.is_lost(&way.routes) {
+            return Err(failure(
+                format!("sshd of {alias} {}", race.told(&way.routes[0])),
+                see_why(engine, &way.container),
+            ));
+        }
         if let Some(stream) = race.run(&way.routes) {
             check_user(app, devcontainer, &way)?;
             return Ok(stream);
         }
-        let (alias, address) = (&devcontainer.alias, way.routes[0].address());
-        if start.elapsed() >= patience {
-            let (address, trouble) = match &race.trouble {
-                Some((route, trouble)) => (route.address(), in_words(trouble)),
-                None => (address, in_words(&ErrorKind::TimedOut.into())),
-            };
-            return Err(failure(
-                format!("sshd of {alias} does not answer at {address}: {trouble}"),
-                format!(
-                    "see why: {} exec {} cat {}",
-                    engine.command(),
-                    way.container.name,
-                    trust::LOG
-                ),
-            ));
-        }
-        if start.elapsed() >= QUIET && !std::mem::replace(&mut told, true) {
-            say(format!("waiting for sshd of {alias} at {address}"));
+        if race.start.elapsed() >= QUIET && !std::mem::replace(&mut told, true) {
+            say(format!("waiting for sshd of {alias} {}", way.routes[0]));
         }
         if race.under_way.is_empty() {
             thread::sleep(PAUSE);
         }
     }
+}
+
+fn see_why(engine: &Engine, container: &Container) -> String {
+    let (command, name) = (engine.command(), &container.name);
+    format!("see why: {command} exec {name} cat {}", trust::LOG)
 }
 
 /// The remote user may have changed with a new container: then this connection would be refused. Where
@@ -116,23 +119,44 @@ fn check_user(app: &App, devcontainer: &DevContainer, way: &Way) -> Result<()> {
 
 /// Connections that are waited for, each in a thread of its own.
 struct Race {
+    start: Instant,
     deadline: Instant,
+    /// What starts an exec stream.
+    pump: Pump,
     /// How far a route is ahead of the next one.
     head_start: Duration,
     /// How long all of them are waited for at a time.
     quiet: Duration,
-    arrive: Sender<(Route, Result<TcpStream, Error>)>,
-    arrived: Receiver<(Route, Result<TcpStream, Error>)>,
+    arrive: Sender<(Route, Result<Socket, Trouble>)>,
+    arrived: Receiver<(Route, Result<Socket, Trouble>)>,
     under_way: Vec<Route>,
     /// What went wrong last, and where.
-    trouble: Option<(Route, Error)>,
+    trouble: Option<(Route, Trouble)>,
+}
+
+/// What came instead of a greeting.
+#[derive(Debug)]
+enum Trouble {
+    /// Nothing, or nothing that is one.
+    Nothing(Error),
+    /// Something else, and then the end.
+    Says(String),
+}
+
+impl<E: Into<Error>> From<E> for Trouble {
+    fn from(error: E) -> Self {
+        Self::Nothing(error.into())
+    }
 }
 
 impl Race {
-    fn until(deadline: Instant) -> Self {
+    fn of(patience: Duration, pump: Pump) -> Self {
         let (arrive, arrived) = channel();
+        let start = Instant::now();
         Self {
-            deadline,
+            start,
+            deadline: start + patience,
+            pump,
             head_start: HEAD_START,
             quiet: QUIET,
             arrive,
@@ -143,9 +167,11 @@ impl Race {
     }
 
     /// Starts those routes that are not under way, and waits for a while.
-    fn run(&mut self, routes: &[Route]) -> Option<TcpStream> {
+    fn run(&mut self, routes: &[Route]) -> Option<Socket> {
         for route in routes {
-            if !self.under_way.contains(route) {
+            let is_its_turn = routes.len() == 1 || route.address().is_some();
+            let may_start = is_its_turn || self.start.elapsed() >= self.quiet;
+            if may_start && !self.under_way.contains(route) && !self.has_told(route) {
                 self.start(route);
                 if let Some(stream) = self.first(self.head_start) {
                     return Some(stream);
@@ -162,15 +188,16 @@ impl Race {
         }
         self.under_way.push(route.clone());
         let (route, deadline, arrive) = (route.clone(), self.deadline, self.arrive.clone());
+        let pump = self.pump.clone();
         thread::spawn(move || {
-            let result = greeted(&route, deadline);
+            let result = greeted(&route, &pump, deadline);
             // Nobody waits for it any more where another was first.
             let _ = arrive.send((route, result));
         });
     }
 
     /// The first connection that arrives, unless this takes too long or all have failed.
-    fn first(&mut self, patience: Duration) -> Option<TcpStream> {
+    fn first(&mut self, patience: Duration) -> Option<Socket> {
         let until = Instant::now() + patience;
         while !self.under_way.is_empty() {
             let left = until.saturating_duration_since(Instant::now());
@@ -178,26 +205,56 @@ impl Race {
             self.under_way.retain(|it| *it != route);
             match result {
                 Ok(stream) => return Some(stream),
+                // What an exec stream has told is not forgotten for a port where nobody listens.
+                Err(_) if matches!(&self.trouble, Some((route, _)) if self.has_told(route)) => {}
                 Err(trouble) => self.trouble = Some((route, trouble)),
             }
         }
         None
     }
+
+    /// This is an exec stream, and the one who was to start sshd has told why he does not: he would again.
+    fn has_told(&self, route: &Route) -> bool {
+        matches!(&self.trouble, Some((of @ Route::Exec { .. }, Trouble::Says(_))) if of == route)
+    }
+
+    /// No way is left.
+    fn is_lost(&self, routes: &[Route]) -> bool {
+        routes.iter().all(|route| self.has_told(route))
+    }
+
+    /// What went wrong, where nothing better is known at this route.
+    fn told(&self, route: &Route) -> String {
+        let silence = Trouble::from(ErrorKind::TimedOut);
+        let (route, trouble) = match &self.trouble {
+            Some((route, trouble)) => (route, trouble),
+            None => (route, &silence),
+        };
+        match trouble {
+            Trouble::Says(line) if route.address().is_none() => {
+                format!("does not start: {}", line.trim_start_matches(OURS))
+            }
+            _ => format!("does not answer {route}: {}", in_words(trouble)),
+        }
+    }
 }
 
-fn in_words(trouble: &Error) -> String {
-    match trouble.kind() {
-        ErrorKind::WouldBlock | ErrorKind::TimedOut => {
-            format!("it says nothing for {} s", PATIENCE.as_secs())
-        }
-        ErrorKind::ConnectionReset => "it hangs up".to_owned(),
-        _ => trouble.to_string(),
+fn in_words(trouble: &Trouble) -> String {
+    match trouble {
+        Trouble::Says(line) => format!("it says {line:?} and hangs up"),
+        Trouble::Nothing(error) => match error.kind() {
+            ErrorKind::WouldBlock | ErrorKind::TimedOut => {
+                format!("it says nothing for {} s", PATIENCE.as_secs())
+            }
+            ErrorKind::ConnectionReset => "it hangs up".to_owned(),
+            _ => error.to_string(),
+        },
     }
 }
 
 /// A connection on which the whole greeting has arrived.
-fn greeted(route: &Route, deadline: Instant) -> Result<TcpStream, Error> {
-    let stream = open(route, left(deadline)?)?;
+fn greeted(route: &Route, pump: &Pump, deadline: Instant) -> Result<Socket, Trouble> {
+    let stream = open(route, pump, left(deadline)?)?;
     let mut said = [0; GREETING];
     let mut length = 0;
     loop {
@@ -210,20 +267,19 @@ fn greeted(route: &Route, deadline: Instant) -> Result<TcpStream, Error> {
         };
         if seen <= length && left(deadline).is_ok() {
             return Err(match said[..length].split(|byte| *byte == b'\n').next() {
-                Some(line) if !line.is_empty() => Error::other(format!(
-                    "it says {:?} and hangs up",
-                    String::from_utf8_lossy(line).trim_end()
-                )),
+                Some(line) if !line.is_empty() => {
+                    Trouble::Says(String::from_utf8_lossy(line).trim_end().to_owned())
+                }
                 _ => ErrorKind::ConnectionReset.into(),
             });
         }
-        length = stream.peek(&mut said)?;
+        (length, _) = recv(&stream, &mut said[..], RecvFlags::PEEK).map_err(Error::from)?;
         if is_greeting(&said[..length]) {
             stream.set_read_timeout(None)?;
             return Ok(stream);
         }
         if length == GREETING {
-            return Err(Error::other("it does not speak SSH"));
+            return Err(Error::other("it does not speak SSH").into());
         }
     }
 }
@@ -252,8 +308,11 @@ fn left(deadline: Instant) -> Result<Duration, Error> {
         .ok_or_else(|| ErrorKind::TimedOut.into())
 }
 
-fn open(route: &Route, patience: Duration) -> Result<TcpStream, Error> {
-    let address = route.address();
+fn open(route: &Route, pump: &Pump, patience: Duration) -> Result<Socket, Error> {
+    let address = match route {
+        Route::Bridge { address, .. } | Route::Published(address) => *address,
+        Route::Exec { container } => return pump.start(container),
+    };
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
     #[cfg(target_os = "linux")]
     if let Route::Bridge { interface, .. } = route {
@@ -261,10 +320,9 @@ fn open(route: &Route, patience: Duration) -> Result<TcpStream, Error> {
     }
     socket.connect_timeout(&address.into(), patience)?;
     socket.set_tcp_nodelay(true)?;
-    let stream = TcpStream::from(socket);
     // Without it, it takes longer.
-    let _ = socket::acknowledge_within(&stream, ACKNOWLEDGE);
-    Ok(stream)
+    let _ = socket::acknowledge_within(&socket, ACKNOWLEDGE);
+    Ok(socket)
 }
 
 #[cfg(test)]
@@ -274,7 +332,16 @@ mod tests {
     use crate::engine::example;
     use crate::environment::Environment;
     use std::io::{Read, Write};
-    use std::net::{SocketAddr, TcpListener};
+    use std::net::{SocketAddr, TcpListener, TcpStream};
+
+    /// What starts no exec stream.
+    fn nothing() -> Pump {
+        Pump {
+            program: "/nowhere".into(),
+            alias: "lace-x".into(),
+            endpoint: "unix:///nowhere".into(),
+        }
+    }
 
     /// A listener that does this with every connection.
     fn listener(serve: impl Fn(TcpStream) + Send + 'static) -> Route {
@@ -358,10 +425,11 @@ mod tests {
         ];
         let told = |parts, pause, patience| match greeted(
             &says(parts, pause),
+            &nothing(),
             Instant::now() + patience,
         ) {
             Ok(mut stream) => {
-                assert!(stream.nodelay().unwrap());
+                assert!(stream.tcp_nodelay().unwrap());
                 assert_eq!(
                     stream.read_timeout().unwrap(),
                     None,
@@ -388,25 +456,26 @@ mod tests {
             }
         });
         let endless = listener(|mut stream| while stream.write_all(&[b'x'; 4096]).is_ok() {});
-        let told = greeted(&endless, Instant::now() + PATIENCE).unwrap_err();
+        let told = greeted(&endless, &nothing(), Instant::now() + PATIENCE).unwrap_err();
         assert_eq!(in_words(&told), "it does not speak SSH");
         let (_held, nobody) = nobody();
         assert!(
-            in_words(&greeted(&nobody, Instant::now() + PATIENCE).unwrap_err()).contains("refused")
+            in_words(&greeted(&nobody, &nothing(), Instant::now() + PATIENCE).unwrap_err())
+                .contains("refused")
         );
     }
 
     #[test]
     fn the_first_that_speaks_is_taken_and_the_first_route_is_ahead() {
-        let from = |stream: Option<TcpStream>| stream.map(|it| it.peer_addr().unwrap());
+        let from = |stream: Option<Socket>| stream?.peer_addr().unwrap().as_socket();
         let speaks = || says(&["SSH-2.0-x\r\n"], Duration::ZERO);
         let silent = says(&[], Duration::from_millis(1));
         let (first, second) = (speaks(), speaks());
-        let mut race = Race::until(Instant::now() + PATIENCE);
+        let mut race = Race::of(PATIENCE, nothing());
         assert_eq!((race.head_start, race.quiet), (HEAD_START, QUIET));
         race.head_start = PATIENCE;
         let taken = from(race.run(&[first.clone(), second.clone()]));
-        assert_eq!(taken, Some(first.address()));
+        assert_eq!(taken, first.address());
         assert!(race.under_way.is_empty(), "the second was not needed");
         // One that hangs, and one that is not there, do not keep the other from being taken.
         race.head_start = Duration::from_millis(1);
@@ -414,7 +483,7 @@ mod tests {
         let (_held, nobody) = nobody();
         for other in [&silent, &nobody] {
             let taken = from(race.run(&[other.clone(), second.clone()]));
-            assert_eq!(taken, Some(second.address()));
+            assert_eq!(taken, second.address());
         }
         assert!(race.under_way.contains(&silent));
     }
@@ -428,7 +497,7 @@ mod tests {
                 let _ = stream.write_all(b"SSH-2.0-x\r\n");
             }
         });
-        let mut race = Race::until(Instant::now() + PATIENCE);
+        let mut race = Race::of(PATIENCE, nothing());
         race.quiet = Duration::from_millis(20);
         let routes = [late];
         assert!(race.run(&routes).is_none());
@@ -443,13 +512,90 @@ mod tests {
     fn what_went_wrong_is_not_forgotten_when_time_is_up() {
         let (_held, nobody) = nobody();
         let routes = [nobody];
-        let mut race = Race::until(Instant::now() + PATIENCE);
+        let mut race = Race::of(PATIENCE, nothing());
         assert!(race.run(&routes).is_none());
         race.deadline = Instant::now();
         assert!(race.run(&routes).is_none());
         let (route, trouble) = race.trouble.unwrap();
         assert_eq!(route, routes[0]);
-        assert_eq!(trouble.kind(), ErrorKind::ConnectionRefused);
+        assert!(in_words(&trouble).contains("refused"));
+    }
+
+    #[test]
+    fn an_exec_stream_is_the_last_resort_and_what_it_tells_is_final() {
+        let folder = tempfile::tempdir().unwrap();
+        let pump = |script: &str| {
+            let program = folder.path().join("pump");
+            let text = format!(
+                "#!/bin/sh\necho $* >>{0}.log\n{script}\n",
+                program.display()
+            );
+            // Another one writes it: a command that is just being started could hold it open.
+            let write = "printf %s \"$1\" >\"$0\" && chmod 700 \"$0\"";
+            let mut sh = std::process::Command::new("sh");
+            sh.args(["-c", write]).arg(&program).arg(text);
+            assert!(sh.status().unwrap().success());
+            Pump {
+                program,
+                ..nothing()
+            }
+        };
+        let started = || {
+            let log = folder.path().join("pump.log");
+            let text = std::fs::read_to_string(&log).unwrap_or_default();
+            let _ = std::fs::remove_file(log);
+            text
+        };
+        let exec = Route::Exec {
+            container: "c".into(),
+        };
+        let speaks = says(&["SSH-2.0-x\r\n"], Duration::ZERO);
+        let silent = says(&[], Duration::from_millis(1));
+
+        // Where the network leads in, nothing is started.
+        let mut race = Race::of(PATIENCE, pump("echo SSH-2.0-p >&0"));
+        assert!(race.run(&[speaks, exec.clone()]).is_some());
+        assert_eq!(started(), "");
+        // Where it is silent, a moment later; where it is not, at once.
+        race.head_start = Duration::from_millis(1);
+        race.quiet = Duration::from_secs(1);
+        let routes = [silent, exec.clone()];
+        assert!(race.run(&routes).is_none());
+        assert_eq!(started(), "");
+        race.quiet = PATIENCE / 2;
+        race.start -= PATIENCE;
+        assert!(race.run(&routes).unwrap().peer_addr().unwrap().is_unix());
+        assert_eq!(started(), "pump lace-x unix:///nowhere c\n");
+        let mut race = Race::of(PATIENCE, pump("echo SSH-2.0-p >&0"));
+        race.quiet = PATIENCE;
+        assert!(race.run(std::slice::from_ref(&exec)).is_some());
+        started();
+
+        // What it tells is told, and it is not started again.
+        let refuses = pump("echo 'lace-ssh: error: no account' >&0");
+        let mut race = Race::of(PATIENCE, refuses);
+        race.quiet = PATIENCE;
+        for _ in 0..3 {
+            assert!(race.run(std::slice::from_ref(&exec)).is_none());
+        }
+        assert_eq!(started().lines().count(), 1);
+        assert!(race.is_lost(std::slice::from_ref(&exec)));
+        let (_held, nobody) = nobody();
+        assert!(!race.is_lost(&[nobody.clone(), exec.clone()]));
+        assert!(race.run(std::slice::from_ref(&nobody)).is_none());
+        assert_eq!(race.told(&nobody), "does not start: no account");
+        // One that only ends may do better.
+        let mut race = Race::of(PATIENCE, pump(""));
+        race.quiet = PATIENCE;
+        for _ in 0..2 {
+            assert!(race.run(std::slice::from_ref(&exec)).is_none());
+        }
+        assert_eq!(started().lines().count(), 2);
+        assert_eq!(
+            race.told(&exec),
+            "does not answer by a stream of the engine: it hangs up"
+        );
+        assert!(!race.is_lost(&[exec]));
     }
 
     /// Connects to a dev container whose known user is `vscode` and whose container says `now`, with its trust
@@ -459,7 +605,7 @@ mod tests {
         chosen: bool,
         certain: bool,
         sshd: &Route,
-    ) -> (Result<TcpStream>, String) {
+    ) -> (Result<Socket>, String) {
         let home = tempfile::tempdir().unwrap();
         let environment = Environment::example(home.path());
         let app = App::new(&environment);
@@ -469,7 +615,8 @@ mod tests {
         };
         let like = home.path().join("p/.config/lace/ssh/trust/id");
         let trust = if certain { app.store.trust("id") } else { like };
-        let mut container = example::container("a", "running", &trust, sshd.address().port());
+        let mut container =
+            example::container("a", "running", &trust, sshd.address().unwrap().port());
         if let Some(now) = now {
             let label = serde_json::json!([{ "remoteUser": now }]).to_string();
             container["Labels"] = serde_json::json!({ "devcontainer.metadata": label });
@@ -502,7 +649,7 @@ mod tests {
             let (stream, then) = connected(now, chosen, certain, &sshd);
             let told = match stream {
                 Ok(stream) => {
-                    assert_eq!(stream.peer_addr().unwrap(), sshd.address());
+                    assert_eq!(stream.peer_addr().unwrap().as_socket(), sshd.address());
                     String::new()
                 }
                 Err(error) => error.to_string(),

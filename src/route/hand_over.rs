@@ -10,7 +10,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{Error, ErrorKind, IoSlice};
 use std::mem::MaybeUninit;
-use std::net::{Shutdown, TcpStream};
+use std::net::Shutdown;
 use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -22,6 +22,7 @@ use rustix::fs::{FileType, OFlags, Stat, fstat, stat};
 use rustix::io::{Errno, read, write};
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use rustix::stdio::dup2_stderr;
+use socket2::Socket;
 
 use crate::socket;
 
@@ -32,7 +33,7 @@ const CHUNK: usize = 256 * 1024;
 ///
 /// # Errors
 /// The connection breaks before they have it, or while it is copied.
-pub fn to_caller(stream: TcpStream) -> Result<()> {
+pub fn to_caller(stream: Socket) -> Result<()> {
     match waiting_ssh() {
         Some(_) => pass(&stream, std::io::stdout()),
         None => copy(stream, std::io::stdin(), std::io::stdout()),
@@ -169,7 +170,7 @@ fn is_called_ssh(file: std::io::Result<PathBuf>, process: &Path) -> bool {
 }
 
 /// Passes the socket itself over our end of the pair: from here on no byte goes through this process.
-pub(super) fn pass(stream: &TcpStream, over: impl AsFd) -> Result<()> {
+pub(super) fn pass(stream: &Socket, over: impl AsFd) -> Result<()> {
     let fds = [stream.as_fd()];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = SendAncillaryBuffer::new(&mut space);
@@ -186,7 +187,7 @@ pub(super) fn pass(stream: &TcpStream, over: impl AsFd) -> Result<()> {
 
 /// Copies both ways until the container's side ends, as sshd ends both ways at once. Where the caller's
 /// side ends first, the container's still has its say.
-fn copy(stream: TcpStream, from: impl AsFd + Send + 'static, to: impl AsFd) -> Result<()> {
+fn copy(stream: Socket, from: impl AsFd + Send + 'static, to: impl AsFd) -> Result<()> {
     let up = stream
         .try_clone()
         .context("cannot use the connection twice")?;
@@ -240,7 +241,7 @@ mod tests {
     use crate::route::example;
     use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
     use std::io::{IoSliceMut, Read, Write};
-    use std::net::TcpListener;
+    use std::net::{TcpListener, TcpStream};
     use std::os::unix::fs::symlink;
     use std::os::unix::net::UnixStream;
 
@@ -300,12 +301,11 @@ mod tests {
         // Called by an ssh that another test has started.
         if let Ok(port) = std::env::var(example::PORT) {
             let sshd = TcpStream::connect(("127.0.0.1", port.parse().unwrap())).unwrap();
-            return pass(&sshd, std::io::stdin()).unwrap();
+            return pass(&sshd.into(), std::io::stdin()).unwrap();
         }
         let (connection, mut sshd) = connection();
         let (ours, caller) = UnixStream::pair().unwrap();
-        pass(&connection, &ours).unwrap();
-        drop(connection);
+        pass(&connection.into(), &ours).unwrap();
         let mut byte = [9; 2];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
@@ -323,7 +323,7 @@ mod tests {
         sshd.read_to_string(&mut said).unwrap();
         assert_eq!(said, "x");
         // Nothing else can take it.
-        assert!(pass(&sshd, File::open("/dev/null").unwrap()).is_err());
+        assert!(pass(&sshd.into(), File::open("/dev/null").unwrap()).is_err());
     }
 
     #[test]
@@ -333,7 +333,7 @@ mod tests {
         // A caller may have made it an error to wait.
         ours.set_nonblocking(true).unwrap();
         let from = ours.try_clone().unwrap();
-        let copied = thread::spawn(move || copy(stream, from, ours));
+        let copied = thread::spawn(move || copy(stream.into(), from, ours));
         // More than a socket holds.
         let many: Vec<u8> = (0..3_000_000_u32).map(|n| (n % 251) as u8).collect();
         let carried = |mut from: Box<dyn Write + Send>, to: &mut dyn Read| {
@@ -365,7 +365,7 @@ mod tests {
         drop(caller);
         // A command that is just being started may have inherited the other end for a moment.
         let speaks = thread::spawn(move || while sshd.write_all(b"x").is_ok() {});
-        copy(stream, nothing(), ours).unwrap();
+        copy(stream.into(), nothing(), ours).unwrap();
         speaks.join().unwrap();
         let (stream, sshd) = connection();
         let (ours, _caller) = UnixStream::pair().unwrap();
@@ -373,7 +373,7 @@ mod tests {
         (&stream).write_all(b"x").unwrap();
         assert_eq!(sshd.peek(&mut [0]).unwrap(), 1);
         drop(sshd);
-        let error = copy(stream, nothing(), ours).unwrap_err();
+        let error = copy(stream.into(), nothing(), ours).unwrap_err();
         assert_eq!(error.to_string(), "the connection broke");
     }
 

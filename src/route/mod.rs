@@ -17,5 +17,7 @@ pub mod proof;
 mod refusal;
 pub mod routes;
 pub mod seen;
+mod stream;
 pub mod user;
 pub mod way;
+pub mod words;

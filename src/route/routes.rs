@@ -1,9 +1,11 @@
 //! The routes to sshd of a container, the quickest first.
 
+use std::fmt;
 use std::net::SocketAddr;
 
 use super::bridge;
 use crate::engine::{Container, Engine};
+use crate::trust;
 
 /// One way to reach sshd.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,13 +19,19 @@ pub enum Route {
     },
     /// The port that the engine publishes on this machine.
     Published(SocketAddr),
+    /// A stream of the engine's own, to an sshd that is started for this connection alone. It needs no network.
+    Exec {
+        /// The engine's ID of the container.
+        container: String,
+    },
 }
 
 impl Route {
-    /// What is connected to.
-    pub fn address(&self) -> SocketAddr {
+    /// What is connected to, by the network.
+    pub fn address(&self) -> Option<SocketAddr> {
         match self {
-            Self::Bridge { address, .. } | Self::Published(address) => *address,
+            Self::Bridge { address, .. } | Self::Published(address) => Some(*address),
+            Self::Exec { .. } => None,
         }
     }
 
@@ -32,13 +40,29 @@ impl Route {
         match self {
             Self::Bridge { .. } => "bridge",
             Self::Published(_) => "published",
+            Self::Exec { .. } => "exec",
         }
     }
 
     /// Its JSON form, which is part of the interface.
     pub fn to_json(&self) -> serde_json::Value {
-        let address = self.address();
-        serde_json::json!({ "via": self.name(), "host": address.ip(), "port": address.port() })
+        let via = self.name();
+        match self {
+            Self::Bridge { address, .. } | Self::Published(address) => {
+                serde_json::json!({ "via": via, "host": address.ip(), "port": address.port() })
+            }
+            Self::Exec { container } => serde_json::json!({ "via": via, "container": container }),
+        }
+    }
+}
+
+/// Where it leads to, in a sentence.
+impl fmt::Display for Route {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bridge { address, .. } | Self::Published(address) => write!(f, "at {address}"),
+            Self::Exec { .. } => f.write_str("by a stream of the engine"),
+        }
     }
 }
 
@@ -49,7 +73,10 @@ pub fn of(engine: &Engine, container: &Container, port: u16) -> Vec<Route> {
         interface,
     });
     let published = container.published(port).map(Route::Published);
-    bridge.into_iter().chain(published).collect()
+    let exec = trust::knows_streams(container.contract).then(|| Route::Exec {
+        container: container.id.clone(),
+    });
+    bridge.into_iter().chain(published).chain(exec).collect()
 }
 
 #[cfg(test)]
@@ -66,6 +93,23 @@ mod tests {
         let published: SocketAddr = "127.0.0.1:7".parse().unwrap();
         assert_eq!(of(&engine, container, 2222), [Route::Published(published)]);
         assert_eq!(of(&engine, container, 22), []);
+        // The Feature there can start an sshd for one connection.
+        let mut container = container.clone();
+        let exec = Route::Exec {
+            container: "a".into(),
+        };
+        for (contract, expected) in [
+            (1, vec![]),
+            (2, vec![exec.clone()]),
+            (3, vec![exec.clone()]),
+        ] {
+            container.contract = Some(contract);
+            assert_eq!(of(&engine, &container, 22), expected, "{contract}");
+        }
+        assert_eq!(
+            of(&engine, &container, 2222),
+            [Route::Published(published), exec]
+        );
     }
 
     #[test]
@@ -76,9 +120,18 @@ mod tests {
             interface: "docker0".into(),
         };
         for (route, via) in [(bridge, "bridge"), (Route::Published(address), "published")] {
-            assert_eq!(route.address(), address);
+            assert_eq!(route.address(), Some(address));
             let told = serde_json::json!({ "via": via, "host": "172.17.0.2", "port": 2222 });
             assert_eq!(route.to_json(), told);
+            assert_eq!(route.to_string(), "at 172.17.0.2:2222");
         }
+        let exec = Route::Exec {
+            container: "c".into(),
+        };
+        assert_eq!(exec.address(), None);
+        assert_eq!(
+            exec.to_json(),
+            serde_json::json!({ "via": "exec", "container": "c" })
+        );
     }
 }

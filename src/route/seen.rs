@@ -133,7 +133,7 @@ mod tests {
             let routes: Vec<_> = seen
                 .routes
                 .iter()
-                .map(|it| it.address().to_string())
+                .map(|it| it.address().unwrap().to_string())
                 .collect();
             assert_eq!((seen.state.as_ref(), name), (state, container), "{id}");
             assert_eq!(routes, Vec::from_iter(address), "{id}");

@@ -214,7 +214,7 @@ fn a_copy_of_the_feature_that_knows_no_certificates_is_told_apart() {
         .project()
         .join(".devcontainer/lace-ssh/devcontainer-feature.json");
     let text = fs::read_to_string(&feature).unwrap();
-    fs::write(&feature, text.replace("\"contract\": 1", "\"contract\": 0")).unwrap();
+    fs::write(&feature, text.replace("\"contract\": 2", "\"contract\": 0")).unwrap();
     settings(&user, "{ \"require\": { \"auth\": \"certificate\" } }");
     let said = initialize(&user, &id).err;
     assert!(
@@ -226,7 +226,7 @@ fn a_copy_of_the_feature_that_knows_no_certificates_is_told_apart() {
     let new = Workspace::wired(&user, "new", &with_options(r#""user": "vscode""#));
     let folder = user.project().join("new");
     let feature = folder.join(".devcontainer/lace-ssh/devcontainer-feature.json");
-    fs::write(&feature, text.replace("\"contract\": 1", "\"contract\": 0")).unwrap();
+    fs::write(&feature, text.replace("\"contract\": 2", "\"contract\": 0")).unwrap();
     for _ in 0..2 {
         let said = user.ok(&new.hook()).err;
         let told = "lace-new is opened by certificates alone, and a container that is built with the Feature in ";

@@ -92,10 +92,10 @@ fn routes(answer: &serde_json::Value) -> Vec<&str> {
 
 #[test]
 #[ignore = "needs a container engine: tests/run.sh"]
-fn by_the_bridge_no_port_needs_to_be_published_and_else_one_does() {
+fn no_port_needs_to_be_published_where_a_bridge_or_the_engine_leads_in() {
     let container = DevContainer::up_with(&config(""));
     let port = json(&container.lace(&["port", "--json"]).expect(0));
-    assert_eq!(routes(&port), ["bridge", "published"]);
+    assert_eq!(routes(&port), ["bridge", "published", "exec"]);
     take_back_the_port(&container);
     let said = container.ssh(&["lace-my-project", "echo there"]).expect(0);
     assert_eq!(said.out, "there\n");
@@ -108,7 +108,7 @@ fn by_the_bridge_no_port_needs_to_be_published_and_else_one_does() {
     let status = json(&container.lace(&["status", "--json"]).expect(0))[0].clone();
     assert_eq!(
         (routes(&status), status["address"].is_null()),
-        (vec!["bridge"], true)
+        (vec!["bridge", "exec"], true)
     );
     assert!(
         container
@@ -123,13 +123,18 @@ fn by_the_bridge_no_port_needs_to_be_published_and_else_one_does() {
     let said = container.ssh(&["lace-my-project", "echo there"]).expect(0);
     assert_eq!((said.out.as_str(), said.err.as_str()), ("there\n", ""));
     let port = json(&container.lace(&["port", "--json"]).expect(0));
-    assert_eq!(routes(&port), ["published"]);
+    assert_eq!(routes(&port), ["published", "exec"]);
     assert_eq!(
         (&port["routes"][0]["host"], &port["routes"][0]["port"]),
         (&port["host"], &port["port"])
     );
+    // Where no network leads in, the engine does.
     take_back_the_port(&container);
-    let said = container.ssh(&["lace-my-project", "true"]).expect(255).err;
+    let status = json(&container.lace(&["status", "--json"]).expect(0))[0].clone();
+    assert_eq!(routes(&status), ["exec"]);
+    let said = container.ssh(&["lace-my-project", "echo there"]).expect(0);
+    assert_eq!((said.out.as_str(), said.err.as_str()), ("there\n", ""));
+    let said = container.lace(&["port"]).expect(1).err;
     assert!(
         said.contains("publishes no port for its port 2222"),
         "{said}"
@@ -205,11 +210,15 @@ fn a_greeting_that_comes_late_is_waited_for_and_one_without_an_end_is_not() {
     }
     let container = DevContainer::up_with(&config(""));
     replace_sshd(&container, r#"while (syswrite $c, "x") { sleep 1 }"#);
+    // The engine leads to another sshd; where it does not, that is told.
+    container.ssh(&["lace-my-project", "true"]).expect(0);
     let start = Instant::now();
+    let without = "mv /usr/local/share/lace-ssh/start /usr/local/share/lace-ssh/started";
+    container.docker_exec(&["sh", "-c", without]).expect(0);
     let said = container.ssh(&["lace-my-project", "true"]).expect(255);
     assert!(
         said.err
-            .contains("its greeting does not come to an end within 15 s"),
+            .contains("sshd of lace-my-project does not start: "),
         "{said:?}"
     );
     assert!(start.elapsed() < Duration::from_secs(20));
@@ -311,6 +320,159 @@ fn a_caller_that_has_said_all_still_hears_the_rest() {
     (&ours).read_to_string(&mut heard).unwrap();
     assert!(child.wait().unwrap().success());
     assert_eq!(heard, expected);
+}
+
+/// The processes of this program that carry a connection to a container.
+fn pumps(container: &DevContainer) -> usize {
+    let id = container.id();
+    let is_one = |entry: &fs::DirEntry| {
+        let words = fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        let words = String::from_utf8_lossy(&words);
+        words.contains("\0pump\0") && words.contains(&id)
+    };
+    let all = fs::read_dir("/proc").unwrap().flatten();
+    all.filter(is_one).count()
+}
+
+/// What runs in a container of one connection: sshd, and what it has started.
+fn of_connections(container: &DevContainer) -> String {
+    let list = "ps -eo args | grep -E '^sshd: vscode|sshd -i|^sleep 4' | grep -v grep; true";
+    container.docker_exec(&["sh", "-c", list]).expect(0).out
+}
+
+/// Waits until nothing of any connection is left, here and there.
+fn nothing_is_left(container: &DevContainer) {
+    let start = Instant::now();
+    loop {
+        let left = (pumps(container), of_connections(container));
+        if left == (0, String::new()) {
+            return;
+        }
+        assert!(start.elapsed() < Duration::from_secs(9), "{left:?}");
+        thread::sleep(Duration::from_millis(100));
+    }
+}
+
+#[test]
+#[ignore = "needs a container engine: tests/run.sh"]
+fn without_a_network_the_engine_leads_in_and_nothing_is_left_behind() {
+    let container = DevContainer::up_with(&config(r#", "runArgs": ["--network=none"]"#));
+    let status = json(&container.lace(&["status", "--json"]).expect(0))[0].clone();
+    assert_eq!(routes(&status), ["exec"]);
+    let said = container.ssh(&["lace-my-project", "echo there; echo err >&2; exit 43"]);
+    let said = said.expect(43);
+    assert_eq!((said.out.as_str(), said.err.as_str()), ("there\n", "err\n"));
+    // As much as is asked for, whatever it is, both ways.
+    let script = "head -c 30000000 /dev/urandom >/tmp/x; sha256sum </tmp/x; cat /tmp/x | sha256sum; exec cat /tmp/x >/tmp/y";
+    container.ssh(&["lace-my-project", script]).expect(0);
+    let round = "ssh -F \"$0\" -o BatchMode=yes lace-my-project 'cat /tmp/y' | tee /dev/fd/3 3>&1 >/dev/null \
+        | ssh -F \"$0\" -o BatchMode=yes lace-my-project 'cmp - /tmp/y && echo same'";
+    let file = container.user.home().join(".ssh/config");
+    let said = Said::of(container.command("bash").args(["-c", round]).arg(&file));
+    assert_eq!(said.expect(0).out, "same\n");
+    // A terminal, files, and forwarded ports.
+    let said = container.ssh(&["-tt", "lace-my-project", "tty; stty -a | head -1"]);
+    assert!(said.expect(0).out.contains("/dev/pts/"));
+    for extra in [&[][..], &["-O"]] {
+        let mut scp = container.command("scp");
+        scp.arg("-F").arg(&file).args(extra);
+        Said::of(scp.args(["-q", "lace-my-project:/tmp/y", "here"])).expect(0);
+    }
+    let said = container.ssh(&["-W", "127.0.0.1:2222", "lace-my-project"]);
+    assert!(said.out.starts_with("SSH-2.0-"), "{said:?}");
+    // One that does not read for a while holds nothing up for ever.
+    let slow = "ssh -F \"$0\" -o BatchMode=yes lace-my-project 'head -c 30000000 /dev/zero' | (sleep 2; wc -c)";
+    let said = Said::of(container.command("bash").args(["-c", slow]).arg(&file));
+    assert_eq!(said.expect(0).out.trim(), "30000000");
+    nothing_is_left(&container);
+
+    // A client that is killed, or hangs up, takes its sshd with it, and what has a terminal.
+    for kill in ["-KILL", "-HUP", "-INT"] {
+        let mut ssh = container
+            .ssh_command(&["-tt", "lace-my-project", "echo up; exec sleep 4321"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        ssh.stdout
+            .as_mut()
+            .unwrap()
+            .read_exact(&mut [0; 2])
+            .unwrap();
+        assert_eq!(pumps(&container), 1);
+        let id = ssh.id().to_string();
+        Said::of(Command::new("kill").args([kill, &id])).expect(0);
+        ssh.wait().unwrap();
+        nothing_is_left(&container);
+    }
+    // So does a pump that is killed.
+    let mut ssh = container
+        .ssh_command(&["-tt", "lace-my-project", "echo up; exec sleep 4321"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    ssh.stdout
+        .as_mut()
+        .unwrap()
+        .read_exact(&mut [0; 2])
+        .unwrap();
+    let pattern = format!("pump lace-my-project .* {}", container.id());
+    Said::of(Command::new("pkill").args(["-KILL", "-f", &pattern])).expect(0);
+    assert_eq!(ssh.wait().unwrap().code(), Some(255));
+    nothing_is_left(&container);
+
+    // Many at once, and through one connection.
+    let many: Vec<_> = (0..50)
+        .map(|n| {
+            let mut ssh =
+                container.ssh_command(&["lace-my-project", &format!("echo {n}; sleep 1")]);
+            ssh.stdout(Stdio::piped())
+                .stderr(Stdio::null())
+                .spawn()
+                .unwrap()
+        })
+        .collect();
+    for (n, ssh) in many.into_iter().enumerate() {
+        let ended = ssh.wait_with_output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&ended.stdout), format!("{n}\n"));
+    }
+    nothing_is_left(&container);
+}
+
+#[test]
+#[ignore = "needs a container engine: tests/run.sh"]
+fn why_an_sshd_for_one_connection_does_not_start_or_lets_nobody_in_is_told() {
+    let container = DevContainer::up_with(&config(r#", "runArgs": ["--network=none"]"#));
+    let refused = |script: &str, expected: &str| {
+        container.docker_exec(&["sh", "-c", script]).expect(0);
+        let start = Instant::now();
+        let said = container.ssh(&["lace-my-project", "true"]).expect(255);
+        assert!(said.err.contains(expected), "{script}: {said:?}");
+        assert!(start.elapsed() < Duration::from_secs(9), "{script}");
+    };
+    // Whoever starts sshd unlocks the account; this comes afterwards.
+    refused(
+        "usermod -p '!x' vscode",
+        "sshd of lace-my-project says: User vscode",
+    );
+    container
+        .docker_exec(&["usermod", "-p", "*", "vscode"])
+        .expect(0);
+    container.ssh(&["lace-my-project", "true"]).expect(0);
+    refused(
+        "echo ghost >/usr/local/share/lace-ssh/user",
+        "sshd of lace-my-project does not start: there is no account 'ghost' in this container",
+    );
+    refused(
+        "mv /usr/local/share/lace-ssh/start /usr/local/share/lace-ssh/gone",
+        "sshd of lace-my-project does not start: OCI runtime exec failed",
+    );
+    container.docker(&["pause"]).expect(0);
+    let said = container.ssh(&["lace-my-project", "true"]).expect(255);
+    assert!(said.err.contains("is paused"), "{said:?}");
+    container.docker(&["unpause"]).expect(0);
+    nothing_is_left(&container);
 }
 
 #[test]

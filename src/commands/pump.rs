@@ -1,0 +1,55 @@
+//! `pump`: carries the bytes of one connection between its socket, which is our stdin, and an sshd that the engine starts
+//! for it in the container. It was called by `proxy`, which has ended since, and ends with the connection.
+
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use rustix::stdio::dup2_stderr;
+
+use crate::engine::{Engine, Exec};
+use crate::route::words::Words;
+use crate::talk::say;
+use crate::trust;
+
+/// Runs `pump`.
+pub fn run(alias: &str, endpoint: &str, container: &str) -> Result<ExitCode> {
+    let socket = UnixStream::from(std::io::stdin().as_fd().try_clone_to_owned()?);
+    // Whoever ends all that was started at a terminal means ssh, which ends us.
+    let _ = rustix::process::setsid();
+    std::env::set_current_dir("/").context("there is no root folder")?;
+    let exec = Exec {
+        container,
+        command: &trust::STREAM,
+        begins: "SSH-",
+    };
+    let mut words = Words::default();
+    let tell = |line: String| say(format!("sshd of {alias} says: {line}"));
+    let mut hear = |piece: &[u8]| {
+        let was_out = !words.let_in;
+        words.take(piece).into_iter().for_each(tell);
+        if was_out && words.let_in {
+            be_silent();
+        }
+    };
+    let began =
+        Engine::at(endpoint).and_then(|engine| engine.exec(exec, socket.try_clone()?, &mut hear));
+    match began {
+        Ok(true) => words.rest().into_iter().for_each(tell),
+        // `proxy` waits for a greeting, and tells what has come in its place.
+        Ok(false) => writeln!(&socket, "{}", words.all())?,
+        Err(error) => writeln!(&socket, "{error:#}")?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Lets go of what is ssh's, now that there is nothing more to say: whoever reads what a session says waits until all have
+/// let go of it.
+fn be_silent() {
+    if let Ok(null) = OpenOptions::new().write(true).open("/dev/null") {
+        let _ = dup2_stderr(null);
+    }
+}
