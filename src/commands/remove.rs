@@ -2,7 +2,7 @@
 //! what is ours.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
@@ -11,8 +11,9 @@ use crate::advice::failure;
 use crate::app::App;
 use crate::change::{Change, Plan, Reason};
 use crate::cli;
-use crate::devcontainer::options::{self, Options};
-use crate::devcontainer::{Document, Modified, Problem, SCHEMA_FILE, features, find, unwire};
+use crate::devcontainer::{
+    Document, Modified, Problem, SCHEMA_FILE, compose, features, find, id, options, unwire,
+};
 use crate::durable;
 use crate::engine::{self, Engine, Found, endpoint};
 use crate::ring::purge::Purge;
@@ -22,7 +23,7 @@ use crate::store::undo::{self, Original};
 use crate::talk::agree::{Outcome, agree};
 use crate::talk::{ask, say};
 use crate::workspace::target::Target;
-use crate::workspace::{config, feature, original, registered, target};
+use crate::workspace::{self, config, feature, original, registered, target};
 
 /// Runs `remove`.
 pub fn run(app: &App, args: &cli::Remove) -> Result<ExitCode> {
@@ -57,10 +58,13 @@ pub fn run(app: &App, args: &cli::Remove) -> Result<ExitCode> {
     );
     let after = String::from_utf8_lossy(&taken.after);
     let copy = uses_copy(&target, &text) && !uses_copy(&target, &after);
-    let kept = match copy && !is_used_elsewhere(app, &target)? {
+    let mut kept = match copy && !is_used_elsewhere(app, &target, uses_copy)? {
         true => remove_feature(&mut plan, &target)?,
         false => Vec::new(),
     };
+    if !names_compose_file(&target, &after) {
+        kept.extend(remove_compose_files(app, &mut plan, &target)?);
+    }
 
     let outcome = agree(
         &plan,
@@ -80,9 +84,9 @@ pub fn run(app: &App, args: &cli::Remove) -> Result<ExitCode> {
             // What a `setup` that was killed has left of the binary.
             durable::sweep(&folder)?;
         }
-        for folder in [".devcontainer/lace-ssh", ".devcontainer"] {
+        for folder in ["lace-ssh", compose::FOLDER, ""] {
             // Fails where files of the team are left in it, which then stay.
-            let _ = fs::remove_dir(target.folder.join(folder));
+            let _ = fs::remove_dir(target.folder.join(".devcontainer").join(folder));
         }
     }
     let config = target.config.display();
@@ -107,9 +111,45 @@ pub fn run(app: &App, args: &cli::Remove) -> Result<ExitCode> {
 fn remove_feature(plan: &mut Plan, target: &Target) -> Result<Vec<PathBuf>> {
     let folder = feature::checked_folder(&target.folder)?;
     let schema = options::document_schema()?;
-    let files = feature::FILES
-        .into_iter()
-        .chain([(SCHEMA_FILE, schema.as_str())]);
+    let mut files = feature::FILES.to_vec();
+    files.push((SCHEMA_FILE, schema.as_str()));
+    let kept = remove_files(plan, &folder, &files)?;
+    plan.add(Change::of_ours(&folder.join(feature::BINARY))?.becomes(None));
+    Ok(kept)
+}
+
+/// The same for the Compose files of ours; where another config file of the workspace names one, for those of this
+/// dev container alone.
+fn remove_compose_files(app: &App, plan: &mut Plan, target: &Target) -> Result<Vec<PathBuf>> {
+    let folder = match workspace::compose::checked_folder(&target.folder) {
+        Ok(folder) if folder.is_dir() => folder,
+        // Then it is none of ours.
+        _ => return Ok(Vec::new()),
+    };
+    let is_shared = is_used_elsewhere(app, target, names_compose_file)?;
+    let registry = ring::look(app)?;
+    let own = |path: &PathBuf| {
+        let id = path
+            .file_stem()
+            .and_then(|stem| stem.to_str())
+            .unwrap_or_default();
+        let known = registry.devcontainers.get(id);
+        known.is_some_and(|known| known.is_of(&target.config))
+            || id == id::devcontainer_id(&target.folder, &target.config)
+    };
+    for path in workspace::compose::made(&folder) {
+        if !is_shared || own(&path) {
+            plan.add(Change::of_ours(&path)?.becomes(None));
+        }
+    }
+    match is_shared {
+        true => Ok(Vec::new()),
+        false => remove_files(plan, &folder, &workspace::compose::FILES),
+    }
+}
+
+/// Plans the removal of files that say just this; the others are handed back.
+fn remove_files(plan: &mut Plan, folder: &Path, files: &[(&str, &str)]) -> Result<Vec<PathBuf>> {
     let mut kept = Vec::new();
     for (name, text) in files {
         let change = Change::of_ours(&folder.join(name))?;
@@ -118,8 +158,12 @@ fn remove_feature(plan: &mut Plan, target: &Target) -> Result<Vec<PathBuf>> {
             _ => plan.add(change.becomes(None)),
         }
     }
-    plan.add(Change::of_ours(&folder.join(feature::BINARY))?.becomes(None));
     Ok(kept)
+}
+
+/// Whether this text of a config file names the Compose file of ours.
+fn names_compose_file(_: &Target, text: &str) -> bool {
+    Document::parse(text).is_ok_and(|document| compose::names_ours(&document.value()))
 }
 
 /// Whether this text of a config file names the copy of the Feature in the project.
@@ -204,8 +248,12 @@ fn take_out(app: &App, args: &cli::Remove, target: &Target, text: &str) -> Resul
     })
 }
 
-/// Whether another config file of the workspace uses the copy of the Feature.
-fn is_used_elsewhere(app: &App, target: &Target) -> Result<bool> {
+/// Whether another config file of the workspace uses something, as its text says.
+fn is_used_elsewhere(
+    app: &App,
+    target: &Target,
+    uses: impl Fn(&Target, &str) -> bool,
+) -> Result<bool> {
     let registry = ring::look(app)?;
     let known = registry.in_folder(&target.folder);
     let mut others = find::candidates(&target.folder);
@@ -218,8 +266,7 @@ fn is_used_elsewhere(app: &App, target: &Target) -> Result<bool> {
     Ok(others.into_iter().any(|config| {
         let folder = target.folder.clone();
         let other = Target { folder, config };
-        config::read(&other.config, &Options::default())
-            .is_ok_and(|config| config.uses_copy(&other))
+        config::text(&other.config).is_ok_and(|text| uses(&other, &text))
     }))
 }
 
@@ -366,6 +413,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::devcontainer::options::Options;
     use crate::devcontainer::wire;
     use crate::engine::example;
     use crate::environment::Environment;
@@ -397,7 +445,7 @@ mod tests {
         original::keep(&app.store, &target.config, TEXT, text.as_bytes()).unwrap();
         fs::write(&target.config, text).unwrap();
         let copy = feature::checked_folder(&target.folder).unwrap();
-        feature::put_missing(&copy).unwrap();
+        feature::put_missing(&copy, &feature::FILES).unwrap();
         fs::write(copy.join(feature::BINARY), "the binary").unwrap();
         fs::write(copy.join(SCHEMA_FILE), options::document_schema().unwrap()).unwrap();
         target

@@ -69,6 +69,7 @@ mod faults {
 mod e2e {
     mod access;
     mod certificates;
+    mod compose;
     mod connections;
     mod containers;
     mod host_key;
