@@ -211,7 +211,7 @@ fn the_second_service_of_the_second_file_is_served_with_all_that_compose_reads()
         &[
             (
                 "docker-compose.yml",
-                "  db:\n    image: ${DB_IMAGE}\n    command: sleep infinity\n  web:\n    image: IMAGE\n    command: sleep infinity\n",
+                "  db:\n    image: ${DB_FROM}\n    command: sleep infinity\n  web:\n    image: IMAGE\n    command: sleep infinity\n",
             ),
             (
                 ".devcontainer/dev.yml",
@@ -224,7 +224,7 @@ fn the_second_service_of_the_second_file_is_served_with_all_that_compose_reads()
     let container = &project.container;
     container
         .user
-        .write(".env", &format!("DB_IMAGE={IMAGE}\nSHOP=open\n"));
+        .write(".env", &format!("DB_FROM={IMAGE}\nSHOP=open\n"));
     container.lace(&["setup", "--yes"]).expect(0);
     project.up(&[]).expect(0);
     assert_eq!(
@@ -249,7 +249,7 @@ fn the_second_service_of_the_second_file_is_served_with_all_that_compose_reads()
 #[ignore = "needs a container engine: tests/run.sh"]
 fn two_configurations_of_a_folder_have_a_file_each() {
     let files = [("compose.yml", &*format!("{APP}{DB}"))];
-    let text = config("\"dockerComposeFile\": \"../../compose.yml\"");
+    let text = config("\"runServices\": [\"app\"],\n  \"dockerComposeFile\": \"../../compose.yml\"");
     let project = Project::of(&text, &files);
     let container = &project.container;
     let user = &container.user;
