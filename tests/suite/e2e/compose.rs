@@ -249,7 +249,8 @@ fn the_second_service_of_the_second_file_is_served_with_all_that_compose_reads()
 #[ignore = "needs a container engine: tests/run.sh"]
 fn two_configurations_of_a_folder_have_a_file_each() {
     let files = [("compose.yml", &*format!("{APP}{DB}"))];
-    let text = config("\"runServices\": [\"app\"],\n  \"dockerComposeFile\": \"../../compose.yml\"");
+    let text =
+        config("\"runServices\": [\"app\"],\n  \"dockerComposeFile\": \"../../compose.yml\"");
     let project = Project::of(&text, &files);
     let container = &project.container;
     let user = &container.user;
