@@ -84,6 +84,9 @@ pub fn run(app: &App, args: &cli::Remove) -> Result<ExitCode> {
             // What a `setup` that was killed has left of the binary.
             durable::sweep(&folder)?;
         }
+        if let Ok(folder) = workspace::compose::checked_folder(&target.folder) {
+            durable::sweep_old(&folder)?;
+        }
         for folder in ["lace-ssh", compose::FOLDER, ""] {
             // Fails where files of the team are left in it, which then stay.
             let _ = fs::remove_dir(target.folder.join(".devcontainer").join(folder));

@@ -22,7 +22,7 @@ use super::plan::{Plan, Step};
 use super::port::DEFAULT_PORT;
 use super::publish::{publish, published, publishes};
 use super::schema_link::{self, link_schema};
-use super::sequence::Sequence;
+use super::sequence::{Item, Sequence};
 use super::style::{Shape, Style, quoted};
 use crate::trust::MOUNT_TARGET;
 
@@ -57,9 +57,9 @@ pub fn wire(text: &str, wiring: &Wiring) -> Result<Edited, Problem> {
         link_schema(&mut plan, reference, &mut absent)?;
     }
     let old_port = features(&mut plan, wiring, &mut absent)?;
-    let initialize = if is_compose(&document.value()) {
+    let is_compose = is_compose(&document.value());
+    let initialize = if is_compose {
         check_service(&document)?;
-        no_mount(&mut plan)?;
         name_file(&mut plan, &wiring.compose_file)?;
         INITIALIZE_COMPOSE_COMMAND
     } else {
@@ -69,6 +69,9 @@ pub fn wire(text: &str, wiring: &Wiring) -> Result<Edited, Problem> {
     };
     for command in [initialize, POST_START_COMMAND] {
         lifecycle(&mut plan, command, &mut absent)?;
+    }
+    if is_compose {
+        no_mount(&mut plan, absent.is_empty())?;
     }
     add_members(&mut plan, absent);
     plan.finish()
@@ -274,8 +277,8 @@ fn mounts(plan: &mut Plan<'_, '_>, absent: &mut Vec<Absent>) -> Result<(), Probl
 }
 
 /// No mount of ours, where Compose makes the container: it would take the place of the one in our Compose file, and be
-/// writable.
-fn no_mount(plan: &mut Plan<'_, '_>) -> Result<(), Problem> {
+/// writable. A list that holds nothing then goes too, `if_alone` that changes the root.
+fn no_mount(plan: &mut Plan<'_, '_>, if_alone: bool) -> Result<(), Problem> {
     let document = plan.document;
     let Some(found) = document.member("mounts")? else {
         return Ok(());
@@ -288,6 +291,20 @@ fn no_mount(plan: &mut Plan<'_, '_>) -> Result<(), Problem> {
         .into_iter()
         .collect();
     if gone.is_empty() {
+        return Ok(());
+    }
+    let root = Sequence::of_object(document, plan.style, document.root());
+    let is_it = |item: &Item| item.range.start == found.range.start;
+    if let Some(number) = root.items.iter().position(is_it).filter(|_| if_alone)
+        && gone.len() == array.elements.len()
+        && document
+            .comments(root.items[number].whole())
+            .next()
+            .is_none()
+    {
+        let step = Step::new(&["mounts"], WHY_NO_MOUNT).removing(root.items[number].range.clone());
+        plan.remove(vec![step], root.remove(&BTreeSet::from([number])));
+        plan.intend("mounts", None);
         return Ok(());
     }
     let sequence = Sequence::of_array(document, plan.style, array);

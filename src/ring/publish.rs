@@ -273,6 +273,9 @@ mod tests {
         assert!(!app.store.trust("y").exists());
     }
 
+    /// Something that is put in the place of a file, and what it is called.
+    type Plant<'a> = (&'a str, &'a dyn Fn(&Path));
+
     /// A container that can write to its trust folder can put anything there; each reader on the host is tried.
     #[test]
     fn whatever_a_container_plants_is_neither_followed_nor_waited_for_and_is_replaced() {
@@ -290,7 +293,7 @@ mod tests {
         let kind = |path: &Path, kind| {
             rustix::fs::mknodat(rustix::fs::CWD, path, kind, rustix::fs::Mode::RWXU, 0).unwrap();
         };
-        let plants: [(&str, &dyn Fn(&Path)); 7] = [
+        let plants: [Plant<'_>; 7] = [
             ("a link", &|path| symlink(&victim, path).unwrap()),
             ("a link to a device", &|path| {
                 symlink("/dev/zero", path).unwrap()
