@@ -357,4 +357,109 @@ mod tests {
         }
         assert!(!names_ours(&json!({})));
     }
+
+    const OURS: &str = r#""lace-ssh-compose/${devcontainerId}.yaml""#;
+
+    /// What becomes of this member, given as JSON, and what of that again.
+    fn named(text: &str, original: Option<&str>) -> Result<(String, String), Problem> {
+        let wiring = crate::devcontainer::Wiring {
+            feature: "./lace-ssh".to_owned(),
+            port: 2222,
+            schema: None,
+            compose_file: OURS.trim_matches('"').to_owned(),
+        };
+        let document =
+            |files: &str| format!("{{\n  \"service\": \"a\",\n  \"{MEMBER}\": {files}\n}}\n");
+        let wired = crate::devcontainer::wire(&document(text), &wiring)?.text;
+        let original = original.map(document);
+        let unwired = crate::devcontainer::unwire(&wired, original.as_deref(), |_| false)?;
+        let member = |text: &str| {
+            let document = Document::parse(text).unwrap();
+            text[document.range_of(&[MEMBER]).unwrap()].replace(OURS, "OURS")
+        };
+        Ok((member(&wired), member(&unwired.text)))
+    }
+
+    #[test]
+    fn ours_is_named_last_and_what_was_there_comes_back() {
+        for (before, wired, unwired) in [
+            (r#""a""#, "[\n    \"a\",\n    OURS\n  ]", r#""a""#),
+            (r#"["a"]"#, r#"["a", OURS]"#, r#"["a"]"#),
+            (r#"["a", "b",]"#, r#"["a", "b", OURS,]"#, r#"["a", "b",]"#),
+            (
+                r#"["a", /* b */]"#,
+                r#"["a", OURS, /* b */]"#,
+                r#"["a", /* b */]"#,
+            ),
+            (
+                r#"["a", "../lace-ssh-compose/${devcontainerId}.yaml", "b"]"#,
+                r#"["a", OURS, "b"]"#,
+                r#"["a", "b"]"#,
+            ),
+            (
+                r#"["a", "lace-ssh-compose/${devcontainerId}.yaml", "x/lace-ssh-compose/${devcontainerId}.yaml"]"#,
+                r#"["a", OURS]"#,
+                r#"["a"]"#,
+            ),
+        ] {
+            let (once, taken_out) = named(before, None).unwrap();
+            assert_eq!((&*once, &*taken_out), (wired, unwired), "{before}");
+        }
+    }
+
+    #[test]
+    fn who_knows_the_original_knows_whether_a_file_stood_alone() {
+        let lines = "[\n    \"a\",\n    \"lace-ssh-compose/${devcontainerId}.yaml\"\n  ]";
+        let inline = lines.replace("\n    ", "").replace("\n  ", "");
+        for (text, original, unwired) in [
+            (lines, Some("\"a\""), "\"a\""),
+            (lines, Some("[\"a\"]"), "[\n    \"a\"\n  ]"),
+            (lines, None, "\"a\""),
+            (&inline, Some("\"a\""), "\"a\""),
+            (&inline, None, "[\"a\"]"),
+            // Somebody's comment is not lost for it.
+            (
+                &lines.replace("[", "[ // first"),
+                None,
+                "[ // first\n    \"a\"\n  ]",
+            ),
+            (
+                &lines.replace("\n  ]", "\n    // last\n  ]"),
+                None,
+                "[\n    \"a\"\n    // last\n  ]",
+            ),
+        ] {
+            assert_eq!(named(text, original).unwrap().1, unwired, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_list_that_would_mean_something_else_with_ours_is_refused() {
+        for (files, message) in [
+            ("[]", "which Compose files are meant"),
+            ("3", "not a string or an array"),
+            (r#"["a", 3]"#, "a Compose file is a string, not a number"),
+            (OURS, "no Compose file of a project"),
+            (&format!("[{OURS}, \"a\"]"), "no Compose file of a project"),
+        ] {
+            let problem = named(files, None).unwrap_err();
+            assert!(problem.to_string().contains(message), "{files}: {problem}");
+        }
+    }
+
+    #[test]
+    fn a_service_that_is_none_is_refused_where_it_stands() {
+        for (service, message) in [
+            ("", "1:24: which service is the dev container is not said"),
+            (", \"service\": 3", "\"service\" is a number"),
+            (", \"service\": \"a b\"", "is named by letters"),
+        ] {
+            let text = format!("{{ \"dockerComposeFile\": \"a\"{service} }}");
+            let document = Document::parse(&text).unwrap();
+            let problem = check_service(&document).unwrap_err().to_string();
+            assert!(problem.contains(message), "{problem}");
+        }
+        let good = Document::parse(r#"{ "service": "a" }"#).unwrap();
+        assert!(check_service(&good).is_ok());
+    }
 }

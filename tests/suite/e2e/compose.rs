@@ -324,3 +324,22 @@ fn a_teammate_without_lace_ssh_and_a_build_get_what_the_project_says() {
     .expect(0);
     assert_eq!(said.out.lines().count(), 2, "{said:?}");
 }
+
+/// As many templates have it: a published port would keep the engine from making the container.
+#[test]
+#[ignore = "needs a container engine: tests/run.sh"]
+fn a_service_in_the_network_of_another_comes_up_without_a_port() {
+    let text = config("\"dockerComposeFile\": \"compose.yml\"");
+    let app = format!("{APP}    network_mode: service:db\n{DB}");
+    let project = Project::wired(&text, &[(".devcontainer/compose.yml", &app)]);
+    project.up(&[]).expect(0);
+    assert_eq!(project.mounted("app"), Some(false));
+    assert_eq!(project.published("app"), [] as [&str; 0]);
+    assert_eq!(project.published("db"), [] as [&str; 0]);
+    let sshd = "</dev/tcp/127.0.0.1/2222 && echo there";
+    let said = project
+        .container
+        .docker_exec(&["bash", "-c", sshd])
+        .expect(0);
+    assert_eq!(said.out, "there\n");
+}
