@@ -438,14 +438,19 @@ mod tests {
 
     /// A config file that `setup` has wired to the copy of the Feature.
     fn wired(app: &App, file: &str) -> Target {
+        wired_of(app, file, TEXT)
+    }
+
+    fn wired_of(app: &App, file: &str, text: &str) -> Target {
+        let before = text;
         let folder = app.environment.folder.clone();
         let config = folder.join(file);
         fs::create_dir_all(config.parent().unwrap()).unwrap();
-        fs::write(&config, TEXT).unwrap();
+        fs::write(&config, before).unwrap();
         let target = Target { folder, config };
         let read = config::read(&target.config, &Options::default()).unwrap();
-        let text = wire(TEXT, &config::wiring(&target, &read)).unwrap().text;
-        original::keep(&app.store, &target.config, TEXT, text.as_bytes()).unwrap();
+        let text = wire(before, &config::wiring(&target, &read)).unwrap().text;
+        original::keep(&app.store, &target.config, before, text.as_bytes()).unwrap();
         fs::write(&target.config, text).unwrap();
         let copy = feature::checked_folder(&target.folder).unwrap();
         feature::put_missing(&copy, &feature::FILES).unwrap();
@@ -500,6 +505,50 @@ mod tests {
         }
         found.sort();
         found
+    }
+
+    /// The IDs are those of the registry, also where labels of the user's give others, and the one that follows from
+    /// the paths.
+    #[test]
+    fn of_two_that_compose_makes_each_takes_its_own_files_and_the_last_the_folder() {
+        const COMPOSE: &str = "{ \"dockerComposeFile\": \"a.yml\", \"service\": \"a\" }\n";
+        let home = tempfile::tempdir().unwrap();
+        let environment = environment(home.path());
+        let app = App::new(&environment);
+        let [one, two] = ["one", "two"].map(|name| {
+            let file = format!(".devcontainer/{name}/devcontainer.json");
+            let target = wired_of(&app, &file, COMPOSE);
+            known(&app, &target, &format!("labelled{name}"), "user");
+            let config = config::read(&target.config, &Options::default()).unwrap();
+            let compose = config.compose.unwrap();
+            let id = id::devcontainer_id(&target.folder, &target.config);
+            for id in [&id, &format!("labelled{name}")] {
+                let trust = app.store.trust(id);
+                workspace::compose::complete(&target, &compose, id, &trust, 2222).unwrap();
+            }
+            target
+        });
+        let folder = one.folder.join(".devcontainer").join(compose::FOLDER);
+        fs::write(folder.join("elsewhere.yaml"), "services: {}\n").unwrap();
+        let left = || {
+            let mut names = workspace::compose::made(&folder);
+            names.retain(|path| !path.ends_with("elsewhere.yaml"));
+            (names, folder.join(".gitignore").exists())
+        };
+        assert_eq!(left().0.len(), 4);
+        let remove = |target: &Target| {
+            let mut args = args(&["--yes"]);
+            args.workspace.config = Some(target.config.clone());
+            run(&app, &args).unwrap();
+            assert_eq!(fs::read_to_string(&target.config).unwrap(), COMPOSE);
+        };
+        remove(&one);
+        let id = id::devcontainer_id(&two.folder, &two.config);
+        let mut own = [id.as_str(), "labelledtwo"].map(|id| folder.join(format!("{id}.yaml")));
+        own.sort();
+        assert_eq!(left(), (own.to_vec(), true));
+        remove(&two);
+        assert!(!folder.exists());
     }
 
     #[test]
