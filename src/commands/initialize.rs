@@ -32,7 +32,7 @@ use crate::trust;
 use crate::workspace::config::Config;
 use crate::workspace::entry::Wanted;
 use crate::workspace::target::Target;
-use crate::workspace::{config, entry, feature, original, target, user_config};
+use crate::workspace::{compose, config, entry, feature, original, target, user_config};
 
 /// Runs `initialize`.
 pub fn run(app: &App, args: &cli::Initialize) -> Result<ExitCode> {
@@ -45,6 +45,10 @@ pub fn run(app: &App, args: &cli::Initialize) -> Result<ExitCode> {
     let config = config::read(&target.config, &settings.defaults)?;
     complete_config(app, &target, &config)?;
     complete_feature(app, &target, &config)?;
+    if let Some(compose) = &config.compose {
+        let trust = app.store.trust(&args.id);
+        compose::complete(&target, compose, &args.id, &trust, config.options.port)?;
+    }
 
     let endpoint = endpoint::endpoint(app.environment)?;
     let wanted = Wanted {
@@ -202,7 +206,7 @@ fn refuse_to_leave(target: &Target) -> Result<()> {
 fn complete_feature(app: &App, target: &Target, config: &Config) -> Result<()> {
     if config.uses_copy(target) {
         let folder = feature::checked_folder(&target.folder)?;
-        feature::put_missing(&folder)?;
+        feature::put_missing(&folder, &feature::FILES)?;
         // The container works without it; only what `post-start` does is missing.
         if let Err(error) = feature::put_binary(&folder, &app.environment.program) {
             warn(&error);

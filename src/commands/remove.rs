@@ -2,7 +2,7 @@
 //! what is ours.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
@@ -11,8 +11,9 @@ use crate::advice::failure;
 use crate::app::App;
 use crate::change::{Change, Plan, Reason};
 use crate::cli;
-use crate::devcontainer::options::{self, Options};
-use crate::devcontainer::{Document, Modified, Problem, SCHEMA_FILE, features, find, unwire};
+use crate::devcontainer::{
+    Document, Modified, Problem, SCHEMA_FILE, compose, features, find, id, options, unwire,
+};
 use crate::durable;
 use crate::engine::{self, Engine, Found, endpoint};
 use crate::ring::purge::Purge;
@@ -22,7 +23,7 @@ use crate::store::undo::{self, Original};
 use crate::talk::agree::{Outcome, agree};
 use crate::talk::{ask, say};
 use crate::workspace::target::Target;
-use crate::workspace::{config, feature, original, registered, target};
+use crate::workspace::{self, config, feature, original, registered, target};
 
 /// Runs `remove`.
 pub fn run(app: &App, args: &cli::Remove) -> Result<ExitCode> {
@@ -57,10 +58,13 @@ pub fn run(app: &App, args: &cli::Remove) -> Result<ExitCode> {
     );
     let after = String::from_utf8_lossy(&taken.after);
     let copy = uses_copy(&target, &text) && !uses_copy(&target, &after);
-    let kept = match copy && !is_used_elsewhere(app, &target)? {
+    let mut kept = match copy && !is_used_elsewhere(app, &target, uses_copy)? {
         true => remove_feature(&mut plan, &target)?,
         false => Vec::new(),
     };
+    if !names_compose_file(&target, &after) {
+        kept.extend(remove_compose_files(app, &mut plan, &target)?);
+    }
 
     let outcome = agree(
         &plan,
@@ -80,9 +84,12 @@ pub fn run(app: &App, args: &cli::Remove) -> Result<ExitCode> {
             // What a `setup` that was killed has left of the binary.
             durable::sweep(&folder)?;
         }
-        for folder in [".devcontainer/lace-ssh", ".devcontainer"] {
+        if let Ok(folder) = workspace::compose::checked_folder(&target.folder) {
+            durable::sweep_old(&folder)?;
+        }
+        for folder in ["lace-ssh", compose::FOLDER, ""] {
             // Fails where files of the team are left in it, which then stay.
-            let _ = fs::remove_dir(target.folder.join(folder));
+            let _ = fs::remove_dir(target.folder.join(".devcontainer").join(folder));
         }
     }
     let config = target.config.display();
@@ -107,9 +114,45 @@ pub fn run(app: &App, args: &cli::Remove) -> Result<ExitCode> {
 fn remove_feature(plan: &mut Plan, target: &Target) -> Result<Vec<PathBuf>> {
     let folder = feature::checked_folder(&target.folder)?;
     let schema = options::document_schema()?;
-    let files = feature::FILES
-        .into_iter()
-        .chain([(SCHEMA_FILE, schema.as_str())]);
+    let mut files = feature::FILES.to_vec();
+    files.push((SCHEMA_FILE, schema.as_str()));
+    let kept = remove_files(plan, &folder, &files)?;
+    plan.add(Change::of_ours(&folder.join(feature::BINARY))?.becomes(None));
+    Ok(kept)
+}
+
+/// The same for the Compose files of ours; where another config file of the workspace names one, for those of this
+/// dev container alone.
+fn remove_compose_files(app: &App, plan: &mut Plan, target: &Target) -> Result<Vec<PathBuf>> {
+    let folder = match workspace::compose::checked_folder(&target.folder) {
+        Ok(folder) if folder.is_dir() => folder,
+        // Then it is none of ours.
+        _ => return Ok(Vec::new()),
+    };
+    let is_shared = is_used_elsewhere(app, target, names_compose_file)?;
+    let registry = ring::look(app)?;
+    let own = |path: &PathBuf| {
+        let id = path
+            .file_stem()
+            .and_then(|stem| stem.to_str())
+            .unwrap_or_default();
+        let known = registry.devcontainers.get(id);
+        known.is_some_and(|known| known.is_of(&target.config))
+            || id == id::devcontainer_id(&target.folder, &target.config)
+    };
+    for path in workspace::compose::made(&folder) {
+        if !is_shared || own(&path) {
+            plan.add(Change::of_ours(&path)?.becomes(None));
+        }
+    }
+    match is_shared {
+        true => Ok(Vec::new()),
+        false => remove_files(plan, &folder, &workspace::compose::FILES),
+    }
+}
+
+/// Plans the removal of files that say just this; the others are handed back.
+fn remove_files(plan: &mut Plan, folder: &Path, files: &[(&str, &str)]) -> Result<Vec<PathBuf>> {
     let mut kept = Vec::new();
     for (name, text) in files {
         let change = Change::of_ours(&folder.join(name))?;
@@ -118,8 +161,12 @@ fn remove_feature(plan: &mut Plan, target: &Target) -> Result<Vec<PathBuf>> {
             _ => plan.add(change.becomes(None)),
         }
     }
-    plan.add(Change::of_ours(&folder.join(feature::BINARY))?.becomes(None));
     Ok(kept)
+}
+
+/// Whether this text of a config file names the Compose file of ours.
+fn names_compose_file(_: &Target, text: &str) -> bool {
+    Document::parse(text).is_ok_and(|document| compose::names_ours(&document.value()))
 }
 
 /// Whether this text of a config file names the copy of the Feature in the project.
@@ -204,8 +251,12 @@ fn take_out(app: &App, args: &cli::Remove, target: &Target, text: &str) -> Resul
     })
 }
 
-/// Whether another config file of the workspace uses the copy of the Feature.
-fn is_used_elsewhere(app: &App, target: &Target) -> Result<bool> {
+/// Whether another config file of the workspace uses something, as its text says.
+fn is_used_elsewhere(
+    app: &App,
+    target: &Target,
+    uses: impl Fn(&Target, &str) -> bool,
+) -> Result<bool> {
     let registry = ring::look(app)?;
     let known = registry.in_folder(&target.folder);
     let mut others = find::candidates(&target.folder);
@@ -218,8 +269,7 @@ fn is_used_elsewhere(app: &App, target: &Target) -> Result<bool> {
     Ok(others.into_iter().any(|config| {
         let folder = target.folder.clone();
         let other = Target { folder, config };
-        config::read(&other.config, &Options::default())
-            .is_ok_and(|config| config.uses_copy(&other))
+        config::text(&other.config).is_ok_and(|text| uses(&other, &text))
     }))
 }
 
@@ -366,6 +416,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::devcontainer::options::Options;
     use crate::devcontainer::wire;
     use crate::engine::example;
     use crate::environment::Environment;
@@ -387,17 +438,22 @@ mod tests {
 
     /// A config file that `setup` has wired to the copy of the Feature.
     fn wired(app: &App, file: &str) -> Target {
+        wired_of(app, file, TEXT)
+    }
+
+    fn wired_of(app: &App, file: &str, text: &str) -> Target {
+        let before = text;
         let folder = app.environment.folder.clone();
         let config = folder.join(file);
         fs::create_dir_all(config.parent().unwrap()).unwrap();
-        fs::write(&config, TEXT).unwrap();
+        fs::write(&config, before).unwrap();
         let target = Target { folder, config };
         let read = config::read(&target.config, &Options::default()).unwrap();
-        let text = wire(TEXT, &config::wiring(&target, &read)).unwrap().text;
-        original::keep(&app.store, &target.config, TEXT, text.as_bytes()).unwrap();
+        let text = wire(before, &config::wiring(&target, &read)).unwrap().text;
+        original::keep(&app.store, &target.config, before, text.as_bytes()).unwrap();
         fs::write(&target.config, text).unwrap();
         let copy = feature::checked_folder(&target.folder).unwrap();
-        feature::put_missing(&copy).unwrap();
+        feature::put_missing(&copy, &feature::FILES).unwrap();
         fs::write(copy.join(feature::BINARY), "the binary").unwrap();
         fs::write(copy.join(SCHEMA_FILE), options::document_schema().unwrap()).unwrap();
         target
@@ -449,6 +505,50 @@ mod tests {
         }
         found.sort();
         found
+    }
+
+    /// The IDs are those of the registry, also where labels of the user's give others, and the one that follows from
+    /// the paths.
+    #[test]
+    fn of_two_that_compose_makes_each_takes_its_own_files_and_the_last_the_folder() {
+        const COMPOSE: &str = "{ \"dockerComposeFile\": \"a.yml\", \"service\": \"a\" }\n";
+        let home = tempfile::tempdir().unwrap();
+        let environment = environment(home.path());
+        let app = App::new(&environment);
+        let [one, two] = ["one", "two"].map(|name| {
+            let file = format!(".devcontainer/{name}/devcontainer.json");
+            let target = wired_of(&app, &file, COMPOSE);
+            known(&app, &target, &format!("labelled{name}"), "user");
+            let config = config::read(&target.config, &Options::default()).unwrap();
+            let compose = config.compose.unwrap();
+            let id = id::devcontainer_id(&target.folder, &target.config);
+            for id in [&id, &format!("labelled{name}")] {
+                let trust = app.store.trust(id);
+                workspace::compose::complete(&target, &compose, id, &trust, 2222).unwrap();
+            }
+            target
+        });
+        let folder = one.folder.join(".devcontainer").join(compose::FOLDER);
+        fs::write(folder.join("elsewhere.yaml"), "services: {}\n").unwrap();
+        let left = || {
+            let mut names = workspace::compose::made(&folder);
+            names.retain(|path| !path.ends_with("elsewhere.yaml"));
+            (names, folder.join(".gitignore").exists())
+        };
+        assert_eq!(left().0.len(), 4);
+        let remove = |target: &Target| {
+            let mut args = args(&["--yes"]);
+            args.workspace.config = Some(target.config.clone());
+            run(&app, &args).unwrap();
+            assert_eq!(fs::read_to_string(&target.config).unwrap(), COMPOSE);
+        };
+        remove(&one);
+        let id = id::devcontainer_id(&two.folder, &two.config);
+        let mut own = [id.as_str(), "labelledtwo"].map(|id| folder.join(format!("{id}.yaml")));
+        own.sort();
+        assert_eq!(left(), (own.to_vec(), true));
+        remove(&two);
+        assert!(!folder.exists());
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::settings;
 use crate::talk::agree::{Outcome, agree};
 use crate::talk::{print_json, say};
 use crate::workspace::target::Target;
-use crate::workspace::{config, feature, original, target, user_config};
+use crate::workspace::{compose, config, feature, original, target, user_config};
 
 /// Runs `setup`.
 pub fn run(app: &App, args: &cli::Setup) -> Result<ExitCode> {
@@ -49,7 +49,12 @@ pub fn run(app: &App, args: &cli::Setup) -> Result<ExitCode> {
     );
     let local = config::is_copy(&wanted.feature, &target);
     if local {
-        add_feature(&mut plan, &target)?;
+        let folder = feature::checked_folder(&target.folder)?;
+        add_files(&mut plan, &folder, &feature::FILES)?;
+    }
+    if config.compose.is_some() {
+        let folder = compose::checked_folder(&target.folder)?;
+        add_files(&mut plan, &folder, &compose::FILES)?;
     }
     if args.schema {
         let file = feature::checked_folder(&target.folder)?.join(SCHEMA_FILE);
@@ -66,6 +71,12 @@ pub fn run(app: &App, args: &cli::Setup) -> Result<ExitCode> {
 
     for remark in config.remarks {
         tell(&target.config, remark);
+    }
+    if let Some(why) = config
+        .compose
+        .and_then(|it| compose::unpublished(&target, &it))
+    {
+        say(format!("no port is published, for {why}"));
     }
     let outcome = agree(
         &plan,
@@ -107,9 +118,8 @@ fn tell(path: &Path, remark: Problem) {
     }
 }
 
-fn add_feature(plan: &mut Plan, target: &Target) -> Result<()> {
-    let folder = feature::checked_folder(&target.folder)?;
-    for (name, text) in feature::FILES {
+fn add_files(plan: &mut Plan, folder: &Path, files: &[(&str, &str)]) -> Result<()> {
+    for (name, text) in files {
         let change = Change::of_ours(&folder.join(name))?;
         plan.add(change.becomes(Some(text.as_bytes().to_vec())));
     }

@@ -11,6 +11,8 @@ pub(super) struct Command {
     pub(super) member: &'static str,
     /// The command, exactly.
     pub(super) text: &'static str,
+    /// What it is in the other kind of configuration; where that is found, the kind was changed.
+    other: &'static str,
     subcommand: &'static str,
     needs_id: bool,
     pub(super) reason: &'static str,
@@ -22,6 +24,13 @@ pub const INITIALIZE: &str = "if command -v lace-ssh >/dev/null 2>&1; \
      then lace-ssh initialize --id ${devcontainerId}; \
      else umask 077; mkdir -p \"$HOME/.config/lace/ssh/trust/${devcontainerId}\"; fi";
 
+/// The same where Compose makes the container: the file with the mount is always named, so without lace-ssh it has to
+/// be there, and say nothing. `devcontainer` runs the command in the workspace folder.
+pub const INITIALIZE_COMPOSE: &str = "if command -v lace-ssh >/dev/null 2>&1; \
+     then lace-ssh initialize --id ${devcontainerId}; \
+     else mkdir -p .devcontainer/lace-ssh-compose; \
+     echo 'services: {}' >.devcontainer/lace-ssh-compose/${devcontainerId}.yaml; fi";
+
 /// Makes sure that sshd runs, where the container has the binary.
 pub const POST_START: &str = "if command -v lace-ssh >/dev/null 2>&1; then lace-ssh post-start; fi";
 
@@ -29,15 +38,25 @@ pub const POST_START: &str = "if command -v lace-ssh >/dev/null 2>&1; then lace-
 pub(super) const INITIALIZE_COMMAND: Command = Command {
     member: "initializeCommand",
     text: INITIALIZE,
+    other: INITIALIZE_COMPOSE,
     subcommand: "initialize",
     needs_id: true,
     reason: "makes the keys and the folder that is mounted, on the host, before the container",
+};
+
+/// The same where Compose makes the container.
+pub(super) const INITIALIZE_COMPOSE_COMMAND: Command = Command {
+    text: INITIALIZE_COMPOSE,
+    other: INITIALIZE,
+    reason: "makes the keys and the Compose file that mounts them, on the host, before the container",
+    ..INITIALIZE_COMMAND
 };
 
 /// The member that runs in the container, at every start.
 pub(super) const POST_START_COMMAND: Command = Command {
     member: "postStartCommand",
     text: POST_START,
+    other: POST_START,
     subcommand: "post-start",
     needs_id: false,
     reason: "checks in the container, at every start, that sshd answers",
@@ -50,6 +69,8 @@ pub(super) enum Call {
     Ours,
     /// Written by hand, and does what ours does.
     Accepted,
+    /// What we write in the other kind of configuration.
+    OfOtherKind,
     /// Nothing but a call that lacks what it needs.
     Outdated,
     /// A call among other things that lacks what it needs.
@@ -63,6 +84,7 @@ impl Command {
     pub(super) fn call(&self, value: &Value) -> Call {
         let simple = match value {
             Value::String(line) if line == self.text => return Call::Ours,
+            Value::String(line) if line == self.other => return Call::OfOtherKind,
             Value::String(line) => simple_commands(line),
             // No shell reads these words.
             Value::Array(words) => {
@@ -175,6 +197,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::devcontainer::compose::{FILE, FOLDER};
 
     fn initialize(value: Value) -> Call {
         INITIALIZE_COMMAND.call(&value)
@@ -185,6 +208,21 @@ mod tests {
         assert_eq!(initialize(json!(INITIALIZE)), Call::Ours);
         assert_eq!(POST_START_COMMAND.call(&json!(POST_START)), Call::Ours);
         assert_eq!(POST_START_COMMAND.call(&json!(INITIALIZE)), Call::None);
+    }
+
+    #[test]
+    fn what_we_write_for_the_other_kind_is_known() {
+        for (command, ours, other) in [
+            (INITIALIZE_COMMAND, INITIALIZE, INITIALIZE_COMPOSE),
+            (INITIALIZE_COMPOSE_COMMAND, INITIALIZE_COMPOSE, INITIALIZE),
+        ] {
+            assert_eq!(command.call(&json!(ours)), Call::Ours);
+            assert_eq!(command.call(&json!(other)), Call::OfOtherKind);
+            assert_eq!(command.member, "initializeCommand");
+        }
+        let name = format!("{FOLDER}/{FILE}");
+        assert!(INITIALIZE_COMPOSE.contains(&format!("mkdir -p .devcontainer/{FOLDER};")));
+        assert!(INITIALIZE_COMPOSE.contains(&format!("'services: {{}}' >.devcontainer/{name};")));
     }
 
     #[test]

@@ -38,7 +38,9 @@ pub(super) fn lifecycle(
     match &found.value {
         Node::StringLit(_) | Node::Array(_) => match command.call(&value) {
             Call::Ours | Call::Accepted => Ok(()),
-            Call::Outdated => replace(plan, &[command.member], &found.value, command),
+            Call::Outdated | Call::OfOtherKind => {
+                replace(plan, &[command.member], &found.value, command)
+            }
             Call::Incomplete => Err(incomplete(document, &found.value, command)),
             Call::None => {
                 wrap(plan, found, command);
@@ -70,7 +72,7 @@ fn lifecycle_member(
                 // Of two with its name, tools take the other one.
                 return member(document.body(), object, found.name.as_str()).map(drop);
             }
-            Call::Outdated => outdated = outdated.or(Some(found)),
+            Call::Outdated | Call::OfOtherKind => outdated = outdated.or(Some(found)),
             Call::Incomplete => incomplete_call = incomplete_call.or(Some(found)),
             Call::None => {}
         }

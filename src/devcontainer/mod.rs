@@ -5,6 +5,7 @@
 //! `lines` lies below them all. `dialect`, `document`, `members` and `problem` read the user's own settings, too.
 
 mod command;
+pub mod compose;
 pub mod dialect;
 mod document;
 mod edited;
@@ -30,6 +31,8 @@ mod style;
 mod unwiring;
 mod wiring;
 
+#[cfg(test)]
+pub use command::INITIALIZE_COMPOSE;
 pub use document::Document;
 pub use edited::{Edited, Modified};
 pub use problem::Problem;

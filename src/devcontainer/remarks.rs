@@ -12,14 +12,6 @@ use super::publish::{is_open_to_all, published, publishes};
 pub fn remarks(document: &Document<'_>, options: &Options) -> Vec<Problem> {
     let port = options.port;
     let mut remarks = Vec::new();
-    if let Ok(Some(found)) = document.member("dockerComposeFile") {
-        let message = "Compose takes no port from here, and makes the mount of the keys writable";
-        remarks.push(
-            Problem::at(document.body(), range_of(&found.value), message).with_hint(format!(
-                "publish it in the compose file, under the service: ports: [\"127.0.0.1::{port}\"]"
-            )),
-        );
-    }
     remarks.extend(open_ports(document, port));
     remarks.extend(host_network(document));
     remarks.extend(rotated_by_hand(document, options));
@@ -144,14 +136,5 @@ mod tests {
             );
         }
         assert!(of(r#"{ "runArgs": ["--network=mine"] }"#).is_empty());
-    }
-
-    #[test]
-    fn what_compose_does_not_do_is_told() {
-        let said = of("{\n  \"dockerComposeFile\": \"compose.yaml\"\n}");
-        assert!(
-            said[0].starts_with("2:24: Compose takes no port"),
-            "{said:?}"
-        );
     }
 }

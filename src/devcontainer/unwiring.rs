@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 
 use super::Problem;
 use super::command::{Call, Command, INITIALIZE_COMMAND, POST_START_COMMAND};
+use super::compose;
 use super::document::{Document, member, range_of, to_value, wrong_type};
 use super::edited::{Edited, Modified};
 use super::features::{is_ours, port_of};
@@ -33,10 +34,11 @@ const MOUNT_OUTDATED: &str = "it is not the mount that setup writes; initializeC
 /// Takes out what [`wire`](super::wire) put in. What somebody has changed by hand since is told in
 /// [`Edited::modified`] and stays, unless `drop`, which is asked about every such piece, says otherwise.
 ///
-/// Taking out right after putting in gives the very bytes back, with two exceptions that the text
-/// alone cannot tell: an outdated piece that was rewritten goes and does not come back, and an
+/// Taking out right after putting in gives the very bytes back, with three exceptions that the text
+/// alone cannot tell: an outdated piece that was rewritten goes and does not come back, an
 /// empty `features`, `mounts` or `runArgs` that was written otherwise than `{}` or `[]` on a line
-/// of its own comes back as nothing or in the usual form.
+/// of its own comes back as nothing or in the usual form, and a list of one Compose file may come back as
+/// that file alone.
 ///
 /// No comment outside of our own pieces goes, but those directly above or beside one that others
 /// are left of: a container of ours that holds or has a comment stays, empty.
@@ -64,6 +66,7 @@ pub fn unwire(
     };
     let ports = unwiring.features()?;
     unwiring.mounts()?;
+    unwiring.compose_file()?;
     for command in [INITIALIZE_COMMAND, POST_START_COMMAND] {
         unwiring.lifecycle(command)?;
     }
@@ -166,6 +169,35 @@ impl<'d, 't> Unwiring<'d, 't, '_> {
         Ok(())
     }
 
+    /// The Compose file of ours.
+    fn compose_file(&mut self) -> Result<(), Problem> {
+        let document = self.plan.document;
+        let Some(found) = document.member(compose::MEMBER)? else {
+            return Ok(());
+        };
+        let Node::Array(array) = &found.value else {
+            return Ok(());
+        };
+        let is_ours = |node: &Node<'_>| match node {
+            Node::StringLit(file) => compose::is_ours(&file.value),
+            _ => false,
+        };
+        let numbered = array.elements.iter().enumerate();
+        let gone: BTreeSet<usize> = numbered
+            .filter(|(_, element)| is_ours(element))
+            .map(|(i, _)| i)
+            .collect();
+        self.is_wired |= !gone.is_empty();
+        if gone == BTreeSet::from([1])
+            && compose::take_from_list(&mut self.plan, found, array, self.original, WHY)
+        {
+            return Ok(());
+        }
+        let sequence = Sequence::of_array(document, self.plan.style, array);
+        self.take_elements(found, &array.elements, sequence, &gone, Shape::Lines);
+        Ok(())
+    }
+
     /// The published port: alone, without anything else of ours, it is somebody else's.
     fn ports(&mut self, ports: &BTreeSet<u16>) -> Result<(), Problem> {
         let document = self.plan.document;
@@ -261,7 +293,7 @@ impl<'d, 't> Unwiring<'d, 't, '_> {
         range: Range<usize>,
     ) -> bool {
         match command.call(&to_value(node)) {
-            Call::Ours => {
+            Call::Ours | Call::OfOtherKind => {
                 self.is_wired = true;
                 !(self.mount_stays && command == INITIALIZE_COMMAND)
             }

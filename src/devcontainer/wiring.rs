@@ -9,7 +9,8 @@ use jsonc_parser::ast::{Object, ObjectProp, Value as Node};
 use serde_json::{Map, Value, json};
 
 use super::Problem;
-use super::command::{INITIALIZE_COMMAND, POST_START_COMMAND};
+use super::command::{INITIALIZE_COMMAND, INITIALIZE_COMPOSE_COMMAND, POST_START_COMMAND};
+use super::compose::{check_service, is_compose, name_file};
 use super::document::{Document, kind_of, member, name_range, range_of, to_value, wrong_type};
 use super::edited::Edited;
 use super::features::{is_other_sshd, is_ours, port_of};
@@ -21,7 +22,7 @@ use super::plan::{Plan, Step};
 use super::port::DEFAULT_PORT;
 use super::publish::{publish, published, publishes};
 use super::schema_link::{self, link_schema};
-use super::sequence::Sequence;
+use super::sequence::{Item, Sequence};
 use super::style::{Shape, Style, quoted};
 use crate::trust::MOUNT_TARGET;
 
@@ -35,6 +36,8 @@ pub struct Wiring {
     /// The schema to link as `$schema`, such as "./lace-ssh/lace-ssh.schema.json"; `None` leaves
     /// that member alone.
     pub schema: Option<String>,
+    /// Where Compose makes the container: our Compose file, such as "lace-ssh-compose/${devcontainerId}.yaml".
+    pub compose_file: String,
 }
 
 /// Puts everything that is missing in, and rewrites what is outdated.
@@ -54,10 +57,21 @@ pub fn wire(text: &str, wiring: &Wiring) -> Result<Edited, Problem> {
         link_schema(&mut plan, reference, &mut absent)?;
     }
     let old_port = features(&mut plan, wiring, &mut absent)?;
-    mounts(&mut plan, &mut absent)?;
-    ports(&mut plan, wiring.port, old_port, &mut absent)?;
-    for command in [INITIALIZE_COMMAND, POST_START_COMMAND] {
+    let is_compose = is_compose(&document.value());
+    let initialize = if is_compose {
+        check_service(&document)?;
+        name_file(&mut plan, &wiring.compose_file)?;
+        INITIALIZE_COMPOSE_COMMAND
+    } else {
+        mounts(&mut plan, &mut absent)?;
+        ports(&mut plan, wiring.port, old_port, &mut absent)?;
+        INITIALIZE_COMMAND
+    };
+    for command in [initialize, POST_START_COMMAND] {
         lifecycle(&mut plan, command, &mut absent)?;
+    }
+    if is_compose {
+        no_mount(&mut plan, absent.is_empty())?;
     }
     add_members(&mut plan, absent);
     plan.finish()
@@ -71,6 +85,8 @@ const WHY_PORT_BESIDE: &str = "tells the Feature a port that the other sshd leav
 const WHY_MOUNT: &str = "brings the keys that may log in; the line never changes when keys rotate";
 const WHY_MOUNT_AGAIN: &str = "replaces an outdated lace mount";
 const WHY_ONE_MOUNT: &str = "one lace mount is enough";
+const WHY_NO_MOUNT: &str =
+    "Compose would make this mount writable; the Compose file of lace-ssh has it";
 const WHY_PUBLISH: &str = "publishes sshd on a free port of this machine only";
 const WHY_PUBLISH_AGAIN: &str = "publishes the port that sshd has now";
 const WHY_PUBLISHED: &str = "the port that sshd has now is published already";
@@ -260,6 +276,46 @@ fn mounts(plan: &mut Plan<'_, '_>, absent: &mut Vec<Absent>) -> Result<(), Probl
     Ok(())
 }
 
+/// No mount of ours, where Compose makes the container: it would take the place of the one in our Compose file, and be
+/// writable. A list that holds nothing then goes too, `if_alone` that changes the root.
+fn no_mount(plan: &mut Plan<'_, '_>, if_alone: bool) -> Result<(), Problem> {
+    let document = plan.document;
+    let Some(found) = document.member("mounts")? else {
+        return Ok(());
+    };
+    let Node::Array(array) = &found.value else {
+        return Err(wrong_type(document, found, "an array"));
+    };
+    let owners = owners(document, &array.elements)?;
+    let gone: BTreeSet<usize> = numbers(&owners, |owner| !matches!(owner, Owner::Other))
+        .into_iter()
+        .collect();
+    if gone.is_empty() {
+        return Ok(());
+    }
+    let root = Sequence::of_object(document, plan.style, document.root());
+    let is_it = |item: &Item| item.range.start == found.range.start;
+    if let Some(number) = root.items.iter().position(is_it).filter(|_| if_alone)
+        && gone.len() == array.elements.len()
+        && document
+            .comments(root.items[number].whole())
+            .next()
+            .is_none()
+    {
+        let step = Step::new(&["mounts"], WHY_NO_MOUNT).removing(root.items[number].range.clone());
+        plan.remove(vec![step], root.remove(&BTreeSet::from([number])));
+        plan.intend("mounts", None);
+        return Ok(());
+    }
+    let sequence = Sequence::of_array(document, plan.style, array);
+    plan.take_out(&["mounts"], WHY_NO_MOUNT, &sequence, &gone);
+    let elements = array.elements.iter().enumerate();
+    let left = elements.filter(|(i, _)| !gone.contains(i));
+    let left = left.map(|(_, element)| to_value(element)).collect();
+    plan.intend("mounts", Some(Value::Array(left)));
+    Ok(())
+}
+
 /// Whose the mounts are; somebody else's at our target is a problem.
 fn owners(document: &Document<'_>, elements: &[Node<'_>]) -> Result<Vec<Owner>, Problem> {
     let body = document.body();
@@ -317,12 +373,7 @@ fn ports(
 ) -> Result<(), Problem> {
     let document = plan.document;
     let wanted = publish(port);
-    let found = document.member("runArgs")?;
-    if document.member("dockerComposeFile")?.is_some() {
-        // Compose takes no arguments from here.
-        return Ok(());
-    }
-    let Some(found) = found else {
+    let Some(found) = document.member("runArgs")? else {
         if !published_by_app_port(document, port) {
             absent.push(Absent {
                 name: "runArgs",

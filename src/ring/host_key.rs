@@ -1,7 +1,7 @@
 //! The identity of a dev container: its host key, made on the host and pinned before it is used.
 //!
 //! Its private half is in two places. The trust folder has it for sshd, and a container that can write
-//! there (Compose makes every mount writable) can put another one in its place. So the store keeps a
+//! there (Compose makes a mount of `mounts` writable) can put another one in its place. So the store keeps a
 //! copy, and what is pinned stays: the copy is put back.
 
 use std::path::{Path, PathBuf};

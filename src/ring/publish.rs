@@ -178,9 +178,10 @@ mod tests {
     use super::*;
     use crate::environment::Environment;
     use crate::keys::krl::Revoked;
-    use crate::ring::Ring;
+    use crate::ring::{Ring, host_key, purge};
     use std::fs;
-    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::os::unix::net::UnixListener;
 
     #[test]
     fn a_trust_folder_holds_what_follows_from_the_registry_and_nothing_that_is_stale() {
@@ -270,6 +271,89 @@ mod tests {
         assert_eq!(read("authorized_keys").as_deref(), Some(""));
         write_trust(&app, &registry, &Revocations::default(), "y", None, now).unwrap();
         assert!(!app.store.trust("y").exists());
+    }
+
+    /// Something that is put in the place of a file, and what it is called.
+    type Plant<'a> = (&'a str, &'a dyn Fn(&Path));
+
+    /// A container that can write to its trust folder can put anything there; each reader on the host is tried.
+    #[test]
+    fn whatever_a_container_plants_is_neither_followed_nor_waited_for_and_is_replaced() {
+        let home = tempfile::tempdir().unwrap();
+        let environment = Environment::example(home.path());
+        let app = App::new(&environment);
+        let mut ring = Ring::open(&app, "test").unwrap();
+        let mut entry = DevContainer::example("lace-x", "lace-x");
+        (entry.user, entry.user_chosen) = (Some("me".into()), true);
+        ring.register("x", entry);
+        let known = ring.registry.devcontainers["x"].clone();
+        ring.write_trust("x").unwrap();
+        let victim = home.path().join("victim");
+        fs::write(&victim, "the user's own").unwrap();
+        let kind = |path: &Path, kind| {
+            rustix::fs::mknodat(rustix::fs::CWD, path, kind, rustix::fs::Mode::RWXU, 0).unwrap();
+        };
+        let plants: [Plant<'_>; 7] = [
+            ("a link", &|path| symlink(&victim, path).unwrap()),
+            ("a link to a device", &|path| {
+                symlink("/dev/zero", path).unwrap()
+            }),
+            ("a link to nothing", &|path| {
+                symlink(home.path().join("new"), path).unwrap()
+            }),
+            ("a second name", &|path| {
+                fs::hard_link(&victim, path).unwrap()
+            }),
+            ("a pipe", &|path| kind(path, rustix::fs::FileType::Fifo)),
+            ("a socket", &|path| drop(UnixListener::bind(path).unwrap())),
+            ("a huge file", &|path| {
+                fs::File::create(path).unwrap().set_len(1 << 40).unwrap()
+            }),
+        ];
+        let names = [
+            trust::USER,
+            trust::AUTHORIZED_KEYS,
+            trust::REVOKED_KEYS,
+            trust::HOST_KEY,
+        ];
+        let absent = [trust::PRINCIPALS, trust::USER_CA, trust::OWN_KEYS];
+        let folder = app.store.trust("x");
+        let content = || names.map(|name| fs::read(folder.join(name)).unwrap());
+        let is_right = |ring: &Ring<'_>| {
+            let (now, pinned) = (ring.now, &known.host_key.current);
+            is_current(&app.store, &ring.registry, "x", &known, now).unwrap_or(false)
+                && host_key::is_in_place(&app.store, "x", pinned)
+        };
+        let before = content();
+        assert!(is_right(&ring));
+        for (what, plant) in plants {
+            for name in names.into_iter().chain(absent) {
+                let path = folder.join(name);
+                let _ = fs::remove_file(&path);
+                plant(&path);
+                assert!(!is_right(&ring), "{what} as {name}");
+                assert_eq!(purge::unknown(&app.store, &ring.registry), [] as [&str; 0]);
+                host_key::ensure(&mut ring, "x", Some(&known)).unwrap();
+                ring.write_trust("x").unwrap();
+                assert!(is_right(&ring), "{what} as {name}");
+                assert_eq!(content(), before, "{what} as {name}");
+                let is_file = |name: &&str| {
+                    let metadata = folder.join(name).symlink_metadata().unwrap();
+                    metadata.is_file() && metadata.permissions().mode() & 0o777 == durable::PRIVATE
+                };
+                assert!(names.iter().all(is_file), "{what} as {name}");
+            }
+        }
+        assert_eq!(fs::read_to_string(&victim).unwrap(), "the user's own");
+        assert!(!home.path().join("new").exists());
+        // What is not ours to remove is named, and no other file waits for it.
+        fs::remove_file(folder.join(trust::HOST_KEY)).unwrap();
+        fs::create_dir(folder.join(trust::HOST_KEY)).unwrap();
+        let error = host_key::ensure(&mut ring, "x", Some(&known)).unwrap_err();
+        assert!(
+            error.to_string().contains("is a folder, and none of ours"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 
 use super::target::Target;
+use crate::devcontainer::compose::{self, Compose};
 use crate::devcontainer::options::{self, Options};
 use crate::devcontainer::{Document, Problem, Wiring, dialect, features, find, remarks};
 use crate::durable;
@@ -24,6 +25,8 @@ pub struct Config {
     pub remote_user: Option<String>,
     /// The key under `features` that is ours already.
     pub feature: Option<String>,
+    /// What it says of Compose, where that makes the container.
+    pub compose: Option<Compose>,
     /// What is no fault, but worth a word.
     pub remarks: Vec<Problem>,
 }
@@ -70,9 +73,11 @@ pub fn understand(text: String, defaults: &Options) -> Result<Config, Problem> {
         owned(features::ours(&value)),
     );
     let remarks = remarks(&document, &options);
+    let compose = compose::compose(&value);
     drop(document);
     Ok(Config {
         text,
+        compose,
         options,
         remarks,
         remote_user,
@@ -90,26 +95,13 @@ pub fn wiring(target: &Target, config: &Config) -> Wiring {
         feature,
         port: config.options.port,
         schema: None,
+        compose_file: super::compose::reference(target),
     }
 }
 
 /// The key under `features` that names `.devcontainer/lace-ssh`, relative to the config file.
 pub fn local_feature(target: &Target) -> String {
-    let folder = target.config.parent().unwrap_or(&target.folder);
-    let copy = Path::new(".devcontainer/lace-ssh");
-    if let Ok(below) = target.folder.join(copy).strip_prefix(folder) {
-        return format!("./{}", below.display());
-    }
-    let shared = folder
-        .ancestors()
-        .find(|above| target.folder.join(copy).starts_with(above))
-        .unwrap_or(&target.folder);
-    let up = folder
-        .strip_prefix(shared)
-        .map_or(1, |it| it.components().count());
-    let copy = target.folder.join(copy);
-    let down = copy.strip_prefix(shared).unwrap_or(&copy);
-    format!("{}{}", "../".repeat(up), down.display())
+    target.reference(Path::new(".devcontainer/lace-ssh"))
 }
 
 /// Whether this key under `features` names `.devcontainer/lace-ssh`.

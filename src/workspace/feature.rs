@@ -57,8 +57,14 @@ pub const BINARY: &str = "lace-ssh";
 /// # Errors
 /// One of the folders is a symlink.
 pub fn checked_folder(workspace_folder: &Path) -> Result<PathBuf> {
+    let hint = "use a published Feature: lace-ssh setup --feature REFERENCE";
+    checked(workspace_folder, "lace-ssh", hint)
+}
+
+/// The folder of that name below `.devcontainer`, where neither is a symlink.
+pub(super) fn checked(workspace_folder: &Path, name: &str, hint: &str) -> Result<PathBuf> {
     let above = workspace_folder.join(".devcontainer");
-    let folder = above.join("lace-ssh");
+    let folder = above.join(name);
     for path in [&above, &folder] {
         if path
             .symlink_metadata()
@@ -68,10 +74,7 @@ pub fn checked_folder(workspace_folder: &Path) -> Result<PathBuf> {
                 "{} is a symlink; refusing to write through it",
                 path.display()
             );
-            return Err(failure(
-                message,
-                "use a published Feature: lace-ssh setup --feature REFERENCE",
-            ));
+            return Err(failure(message, hint));
         }
     }
     Ok(folder)
@@ -122,9 +125,9 @@ pub fn contract(folder: &Path) -> Option<u32> {
 ///
 /// # Errors
 /// Names the file that cannot be written.
-pub fn put_missing(folder: &Path) -> Result<()> {
+pub fn put_missing(folder: &Path, files: &[(&str, &str)]) -> Result<()> {
     fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    for (name, text) in FILES {
+    for (name, text) in files {
         let path = folder.join(name);
         if fs::symlink_metadata(&path).is_err() {
             durable::write(&path, text.as_bytes(), 0o644)?;
@@ -220,7 +223,7 @@ mod tests {
     fn text_files_that_are_missing_are_made_and_the_teams_own_stay() {
         let folder = tempfile::tempdir().unwrap();
         let copy = folder.path().join("a/copy");
-        put_missing(&copy).unwrap();
+        put_missing(&copy, &FILES).unwrap();
         for (name, text) in FILES {
             assert_eq!(fs::read_to_string(copy.join(name)).unwrap(), text, "{name}");
             assert_eq!(mode(&copy.join(name)) & 0o133, 0, "{name}");
@@ -230,7 +233,7 @@ mod tests {
         fs::remove_file(copy.join("start")).unwrap();
         fs::remove_file(copy.join("session")).unwrap();
         symlink("nowhere", copy.join("session")).unwrap();
-        put_missing(&copy).unwrap();
+        put_missing(&copy, &FILES).unwrap();
         assert_eq!(fs::read(copy.join("install.sh")).unwrap(), b"the team's");
         assert!(copy.join("start").is_file());
         assert!(
@@ -257,7 +260,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let copy = folder.path().join("lace-ssh");
         assert_eq!(contract(&copy), None);
-        put_missing(&copy).unwrap();
+        put_missing(&copy, &FILES).unwrap();
         assert_eq!(contract(&copy), Some(trust::CONTRACT));
         let file = copy.join("devcontainer-feature.json");
         for (text, told) in [

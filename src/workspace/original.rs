@@ -48,6 +48,7 @@ mod tests {
             feature: "./lace-ssh".to_owned(),
             port: 2222,
             schema: None,
+            compose_file: "lace-ssh-compose/${devcontainerId}.yaml".to_owned(),
         }
     }
 

@@ -16,6 +16,26 @@ pub struct Target {
     pub config: PathBuf,
 }
 
+impl Target {
+    /// How the config file names what lies at this path in the workspace.
+    pub fn reference(&self, path: &Path) -> String {
+        let folder = self.config.parent().unwrap_or(&self.folder);
+        let path = self.folder.join(path);
+        if let Ok(below) = path.strip_prefix(folder) {
+            return format!("./{}", below.display());
+        }
+        let shared = folder
+            .ancestors()
+            .find(|above| path.starts_with(above))
+            .unwrap_or(&self.folder);
+        let up = folder
+            .strip_prefix(shared)
+            .map_or(1, |it| it.components().count());
+        let down = path.strip_prefix(shared).unwrap_or(&path);
+        format!("{}{}", "../".repeat(up), down.display())
+    }
+}
+
 /// What the user has said of which workspace is meant.
 #[derive(Debug, Clone, Default)]
 pub struct Place {

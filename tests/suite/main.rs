@@ -11,6 +11,7 @@ mod cli {
     mod access;
     mod any_order;
     mod cert;
+    mod compose;
     mod host_key;
     mod hostile;
     mod initialize;
@@ -69,6 +70,7 @@ mod faults {
 mod e2e {
     mod access;
     mod certificates;
+    mod compose;
     mod connections;
     mod containers;
     mod host_key;

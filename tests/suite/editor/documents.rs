@@ -157,6 +157,12 @@ fn mounts() -> impl Strategy<Value = Tree> {
     prop::collection::vec(prop::sample::select(vec![line, object]), 0..4).prop_map(Tree::Array)
 }
 
+fn compose_files() -> impl Strategy<Value = Tree> {
+    let file = || Tree::Scalar("\"compose.yml\"".into());
+    let list = prop::collection::vec(Just(file()), 1..4).prop_map(Tree::Array);
+    prop_oneof![Just(file()), list]
+}
+
 fn root() -> impl Strategy<Value = Tree> {
     let own = (
         prop::option::of(features()),
@@ -178,8 +184,15 @@ fn root() -> impl Strategy<Value = Tree> {
         "workspaceFolder",
     ])
     .prop_shuffle();
-    (own, others, names, prop::bool::weighted(0.2), any::<u64>()).prop_map(
-        |(own, others, names, compose, order)| {
+    (
+        own,
+        others,
+        names,
+        prop::option::weighted(0.3, compose_files()),
+        any::<u64>(),
+    )
+        .prop_map(|(own, others, names, compose, order)| {
+            let service = compose.as_ref().map(|_| Tree::Scalar("\"app\"".into()));
             let mut members: Vec<(String, Tree)> = names
                 .into_iter()
                 .zip(others)
@@ -191,10 +204,8 @@ fn root() -> impl Strategy<Value = Tree> {
                 ("runArgs", own.2),
                 ("initializeCommand", own.3),
                 ("postStartCommand", own.4),
-                (
-                    "dockerComposeFile",
-                    compose.then(|| Tree::Scalar("\"compose.yml\"".into())),
-                ),
+                ("dockerComposeFile", compose),
+                ("service", service),
             ];
             let mut order = order;
             for (name, value) in ours {
@@ -204,8 +215,7 @@ fn root() -> impl Strategy<Value = Tree> {
                 members.insert(at, (name.to_owned(), value));
             }
             Tree::Object(members)
-        },
-    )
+        })
 }
 
 struct Writer<'h> {

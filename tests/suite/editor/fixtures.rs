@@ -41,6 +41,7 @@ fn cases() -> Vec<Case> {
                 }
             },
             schema: Some(read(&folder, "schema.txt", "")).filter(|schema| !schema.is_empty()),
+            compose_file: "lace-ssh-compose/${devcontainerId}.yaml".to_owned(),
         },
         folder,
     };

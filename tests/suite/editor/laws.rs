@@ -13,6 +13,7 @@ fn wiring(port: u16) -> Wiring {
         feature: "./lace-ssh".to_owned(),
         port,
         schema: None,
+        compose_file: "lace-ssh-compose/${devcontainerId}.yaml".to_owned(),
     }
 }
 
@@ -27,7 +28,8 @@ fn is_within(some: &[String], all: &[String]) -> bool {
     some.iter().all(|one| rest.any(|other| other == one))
 }
 
-/// The value without containers of ours that hold nothing: filled and emptied, they may be gone.
+/// The value without containers of ours that hold nothing: filled and emptied, they may be gone. A list of one Compose file
+/// may have become that file.
 fn without_empties(mut document: Value) -> Value {
     let names = [
         "features",
@@ -41,12 +43,18 @@ fn without_empties(mut document: Value) -> Value {
             let empty = *value == json!({}) || *value == json!([]);
             !(empty && names.contains(&name.as_str()) && value.as_str().is_none())
         });
+        if let Some(files) = members.get_mut("dockerComposeFile")
+            && let [only] = files.as_array().map(Vec::as_slice).unwrap_or_default()
+        {
+            *files = only.clone();
+        }
     }
     document
 }
 
 /// Whether a member of ours is an empty container in another shape than `{}` or `[]`, or not on a
-/// line of its own: the one thing whose bytes are not known any more once it has been filled.
+/// line of its own, or there is a list of one Compose file: the things whose bytes are not known any more once
+/// they have been filled.
 fn has_odd_empty(text: &str) -> bool {
     let names = [
         "features",
@@ -55,8 +63,12 @@ fn has_odd_empty(text: &str) -> bool {
         "initializeCommand",
         "postStartCommand",
     ];
-    let empty = value(text) == json!({});
-    empty || names.iter().any(|name| {
+    let document = value(text);
+    let empty = document == json!({});
+    let is_one = document["dockerComposeFile"]
+        .as_array()
+        .is_some_and(|files| files.len() == 1);
+    empty || is_one || names.iter().any(|name| {
         let document = Document::parse(text).unwrap();
         let Some(range) = document.range_of(&[name]) else {
             return false;
@@ -87,6 +99,11 @@ proptest! {
                         && found.len() == wanted.len() + 1,
                 ("mounts" | "runArgs", Value::Array(wanted), Value::Array(found)) =>
                     found.starts_with(wanted) && found.len() <= wanted.len() + 1,
+                ("dockerComposeFile", wanted, Value::Array(found)) if before.get("image").is_none() => {
+                    let (ours, theirs) = found.split_last().unwrap();
+                    let wanted = wanted.as_array().cloned().unwrap_or_else(|| vec![wanted.clone()]);
+                    theirs == wanted && *ours == json!("lace-ssh-compose/${devcontainerId}.yaml")
+                }
                 ("initializeCommand" | "postStartCommand", Value::Object(wanted), Value::Object(found)) =>
                     wanted.iter().all(|(key, value)| found.get(key) == Some(value))
                         && found.len() == wanted.len() + 1,

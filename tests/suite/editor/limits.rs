@@ -29,6 +29,7 @@ fn wiring() -> Wiring {
         feature: "./lace-ssh".to_owned(),
         port: 2222,
         schema: None,
+        compose_file: "lace-ssh-compose/${devcontainerId}.yaml".to_owned(),
     }
 }
 

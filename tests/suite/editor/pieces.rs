@@ -9,6 +9,7 @@ fn wiring() -> Wiring {
         feature: "./lace-ssh".to_owned(),
         port: 2222,
         schema: None,
+        compose_file: "lace-ssh-compose/${devcontainerId}.yaml".to_owned(),
     }
 }
 
@@ -134,6 +135,7 @@ fn a_schema_is_linked_first_and_goes_with_the_rest() {
             feature: "./lace-ssh".to_owned(),
             port: 2222,
             schema: Some(reference.to_owned()),
+            compose_file: "lace-ssh-compose/${devcontainerId}.yaml".to_owned(),
         };
         wire(text, &wiring)
     };
@@ -324,9 +326,9 @@ fn who_knows_the_original_knows_its_comments_wherever_a_formatter_puts_them() {
 
 #[test]
 fn what_is_wrong_beside_ours_does_not_bar_the_way_back() {
-    let compose = "{\n  \"dockerComposeFile\": \"compose.yml\",\n  \"runArgs\": [3],\n  \"$schema\": \"a\",\n  \"$schema\": \"b\"\n}\n";
+    let compose = "{\n  \"dockerComposeFile\": \"compose.yml\",\n  \"service\": \"a\",\n  \"runArgs\": [3],\n  \"$schema\": \"a\",\n  \"$schema\": \"b\"\n}\n";
     assert_eq!(taken_out(&wired(compose).text).unwrap().text, compose);
-    let twice = compose.replace("[3]", "[],\n  \"runArgs\": []");
+    let twice = compose.replace("[3],", "[3],\n  \"mounts\": [],\n  \"mounts\": [],");
     let problem = wire(&twice, &wiring()).unwrap_err().to_string();
     assert!(problem.contains("given twice"), "{problem}");
 }

@@ -19,6 +19,49 @@ fn hook() -> Scene {
     Scene::new(|_, id| words(&["initialize", "--id", id]))
 }
 
+/// Where Compose makes the container, and reads what the hook has written: that is whole, or as it was.
+fn hook_of_compose() -> Scene {
+    let user = User::with("{ \"dockerComposeFile\": \"a.yml\", \"service\": \"app\" }\n");
+    user.write(".devcontainer/a.yml", "services: {}\n");
+    let scene = Scene::of(user, |user, id| {
+        user.ok(&["setup", "--yes", "--no-client-config"]);
+        let file = user.write(&format!("{COMPOSE}/{id}.yaml"), "services: {}\n");
+        fs::remove_file(file.with_file_name(".gitignore")).unwrap();
+        words(&["initialize", "--id", id])
+    });
+    // Without the port, where the disk has just failed to tell whether it may be published.
+    let is_whole = |scene: &Scene| {
+        let text = scene.user.read(&format!("{COMPOSE}/{}.yaml", scene.id));
+        let ends = [
+            "services: {}\n",
+            "_path: false\n",
+            "- \"127.0.0.1::2222\"\n",
+        ];
+        let end = ends.iter().position(|end| text.ends_with(end));
+        end.unwrap_or_else(|| panic!("{text}"))
+    };
+    scene
+        .at_once(move |scene, what| {
+            let (succeeded, _) = scene.said();
+            assert!(is_whole(scene) > 0 || !succeeded, "{what}");
+        })
+        .then(move |scene, what| {
+            the_next_command_mends(scene, what);
+            assert_eq!(is_whole(scene), 2, "{what}");
+            assert!(
+                scene
+                    .user
+                    .project()
+                    .join(COMPOSE)
+                    .join(".gitignore")
+                    .exists(),
+                "{what}"
+            );
+        })
+}
+
+const COMPOSE: &str = ".devcontainer/lace-ssh-compose";
+
 fn rotate() -> Scene {
     Scene::new(|user, id| {
         initialize(user, id);
@@ -748,6 +791,8 @@ scenes! {
     passphrase_on_a_full_disk: passphrase, "error=ENOSPC";
     passphrase_on_a_broken_disk: passphrase, "error=EIO";
     passphrase_without_permission: passphrase, "error=EACCES";
+    hook_of_compose_killed_anywhere: hook_of_compose, "signal=KILL";
+    hook_of_compose_on_a_full_disk: hook_of_compose, "error=ENOSPC";
     setup_killed_anywhere: setup, "signal=KILL";
     setup_on_a_full_disk: setup, "error=ENOSPC";
     setup_on_a_broken_disk: setup, "error=EIO";

@@ -19,6 +19,8 @@ pub struct DevContainer {
     pub user: User,
     /// A folder on `PATH` with `lace-ssh` in it, or none: a teammate who has not installed it.
     installed: bool,
+    /// Where the commands run, if not in the project of this user.
+    folder: Option<PathBuf>,
     variables: Vec<(&'static str, String)>,
 }
 
@@ -28,6 +30,7 @@ impl DevContainer {
         Self {
             user,
             installed: true,
+            folder: None,
             variables: Vec::new(),
         }
     }
@@ -52,6 +55,12 @@ impl DevContainer {
         self
     }
 
+    /// The same user in a project of somebody else's.
+    pub fn at(mut self, folder: PathBuf) -> Self {
+        self.folder = Some(folder);
+        self
+    }
+
     /// A command as the user runs it, with or without `lace-ssh` on `PATH`.
     pub fn command(&self, program: &str) -> Command {
         let mut command = self.user.command(program);
@@ -63,6 +72,9 @@ impl DevContainer {
         let own = self.installed.then(|| folder.to_str().unwrap().to_owned());
         let path: Vec<_> = own.into_iter().chain(others.map(str::to_owned)).collect();
         command.env("PATH", path.join(":"));
+        if let Some(folder) = &self.folder {
+            command.current_dir(folder);
+        }
         match std::env::var_os("DOCKER_HOST") {
             Some(host) => command.env("DOCKER_HOST", host),
             None => command.env_remove("DOCKER_HOST"),
