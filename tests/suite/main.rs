@@ -11,6 +11,7 @@ mod cli {
     mod access;
     mod any_order;
     mod cert;
+    mod engines;
     mod host_key;
     mod hostile;
     mod initialize;

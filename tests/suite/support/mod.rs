@@ -111,6 +111,9 @@ impl User {
             "SSH_ASKPASS_REQUIRE",
             "SUDO_UID",
             "DOCKER_CONFIG",
+            "DOCKER_TLS_VERIFY",
+            "DOCKER_CERT_PATH",
+            "XDG_RUNTIME_DIR",
             "PWD",
         ] {
             command.env_remove(name);
