@@ -72,6 +72,7 @@ mod e2e {
     mod certificates;
     mod connections;
     mod containers;
+    mod engines;
     mod host_key;
     mod keys;
     mod multiplex;

@@ -7,6 +7,7 @@ pub mod engine;
 pub mod feature;
 pub mod openssh;
 pub mod ring;
+pub mod second;
 pub mod sshd;
 
 use std::fs;
