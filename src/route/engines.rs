@@ -3,8 +3,8 @@
 //! The endpoint that `initialize` saw is a first guess, for nothing tells which engine the `up` will use. So
 //! all engines of this machine are asked, each once and all at the same time, and what they tell is taken
 //! together: a container that runs is found wherever it is, and one that runs twice is not taken for either.
-//! ssh alone, which a person waits for, is content with the first that runs where it was the last time. What it
-//! has found elsewhere it remembers; who only looks writes nothing.
+//! ssh alone, which a person waits for, asks no more than where it was the last time and where `initialize` took it
+//! to be, if it runs there. What it has found elsewhere it remembers; who only looks writes nothing.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -78,10 +78,10 @@ impl fmt::Display for Trouble {
 pub fn for_ssh(app: &App, id: &str, known: &DevContainer) -> Result<Engine> {
     let mut engines = Engines::of(app);
     let plan = engines.plan(id, &known.endpoint);
-    if let Some(engine) = engines.likeliest(id, &known.endpoint, &plan) {
-        return Ok(engine);
-    }
-    let engine = engines.only(id, &known.endpoint)?;
+    let engine = match engines.likeliest(id, &known.endpoint, &plan) {
+        Some(engine) => engine,
+        None => engines.only(id, known)?,
+    };
     if !is_first(&engine, &plan)
         && let Err(error) = whereabouts::write(&app.store, id, &known.endpoint, engine.address())
     {
@@ -96,7 +96,7 @@ pub fn for_ssh(app: &App, id: &str, known: &DevContainer) -> Result<Engine> {
 /// # Errors
 /// As [`for_ssh`].
 pub fn for_a_look(app: &App, id: &str, known: &DevContainer) -> Result<Engine> {
-    Engines::of(app).only(id, &known.endpoint)
+    Engines::of(app).only(id, known)
 }
 
 fn is_first(engine: &Engine, plan: &Plan) -> bool {
@@ -155,11 +155,13 @@ impl<'a> Engines<'a> {
     }
 
     /// The engine of a dev container that does not run at several.
-    fn only(&mut self, id: &str, guess: &str) -> Result<Engine> {
-        let place = self.place(id, guess).map_err(Trouble::into_error)?;
+    fn only(&mut self, id: &str, known: &DevContainer) -> Result<Engine> {
+        let place = self.place(id, &known.endpoint);
+        let place = place.map_err(Trouble::into_error)?;
         match &place.found {
             Found::Several(several) => bail!(
-                "several running containers have the trust folder of one dev container mounted: {}",
+                "several running containers have the trust folder of {} mounted: {}",
+                known.alias,
                 engine::names(several)
             ),
             _ => Ok(place.engine),
@@ -173,19 +175,25 @@ impl<'a> Engines<'a> {
         plan(&known, &self.sockets, &self.named, real)
     }
 
-    /// The first engine, where there is no other, or where the container runs at it.
+    /// The engine at which the container runs, among those that are known to have, or to have had it; or the only
+    /// one there is.
     fn likeliest(&self, id: &str, guess: &str, plan: &Plan) -> Option<Engine> {
-        let known = whereabouts::read(&self.app.store, id, guess);
-        let known = known.as_deref().unwrap_or(guess);
-        let all = || plan.here.iter().chain(&plan.elsewhere);
-        let first = all().find(|it| *it == known)?;
-        let engine = Engine::named(first, &self.named).ok()?;
-        if all().count() == 1 {
-            return Some(engine);
+        let all: Vec<_> = plan.here.iter().chain(&plan.elsewhere).collect();
+        let remembered = whereabouts::read(&self.app.store, id, guess);
+        let known = remembered.as_deref().into_iter().chain([guess]);
+        let known = known.filter(|it| all.iter().any(|planned| planned == it));
+        let mut engines = known.filter_map(|it| Engine::named(it, &self.named).ok());
+        if all.len() == 1 {
+            return engines.next();
         }
         let trust = self.app.store.trust(id);
-        match engine::found(&engine.mounting(&trust).ok()?, &trust) {
-            Found::One(one) if one.runs() => Some(engine),
+        let found = |engine: &Engine| Some(engine::found(&engine.mounting(&trust).ok()?, &trust));
+        let first = engines.next()?;
+        // It is quicker to ask another one here than to open the wrong one of two.
+        let mut asked: Vec<_> = engines.filter(Engine::is_here).collect();
+        asked.insert(0, first);
+        match engine::across(asked.iter().filter_map(found)) {
+            Found::One(one) if one.runs() => asked.into_iter().find(|engine| engine.has(&one)),
             _ => None,
         }
     }
@@ -314,7 +322,7 @@ mod tests {
         fn engine(&self, name: &str, containers: &[(&str, &str, &str)]) -> String {
             let socket = self.socket(name);
             fs::create_dir_all(socket.parent().unwrap()).unwrap();
-            let folder = self.home.path().join(format!("{name}-engine"));
+            let folder = self.home.path().join(name.replace('/', "-") + "-engine");
             fs::create_dir_all(&folder).unwrap();
             let store = self.app().store;
             let of = |(id, state, of): &(&str, &str, &str)| -> Value {
@@ -379,10 +387,20 @@ mod tests {
         ] {
             assert_eq!(told(engines.place(id, guess)), expected, "{id}");
         }
-        let error = engines.only("v", &docker).unwrap_err().to_string();
+        let known = |endpoint: &str| DevContainer {
+            endpoint: endpoint.into(),
+            ..DevContainer::example("lace-x", "k")
+        };
+        let error = engines.only("v", &known(&docker)).unwrap_err().to_string();
         let both = format!("v-name at {docker}, w-name at {podman}");
-        assert!(error.ends_with(&format!("mounted: {both}")), "{error}");
-        assert_eq!(engines.only("y", &docker).unwrap().address(), podman);
+        assert!(
+            error.ends_with(&format!("of lace-x mounted: {both}")),
+            "{error}"
+        );
+        assert_eq!(
+            engines.only("y", &known(&docker)).unwrap().address(),
+            podman
+        );
         // One that is found is found, whoever else is silent.
         let gone = machine.endpoint("gone");
         assert_eq!(told(engines.place("y", &gone)), "p running at podman.sock");
@@ -497,16 +515,21 @@ mod tests {
             (remembered("y"), remembered("x")),
             (Some(podman.clone()), None)
         );
-        // Now it is asked first: what runs there is taken, and no other is asked.
+        // Now it is asked first, whoever else is there.
         fs::remove_file(machine.socket("docker")).unwrap();
         assert_eq!(at(for_ssh(&app, "y", &known(&docker))), podman);
-        machine.engine("docker", &[("d", "running", "y")]);
+        let several = |engine: Result<Engine>| {
+            let error = engine.map(|_| ()).unwrap_err().to_string();
+            assert!(error.starts_with("several running"), "{error}");
+        };
+        let third = machine.engine("run/user/docker.sock", &[("t", "running", "y")]);
         assert_eq!(at(for_ssh(&app, "y", &known(&docker))), podman);
-        let error = for_a_look(&app, "y", &known(&docker))
-            .map(|_| ())
-            .unwrap_err()
-            .to_string();
-        assert!(error.starts_with("several running"), "{error}");
+        several(for_a_look(&app, "y", &known(&docker)));
+        assert_eq!(at(for_ssh(&app, "y", &known(&third))), third);
+        fs::remove_file(machine.socket("run/user/docker.sock")).unwrap();
+        machine.engine("docker", &[("d", "running", "y")]);
+        several(for_ssh(&app, "y", &known(&docker)));
+        several(for_a_look(&app, "y", &known(&docker)));
         // It has moved.
         fs::remove_file(machine.socket("podman")).unwrap();
         machine.engine("podman", &[]);

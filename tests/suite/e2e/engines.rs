@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 
 use lace_ssh::devcontainer::id::devcontainer_id;
 
+use crate::support::engine::{DevContainer, IMAGE};
 use crate::support::openssh::keygen;
-use crate::support::second::{ELSEWHERE, Over, Second};
+use crate::support::second::{ELSEWHERE, Over, Second, within};
 use crate::support::sshd::Sshd;
 use crate::support::{Said, User, script};
 
@@ -192,4 +193,163 @@ fn an_engine_behind_ssh_is_asked_through_it_and_given_up_when_it_is_gone() {
 fn is_at(pid: &str, path: &str) -> bool {
     let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     String::from_utf8_lossy(&line).contains(path)
+}
+
+/// Podman as `tests/engine.sh` has it; what this user has there goes with this value.
+struct Podman {
+    folder: PathBuf,
+    project: PathBuf,
+}
+
+impl Podman {
+    fn of(user: &User) -> Self {
+        let folder =
+            std::env::var_os("LACE_SSH_TEST_PODMAN").expect("LACE_SSH_TEST_PODMAN is not set");
+        Self {
+            folder: folder.into(),
+            project: user.project(),
+        }
+    }
+
+    fn command(&self) -> PathBuf {
+        self.folder.join("podman.sh")
+    }
+
+    fn run(&self, args: &[&str]) -> Said {
+        Said::of(Command::new(self.command()).args(args)).expect(0)
+    }
+
+    fn containers(&self) -> Vec<String> {
+        let label = format!("label=devcontainer.local_folder={}", self.project.display());
+        let said = self.run(&[
+            "ps",
+            "-a",
+            "--no-trunc",
+            "--filter",
+            &label,
+            "--format",
+            "{{.Names}}",
+        ]);
+        said.out.lines().map(str::to_owned).collect()
+    }
+
+    /// The same command in the network of its containers.
+    fn within(&self, command: &Command) -> Command {
+        let process = fs::read_to_string(self.folder.join("network")).unwrap();
+        within(process.trim().parse().unwrap(), command)
+    }
+}
+
+impl Drop for Podman {
+    fn drop(&mut self) {
+        for name in self.containers() {
+            self.run(&["rm", "--force", "--time", "0", &name]);
+        }
+    }
+}
+
+/// A container of Docker that has this trust folder, too; it ends with this value.
+struct Twin(String);
+
+impl Twin {
+    fn start(trust: &std::path::Path) -> Self {
+        let mount = format!("{}:/etc/lace-ssh:ro", trust.display());
+        let mut run = Command::new("docker");
+        let said = Said::of(run.args(["run", "-d", "-v", &mount, IMAGE, "sleep", "999"])).expect(0);
+        Self(said.out.trim().to_owned())
+    }
+}
+
+impl Drop for Twin {
+    fn drop(&mut self) {
+        Said::of(Command::new("docker").args(["rm", "-f", "-v", &self.0]));
+    }
+}
+
+#[test]
+#[ignore = "needs an engine; run by tests/run.sh"]
+fn a_container_of_podman_is_found_beside_docker_in_every_state_and_ssh_remembers_it() {
+    let config = format!("{{ \"image\": \"localhost/{IMAGE}\", \"remoteUser\": \"vscode\" }}");
+    let user = User::with(&config);
+    let podman = Podman::of(&user);
+    let container = DevContainer::of(user).with("XDG_RUNTIME_DIR", podman.folder.to_str().unwrap());
+    container.lace(&["setup", "--yes"]).expect(0);
+    let command = podman.command();
+    container
+        .up(&["--docker-path", command.to_str().unwrap()])
+        .expect(0);
+    let trust = trust(&container.user);
+    let name = podman.containers().remove(0);
+    let status = || {
+        let said = container.lace(&["status", "--json"]).expect(0);
+        let told: serde_json::Value = serde_json::from_str(&said.out).unwrap();
+        told[0]["state"].as_str().unwrap().to_owned()
+    };
+    // A look writes nothing, and finds it each time.
+    assert_eq!((status(), status()), ("running".into(), "running".into()));
+    let engines = container.user.store().join("engines");
+    assert!(!engines.exists());
+    let ssh = || {
+        let args = ["lace-my-project", "echo $USER; cat /etc/hostname"];
+        Said::of(&mut podman.within(&container.ssh_command(&args)))
+    };
+    let id = podman.run(&["inspect", "--format", "{{.Id}}", &name]).out;
+    let said = ssh().expect(0).out;
+    let (who, host) = said.trim().split_once('\n').unwrap();
+    assert!(who == "vscode" && id.starts_with(host), "{said}");
+    let remembered = fs::read_to_string(engines.join(trust.file_name().unwrap())).unwrap();
+    assert!(
+        remembered.ends_with("/podman/podman.sock\n"),
+        "{remembered}"
+    );
+    ssh().expect(0);
+    // `up` again sees Docker, as before: it is found all the same, and nothing is made anew.
+    container
+        .up(&["--docker-path", command.to_str().unwrap()])
+        .expect(0);
+    ssh().expect(0);
+
+    let twin = Twin::start(&trust);
+    assert_eq!(status(), "several");
+    let port = container.lace(&["port"]).expect(1).err;
+    assert!(port.contains(&format!("{name} at unix://")), "{port}");
+    assert!(
+        port.contains("docker.sock") && port.contains("podman.sock"),
+        "{port}"
+    );
+    let refused = ssh().expect(255).err;
+    assert!(refused.contains("several running containers"), "{refused}");
+    drop(twin);
+    ssh().expect(0);
+
+    // Beside one in each state, of which some have names of their own.
+    podman.run(&[
+        "create",
+        "--label",
+        &format!(
+            "devcontainer.local_folder={}",
+            container.user.project().display()
+        ),
+        IMAGE,
+    ]);
+    podman.run(&["pause", &name]);
+    assert_eq!(status(), "paused");
+    let said = container.lace(&["port"]).expect(1).err;
+    assert!(
+        said.contains(&format!("hint: podman unpause {name}")),
+        "{said}"
+    );
+    podman.run(&["unpause", &name]);
+    podman.run(&["stop", "--time", "0", &name]);
+    assert_eq!(status(), "exited");
+    let said = container.lace(&["port"]).expect(1).err;
+    assert!(said.ends_with("--docker-path podman\n"), "{said}");
+    podman.run(&["init", &name]);
+    assert!(["created", "initialized"].contains(&&*status()));
+    podman.run(&["rm", "--force", "--time", "0", &name]);
+    assert_eq!(status(), "none");
+    container
+        .lace(&["remove", "lace-my-project", "--purge", "--yes"])
+        .expect(0);
+    assert!(!engines.join(trust.file_name().unwrap()).exists());
 }

@@ -83,23 +83,28 @@ impl Second {
 
     /// The same command in its network.
     pub fn within(&self, command: &Command) -> Command {
-        let mut within = Command::new("nsenter");
-        within
-            .arg(format!("--net=/proc/{}/ns/net", self.child.id()))
-            .arg("--");
-        within.arg(command.get_program()).args(command.get_args());
-        if let Some(folder) = command.get_current_dir() {
-            within.current_dir(folder);
-        }
-        for (name, value) in command.get_envs() {
-            match value {
-                Some(value) => within.env(name, value),
-                None => within.env_remove(name),
-            };
-        }
-        within.stdin(Stdio::null());
-        within
+        within(self.child.id(), command)
     }
+}
+
+/// The same command in the network of a process.
+pub fn within(process: u32, command: &Command) -> Command {
+    let mut within = Command::new("nsenter");
+    within
+        .arg(format!("--net=/proc/{}/ns/net", process))
+        .arg("--");
+    within.arg(command.get_program()).args(command.get_args());
+    if let Some(folder) = command.get_current_dir() {
+        within.current_dir(folder);
+    }
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => within.env(name, value),
+            None => within.env_remove(name),
+        };
+    }
+    within.stdin(Stdio::null());
+    within
 }
 
 impl Drop for Second {
