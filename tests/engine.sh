@@ -278,8 +278,9 @@ need_podman() {
     engine_say "importing the image lace-ssh-test:base into Podman"
     as_root "$PODMAN/podman.sh" import --change 'CMD ["/bin/bash"]' \
         "$tarball" lace-ssh-test:base >/dev/null 2>&1 || return 1
-    as_root setsid "$PODMAN/podman.sh" system service -t 0 "unix://$PODMAN/podman/podman.sock" >"$PODMAN/log" 2>&1 </dev/null &
-    echo $! >"$PODMAN/service"
+    # shellcheck disable=SC2016 # as above
+    as_root setsid sh -c 'echo $$ >"$1/service" && exec "$1/podman.sh" system service -t 0 "unix://$1/podman/podman.sock"' \
+        sh "$PODMAN" >"$PODMAN/log" 2>&1 </dev/null &
     for _ in $(seq 50); do
         if curl -s --unix-socket "$PODMAN/podman/podman.sock" http://podman/version >/dev/null; then return 0; fi
         sleep 0.2
