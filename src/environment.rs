@@ -78,10 +78,7 @@ impl Environment {
             docker_tls: text("DOCKER_TLS_VERIFY").is_some(),
             container_host: text("CONTAINER_HOST"),
             system_sockets: "/var/run".into(),
-            user_sockets: text("XDG_RUNTIME_DIR").map_or_else(
-                || format!("/run/user/{}", rustix::process::geteuid().as_raw()).into(),
-                PathBuf::from,
-            ),
+            user_sockets: user_sockets(),
             agent: text("SSH_AUTH_SOCK").map(PathBuf::from),
             askpass: text("SSH_ASKPASS"),
             askpass_forced: text("SSH_ASKPASS_REQUIRE").as_deref() == Some("force"),
@@ -117,6 +114,12 @@ impl Environment {
             interactive: false,
         }
     }
+}
+
+fn user_sockets() -> PathBuf {
+    let set = text("XDG_RUNTIME_DIR").map(PathBuf::from);
+    let usual = || format!("/run/user/{}", rustix::process::geteuid().as_raw()).into();
+    set.filter(|path| path.is_absolute()).unwrap_or_else(usual)
 }
 
 /// A variable that is set, not empty, and text.

@@ -78,9 +78,11 @@ pub fn certified(environment: &Environment, endpoint: &str) -> String {
         let address = Address::parse(known);
         address.is_ok_and(|it| it.is_same(&named) && it != named)
     });
+    // Of one on this machine, nothing says that it has TLS.
     let usual = || {
         let has = environment.docker_config.join("cert.pem").exists();
-        has.then(|| with(endpoint.to_owned(), Some(&environment.docker_config)))
+        (has && !named.is_here())
+            .then(|| with(endpoint.to_owned(), Some(&environment.docker_config)))
     };
     known.or_else(usual).unwrap_or_else(|| endpoint.to_owned())
 }
@@ -420,6 +422,8 @@ mod tests {
             found(&it, "tcp://other:2376"),
             format!("tcp://other:2376#{docker}")
         );
+        let here = "tcp://127.0.0.1:2375";
+        assert_eq!(found(&it, here), here);
         it.docker_tls = false;
         assert_eq!(
             found(&it, "tcp://mine:2376"),
@@ -454,6 +458,7 @@ mod tests {
         assert_eq!(sockets(&it), [&rootless, &own, &docker].map(String::as_str));
     }
 
+    #[cfg(target_os = "linux")]
     #[test]
     fn networks_are_two_only_where_both_are_seen() {
         let [one, two] = ["net:[1]", "net:[2]"].map(|it| Some(PathBuf::from(it)));

@@ -272,15 +272,12 @@ impl Engine {
 
     /// What helps where it does not answer.
     fn way_out(&self) -> String {
-        match self.endpoint.strip_prefix("ssh://") {
-            None if self.is_here => START_IT.to_owned(),
-            None => format!(
-                "see what docker says: docker --host {} version",
-                self.endpoint
-            ),
-            Some(_) => {
-                format!("see what ssh says: docker --host {} version", self.endpoint)
+        match self.address.split_once('#') {
+            Some((_, folder)) if self.endpoint.starts_with("tcp://") => {
+                format!("its certificates are ca.pem, cert.pem and key.pem in {folder}")
             }
+            _ if self.is_here => START_IT.to_owned(),
+            _ => format!("see what ssh says: docker --host {} version", self.endpoint),
         }
     }
 

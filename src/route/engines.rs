@@ -169,20 +169,26 @@ impl<'a> Engines<'a> {
     }
 
     fn plan(&self, id: &str, guess: &str) -> Plan {
-        let remembered = whereabouts::read(&self.app.store, id, guess);
-        let known: Vec<&str> = remembered.as_deref().into_iter().chain([guess]).collect();
+        let known = self.known(id, guess);
+        let known: Vec<&str> = known.iter().map(String::as_str).collect();
         let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
         plan(&known, &self.sockets, &self.named, real)
+    }
+
+    /// Where it was found the last time, and where `initialize` took it to be.
+    fn known(&self, id: &str, guess: &str) -> Vec<String> {
+        let remembered = whereabouts::read(&self.app.store, id, guess);
+        let guess = endpoint::certified(self.app.environment, guess);
+        remembered.into_iter().chain([guess]).collect()
     }
 
     /// The engine at which the container runs, among those that are known to have, or to have had it; or the only
     /// one there is.
     fn likeliest(&self, id: &str, guess: &str, plan: &Plan) -> Option<Engine> {
         let all: Vec<_> = plan.here.iter().chain(&plan.elsewhere).collect();
-        let remembered = whereabouts::read(&self.app.store, id, guess);
-        let known = remembered.as_deref().into_iter().chain([guess]);
-        let known = known.filter(|it| all.iter().any(|planned| planned == it));
-        let mut engines = known.filter_map(|it| Engine::named(it, &self.named).ok());
+        let known = self.known(id, guess).into_iter();
+        let known = known.filter(|it| all.contains(&it));
+        let mut engines = known.filter_map(|it| Engine::named(&it, &self.named).ok());
         if all.len() == 1 {
             return engines.next();
         }
