@@ -27,8 +27,16 @@ pub struct Environment {
     pub docker_context: Option<String>,
     /// `$DOCKER_CONFIG`, or `~/.docker`.
     pub docker_config: PathBuf,
+    /// `$DOCKER_TLS_VERIFY` is set: `$DOCKER_HOST` is asked with TLS.
+    pub docker_tls: bool,
+    /// `$DOCKER_CERT_PATH`: the folder of what TLS needs, absolute.
+    pub docker_certificates: Option<PathBuf>,
     /// `$CONTAINER_HOST`: where Podman listens.
     pub container_host: Option<String>,
+    /// The folder of the machine's own sockets.
+    pub system_sockets: PathBuf,
+    /// The folder of the user's own sockets: `$XDG_RUNTIME_DIR`, or where it is by custom.
+    pub user_sockets: PathBuf,
     /// `$SSH_AUTH_SOCK`: where the user's agent listens.
     pub agent: Option<PathBuf>,
     /// `$SSH_ASKPASS`: a program that asks for a passphrase.
@@ -61,12 +69,16 @@ impl Environment {
             who: format!("{user}@{}", host.nodename().to_string_lossy()),
             sudo_by: text("SUDO_UID").and_then(|uid| uid.parse().ok()),
             store: text("LACE_SSH_HOME").map(|path| current.join(path)),
+            docker_certificates: text("DOCKER_CERT_PATH").map(|path| current.join(path)),
             folder: logical_folder(current),
             docker_host: text("DOCKER_HOST"),
             docker_context: text("DOCKER_CONTEXT"),
             docker_config: text("DOCKER_CONFIG")
                 .map_or_else(|| home.join(".docker"), PathBuf::from),
+            docker_tls: text("DOCKER_TLS_VERIFY").is_some(),
             container_host: text("CONTAINER_HOST"),
+            system_sockets: "/var/run".into(),
+            user_sockets: user_sockets(),
             agent: text("SSH_AUTH_SOCK").map(PathBuf::from),
             askpass: text("SSH_ASKPASS"),
             askpass_forced: text("SSH_ASKPASS_REQUIRE").as_deref() == Some("force"),
@@ -89,7 +101,11 @@ impl Environment {
             folder: home.into(),
             docker_host: Some("unix:///nowhere/docker.sock".into()),
             docker_context: None,
+            docker_tls: false,
+            docker_certificates: None,
             container_host: None,
+            system_sockets: home.join("run"),
+            user_sockets: home.join("run/user"),
             docker_config: home.join(".docker"),
             agent: None,
             askpass: None,
@@ -98,6 +114,12 @@ impl Environment {
             interactive: false,
         }
     }
+}
+
+fn user_sockets() -> PathBuf {
+    let set = text("XDG_RUNTIME_DIR").map(PathBuf::from);
+    let usual = || format!("/run/user/{}", rustix::process::geteuid().as_raw()).into();
+    set.filter(|path| path.is_absolute()).unwrap_or_else(usual)
 }
 
 /// A variable that is set, not empty, and text.

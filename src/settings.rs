@@ -16,6 +16,7 @@ use crate::devcontainer::members::{Fault, duration, list, object, string};
 use crate::devcontainer::options::{self, Auth, Options};
 use crate::devcontainer::{Document, Problem, dialect};
 use crate::durable;
+use crate::engine::Address;
 use crate::store::{LARGEST_KEY, Store};
 
 /// What the user says.
@@ -156,11 +157,12 @@ fn multiplex(name: &str, text: &str) -> Result<Duration, Fault> {
 }
 
 fn engine(name: &str, text: &str) -> Result<String, Fault> {
-    let rest = ["ssh://", "tcp://", "unix://"]
-        .iter()
-        .find_map(|scheme| text.strip_prefix(scheme));
-    let is_plain = |rest: &str| !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_graphic());
-    match rest.is_some_and(is_plain) {
+    // The folder of the certificates is found, not written here.
+    let is_plain = text.bytes().all(|b| b.is_ascii_graphic() && b != b'#');
+    let parsed = text
+        .split_once("://")
+        .filter(|(scheme, _)| *scheme != "http");
+    match is_plain && parsed.is_some() && Address::parse(text).is_ok() {
         true => Ok(text.to_owned()),
         false => Err(Fault::value(
             name,
@@ -418,6 +420,10 @@ mod tests {
                 "an alias is",
             ),
             ("{ \"engines\": [\"ssh://\"] }", (1, 15), "write it as"),
+            ("{ \"engines\": [\"ssh://-x\"] }", (1, 15), "write it as"),
+            ("{ \"engines\": [\"tcp://h#/c\"] }", (1, 15), "write it as"),
+            ("{ \"engines\": [\"http://h\"] }", (1, 15), "write it as"),
+            ("{ \"engines\": [\"npipe://h\"] }", (1, 15), "write it as"),
             ("{ \"engines\": [\"unix:///a b\"] }", (1, 15), "write it as"),
             ("{ multiplex: \"10m\" }", (1, 3), "put it in double quotes"),
             ("[]", (1, 1), "the settings are one object"),

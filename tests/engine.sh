@@ -23,6 +23,9 @@
 #                            bullseye, trixie
 #                                    base of another Debian, with its OpenSSH (8.4, 10.0)
 #   remove_images          removes these images again; the cache stays
+#   need_podman            Podman for root, with its own files and a network of its own, where it cannot touch Docker's bridge and rules;
+#                          sets PODMAN to a folder: the command podman, its API in podman/podman.sock, the image base
+#   stop_podman            removes all that again; the image base stays in the cache
 #   note_images DIR        from now on, what the devcontainer CLI makes of projects below DIR is ours
 #   remove_leftovers       removes that: containers, images, steps of builds
 #   need_cargo             finds cargo, also where HOME is not the account's own
@@ -51,6 +54,7 @@ COMPOSE=
 ENGINE_STARTED=
 ENGINE_FILES=
 BINARY=
+PODMAN=
 NOTED_FOLDER=
 NOTED_IMAGES=
 
@@ -264,6 +268,66 @@ stop_engine() {
     ENGINE_FILES=
     # shellcheck disable=SC2034
     ENGINE_STARTED=
+}
+
+need_podman() {
+    need_commands podman runc unshare nsenter curl || return 1
+    if ! [ -x /usr/lib/podman/netavark ]; then
+        apt_get update && apt_get install --no-install-recommends netavark aardvark-dns || return 1
+    fi
+    local tarball=$LACE_SSH_TEST_CACHE/debian-$IMAGE_RECIPE.tar.gz
+    [ -s "$tarball" ] || make_tarball bookworm "$tarball" || return 1
+    PODMAN=$(mktemp -d /var/tmp/lace-ssh-podman.XXXXXX) && mkdir "$PODMAN/podman" || return 1
+    # Its bridge and its rules are in this network, and go with it.
+    # shellcheck disable=SC2016 # $1 and $$ are for the inner shell
+    as_root setsid unshare --net sh -c 'ip link set lo up && echo $$ >"$1" && exec sleep 100000' sh "$PODMAN/network" \
+        >/dev/null 2>&1 </dev/null &
+    for _ in $(seq 50); do [ -s "$PODMAN/network" ] || sleep 0.1; done
+    cat >"$PODMAN/containers.conf" <<-CONF
+	[engine]
+	cgroup_manager = "cgroupfs"
+	events_logger = "file"
+	runtime = "runc"
+	[network]
+	network_backend = "netavark"
+	[containers]
+	default_ulimits = ["nofile=1024:1024", "nproc=4096:4096"]
+	CONF
+    printf '[storage]\ndriver = "overlay"\ngraphroot = "%s"\nrunroot = "%s"\n' "$PODMAN/data" "$PODMAN/run" >"$PODMAN/storage.conf"
+    # The devcontainer CLI asks for keep-id, which Podman 4 has for an ordinary account only.
+    cat >"$PODMAN/podman.sh" <<-CONF
+	#!/bin/bash
+	export CONTAINERS_CONF=$PODMAN/containers.conf CONTAINERS_STORAGE_CONF=$PODMAN/storage.conf PODMAN_IGNORE_CGROUPSV1_WARNING=1
+	words=()
+	for word; do [ "\$word" = --userns=keep-id ] || words+=("\$word"); done
+	exec nsenter --net=/proc/$(cat "$PODMAN/network")/ns/net -- \
+	    podman --tmpdir $PODMAN/tmp --network-config-dir $PODMAN/networks "\${words[@]}"
+	CONF
+    chmod +x "$PODMAN/podman.sh"
+    engine_say "importing the image lace-ssh-test:base into Podman"
+    as_root "$PODMAN/podman.sh" import --change 'CMD ["/bin/bash"]' \
+        "$tarball" lace-ssh-test:base >/dev/null 2>&1 || return 1
+    # shellcheck disable=SC2016 # as above
+    as_root setsid sh -c 'echo $$ >"$1/service" && exec "$1/podman.sh" system service -t 0 "unix://$1/podman/podman.sock"' \
+        sh "$PODMAN" >"$PODMAN/log" 2>&1 </dev/null &
+    for _ in $(seq 50); do
+        if curl -s --unix-socket "$PODMAN/podman/podman.sock" http://podman/version >/dev/null; then return 0; fi
+        sleep 0.2
+    done
+    engine_say "Podman does not answer: $(tail -n 1 "$PODMAN/log")"
+    return 1
+}
+
+stop_podman() {
+    local pid
+    [ -n "$PODMAN" ] || return 0
+    as_root "$PODMAN/podman.sh" rm --all --force --time 0 >/dev/null 2>&1 || true
+    for pid in service network; do
+        as_root kill "$(cat "$PODMAN/$pid")" 2>/dev/null || true
+    done
+    as_root umount "$PODMAN/data/overlay" 2>/dev/null || true
+    as_root rm -rf --one-file-system "$PODMAN"
+    PODMAN=
 }
 
 need_image() {

@@ -17,7 +17,7 @@ use crate::change::{Change, Plan};
 use crate::cli;
 use crate::devcontainer::{find, id, wire};
 use crate::durable;
-use crate::engine::{Engine, endpoint};
+use crate::engine::{Address, Engine, endpoint};
 use crate::ring::masters::End;
 use crate::ring::{
     Ring, agent, auth, due, host_key, host_rotation, identity, masters, policy, publish, purge,
@@ -41,6 +41,8 @@ pub fn run(app: &App, args: &cli::Initialize) -> Result<ExitCode> {
             .hint("in devcontainer.json, write: lace-ssh initialize --id ${devcontainerId}");
     }
     let target = target_of(app, args)?;
+    let endpoint = endpoint::endpoint(app.environment)?;
+    refuse_elsewhere(&endpoint, &target)?;
     let settings = settings::read(&app.store)?;
     let config = config::read(&target.config, &settings.defaults)?;
     complete_config(app, &target, &config)?;
@@ -50,7 +52,6 @@ pub fn run(app: &App, args: &cli::Initialize) -> Result<ExitCode> {
         compose::complete(&target, compose, &args.id, &trust, config.options.port)?;
     }
 
-    let endpoint = endpoint::endpoint(app.environment)?;
     let wanted = Wanted {
         id: &args.id,
         target: &target,
@@ -71,6 +72,22 @@ pub fn run(app: &App, args: &cli::Initialize) -> Result<ExitCode> {
     policy::apply(&mut ring, &args.id)?;
     host_rotation::look_again(&mut ring, &args.id);
     Ok(ExitCode::SUCCESS)
+}
+
+/// What is mounted is a folder of this machine: an engine on another one would say no more than that there is no such
+/// path.
+fn refuse_elsewhere(endpoint: &str, target: &Target) -> Result<()> {
+    match Address::parse(endpoint) {
+        Ok(address) if !address.is_here() => Err(failure(
+            format!(
+                "the engine at {address} is on another machine, and {} mounts a folder of this one: its container cannot come up there",
+                target.config.display()
+            ),
+            "run `devcontainer up` on that machine, with lace-ssh there; or take the wiring out (lace-ssh remove), and reach the container without (lace-ssh adopt)",
+        )),
+        // What cannot be understood, docker will tell.
+        _ => Ok(()),
+    }
 }
 
 /// Another signer, where the settings want one; another way in, where the options want one that the next container

@@ -55,7 +55,7 @@ pub fn run(command: Command, environment: &Environment) -> Result<ExitCode> {
             alias,
             endpoint,
             container,
-        } => pump::run(&alias, &endpoint, &container),
+        } => pump::run(&app, &alias, &endpoint, &container),
         Command::Schema { settings: false } => print_as_is(options::SCHEMA),
         Command::Schema { settings: true } => print_as_is(settings::schema()?),
         Command::Completions { shell } => print_as_is(completions(shell)),

@@ -7,10 +7,9 @@ use anyhow::Result;
 use crate::advice::failure;
 use crate::app::App;
 use crate::cli;
-use crate::engine::Engine;
 use crate::ring;
 use crate::route::routes::Route;
-use crate::route::way;
+use crate::route::{engines, way};
 use crate::talk::{print, print_as_is};
 use crate::workspace::registered;
 
@@ -32,7 +31,7 @@ fn text(app: &App, args: &cli::Port) -> Result<String> {
         args.name.as_deref(),
         &args.workspace.place(),
     )?;
-    let engine = Engine::at(&devcontainer.endpoint)?;
+    let engine = engines::for_a_look(app, id, devcontainer)?;
     let way = way::way(app, &engine, id, devcontainer)?;
     // Nobody but ssh will ask what listens there for its host key.
     if !way.is_ours(app, devcontainer)? {

@@ -10,9 +10,8 @@ use anyhow::{Result, anyhow};
 use crate::advice::Advise;
 use crate::app::{App, now};
 use crate::ca;
-use crate::engine::Engine;
 use crate::ring::{self, Ring};
-use crate::route::{connect, hand_over, user, way};
+use crate::route::{connect, engines, hand_over, user, way};
 use crate::store::registry::{DevContainer, Key, Registry};
 use crate::talk::{say, warn};
 
@@ -33,7 +32,7 @@ pub fn run(app: &App, alias: &str) -> Result<ExitCode> {
             "{alias} is opened by certificates, and by no key alone; a client that knows none (libssh) needs \"auth\": \"key\" in the options"
         ));
     }
-    let engine = Engine::at(&devcontainer.endpoint)?;
+    let engine = engines::for_ssh(app, id, devcontainer)?;
     let stream = connect::connect(app, &engine, id, devcontainer)?;
     hand_over::to_caller(stream)?;
     Ok(ExitCode::SUCCESS)
@@ -46,7 +45,7 @@ pub fn refresh(app: &App, alias: &str) -> Result<ExitCode> {
     let registry = app.store.registry()?;
     let (id, devcontainer) = find(&registry, alias)?;
     if user::known(app, devcontainer).is_none() {
-        let engine = Engine::at(&devcontainer.endpoint)?;
+        let engine = engines::for_ssh(app, id, devcontainer)?;
         // Where there is no way, or not to the dev container, `proxy` and ssh say so.
         let Ok(way) = way::way(app, &engine, id, devcontainer) else {
             return Ok(ExitCode::FAILURE);

@@ -10,13 +10,15 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use rustix::stdio::dup2_stderr;
 
+use crate::app::App;
 use crate::engine::{Engine, Exec};
 use crate::route::words::Words;
+use crate::settings;
 use crate::talk::say;
 use crate::trust;
 
 /// Runs `pump`.
-pub fn run(alias: &str, endpoint: &str, container: &str) -> Result<ExitCode> {
+pub fn run(app: &App, alias: &str, endpoint: &str, container: &str) -> Result<ExitCode> {
     let socket = UnixStream::from(std::io::stdin().as_fd().try_clone_to_owned()?);
     // Whoever ends all that was started at a terminal means ssh, which ends us.
     let _ = rustix::process::setsid();
@@ -35,8 +37,9 @@ pub fn run(alias: &str, endpoint: &str, container: &str) -> Result<ExitCode> {
             be_silent();
         }
     };
-    let began =
-        Engine::at(endpoint).and_then(|engine| engine.exec(exec, socket.try_clone()?, &mut hear));
+    let began = settings::read(&app.store)
+        .and_then(|settings| Engine::named(endpoint, &settings.engines))
+        .and_then(|engine| engine.exec(exec, socket.try_clone()?, &mut hear));
     match began {
         Ok(true) => words.rest().into_iter().for_each(tell),
         // `proxy` waits for a greeting, and tells what has come in its place.

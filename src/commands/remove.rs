@@ -15,9 +15,10 @@ use crate::devcontainer::{
     Document, Modified, Problem, SCHEMA_FILE, compose, features, find, id, options, unwire,
 };
 use crate::durable;
-use crate::engine::{self, Engine, Found, endpoint};
+use crate::engine::{Found, endpoint};
 use crate::ring::purge::Purge;
 use crate::ring::{self, Ring, purge};
+use crate::route::engines::{Engines, Place, Trouble};
 use crate::store::registry::{DevContainer, Origin};
 use crate::store::undo::{self, Original};
 use crate::talk::agree::{Outcome, agree};
@@ -399,8 +400,9 @@ type Mounted = Option<(String, &'static str)>;
 /// # Errors
 /// The engine cannot be asked, so that nobody can tell.
 fn mounted(app: &App, id: &str, endpoint: &str) -> Result<Mounted> {
-    let engine = Engine::at(endpoint)?;
-    let containers = match engine::found(&engine.containers()?, &app.store.trust(id)) {
+    let place = Engines::of(app).place(id, endpoint);
+    let Place { engine, found } = place.map_err(Trouble::into_error)?;
+    let containers = match found {
         Found::None => return Ok(None),
         Found::One(container) => vec![container],
         Found::Several(containers) | Found::Unproven(containers) => containers,

@@ -1,15 +1,16 @@
 //! What an engine says of its containers: the parts of its answers that matter here.
 //!
 //! bollard decodes the answers of Docker. Each version of Podman has words of its own (`stopped`), and
-//! one of them makes bollard refuse a whole list: such an answer is decoded here, leniently. But one
-//! element that cannot be understood makes the whole answer none, so that nobody takes what was left out
-//! for what is not there.
+//! one of them makes bollard refuse a whole list: such an answer is decoded here, leniently. What is odd in
+//! a state, a port or a label costs that alone. But an element whose ID or mounts cannot be understood makes
+//! the whole answer none, so that nobody takes what was left out for what is not there.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use bollard::models::{ContainerInspectResponse, ContainerSummary, PortBinding};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
@@ -26,6 +27,8 @@ pub struct Container {
     pub id: String,
     /// Its name, without the leading slash.
     pub name: String,
+    /// The engine that has it, for a message.
+    pub endpoint: String,
     /// The engine's word: `running`, `exited`, `paused`, …
     pub state: String,
     /// The remote user, as the metadata label has it: unchecked.
@@ -44,6 +47,16 @@ pub struct Container {
 }
 
 impl Container {
+    /// As this engine has it. Ports and addresses of another machine mean nothing here, or somebody else.
+    pub(super) fn of(mut self, endpoint: &str, is_here: bool) -> Self {
+        endpoint.clone_into(&mut self.endpoint);
+        if !is_here {
+            self.addresses.clear();
+            self.published.clear();
+        }
+        self
+    }
+
     /// It runs.
     pub fn runs(&self) -> bool {
         self.state == "running"
@@ -111,26 +124,28 @@ pub(super) fn sources(path: &Path) -> impl Iterator<Item = PathBuf> {
 #[serde(rename_all = "PascalCase")]
 pub(super) struct Summary {
     id: String,
-    #[serde(default, deserialize_with = "or_default")]
+    #[serde(default, deserialize_with = "leniently")]
     names: Vec<String>,
+    #[serde(default, deserialize_with = "leniently")]
     state: String,
-    #[serde(default, deserialize_with = "or_default")]
+    #[serde(default, deserialize_with = "texts")]
     labels: HashMap<String, String>,
     #[serde(default, deserialize_with = "or_default")]
     mounts: Vec<Mount>,
-    #[serde(default, deserialize_with = "or_default")]
+    #[serde(default, deserialize_with = "understood")]
     ports: Vec<Port>,
-    #[serde(default, deserialize_with = "or_default")]
+    #[serde(default, deserialize_with = "leniently")]
     host_config: HostConfig,
-    #[serde(default, deserialize_with = "or_default")]
+    #[serde(default, deserialize_with = "leniently")]
     network_settings: Networks,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Mount {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     source: PathBuf,
+    #[serde(default, deserialize_with = "or_default")]
     destination: PathBuf,
 }
 
@@ -167,6 +182,33 @@ fn or_default<'d, D: Deserializer<'d>, T: Default + Deserialize<'d>>(
     deserializer: D,
 ) -> Result<T, D::Error> {
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}
+
+/// What is not as it should be is taken for what is not there.
+fn leniently<'d, D: Deserializer<'d>, T: Default + DeserializeOwned>(
+    deserializer: D,
+) -> Result<T, D::Error> {
+    let told = Value::deserialize(deserializer)?;
+    Ok(serde_json::from_value(told).unwrap_or_default())
+}
+
+/// Those members that are text.
+fn texts<'d, D: Deserializer<'d>>(deserializer: D) -> Result<HashMap<String, String>, D::Error> {
+    let all: HashMap<String, Value> = leniently(deserializer)?;
+    let text = |(name, value)| match value {
+        Value::String(text) => Some((name, text)),
+        _ => None,
+    };
+    Ok(all.into_iter().filter_map(text).collect())
+}
+
+/// Those elements that are understood.
+fn understood<'d, D: Deserializer<'d>, T: DeserializeOwned>(
+    deserializer: D,
+) -> Result<Vec<T>, D::Error> {
+    let all: Vec<Value> = leniently(deserializer)?;
+    let understood = |it| serde_json::from_value(it).ok();
+    Ok(all.into_iter().filter_map(understood).collect())
 }
 
 impl From<ContainerSummary> for Summary {
@@ -227,6 +269,7 @@ impl From<Summary> for Container {
         addresses.sort_unstable();
         Self {
             addresses,
+            endpoint: String::new(),
             name: summary
                 .names
                 .first()
@@ -238,7 +281,10 @@ impl From<Summary> for Container {
             mounts: mounts.map(|it| (it.source, it.destination)).collect(),
             network: summary.host_config.network_mode,
             id: summary.id,
-            state: summary.state,
+            state: match summary.state.is_empty() {
+                true => "unknown".to_owned(),
+                false => summary.state,
+            },
         }
     }
 }
@@ -247,17 +293,19 @@ impl From<Summary> for Container {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct Inspected {
+    #[serde(default, deserialize_with = "or_default")]
     config: Config,
+    #[serde(default, deserialize_with = "leniently")]
     network_settings: NetworkSettings,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Config {
     user: Option<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct NetworkSettings {
     #[serde(default, deserialize_with = "or_default")]
@@ -430,13 +478,100 @@ mod tests {
     fn a_list_with_one_container_that_is_not_understood_is_no_answer() {
         let one = r#"{"Id": "a", "State": "dreaming"}"#;
         assert_eq!(containers(format!("[{one}]").as_bytes()).unwrap().len(), 1);
-        for other in [r#"{"State": "running"}"#, r#"{"Id": "b"}"#, "3", "null"] {
+        for other in [
+            r#"{"State": "running"}"#,
+            r#"{"Id": 3}"#,
+            r#"{"Id": "b", "Mounts": {}}"#,
+            r#"{"Id": "b", "Mounts": [3]}"#,
+            r#"{"Id": "b", "Mounts": [{"Source": 3}]}"#,
+            "3",
+            "null",
+        ] {
             assert!(
                 containers(format!("[{one}, {other}]").as_bytes()).is_err(),
                 "{other}"
             );
         }
         assert!(containers(br#"{"message": "no"}"#).is_err());
+    }
+
+    #[test]
+    fn what_is_odd_or_missing_in_a_container_costs_that_alone() {
+        let told = |members: Value| {
+            let mut one = json!({ "Id": "a", "Mounts": [
+                { "Type": "tmpfs" },
+                { "Source": null, "Destination": null },
+                { "Source": TRUST, "Destination": MOUNT_TARGET },
+            ] });
+            one.as_object_mut()
+                .unwrap()
+                .extend(members.as_object().unwrap().clone());
+            let list = json!([one, { "Id": "b" }]).to_string();
+            let mut all = containers(list.as_bytes()).unwrap();
+            assert_eq!((all.len(), all[1].id.as_str()), (2, "b"), "{list}");
+            assert!(
+                !all[1].runs() && all[0].has_trust(Path::new(TRUST)),
+                "{list}"
+            );
+            all.swap_remove(0)
+        };
+        for state in [
+            "configured",
+            "initialized",
+            "stopping",
+            "stopped",
+            "removing",
+            "unknown",
+            "",
+        ] {
+            let one = told(json!({ "State": state }));
+            let told = if state.is_empty() { "unknown" } else { state };
+            assert_eq!((one.state.as_str(), one.runs()), (told, false));
+        }
+        for odd in [
+            json!(null),
+            json!(3),
+            json!({}),
+            json!(["running"]),
+            json!(true),
+        ] {
+            let one = told(json!({
+                "State": odd, "Names": odd, "Labels": odd, "Ports": odd, "HostConfig": odd,
+                "NetworkSettings": odd, "Status": odd, "Created": odd, "ImageID": odd,
+            }));
+            assert!(["", "running"].contains(&&*one.name), "{odd}: {one:?}");
+            assert_eq!(one.state, "unknown", "{odd}");
+        }
+        // What is understood beside it is kept.
+        let one = told(json!({
+            "State": "running",
+            "Labels": { "n": 3, "devcontainer.metadata": "{\"remoteUser\": \"me\"}" },
+            "Ports": [{}, 3, { "PrivatePort": 99_999 }, { "PrivatePort": 2222, "PublicPort": 8 }],
+        }));
+        assert_eq!(one.remote_user.as_deref(), Some("me"));
+        assert_eq!(one.published(2222), Some("127.0.0.1:8".parse().unwrap()));
+        let odd = json!({ "Config": null, "NetworkSettings": { "Ports": 3 } });
+        for text in [odd.to_string(), "{}".into()] {
+            let inspected: Inspected = serde_json::from_str(&text).unwrap();
+            assert_eq!((inspected.user(), inspected.published(22)), ("root", None));
+        }
+    }
+
+    #[test]
+    fn what_is_published_on_another_machine_is_not_published_here() {
+        let one = with(json!({
+            "Ports": [{ "PrivatePort": 2222, "PublicPort": 8, "Type": "tcp" }],
+            "NetworkSettings": { "Networks": { "b": { "IPAddress": "172.18.0.3" } } },
+        }));
+        let here = one.clone().of("unix:///x", true);
+        assert_eq!(here.endpoint, "unix:///x");
+        assert!(here.published(2222).is_some() && here.addresses.len() == 1);
+        let there = one.of("ssh://build", false);
+        assert_eq!((there.published(2222), there.addresses.len()), (None, 0));
+        assert_eq!(
+            (there.id.as_str(), there.endpoint.as_str()),
+            ("0123", "ssh://build")
+        );
     }
 
     /// One container of a list, with these members besides.

@@ -1,4 +1,7 @@
-//! Where the engine listens: as the `docker` command finds it, plus the sockets of its relatives.
+//! Where engines listen: as the `docker` and `podman` commands find them, and the sockets of their relatives.
+//!
+//! What a user's surroundings say, as text that [`Address`] understands. That one of them is an engine, and has
+//! what is looked for, is another question.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,28 +10,19 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use super::address::Address;
 use crate::environment::Environment;
 use crate::socket;
 
-/// Where the engine is taken to listen if nothing says otherwise.
-const DEFAULT: &str = "/var/run/docker.sock";
-
 /// The endpoint of this environment: `DOCKER_HOST`, else the context (`DOCKER_CONTEXT` or the
 /// current one), else the socket in `CONTAINER_HOST`, which is Podman's word for it, else the first
-/// well-known socket that lets us in.
+/// well-known socket that lets us in. It is the first guess, no more.
 ///
 /// # Errors
 /// A context is named whose files are missing or damaged.
 pub fn endpoint(environment: &Environment) -> Result<String> {
-    let runtime = format!("/run/user/{}", rustix::process::geteuid().as_raw());
-    let sockets = well_known(&environment.home, Path::new(&runtime));
-    endpoint_or(environment, &sockets)
-}
-
-/// The same, where these sockets are the well-known ones.
-fn endpoint_or(environment: &Environment, sockets: &[PathBuf]) -> Result<String> {
     if let Some(host) = &environment.docker_host {
-        return Ok(host.clone());
+        return Ok(docker_host(environment, host));
     }
     let context = environment
         .docker_context
@@ -36,9 +30,61 @@ fn endpoint_or(environment: &Environment, sockets: &[PathBuf]) -> Result<String>
         .or_else(|| current_context(&environment.docker_config));
     match context.filter(|name| name != "default") {
         Some(name) => context_endpoint(&environment.docker_config, &name),
-        None => Ok(podman_socket(environment)
-            .unwrap_or_else(|| format!("unix://{}", first(sockets).display()))),
+        None => {
+            Ok(podman_socket(environment).unwrap_or_else(|| at(first(&well_known(environment)))))
+        }
     }
+}
+
+/// All sockets of this machine at which an engine of the user's may listen, the likeliest first.
+pub fn sockets(environment: &Environment) -> Vec<String> {
+    let named = [&environment.docker_host, &environment.container_host];
+    let contexts = contexts(&environment.docker_config).into_iter();
+    let named = named.into_iter().flatten().cloned();
+    let named = named.chain(contexts.map(|(host, _)| host));
+    let known = well_known(environment).map(|path| at(&path));
+    let mut sockets: Vec<String> = Vec::new();
+    let mut seen = Vec::new();
+    for text in named.chain(known) {
+        // One engine may have several names here: `docker.sock` is a link to Podman's.
+        let Ok(Address::Unix(path)) = Address::parse(&text) else {
+            continue;
+        };
+        if let Ok(real) = path.canonicalize()
+            && !seen.contains(&real)
+        {
+            seen.push(real);
+            sockets.push(text);
+        }
+    }
+    sockets
+}
+
+/// The address of an engine that is named elsewhere, with the folder of the certificates that the user has for it.
+pub fn certified(environment: &Environment, endpoint: &str) -> String {
+    let Ok(
+        named @ Address::Tcp {
+            certificates: None, ..
+        },
+    ) = Address::parse(endpoint)
+    else {
+        return endpoint.to_owned();
+    };
+    let of_environment = environment.docker_host.as_deref();
+    let of_environment = of_environment.map(|host| docker_host(environment, host));
+    let of_contexts = contexts(&environment.docker_config).into_iter();
+    let of_contexts = of_contexts.map(|(host, folder)| with(host, folder.as_deref()));
+    let known = of_environment.into_iter().chain(of_contexts).find(|known| {
+        let address = Address::parse(known);
+        address.is_ok_and(|it| it.is_same(&named) && it != named)
+    });
+    // Of one on this machine, nothing says that it has TLS.
+    let usual = || {
+        let has = environment.docker_config.join("cert.pem").exists();
+        (has && !named.is_here())
+            .then(|| with(endpoint.to_owned(), Some(&environment.docker_config)))
+    };
+    known.or_else(usual).unwrap_or_else(|| endpoint.to_owned())
 }
 
 /// What runs containers at this endpoint, as a person calls it in a shell.
@@ -50,6 +96,29 @@ pub fn command(endpoint: &str) -> &'static str {
         true => "podman",
         false => "docker",
     }
+}
+
+/// `DOCKER_HOST`, as the docker command completes it.
+fn docker_host(environment: &Environment, host: &str) -> String {
+    let host = match host.contains("://") {
+        true => host.to_owned(),
+        false => format!("tcp://{host}"),
+    };
+    let folder = environment.docker_certificates.as_deref();
+    let folder = folder.unwrap_or(&environment.docker_config);
+    with(host, environment.docker_tls.then_some(folder))
+}
+
+/// An endpoint with the folder of its certificates, where it is of a kind that has some.
+fn with(host: String, certificates: Option<&Path>) -> String {
+    match certificates {
+        Some(folder) if host.starts_with("tcp://") => format!("{host}#{}", folder.display()),
+        _ => host,
+    }
+}
+
+fn at(socket: &Path) -> String {
+    format!("unix://{}", socket.display())
 }
 
 /// `CONTAINER_HOST`, where it is a socket. Podman also takes machines there that are out of our reach,
@@ -72,43 +141,82 @@ fn current_context(docker_config: &Path) -> Option<String> {
 /// Docker keeps a context under the SHA-256 of its name.
 fn context_endpoint(docker_config: &Path, name: &str) -> Result<String> {
     let folder = base16ct::lower::encode_string(&Sha256::digest(name));
-    let file = docker_config
-        .join("contexts/meta")
-        .join(folder)
-        .join("meta.json");
-    let read = || -> Result<String> {
-        let meta: Value = serde_json::from_slice(&fs::read(&file)?)?;
-        let host = meta
-            .pointer("/Endpoints/docker/Host")
-            .and_then(Value::as_str);
-        Ok(host.context("it names no endpoint")?.to_owned())
-    };
-    read().with_context(|| {
+    let read = context(docker_config, &folder);
+    let (host, certificates) = read.with_context(|| {
         format!(
             "cannot read the docker context {name:?} from {}",
-            file.display()
+            meta(docker_config, &folder).display()
         )
-    })
+    })?;
+    Ok(with(host, certificates.as_deref()))
 }
 
-/// Root listens at this endpoint, on this machine.
+/// Where each context leads, and the folder of its certificates; without those that cannot be read.
+fn contexts(docker_config: &Path) -> Vec<(String, Option<PathBuf>)> {
+    let folders = fs::read_dir(docker_config.join("contexts/meta"));
+    let folders = folders.into_iter().flatten().flatten();
+    let mut names: Vec<_> = folders
+        .filter_map(|it| it.file_name().into_string().ok())
+        .collect();
+    names.sort_unstable();
+    let contexts = names.iter().map(|name| context(docker_config, name));
+    contexts.filter_map(Result::ok).collect()
+}
+
+fn context(docker_config: &Path, folder: &str) -> Result<(String, Option<PathBuf>)> {
+    let read: Value = serde_json::from_slice(&fs::read(meta(docker_config, folder))?)?;
+    let host = read.pointer("/Endpoints/docker/Host");
+    let host = host
+        .and_then(Value::as_str)
+        .context("it names no endpoint")?;
+    let certificates = docker_config
+        .join("contexts/tls")
+        .join(folder)
+        .join("docker");
+    let certificates = certificates.is_dir().then_some(certificates);
+    Ok((host.to_owned(), certificates))
+}
+
+fn meta(docker_config: &Path, folder: &str) -> PathBuf {
+    let folder = docker_config.join("contexts/meta").join(folder);
+    folder.join("meta.json")
+}
+
+/// Root listens at this endpoint, on this machine, and its network is ours.
 pub fn is_of_root(endpoint: &str) -> bool {
-    let peer = |path| socket::peer(socket::connect(Path::new(path))?);
-    endpoint
-        .strip_prefix("unix://")
-        .is_some_and(|path| peer(path).is_ok_and(|peer| peer.user == 0))
+    let Ok(Address::Unix(path)) = Address::parse(endpoint) else {
+        return false;
+    };
+    let peer = socket::connect(&path).and_then(socket::peer);
+    peer.is_ok_and(|peer| peer.user == 0 && !is_elsewhere(&network(peer.process), &network("self")))
 }
 
-/// `runtime` is the folder of a user's own sockets.
-fn well_known(home: &Path, runtime: &Path) -> [PathBuf; 7] {
+/// The network that a process is in, where that can be seen.
+fn network(process: impl std::fmt::Display) -> Option<PathBuf> {
+    fs::read_link(format!("/proc/{process}/ns/net")).ok()
+}
+
+/// It is certain that these are two networks: the addresses of the one mean other machines in the other.
+fn is_elsewhere(one: &Option<PathBuf>, other: &Option<PathBuf>) -> bool {
+    one.is_some() && other.is_some() && one != other
+}
+
+/// Docker's own socket first, then a user's, then Podman's.
+fn well_known(environment: &Environment) -> [PathBuf; 7] {
+    let Environment {
+        system_sockets: system,
+        user_sockets: user,
+        home,
+        ..
+    } = environment;
     [
-        PathBuf::from(DEFAULT),
-        runtime.join("docker.sock"),
+        system.join("docker.sock"),
+        user.join("docker.sock"),
         home.join(".docker/run/docker.sock"),
         home.join(".docker/desktop/docker.sock"),
         home.join(".colima/default/docker.sock"),
-        runtime.join("podman/podman.sock"),
-        PathBuf::from("/run/podman/podman.sock"),
+        user.join("podman/podman.sock"),
+        system.join("podman/podman.sock"),
     ]
 }
 
@@ -117,7 +225,9 @@ fn well_known(home: &Path, runtime: &Path) -> [PathBuf; 7] {
 fn first(sockets: &[PathBuf]) -> &Path {
     let find = |is_it: &dyn Fn(&Path) -> bool| sockets.iter().find(|socket| is_it(socket));
     let found = find(&|it| socket::connect(it).is_ok()).or_else(|| find(&|it| it.exists()));
-    found.map_or(Path::new(DEFAULT), PathBuf::as_path)
+    found
+        .or(sockets.first())
+        .map_or(Path::new("/"), PathBuf::as_path)
 }
 
 #[cfg(test)]
@@ -126,7 +236,7 @@ mod tests {
 
     use super::*;
 
-    /// One that names no engine; none of these tests asks the machine's own.
+    /// One that names no engine.
     fn environment(home: &Path) -> Environment {
         Environment {
             docker_host: None,
@@ -151,9 +261,7 @@ mod tests {
             r#"{"currentContext":"remote"}"#,
         )
         .unwrap();
-        let default = home.path().join("default.sock");
-        fs::write(&default, "").unwrap();
-        let endpoint = |it: &Environment| endpoint_or(it, std::slice::from_ref(&default));
+        let default = environment.system_sockets.join("docker.sock");
         let at_default = format!("unix://{}", default.display());
         assert_eq!(endpoint(&environment).unwrap(), "tcp://127.0.0.1:9");
         environment.docker_context = Some("gone".into());
@@ -189,15 +297,12 @@ mod tests {
     fn podman_is_looked_for_where_docker_is_not_named() {
         let home = tempfile::tempdir().unwrap();
         let mut environment = environment(home.path());
-        let endpoint = |it: &Environment| endpoint_or(it, &[]);
+        let none = format!("unix://{}/run/docker.sock", home.path().display());
         let socket = "unix:///run/user/7/podman/podman.sock".to_owned();
         environment.container_host = Some(socket.clone());
         assert_eq!(endpoint(&environment).unwrap(), socket);
         environment.container_host = Some("ssh://me@build/run/podman/podman.sock".into());
-        assert_eq!(
-            endpoint(&environment).unwrap(),
-            "unix:///var/run/docker.sock"
-        );
+        assert_eq!(endpoint(&environment).unwrap(), none);
         environment.container_host = Some(socket);
         environment.docker_host = Some("unix:///x.sock".into());
         assert_eq!(endpoint(&environment).unwrap(), "unix:///x.sock");
@@ -215,12 +320,17 @@ mod tests {
         assert_eq!(first(&sockets), at("file"), "none listens");
         let _podman = UnixListener::bind(at("podman.sock")).unwrap();
         assert_eq!(first(&sockets), at("podman.sock"));
-        assert_eq!(first(&[missing]), Path::new(DEFAULT));
+        assert_eq!(first(std::slice::from_ref(&missing)), missing);
     }
 
     #[test]
     fn dockers_own_socket_goes_before_a_users_and_that_before_podmans() {
-        let known = well_known(Path::new("/home/me"), Path::new("/run/user/7"));
+        let known = well_known(&Environment {
+            home: "/home/me".into(),
+            system_sockets: "/var/run".into(),
+            user_sockets: "/run/user/7".into(),
+            ..environment(Path::new("/"))
+        });
         let known = known.map(|socket| socket.display().to_string());
         assert_eq!(
             known,
@@ -231,15 +341,133 @@ mod tests {
                 "/home/me/.docker/desktop/docker.sock",
                 "/home/me/.colima/default/docker.sock",
                 "/run/user/7/podman/podman.sock",
-                "/run/podman/podman.sock",
+                "/var/run/podman/podman.sock",
             ]
         );
-        let folder = tempfile::tempdir().unwrap();
-        let environment = Environment {
-            docker_host: Some(format!("unix://{}/x", folder.path().display())),
-            ..environment(folder.path())
+    }
+
+    /// Docker's file of a context, and what TLS needs for it.
+    fn make_context(home: &Path, name: &str, host: &str, has_certificates: bool) -> String {
+        let folder = base16ct::lower::encode_string(&Sha256::digest(name));
+        let meta = home.join(".docker/contexts/meta").join(&folder);
+        fs::create_dir_all(&meta).unwrap();
+        let text = serde_json::json!({ "Name": name, "Endpoints": { "docker": { "Host": host } } });
+        fs::write(meta.join("meta.json"), text.to_string()).unwrap();
+        let tls = home
+            .join(".docker/contexts/tls")
+            .join(&folder)
+            .join("docker");
+        if has_certificates {
+            fs::create_dir_all(&tls).unwrap();
+        }
+        tls.display().to_string()
+    }
+
+    #[test]
+    fn an_engine_with_tls_comes_with_the_folder_of_its_certificates() {
+        let home = tempfile::tempdir().unwrap();
+        let mut it = environment(home.path());
+        let tls = make_context(home.path(), "safe", "tcp://build:2376", true);
+        make_context(home.path(), "bare", "tcp://bare:2375", false);
+        make_context(home.path(), "socket", "unix:///x.sock", true);
+        for (context, expected) in [
+            ("safe", format!("tcp://build:2376#{tls}")),
+            ("bare", "tcp://bare:2375".into()),
+            ("socket", "unix:///x.sock".into()),
+        ] {
+            it.docker_context = Some(context.into());
+            assert_eq!(endpoint(&it).unwrap(), expected);
+        }
+        let docker = home.path().join(".docker").display().to_string();
+        for (host, tls, certificates, expected) in [
+            ("tcp://a:1", false, Some("/c d"), "tcp://a:1".to_owned()),
+            ("tcp://a:1", true, Some("/c d"), "tcp://a:1#/c d".into()),
+            ("tcp://a:1", true, None, format!("tcp://a:1#{docker}")),
+            ("a:1", true, Some("/c"), "tcp://a:1#/c".into()),
+            ("a:1", false, None, "tcp://a:1".into()),
+            ("unix:///x.sock", true, None, "unix:///x.sock".into()),
+            ("ssh://a", true, Some("/c"), "ssh://a".into()),
+        ] {
+            it.docker_host = Some(host.into());
+            (it.docker_tls, it.docker_certificates) = (tls, certificates.map(PathBuf::from));
+            assert_eq!(endpoint(&it).unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn certificates_are_found_for_an_engine_that_only_the_settings_name() {
+        let home = tempfile::tempdir().unwrap();
+        let mut it = environment(home.path());
+        (it.docker_host, it.docker_tls) = (Some("tcp://mine:2376".into()), true);
+        it.docker_certificates = Some("/c".into());
+        let tls = make_context(home.path(), "safe", "tcp://build:2376", true);
+        make_context(home.path(), "bare", "tcp://bare:2375", false);
+        let found = |it: &Environment, named: &str| certified(it, named);
+        for (named, expected) in [
+            ("tcp://mine:2376", "tcp://mine:2376#/c".to_owned()),
+            ("tcp://build:2376", format!("tcp://build:2376#{tls}")),
+            ("tcp://bare:2375", "tcp://bare:2375".into()),
+            ("tcp://other:2376", "tcp://other:2376".into()),
+            ("tcp://build:2376#/own", "tcp://build:2376#/own".into()),
+            ("ssh://build", "ssh://build".into()),
+            ("unix:///x", "unix:///x".into()),
+            ("what", "what".into()),
+        ] {
+            assert_eq!(found(&it, named), expected);
+        }
+        // Where docker looks if nothing else is said.
+        fs::write(home.path().join(".docker/cert.pem"), "").unwrap();
+        let docker = home.path().join(".docker").display().to_string();
+        assert_eq!(
+            found(&it, "tcp://other:2376"),
+            format!("tcp://other:2376#{docker}")
+        );
+        let here = "tcp://127.0.0.1:2375";
+        assert_eq!(found(&it, here), here);
+        it.docker_tls = false;
+        assert_eq!(
+            found(&it, "tcp://mine:2376"),
+            format!("tcp://mine:2376#{docker}")
+        );
+    }
+
+    #[test]
+    fn every_socket_of_this_machine_is_found_once() {
+        let home = tempfile::tempdir().unwrap();
+        let mut it = environment(home.path());
+        let make = |name: &str| {
+            let path = home.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(&path, "").unwrap();
+            at(&path)
         };
-        assert_eq!(endpoint(&environment).ok(), environment.docker_host);
+        assert_eq!(sockets(&it), [""; 0]);
+        let podman = make("run/podman/podman.sock");
+        let rootless = make("run/user/podman/podman.sock");
+        let own = make("own.sock");
+        std::os::unix::fs::symlink("podman/podman.sock", home.path().join("run/docker.sock"))
+            .unwrap();
+        make_context(home.path(), "own", &own, true);
+        make_context(home.path(), "gone", "unix:///nowhere/docker.sock", true);
+        make_context(home.path(), "build", "tcp://build:2376", true);
+        let docker = at(&home.path().join("run/docker.sock"));
+        assert_eq!(sockets(&it), [&own, &docker, &rootless].map(String::as_str));
+        (it.docker_host, it.container_host) = (Some("ssh://build".into()), Some(podman.clone()));
+        assert_eq!(sockets(&it), [&podman, &own, &rootless].map(String::as_str));
+        (it.docker_host, it.container_host) = (Some(rootless.clone()), Some("x".into()));
+        assert_eq!(sockets(&it), [&rootless, &own, &docker].map(String::as_str));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn networks_are_two_only_where_both_are_seen() {
+        let [one, two] = ["net:[1]", "net:[2]"].map(|it| Some(PathBuf::from(it)));
+        assert!(is_elsewhere(&one, &two));
+        assert!(!is_elsewhere(&one, &one));
+        assert!(!is_elsewhere(&one, &None) && !is_elsewhere(&None, &one));
+        assert!(!is_elsewhere(&None, &None));
+        assert!(network("self").is_some_and(|it| it.to_string_lossy().starts_with("net:")));
+        assert_eq!(network("0"), None);
     }
 
     #[cfg(target_os = "linux")]

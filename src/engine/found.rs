@@ -7,8 +7,6 @@
 
 use std::path::Path;
 
-use anyhow::{Result, bail};
-
 use super::Container;
 
 /// What there is of a dev container.
@@ -45,25 +43,49 @@ pub fn found(containers: &[Container], trust: &Path) -> Found {
     }
 }
 
-/// The one container that certainly is the dev container with this trust folder: the running one, if
-/// there is one.
-///
-/// # Errors
-/// Several run; their names are told.
-pub fn only(containers: Vec<Container>, trust: &Path) -> Result<Option<Container>> {
-    match found(&containers, trust) {
-        Found::One(container) => Ok(Some(container)),
-        Found::None | Found::Unproven(_) => Ok(None),
-        Found::Several(several) => bail!(
-            "several running containers have the same trust folder mounted: {}",
-            names(&several)
-        ),
+/// What there is of a dev container among several engines, of which each has told. A container that several
+/// tell of is one.
+pub fn across(all: impl IntoIterator<Item = Found>) -> Found {
+    let (mut certain, mut unproven) = (Vec::<Container>::new(), Vec::<Container>::new());
+    for found in all {
+        let (of, more) = match found {
+            Found::None => continue,
+            Found::One(one) => (&mut certain, vec![one]),
+            Found::Several(several) => (&mut certain, several),
+            Found::Unproven(more) => (&mut unproven, more),
+        };
+        for one in more {
+            // Two ways to one engine.
+            let is_same = |it: &Container| it.id == one.id && it.endpoint != one.endpoint;
+            if !of.iter().any(is_same) {
+                of.push(one);
+            }
+        }
+    }
+    for all in [&mut certain, &mut unproven] {
+        all.sort_by_key(|container| !container.runs());
+    }
+    let running = certain.iter().filter(|container| container.runs()).count();
+    match (running, certain.is_empty(), unproven.is_empty()) {
+        (2.., ..) => {
+            certain.truncate(running);
+            Found::Several(certain)
+        }
+        (_, false, _) => Found::One(certain.swap_remove(0)),
+        (_, true, false) => Found::Unproven(unproven),
+        (_, true, true) => Found::None,
     }
 }
 
-/// The names of containers, for a message.
+/// The names of containers, for a message; with their engines, where these are several.
 pub fn names(containers: &[Container]) -> String {
-    let names: Vec<_> = containers.iter().map(|it| it.name.as_str()).collect();
+    let first = containers.first().map(|it| &it.endpoint);
+    let are_of_one = containers.iter().all(|it| Some(&it.endpoint) == first);
+    let name = |it: &Container| match are_of_one {
+        true => it.name.clone(),
+        false => format!("{} at {}", it.name, it.endpoint),
+    };
+    let names: Vec<_> = containers.iter().map(name).collect();
     names.join(", ")
 }
 
@@ -131,12 +153,45 @@ mod tests {
             let all = all(containers);
             let trust = Path::new(TRUST);
             assert_eq!(told(found(&all, trust)), expected);
-            let (one, several) = (expected.starts_with("one"), expected.starts_with("several"));
-            match only(all, trust) {
-                Ok(Some(only)) => assert_eq!(format!("one: {}", only.name), expected),
-                Ok(None) => assert!(!one && !several, "{expected}"),
-                Err(error) => assert!(error.to_string().ends_with(": a, b"), "{error}, {expected}"),
-            }
+        }
+    }
+
+    #[test]
+    fn engines_that_tell_of_one_dev_container_are_taken_together() {
+        type Told<'a> = &'a [(&'a str, &'a str, &'a str)];
+        let (none, running): (Told, Told) = (&[], &[("a", "running", TRUST)]);
+        let stopped: Told = &[("b", "exited", TRUST)];
+        let twice: Told = &[("c", "running", TRUST), ("d", "running", TRUST)];
+        let (like, still): (Told, Told) = (&[("l", "running", LIKE)], &[("m", "exited", LIKE)]);
+        let other: Told = &[("e", "running", TRUST)];
+        let second: Told = &[("f", "paused", TRUST)];
+        for (engines, expected) in [
+            (&[][..], "none"),
+            (&[none, none], "none"),
+            (&[none, running], "one: a"),
+            (&[stopped, running], "one: a"),
+            (&[running, stopped], "one: a"),
+            (&[stopped, second], "one: b"),
+            (&[second, stopped, like], "one: f"),
+            (&[running, other], "several: a at x0, e at x1"),
+            (&[stopped, other, running], "several: e at x1, a at x2"),
+            (&[twice, none], "several: c, d"),
+            (&[twice, running], "several: c at x0, d at x0, a at x1"),
+            (&[like, running], "one: a"),
+            (&[like, stopped], "one: b"),
+            (&[still, none, like], "unproven: l at x2, m at x0"),
+            // Two ways to one engine.
+            (&[running, running], "one: a"),
+            (&[twice, twice], "several: c, d"),
+            (&[like, like], "unproven: l"),
+        ] {
+            let told = engines.iter().enumerate().map(|(at, told)| {
+                let endpoint = format!("x{at}");
+                let all = all(told).into_iter().map(|it| it.of(&endpoint, true));
+                found(&all.collect::<Vec<_>>(), Path::new(TRUST))
+            });
+            let both = across(told);
+            assert_eq!(self::told(both), expected);
         }
     }
 }

@@ -14,23 +14,30 @@
 //! is compared for all of them. Labels could not tell that there is no second one. A list that cannot
 //! be read whole is an error, never a shorter list.
 //!
+//! An engine on another machine is asked only if the user's settings name it; what its containers publish, and
+//! their addresses, mean nothing here.
+//!
 //! A file in a container is asked for without anything being run there.
 
+mod address;
 mod container;
+mod dial;
 pub mod endpoint;
 #[cfg(test)]
 pub mod example;
 mod exec;
 mod found;
 mod lines;
+pub mod plan;
 
+pub use address::Address;
 pub use container::Container;
 pub use exec::Exec;
-pub use found::{Found, found, names, only};
+pub use found::{Found, across, found, names};
 
 use std::collections::HashMap;
 use std::future::poll_fn;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::pin::pin;
@@ -65,48 +72,86 @@ const START_IT: &str =
 #[derive(Debug, Clone)]
 pub struct Engine {
     docker: Docker,
+    /// With all that is needed to ask it.
+    address: String,
+    /// As it is told.
     endpoint: String,
+    is_here: bool,
     /// Until it is given up.
     patience: Duration,
 }
 
 impl Engine {
-    /// Nothing is sent yet.
+    /// One on this machine. Nothing is sent yet.
     ///
     /// # Errors
     /// The endpoint is of a kind that cannot be reached from here, or on another machine; or its socket
     /// does not exist.
     pub fn at(endpoint: &str) -> Result<Self> {
-        Self::within(endpoint, PATIENCE)
+        Self::named(endpoint, &[])
     }
 
-    fn within(endpoint: &str, patience: Duration) -> Result<Self> {
+    /// The same, or one on another machine that is among those that the user's settings name.
+    ///
+    /// # Errors
+    /// As [`Engine::at`].
+    pub fn named(endpoint: &str, named: &[String]) -> Result<Self> {
+        let address = Address::parse(endpoint)?;
+        if !address.is_here() && !plan::is_named(&address, named) {
+            return Err(failure(
+                format!(
+                    "the engine at {address} is on another machine, and the settings do not name it"
+                ),
+                format!(
+                    "run lace-ssh there; or, in settings.jsonc, write \"engines\": [\"{address}\"]"
+                ),
+            ));
+        }
+        Self::within(&address, endpoint, PATIENCE)
+    }
+
+    fn within(address: &Address, endpoint: &str, patience: Duration) -> Result<Self> {
         // bollard counts in seconds, and this is for the beginning of an answer alone; the whole is timed here.
-        let seconds = patience.as_secs().max(1);
-        let elsewhere = "its ports are published on another machine; run lace-ssh there";
-        let connected = match endpoint.split_once("://") {
-            Some(("unix", _)) => Docker::connect_with_unix(endpoint, seconds, API_DEFAULT_VERSION),
-            Some(("tcp" | "http", authority)) if is_here(authority) => {
-                Docker::connect_with_http(endpoint, seconds, API_DEFAULT_VERSION)
-            }
-            Some(("tcp" | "http", _)) => {
-                let message = format!("the engine endpoint {endpoint} is not on this machine");
-                return Err(failure(message, elsewhere));
-            }
-            _ => {
-                let message =
-                    format!("the engine endpoint {endpoint} is neither unix:// nor tcp://");
-                return Err(failure(message, elsewhere));
+        let (seconds, shown) = (patience.as_secs().max(1), address.to_string());
+        let version = API_DEFAULT_VERSION;
+        let connected = match (dial::command(address), address) {
+            (Some(command), _) => dial::engine(command, seconds),
+            (None, Address::Unix(_)) => Docker::connect_with_unix(&shown, seconds, version),
+            (None, _) if address.is_here() => Docker::connect_with_http(&shown, seconds, version),
+            (None, _) => {
+                return Err(failure(
+                    format!(
+                        "the engine at {shown} has no TLS, so anybody on the way could answer in its place"
+                    ),
+                    "let it listen with TLS, and set DOCKER_TLS_VERIFY=1 and DOCKER_CERT_PATH; or reach it as ssh://user@host",
+                ));
             }
         };
         let docker = connected
-            .map_err(|error| unreachable(endpoint, &error, patience))
+            .map_err(|error| unreachable(&shown, &error, patience))
             .hint(START_IT)?;
         Ok(Self {
             docker,
-            endpoint: endpoint.to_owned(),
+            address: endpoint.to_owned(),
+            endpoint: shown,
+            is_here: address.is_here(),
             patience,
         })
+    }
+
+    /// Where it is, as [`Engine::named`] takes it.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// This container is one of its own.
+    pub fn has(&self, container: &Container) -> bool {
+        container.endpoint == self.endpoint
+    }
+
+    /// It is on this machine, as far as its address can tell.
+    pub fn is_here(&self) -> bool {
+        self.is_here
     }
 
     /// What runs its containers, as a person calls it in a shell: `docker` or `podman`.
@@ -153,7 +198,8 @@ impl Engine {
     /// # Errors
     /// As [`Engine::containers`], or there is no such container.
     pub fn published(&self, id: &str, port: u16) -> Result<Option<SocketAddr>> {
-        Ok(self.inspect(id)?.published(port))
+        let published = self.inspect(id)?.published(port);
+        Ok(published.filter(|_| self.is_here))
     }
 
     /// The remote user of a container: as its metadata says, else the user that its image names.
@@ -220,7 +266,8 @@ impl Engine {
         let answer = self.wait(self.docker.list_containers(Some(options)))?;
         let list: Vec<Summary> =
             self.understood(answer.map(|list| list.into_iter().map(Summary::from).collect()))?;
-        Ok(list.into_iter().map(Container::from).collect())
+        let of_ours = |one| Container::from(one).of(&self.endpoint, self.is_here);
+        Ok(list.into_iter().map(of_ours).collect())
     }
 
     fn inspect(&self, id: &str) -> Result<Inspected> {
@@ -238,7 +285,20 @@ impl Engine {
                     let endpoint = &self.endpoint;
                     format!("what the engine at {endpoint} answers is not understood")
                 }),
-            Err(error) => Err(unreachable(&self.endpoint, &error, self.patience)).hint(START_IT),
+            Err(error) => {
+                Err(unreachable(&self.endpoint, &error, self.patience)).hint(self.way_out())
+            }
+        }
+    }
+
+    /// What helps where it does not answer.
+    fn way_out(&self) -> String {
+        match self.address.split_once('#') {
+            Some((_, folder)) if self.endpoint.starts_with("tcp://") => {
+                format!("its certificates are ca.pem, cert.pem and key.pem in {folder}")
+            }
+            _ if self.is_here => START_IT.to_owned(),
+            _ => format!("see what ssh says: docker --host {} version", self.endpoint),
         }
     }
 
@@ -287,21 +347,6 @@ fn unreachable(endpoint: &str, error: &Error, patience: Duration) -> anyhow::Err
     }
 }
 
-/// Whether `host:port` of an endpoint is this machine: ports are published where the engine runs.
-fn is_here(authority: &str) -> bool {
-    let authority = authority.trim_end_matches('/');
-    let host = match authority.rsplit_once(':') {
-        // The colon may be within the brackets.
-        Some((host, port)) if !port.contains(']') => match port.parse::<u16>() {
-            Ok(_) => host,
-            Err(_) => return false,
-        },
-        _ => authority,
-    };
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    host.eq_ignore_ascii_case("localhost") || host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -325,7 +370,8 @@ mod tests {
         });
         let endpoint = format!("unix://{}", socket.display());
         let patience = Duration::from_millis(100);
-        let engine = Engine::within(&endpoint, patience).unwrap();
+        let address = Address::parse(&endpoint).unwrap();
+        let engine = Engine::within(&address, &endpoint, patience).unwrap();
         let (told, heard) = std::sync::mpsc::channel();
         std::thread::spawn(move || told.send(engine.containers()));
         let answer = heard.recv_timeout(PATIENCE);
@@ -410,7 +456,7 @@ mod tests {
         // An inspection is asked for only where the list does not tell.
         let label = serde_json::json!({ "devcontainer.metadata": "{\"remoteUser\": \"node\"}" });
         assert_eq!(told("Labels", label).unwrap(), "running node");
-        let error = told("Ports", serde_json::json!([{}]))
+        let error = told("Mounts", serde_json::json!([3]))
             .unwrap_err()
             .to_string();
         assert!(error.starts_with("what the engine at unix://"), "{error}");
@@ -463,44 +509,48 @@ mod tests {
     }
 
     #[test]
-    fn an_engine_on_another_machine_is_refused() {
-        for (endpoint, here) in [
-            ("unix:///run/x.sock", true),
-            ("tcp://localhost:2375", true),
-            ("tcp://LOCALHOST", true),
-            ("tcp://127.0.0.1:2375/", true),
-            ("tcp://127.8.9.1:1", true),
-            ("http://[::1]:2375", true),
-            ("tcp://[::1]", true),
-            ("tcp://192.0.2.1:2375", false),
-            ("http://192.0.2.1:2375", false),
-            ("tcp://build-host:2375", false),
-            ("tcp://[2001:db8::1]:2375", false),
-            ("tcp://localhost.example.com:2375", false),
-            ("tcp://127.0.0.1.example.com:2375", false),
-            ("tcp://127.0.0.1:2375@example.com", false),
-            ("tcp://0.0.0.0:2375", false),
-            ("tcp://", false),
-            ("ssh://me@build-host", false),
-            ("/run/x.sock", false),
+    fn an_engine_on_another_machine_is_asked_only_where_the_settings_name_it() {
+        let named = ["ssh://build", "tcp://build:2376", "tcp://build:2375"].map(str::to_owned);
+        let told = |endpoint: &str, named: &[String]| match Engine::named(endpoint, named) {
+            Ok(engine) => (engine.endpoint.clone(), engine.is_here()),
+            Err(error) => {
+                assert!(hint_of(&error).is_some(), "{error}");
+                (error.to_string(), false)
+            }
+        };
+        let refused = |shown: &str| {
+            format!("the engine at {shown} is on another machine, and the settings do not name it")
+        };
+        for (endpoint, unnamed, is_named) in [
+            ("ssh://build", refused("ssh://build"), "ssh://build"),
+            ("ssh://me@build", refused("ssh://me@build"), ""),
+            (
+                "tcp://build:2376#/c",
+                refused("tcp://build:2376"),
+                "tcp://build:2376",
+            ),
+            (
+                "tcp://build:2375",
+                refused("tcp://build:2375"),
+                "the engine at tcp://build:2375 has no TLS, so anybody on the way could answer in its place",
+            ),
+            ("tcp://192.0.2.1:2375", refused("tcp://192.0.2.1:2375"), ""),
+            ("what", "\"what\" is no address of an engine".into(), ""),
         ] {
-            let authority = endpoint.split_once("://").map(|(_, authority)| authority);
-            if endpoint.starts_with("tcp") || endpoint.starts_with("http") {
-                assert_eq!(is_here(authority.unwrap()), here, "{endpoint}");
-            }
-            // Whether there is such a socket is another question.
-            if let (false, Err(error)) = (here, Engine::at(endpoint)) {
-                let told = format!("{error:#}");
-                assert!(told.contains(endpoint), "{told}");
-                let is_tcp = endpoint.contains("p://");
-                assert_eq!(told.ends_with("is not on this machine"), is_tcp, "{told}");
-                assert!(hint_of(&error).unwrap().ends_with("run lace-ssh there"));
+            assert_eq!(told(endpoint, &[]), (unnamed.clone(), false));
+            let expected = if is_named.is_empty() {
+                &unnamed
             } else {
-                assert!(here, "{endpoint}");
-                // Nothing is sent yet.
-                assert!(endpoint.starts_with("unix") || Engine::at(endpoint).is_ok());
-            }
+                is_named
+            };
+            assert_eq!(told(endpoint, &named), (expected.to_owned(), false));
         }
+        for here in ["tcp://127.0.0.1:1", "tcp://[::1]:1#/c"] {
+            let shown = here.split('#').next().unwrap();
+            assert_eq!(told(here, &[]), (shown.to_owned(), true));
+        }
+        let engine = Engine::at("tcp://127.0.0.1:2376#/c").unwrap();
+        assert_eq!(engine.address(), "tcp://127.0.0.1:2376#/c");
     }
 
     #[cfg(target_os = "linux")]

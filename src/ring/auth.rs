@@ -12,7 +12,8 @@ use crate::app::App;
 use crate::ca::signer::{self, Way};
 use crate::ca::{self, revoked};
 use crate::durable;
-use crate::engine::{self, Container, Engine};
+use crate::engine::{self, Container};
+use crate::route::engines::{Engines, Trouble};
 use crate::route::proof::{self, Certificates, Credential, Proof};
 use crate::store::audit::Kind;
 use crate::store::registry::{Auth, DevContainer, Key};
@@ -213,9 +214,8 @@ fn note(ring: &mut Ring<'_>, id: &str, detail: &str) -> Result<()> {
 /// # Errors
 /// The engine does not answer.
 pub fn containers(app: &App, id: &str, known: &DevContainer) -> Result<Vec<Container>> {
-    let engine = Engine::at(&known.endpoint)?;
-    let containers = engine.containers()?;
-    Ok(match engine::found(&containers, &app.store.trust(id)) {
+    let place = Engines::of(app).place(id, &known.endpoint);
+    Ok(match place.map_err(Trouble::into_error)?.found {
         engine::Found::None => Vec::new(),
         engine::Found::One(one) => vec![one],
         engine::Found::Several(all) | engine::Found::Unproven(all) => all,

@@ -566,7 +566,7 @@ mod tests {
         let when = ring.now - 7 * DAY - 1;
         fs::create_dir(app.store.trash().join(format!("{when}.over"))).unwrap();
         let half = |folder: &str| app.store.root().join(folder).join(".lace-ssh-tmp-Ab12Cd");
-        let halves = ["", "stamps", "undo", "purges", "learnt"].map(half);
+        let halves = ["", "stamps", "undo", "purges", "learnt", "engines"].map(half);
         for half in &halves {
             app.store.folder(half.parent().unwrap()).unwrap();
             fs::write(half, "half").unwrap();

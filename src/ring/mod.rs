@@ -47,6 +47,7 @@ use crate::store::audit::{self, Event, Kind};
 use crate::store::learnt;
 use crate::store::lock::Lock;
 use crate::store::registry::{DevContainer, Registry};
+use crate::store::whereabouts;
 use crate::talk::warn;
 
 /// The key ring, locked for one command.
@@ -121,6 +122,7 @@ impl<'a> Ring<'a> {
     fn take_in_learnt(&mut self) -> Result<()> {
         // Whoever learns just now holds no lock.
         durable::sweep_old(&self.app.store.learnt())?;
+        whereabouts::sweep(&self.app.store)?;
         self.learnt = look::take_in_learnt(&self.app.store, &mut self.registry);
         Ok(())
     }

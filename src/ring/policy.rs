@@ -1,11 +1,12 @@
 //! `rotate` in the options: `initialize` rotates a key whose time has come, and never stops an `up`
 //! for it.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use super::{Ring, due, rotation};
 use crate::devcontainer::id;
-use crate::engine::{self, Engine};
+use crate::engine::{self, Found};
+use crate::route::engines::{Engines, Place, Trouble};
 use crate::store::registry::DevContainer;
 use crate::talk::say;
 
@@ -60,10 +61,15 @@ fn rotate(ring: &mut Ring<'_>, devcontainer: &DevContainer, why: &str) -> bool {
 
 /// The engine's ID of the container of this workspace, with our mount or made before it.
 fn container(ring: &Ring<'_>, id: &str, devcontainer: &DevContainer) -> Result<Option<String>> {
-    let engine = Engine::at(&devcontainer.endpoint)?;
-    let trust = ring.app.store.trust(id);
-    if let Some(container) = engine::only(engine.containers()?, &trust)? {
-        return Ok(Some(container.id));
+    let place = Engines::of(ring.app).place(id, &devcontainer.endpoint);
+    let Place { engine, found } = place.map_err(Trouble::into_error)?;
+    match found {
+        Found::One(container) => return Ok(Some(container.id)),
+        Found::None | Found::Unproven(_) => (),
+        Found::Several(several) => bail!(
+            "several running containers have the same trust folder mounted: {}",
+            engine::names(&several)
+        ),
     }
     let Some(workspace) = &devcontainer.workspace else {
         return Ok(None);

@@ -16,10 +16,10 @@ use super::masters::End;
 use crate::advice::{Advise, failure, shell};
 use crate::ca;
 use crate::durable::{self, PRIVATE};
-use crate::store::learnt;
 use crate::store::registry::Registry;
 use crate::store::stamp;
 use crate::store::{LARGEST_KEY, Store};
+use crate::store::{learnt, whereabouts};
 use crate::talk::{say, warn};
 use crate::trust;
 
@@ -83,6 +83,7 @@ fn drop_rest(ring: &mut Ring<'_>, id: &str, purge: &Purge) -> Result<()> {
     }
     ring.commit()?;
     learnt::forget(store, &purge.alias)?;
+    whereabouts::forget(store, id)?;
     stamp::remove(store, id)?;
     durable::remove(&store.host_key(id))?;
     durable::remove(&store.next_host_key(id))?;
@@ -215,6 +216,7 @@ mod tests {
         for (id, alias) in [("one", "lace-one"), ("two", "lace-two")] {
             ring.knows(id, alias, alias);
             learnt::write(&app.store, alias, "node").unwrap();
+            whereabouts::write(&app.store, id, "unix:///x", "unix:///y").unwrap();
             let now = Identities::now(&app.store, "/x/lace-ssh".into());
             stamp::write(&app.store, id, now, &ring.registry).unwrap();
             fs::write(app.store.trust(id).join("user"), "node\n").unwrap();
@@ -246,6 +248,7 @@ mod tests {
             ("entry", saved.devcontainers.contains_key(id)),
             ("block", clients.contains(&alias)),
             ("learnt", store.learnt().join(&alias).exists()),
+            ("place", store.engines().join(id).exists()),
             ("stamp", store.root().join("stamps").join(id).exists()),
             ("copy", store.host_key(id).exists()),
             ("trust", !in_folder(&store.trust(id)).is_empty()),
@@ -260,8 +263,8 @@ mod tests {
         traces
     }
 
-    const ALL: [&str; 8] = [
-        "entry", "block", "learnt", "stamp", "copy", "trust", "key", "access",
+    const ALL: [&str; 9] = [
+        "entry", "block", "learnt", "place", "stamp", "copy", "trust", "key", "access",
     ];
 
     #[test]

@@ -68,7 +68,7 @@ fn within(
     let pump = Pump {
         program: app.environment.program.clone(),
         alias: alias.clone(),
-        endpoint: devcontainer.endpoint.clone(),
+        endpoint: engine.address().to_owned(),
     };
     let mut race = Race::of(patience, pump);
     let mut told = false;

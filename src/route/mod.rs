@@ -7,6 +7,7 @@
 
 mod bridge;
 pub mod connect;
+pub mod engines;
 #[cfg(test)]
 pub mod example;
 pub mod hand_over;

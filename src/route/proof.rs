@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process_group};
 
+use super::engines::Engines;
 use super::{mismatch, refusal, user};
 use crate::advice::hint_of;
 use crate::app::App;
@@ -131,13 +132,10 @@ pub(super) struct Door<'r> {
 /// A dev container, its engine and its running container; or the proof where there is none.
 pub(super) type Seen<'r> = std::result::Result<(&'r DevContainer, Engine, Container), Proof>;
 
-/// The containers of an engine, or why it does not tell.
-type Answer = std::result::Result<(Engine, Vec<Container>), String>;
-
 /// The running container of each dev container, and its engine; the inner error is the proof where
 /// there is none to log in to.
 pub(super) fn look<'r>(app: &App, registry: &'r Registry, ids: &[String]) -> Vec<Seen<'r>> {
-    let mut engines = HashMap::new();
+    let mut engines = Engines::of(app);
     thread::scope(|scope| {
         let asked: Vec<_> = ids
             .iter()
@@ -145,13 +143,11 @@ pub(super) fn look<'r>(app: &App, registry: &'r Registry, ids: &[String]) -> Vec
                 let Some(devcontainer) = registry.devcontainers.get(id) else {
                     return Err(Proof::NotRunning("it is not known".into()));
                 };
-                let answer = engines
-                    .entry(devcontainer.endpoint.as_str())
-                    .or_insert_with_key(|endpoint| ask(endpoint));
-                let (engine, all) = answer.as_ref().map_err(|why| Proof::Unknown(why.clone()))?;
-                let found = engine::found(all, &app.store.trust(id));
+                let place = engines.place(id, &devcontainer.endpoint);
+                let place = place.map_err(|why| Proof::Unknown(why.to_string()))?;
+                let (engine, found) = (place.engine, place.found);
                 let running = scope.spawn(move || running(app, devcontainer, found));
-                Ok((devcontainer, engine.clone(), running))
+                Ok((devcontainer, engine, running))
             })
             .collect();
         let seen = asked.into_iter().map(|asked| {
@@ -165,15 +161,6 @@ pub(super) fn look<'r>(app: &App, registry: &'r Registry, ids: &[String]) -> Vec
         });
         seen.collect()
     })
-}
-
-fn ask(endpoint: &str) -> Answer {
-    let ask = || -> Result<_> {
-        let engine = Engine::at(endpoint)?;
-        let containers = engine.containers()?;
-        Ok((engine, containers))
-    };
-    ask().map_err(|error| format!("{error:#}"))
 }
 
 /// The container that is the dev container and runs. One that is only named like it counts for nothing

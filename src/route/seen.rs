@@ -1,13 +1,12 @@
 //! Every dev container at a glance, with one question to each engine.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-use anyhow::Result;
-
+use super::engines::Engines;
 use super::routes::{self, Route};
 use crate::app::App;
-use crate::engine::{self, Container, Engine, Found};
+use crate::engine::{Container, Found};
 use crate::store::registry::{DevContainer, Registry};
 use crate::talk::warn;
 
@@ -22,26 +21,30 @@ pub struct Seen {
     pub routes: Vec<Route>,
 }
 
-/// Looks at every dev container, with one question to each engine that has some; by ID.
+/// Looks at every dev container, with one question to each engine; by ID.
 pub fn look<'r>(app: &App, registry: &'r Registry) -> HashMap<&'r str, Seen> {
-    let mut engines = HashMap::new();
+    let mut engines = Engines::of(app);
+    let mut told = HashSet::new();
     let mut look = |id: &str, known: &DevContainer| {
-        let answer = engines
-            .entry(known.endpoint.clone())
-            .or_insert_with(|| ask(&known.endpoint));
         let nothing = |state: &'static str| Seen {
             state: state.into(),
             container: None,
             routes: Vec::new(),
         };
-        let Some((engine, containers)) = answer else {
-            return nothing("unknown");
+        let place = match engines.place(id, &known.endpoint) {
+            Ok(place) => place,
+            Err(trouble) => {
+                if told.insert(trouble.clone()) {
+                    warn(&trouble.into_error());
+                }
+                return nothing("unknown");
+            }
         };
-        match engine::found(containers, &app.store.trust(id)) {
+        match place.found {
             Found::One(container) => Seen {
                 state: container.state.clone().into(),
                 routes: if container.runs() {
-                    routes::of(engine, &container, known.port)
+                    routes::of(&place.engine, &container, known.port)
                 } else {
                     Vec::new()
                 },
@@ -55,22 +58,6 @@ pub fn look<'r>(app: &App, registry: &'r Registry) -> HashMap<&'r str, Seen> {
     let all = registry.devcontainers.iter();
     all.map(|(id, known)| (id.as_str(), look(id, known)))
         .collect()
-}
-
-/// One engine and its containers; `None`: no answer, and the user is told why.
-fn ask(endpoint: &str) -> Option<(Engine, Vec<Container>)> {
-    let ask = || -> Result<_> {
-        let engine = Engine::at(endpoint)?;
-        let containers = engine.containers()?;
-        Ok((engine, containers))
-    };
-    match ask() {
-        Ok(answer) => Some(answer),
-        Err(error) => {
-            warn(&error);
-            None
-        }
-    }
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ pub mod lock;
 pub mod registry;
 pub mod stamp;
 pub mod undo;
+pub mod whereabouts;
 
 pub use limits::{LARGEST_KEY, LARGEST_LIST, LARGEST_LOG};
 
@@ -108,6 +109,11 @@ impl Store {
     /// The folder of what [`learnt`] writes.
     pub fn learnt(&self) -> PathBuf {
         self.root.join("learnt")
+    }
+
+    /// The folder of what [`whereabouts`] writes.
+    pub fn engines(&self) -> PathBuf {
+        self.root.join("engines")
     }
 
     /// The folder of the sockets of ssh's masters; the name is short, for a socket's path must be.

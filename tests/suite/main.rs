@@ -12,6 +12,7 @@ mod cli {
     mod any_order;
     mod cert;
     mod compose;
+    mod engines;
     mod host_key;
     mod hostile;
     mod initialize;
@@ -73,6 +74,7 @@ mod e2e {
     mod compose;
     mod connections;
     mod containers;
+    mod engines;
     mod host_key;
     mod keys;
     mod multiplex;

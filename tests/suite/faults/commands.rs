@@ -531,6 +531,10 @@ fn purge() -> Scene {
         let learnt = user.store().join("learnt");
         fs::DirBuilder::new().mode(0o700).create(&learnt).unwrap();
         fs::write(learnt.join(KEY), format!("Host {KEY}\n    User vscode\n")).unwrap();
+        // As `proxy` leaves it where it has found the container elsewhere.
+        let engines = user.store().join("engines");
+        fs::DirBuilder::new().mode(0o700).create(&engines).unwrap();
+        fs::write(engines.join(id), "unix:///x\nunix:///y\n").unwrap();
         words(&["remove", "--yes", "--purge", KEY])
     });
     scene.at_once(|_, _| {}).then(|scene, what| {
@@ -557,6 +561,7 @@ fn purge() -> Scene {
         } else {
             assert!(!store.join("stamps").join(&scene.id).exists(), "{what}");
             assert!(!store.join("learnt").join(KEY).exists(), "{what}");
+            assert!(!store.join("engines").join(&scene.id).exists(), "{what}");
             let said = scene.lace(&["keys", "restore", KEY]);
             assert_eq!(said.code, 0, "{what}: {said:?}");
         }

@@ -7,6 +7,7 @@ pub mod engine;
 pub mod feature;
 pub mod openssh;
 pub mod ring;
+pub mod second;
 pub mod sshd;
 
 use std::fs;
@@ -111,6 +112,9 @@ impl User {
             "SSH_ASKPASS_REQUIRE",
             "SUDO_UID",
             "DOCKER_CONFIG",
+            "DOCKER_TLS_VERIFY",
+            "DOCKER_CERT_PATH",
+            "XDG_RUNTIME_DIR",
             "PWD",
         ] {
             command.env_remove(name);

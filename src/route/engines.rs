@@ -1,0 +1,562 @@
+//! Which engine has the container of a dev container.
+//!
+//! The endpoint that `initialize` saw is a first guess, for nothing tells which engine the `up` will use. So
+//! all engines of this machine are asked, each once and all at the same time, and what they tell is taken
+//! together: a container that runs is found wherever it is, and one that runs twice is not taken for either.
+//! ssh alone, which a person waits for, asks no more than where it was the last time and where `initialize` took it
+//! to be, if it runs there. What it has found elsewhere it remembers; who only looks writes nothing.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::path::Path;
+use std::thread;
+
+use anyhow::{Result, anyhow, bail};
+
+use crate::advice::{advised, hint_of};
+use crate::app::App;
+use crate::engine::plan::{Plan, plan};
+use crate::engine::{self, Address, Container, Engine, Found, endpoint};
+use crate::settings;
+use crate::socket;
+use crate::store::registry::DevContainer;
+use crate::store::whereabouts;
+use crate::talk::say;
+
+/// Where a dev container is.
+pub struct Place {
+    /// The engine that has its container; where there is none, the likeliest.
+    pub engine: Engine,
+    /// What there is, among all engines.
+    pub found: Found,
+}
+
+/// Engines that were asked, each once.
+pub struct Engines<'a> {
+    app: &'a App<'a>,
+    sockets: Vec<String>,
+    named: Vec<String>,
+    /// Why the settings do not tell which are named.
+    trouble: Option<Trouble>,
+    answers: HashMap<String, Answer>,
+}
+
+/// What an engine tells; nothing, where none listens at a socket that nobody has named.
+type Answer = std::result::Result<Option<(Engine, Vec<Container>)>, Trouble>;
+
+/// An error that may be told more than once.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Trouble {
+    message: String,
+    hint: Option<String>,
+}
+
+impl Trouble {
+    fn of(error: &anyhow::Error) -> Self {
+        Self {
+            message: format!("{error:#}"),
+            hint: hint_of(error).map(str::to_owned),
+        }
+    }
+
+    /// As one that is told.
+    pub fn into_error(self) -> anyhow::Error {
+        advised(self.message, self.hint)
+    }
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+/// The engine for ssh, which a person waits for; what is found elsewhere than it was is remembered.
+///
+/// # Errors
+/// No engine can be asked that may have it, or several have one that runs.
+pub fn for_ssh(app: &App, id: &str, known: &DevContainer) -> Result<Engine> {
+    let mut engines = Engines::of(app);
+    let plan = engines.plan(id, &known.endpoint);
+    let engine = match engines.likeliest(id, &known.endpoint, &plan) {
+        Some(engine) => engine,
+        None => engines.only(id, known)?,
+    };
+    if !is_first(&engine, &plan)
+        && let Err(error) = whereabouts::write(&app.store, id, &known.endpoint, engine.address())
+    {
+        // The next search takes longer, and no more.
+        say(format!("{error:#}"));
+    }
+    Ok(engine)
+}
+
+/// The engine for whoever looks.
+///
+/// # Errors
+/// As [`for_ssh`].
+pub fn for_a_look(app: &App, id: &str, known: &DevContainer) -> Result<Engine> {
+    Engines::of(app).only(id, known)
+}
+
+fn is_first(engine: &Engine, plan: &Plan) -> bool {
+    let first = plan.here.first().or(plan.elsewhere.first());
+    first.is_some_and(|first| first == engine.address())
+}
+
+impl<'a> Engines<'a> {
+    /// None of them is asked yet.
+    pub fn of(app: &'a App<'a>) -> Self {
+        let (named, trouble) = match settings::read(&app.store) {
+            Ok(settings) => (settings.engines, None),
+            Err(error) => (Vec::new(), Some(Trouble::of(&error))),
+        };
+        let certified = |it: &String| endpoint::certified(app.environment, it);
+        Self {
+            app,
+            sockets: endpoint::sockets(app.environment),
+            named: named.iter().map(certified).collect(),
+            trouble,
+            answers: HashMap::new(),
+        }
+    }
+
+    /// Where the container of `id` is, of which `initialize` saw the engine at `guess`.
+    ///
+    /// # Errors
+    /// It is at none that has told, and another that may have it has not.
+    pub fn place(&mut self, id: &str, guess: &str) -> std::result::Result<Place, Trouble> {
+        let trust = self.app.store.trust(id);
+        let plan = self.plan(id, guess);
+        self.ask(&plan.here, guess);
+        let mut found = self.found(&plan.here, &trust);
+        let mut asked = plan.here.clone();
+        if matches!(found, Found::None | Found::Unproven(_)) {
+            self.ask(&plan.elsewhere, guess);
+            asked.extend(plan.elsewhere.iter().cloned());
+            found = self.found(&asked, &trust);
+        }
+        if found == Found::None {
+            self.is_certain(&plan, &asked)?;
+        }
+        let has = |engine: &&Engine| match &found {
+            Found::None => true,
+            Found::One(one) => engine.has(one),
+            Found::Several(all) | Found::Unproven(all) => {
+                all.first().is_some_and(|it| engine.has(it))
+            }
+        };
+        let told = asked.iter().filter_map(|it| self.told(it));
+        let engine = told.map(|(engine, _)| engine).find(has);
+        let engine = engine
+            .cloned()
+            .ok_or_else(|| Trouble::of(&anyhow!("no engine is known")))?;
+        Ok(Place { engine, found })
+    }
+
+    /// The engine of a dev container that does not run at several.
+    fn only(&mut self, id: &str, known: &DevContainer) -> Result<Engine> {
+        let place = self.place(id, &known.endpoint);
+        let place = place.map_err(Trouble::into_error)?;
+        match &place.found {
+            Found::Several(several) => bail!(
+                "several running containers have the trust folder of {} mounted: {}",
+                known.alias,
+                engine::names(several)
+            ),
+            _ => Ok(place.engine),
+        }
+    }
+
+    fn plan(&self, id: &str, guess: &str) -> Plan {
+        let known = self.known(id, guess);
+        let known: Vec<&str> = known.iter().map(String::as_str).collect();
+        let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        plan(&known, &self.sockets, &self.named, real)
+    }
+
+    /// Where it was found the last time, and where `initialize` took it to be.
+    fn known(&self, id: &str, guess: &str) -> Vec<String> {
+        let remembered = whereabouts::read(&self.app.store, id, guess);
+        let guess = endpoint::certified(self.app.environment, guess);
+        remembered.into_iter().chain([guess]).collect()
+    }
+
+    /// The engine at which the container runs, among those that are known to have, or to have had it; or the only
+    /// one there is.
+    fn likeliest(&self, id: &str, guess: &str, plan: &Plan) -> Option<Engine> {
+        let all: Vec<_> = plan.here.iter().chain(&plan.elsewhere).collect();
+        let known = self.known(id, guess).into_iter();
+        let known = known.filter(|it| all.contains(&it));
+        let mut engines = known.filter_map(|it| Engine::named(&it, &self.named).ok());
+        if all.len() == 1 {
+            return engines.next();
+        }
+        let trust = self.app.store.trust(id);
+        let found = |engine: &Engine| Some(engine::found(&engine.mounting(&trust).ok()?, &trust));
+        let first = engines.next()?;
+        // It is quicker to ask another one here than to open the wrong one of two.
+        let mut asked: Vec<_> = engines.filter(Engine::is_here).collect();
+        asked.insert(0, first);
+        match engine::across(asked.iter().filter_map(found)) {
+            Found::One(one) if one.runs() => asked.into_iter().find(|engine| engine.has(&one)),
+            _ => None,
+        }
+    }
+
+    /// Asks those that were not asked yet, all at the same time.
+    fn ask(&mut self, endpoints: &[String], guess: &str) {
+        let new = endpoints
+            .iter()
+            .filter(|it| !self.answers.contains_key(*it));
+        let named = &self.named;
+        let is_named = |it: &String| it == guess || named.contains(it);
+        let answers: Vec<_> = thread::scope(|scope| {
+            let asked: Vec<_> = new
+                .map(|it| {
+                    (
+                        it.clone(),
+                        scope.spawn(move || ask(it, is_named(it), named)),
+                    )
+                })
+                .collect();
+            let fell_over = |_| Err(Trouble::of(&anyhow!("the question fell over")));
+            let answered = asked.into_iter();
+            answered
+                .map(|(it, answer)| (it, answer.join().unwrap_or_else(fell_over)))
+                .collect()
+        });
+        self.answers.extend(answers);
+    }
+
+    fn told(&self, endpoint: &str) -> Option<&(Engine, Vec<Container>)> {
+        self.answers.get(endpoint)?.as_ref().ok()?.as_ref()
+    }
+
+    fn found(&self, endpoints: &[String], trust: &Path) -> Found {
+        let told = endpoints.iter().filter_map(|it| self.told(it));
+        engine::across(told.map(|(_, containers)| engine::found(containers, trust)))
+    }
+
+    /// That there is no container is certain only where everybody has told who may have it.
+    fn is_certain(&self, plan: &Plan, asked: &[String]) -> std::result::Result<(), Trouble> {
+        let mut answers = asked.iter().filter_map(|it| self.answers.get(it));
+        if let Some(trouble) = answers.find_map(|it| it.as_ref().err()) {
+            return Err(trouble.clone());
+        }
+        match (&plan.refused, &self.trouble) {
+            (Some(_), Some(trouble)) => Err(trouble.clone()),
+            (Some(refused), None) => match Engine::named(refused, &self.named) {
+                Ok(_) => Ok(()),
+                Err(error) => Err(Trouble::of(&error)),
+            },
+            (None, _) => Ok(()),
+        }
+    }
+}
+
+fn ask(endpoint: &str, is_named: bool, named: &[String]) -> Answer {
+    if !is_named && !listens(endpoint) {
+        return Ok(None);
+    }
+    let ask = || -> Result<_> {
+        let engine = Engine::named(endpoint, named)?;
+        let containers = engine.containers()?;
+        Ok(Some((engine, containers)))
+    };
+    ask().map_err(|error| Trouble::of(&error))
+}
+
+/// What an engine has left, or what is not for us, is no engine.
+fn listens(endpoint: &str) -> bool {
+    match Address::parse(endpoint) {
+        Ok(Address::Unix(path)) => match socket::connect(&path) {
+            Ok(_) => true,
+            Err(error) => error.kind() == std::io::ErrorKind::WouldBlock,
+        },
+        _ => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::PathBuf;
+
+    use serde_json::Value;
+
+    use super::*;
+    use crate::engine::example;
+    use crate::environment::Environment;
+
+    /// A user, and the engines of his machine by name: each listens at a socket of its own.
+    struct Machine {
+        home: tempfile::TempDir,
+        environment: Environment,
+    }
+
+    impl Machine {
+        fn new() -> Self {
+            let home = tempfile::tempdir().unwrap();
+            let environment = Environment {
+                docker_host: None,
+                ..Environment::example(home.path())
+            };
+            let machine = Self { home, environment };
+            machine.app().store.prepare().unwrap();
+            machine
+        }
+
+        fn app(&self) -> App<'_> {
+            App::new(&self.environment)
+        }
+
+        /// Docker's and Podman's well-known sockets.
+        fn socket(&self, name: &str) -> PathBuf {
+            self.home.path().join(match name {
+                "docker" => "run/docker.sock",
+                "podman" => "run/user/podman/podman.sock",
+                other => other,
+            })
+        }
+
+        fn endpoint(&self, name: &str) -> String {
+            format!("unix://{}", self.socket(name).display())
+        }
+
+        /// Each container is its ID, its state and the dev container that it is of.
+        fn engine(&self, name: &str, containers: &[(&str, &str, &str)]) -> String {
+            let socket = self.socket(name);
+            fs::create_dir_all(socket.parent().unwrap()).unwrap();
+            let folder = self.home.path().join(name.replace('/', "-") + "-engine");
+            fs::create_dir_all(&folder).unwrap();
+            let store = self.app().store;
+            let of = |(id, state, of): &(&str, &str, &str)| -> Value {
+                example::container(id, state, &store.trust(of), 7)
+            };
+            example::engine(&folder, containers.iter().map(of).collect());
+            fs::rename(folder.join("engine.sock"), &socket).unwrap();
+            self.endpoint(name)
+        }
+
+        fn name(&self, settings: &str) {
+            fs::write(self.app().store.settings(), settings).unwrap();
+        }
+    }
+
+    fn told(place: std::result::Result<Place, Trouble>) -> String {
+        match place {
+            Err(trouble) => format!("error: {trouble}"),
+            Ok(Place { engine, found }) => {
+                let file = engine.address().rsplit('/').next().unwrap().to_owned();
+                let found = match found {
+                    Found::None => "none".to_owned(),
+                    Found::One(one) => format!("{} {}", one.id, one.state),
+                    Found::Several(all) | Found::Unproven(all) => all.len().to_string(),
+                };
+                format!("{found} at {file}")
+            }
+        }
+    }
+
+    #[test]
+    fn a_dev_container_is_found_at_whichever_engine_of_this_machine_has_it() {
+        let machine = Machine::new();
+        let docker = machine.engine(
+            "docker",
+            &[
+                ("d", "running", "x"),
+                ("s", "exited", "y"),
+                ("v", "running", "v"),
+            ],
+        );
+        let podman = machine.engine(
+            "podman",
+            &[
+                ("p", "running", "y"),
+                ("q", "exited", "x"),
+                ("w", "running", "v"),
+                ("z", "paused", "z"),
+            ],
+        );
+        let app = machine.app();
+        let mut engines = Engines::of(&app);
+        for (id, guess, expected) in [
+            ("x", &docker, "d running at docker.sock"),
+            ("x", &podman, "d running at docker.sock"),
+            ("y", &docker, "p running at podman.sock"),
+            ("z", &docker, "z paused at podman.sock"),
+            ("v", &docker, "2 at docker.sock"),
+            ("v", &podman, "2 at podman.sock"),
+            ("n", &docker, "none at docker.sock"),
+            ("n", &podman, "none at podman.sock"),
+        ] {
+            assert_eq!(told(engines.place(id, guess)), expected, "{id}");
+        }
+        let known = |endpoint: &str| DevContainer {
+            endpoint: endpoint.into(),
+            ..DevContainer::example("lace-x", "k")
+        };
+        let error = engines.only("v", &known(&docker)).unwrap_err().to_string();
+        let both = format!("v-name at {docker}, w-name at {podman}");
+        assert!(
+            error.ends_with(&format!("of lace-x mounted: {both}")),
+            "{error}"
+        );
+        assert_eq!(
+            engines.only("y", &known(&docker)).unwrap().address(),
+            podman
+        );
+        // One that is found is found, whoever else is silent.
+        let gone = machine.endpoint("gone");
+        assert_eq!(told(engines.place("y", &gone)), "p running at podman.sock");
+        let error = told(engines.place("n", &gone));
+        assert_eq!(
+            error,
+            format!("error: no engine at {gone}: there is no such socket")
+        );
+    }
+
+    #[test]
+    fn what_is_left_of_an_engine_is_none_unless_it_was_named() {
+        let machine = Machine::new();
+        let docker = machine.engine("docker", &[]);
+        let left = machine.socket("podman");
+        fs::create_dir_all(left.parent().unwrap()).unwrap();
+        drop(std::os::unix::net::UnixListener::bind(&left).unwrap());
+        let app = machine.app();
+        let podman = machine.endpoint("podman");
+        assert_eq!(
+            told(Engines::of(&app).place("x", &docker)),
+            "none at docker.sock"
+        );
+        let error = told(Engines::of(&app).place("x", &podman));
+        assert!(
+            error.starts_with("error: cannot reach the engine at unix://"),
+            "{error}"
+        );
+        machine.name(&format!("{{ \"engines\": [\"{podman}\"] }}"));
+        let error = told(Engines::of(&app).place("x", &docker));
+        assert!(error.contains("podman.sock: Connection refused"), "{error}");
+    }
+
+    #[test]
+    fn an_engine_that_listens_in_an_odd_place_is_asked_where_the_settings_name_it() {
+        let machine = Machine::new();
+        let docker = machine.engine("docker", &[]);
+        let own = machine.engine("own.sock", &[("o", "running", "x")]);
+        let app = machine.app();
+        assert_eq!(
+            told(Engines::of(&app).place("x", &docker)),
+            "none at docker.sock"
+        );
+        machine.name(&format!("{{ \"engines\": [\"{own}\"] }}"));
+        assert_eq!(
+            told(Engines::of(&app).place("x", &docker)),
+            "o running at own.sock"
+        );
+    }
+
+    #[test]
+    fn another_machine_is_asked_only_where_it_is_named_and_none_here_has_it() {
+        let machine = Machine::new();
+        let docker = machine.engine("docker", &[("s", "exited", "x")]);
+        let app = machine.app();
+        // It is on no machine at all: whoever asks it gets an error.
+        let far = "tcp://192.0.2.1:2375";
+        let unnamed = "error: the engine at tcp://192.0.2.1:2375 is on another machine, and the settings do not name it";
+        assert_eq!(
+            told(Engines::of(&app).place("x", far)),
+            "s exited at docker.sock"
+        );
+        assert_eq!(told(Engines::of(&app).place("n", far)), unnamed);
+        assert_eq!(
+            told(Engines::of(&app).place("n", &docker)),
+            "none at docker.sock"
+        );
+        machine.name("{ \"engines\": [\"tcp://192.0.2.1:2375\"] }");
+        assert_eq!(
+            told(Engines::of(&app).place("x", &docker)),
+            "s exited at docker.sock"
+        );
+        for guess in [&docker, far] {
+            let asked = told(Engines::of(&app).place("n", guess));
+            assert!(
+                asked.starts_with("error: the engine at tcp://192.0.2.1:2375 has no TLS"),
+                "{asked}"
+            );
+        }
+        // Half of what settings say is not taken for the whole; where they are not needed, nobody minds.
+        machine.name("{ \"engines\": [");
+        assert_eq!(
+            told(Engines::of(&app).place("x", far)),
+            "s exited at docker.sock"
+        );
+        assert_eq!(
+            told(Engines::of(&app).place("n", &docker)),
+            "none at docker.sock"
+        );
+        let trouble = told(Engines::of(&app).place("n", far));
+        assert!(trouble.contains("settings.jsonc"), "{trouble}");
+    }
+
+    #[test]
+    fn ssh_goes_where_it_was_found_the_last_time_and_a_look_remembers_nothing() {
+        let machine = Machine::new();
+        let docker = machine.engine("docker", &[("d", "running", "x"), ("v", "running", "v")]);
+        let podman = machine.engine("podman", &[("p", "running", "y"), ("w", "running", "v")]);
+        let app = machine.app();
+        let known = |endpoint: &str| DevContainer {
+            endpoint: endpoint.into(),
+            ..DevContainer::example("lace-x", "k")
+        };
+        let at = |engine: Result<Engine>| engine.unwrap().address().to_owned();
+        assert_eq!(at(for_a_look(&app, "y", &known(&docker))), podman);
+        assert!(!app.store.engines().exists());
+        assert_eq!(at(for_ssh(&app, "x", &known(&docker))), docker);
+        assert!(!app.store.engines().exists(), "it is where it was");
+        assert_eq!(at(for_ssh(&app, "y", &known(&docker))), podman);
+        let remembered = |id: &str| whereabouts::read(&app.store, id, &docker);
+        assert_eq!(
+            (remembered("y"), remembered("x")),
+            (Some(podman.clone()), None)
+        );
+        // Now it is asked first, whoever else is there.
+        fs::remove_file(machine.socket("docker")).unwrap();
+        assert_eq!(at(for_ssh(&app, "y", &known(&docker))), podman);
+        let several = |engine: Result<Engine>| {
+            let error = engine.map(|_| ()).unwrap_err().to_string();
+            assert!(error.starts_with("several running"), "{error}");
+        };
+        let third = machine.engine("run/user/docker.sock", &[("t", "running", "y")]);
+        assert_eq!(at(for_ssh(&app, "y", &known(&docker))), podman);
+        several(for_a_look(&app, "y", &known(&docker)));
+        assert_eq!(at(for_ssh(&app, "y", &known(&third))), third);
+        fs::remove_file(machine.socket("run/user/docker.sock")).unwrap();
+        machine.engine("docker", &[("d", "running", "y")]);
+        several(for_ssh(&app, "y", &known(&docker)));
+        several(for_a_look(&app, "y", &known(&docker)));
+        // It has moved.
+        fs::remove_file(machine.socket("podman")).unwrap();
+        machine.engine("podman", &[]);
+        assert_eq!(at(for_ssh(&app, "y", &known(&docker))), docker);
+        assert_eq!(remembered("y"), Some(docker.clone()));
+    }
+
+    #[test]
+    fn where_there_is_one_engine_nothing_is_asked_before_it_is_needed() {
+        let machine = Machine::new();
+        let socket = machine.socket("docker");
+        fs::create_dir_all(socket.parent().unwrap()).unwrap();
+        let listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let docker = machine.endpoint("docker");
+        let known = DevContainer {
+            endpoint: docker.clone(),
+            ..DevContainer::example("lace-x", "k")
+        };
+        let app = machine.app();
+        assert_eq!(for_ssh(&app, "x", &known).unwrap().address(), docker);
+        assert!(listener.accept().is_err(), "it was asked");
+    }
+}
