@@ -34,6 +34,8 @@ pub struct Settings {
     pub forward_agent: Vec<String>,
     /// Where further engines listen.
     pub engines: Vec<String>,
+    /// What may start a container that was stopped.
+    pub start: Start,
     /// Where the key of the store's own CA is; `None`: in a file of the store.
     pub ca: Option<AgentCa>,
     /// Who signs in the place of that CA, for some workspaces.
@@ -51,13 +53,24 @@ pub struct Require {
     pub rotate: Option<Duration>,
 }
 
-const MEMBERS: [&str; 8] = [
+/// What may start a container that was stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Start {
+    /// `lace-ssh connect`, which a person types.
+    #[default]
+    Connect,
+    /// Every connection, whatever program asks for it.
+    Ssh,
+}
+
+const MEMBERS: [&str; 9] = [
     "default",
     "defaults",
     "require",
     "multiplex",
     "forwardAgent",
     "engines",
+    "start",
     "ca",
     "signer",
 ];
@@ -109,6 +122,7 @@ fn all(members: &Map<String, Value>) -> Result<Settings, Fault> {
             "multiplex" => settings.multiplex = Some(multiplex(name, string(name, value)?)?),
             "forwardAgent" => settings.forward_agent = list(name, value, options::alias)?,
             "engines" => settings.engines = list(name, value, engine)?,
+            "start" => settings.start = start(name, string(name, value)?)?,
             "ca" => {
                 let ca = signer::ca(object(name, value, OBJECT)?);
                 settings.ca = Some(ca.map_err(below)?);
@@ -140,6 +154,18 @@ fn required(members: &Map<String, Value>) -> Result<Require, Fault> {
         }
     }
     Ok(require)
+}
+
+fn start(name: &str, text: &str) -> Result<Start, Fault> {
+    match text {
+        "connect" => Ok(Start::Connect),
+        "ssh" => Ok(Start::Ssh),
+        _ => Err(Fault::value(
+            name,
+            format!("{text:?} starts nothing"),
+            "write `connect` or `ssh`",
+        )),
+    }
 }
 
 fn multiplex(name: &str, text: &str) -> Result<Duration, Fault> {
@@ -200,6 +226,7 @@ mod tests {
         "multiplex": "10m",
         "forwardAgent": ["lace-web-shop"],
         "engines": ["ssh://build-host"],
+        "start": "ssh",
         "ca": { "agent": "~/.ssh/ca.sock", "key": "SHA256:abc" },
         "signer": {
             "command": ["step-sign", "--team"],
@@ -228,6 +255,7 @@ mod tests {
             multiplex: minutes(10),
             forward_agent: vec!["lace-web-shop".into()],
             engines: vec!["ssh://build-host".into()],
+            start: Start::Ssh,
             ca: Some(AgentCa {
                 socket: "~/.ssh/ca.sock".into(),
                 key: Some("SHA256:abc".into()),
@@ -247,6 +275,8 @@ mod tests {
         for empty in ["{}", "// nothing yet\n{ \"$schema\": \"./x.json\" }"] {
             assert_eq!(parse(empty), Ok(Settings::default()));
         }
+        let start = parse("{ \"start\": \"connect\" }").unwrap().start;
+        assert_eq!((start, Start::default()), (Start::Connect, Start::Connect));
     }
 
     #[test]
@@ -425,6 +455,7 @@ mod tests {
             ("{ \"engines\": [\"http://h\"] }", (1, 15), "write it as"),
             ("{ \"engines\": [\"npipe://h\"] }", (1, 15), "write it as"),
             ("{ \"engines\": [\"unix:///a b\"] }", (1, 15), "write it as"),
+            ("{ \"start\": \"up\" }", (1, 12), "write `connect`"),
             ("{ multiplex: \"10m\" }", (1, 3), "put it in double quotes"),
             ("[]", (1, 1), "the settings are one object"),
         ] {

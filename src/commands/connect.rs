@@ -13,7 +13,7 @@ use crate::app::App;
 use crate::cli;
 use crate::client::openssh;
 use crate::ring;
-use crate::route::proof;
+use crate::route::{engines, proof, way};
 use crate::talk;
 use crate::workspace::registered;
 
@@ -30,6 +30,10 @@ pub fn run(app: &App, args: &cli::Connect) -> Result<ExitCode> {
         args.name.as_deref(),
         &args.workspace.place(),
     )?;
+    // What keeps it from being looked at, ssh is told by `proxy`.
+    if let Ok(engine) = engines::for_ssh(app, id, devcontainer) {
+        way::start(app, &engine, id, devcontainer)?;
+    }
     let is_terminal = app.environment.interactive && std::io::stdout().is_terminal();
     let mut ssh = ssh(
         &app.store.config(),

@@ -49,7 +49,8 @@ pub fn run(app: &App, args: &cli::Initialize) -> Result<ExitCode> {
     complete_feature(app, &target, &config)?;
     if let Some(compose) = &config.compose {
         let trust = app.store.trust(&args.id);
-        compose::complete(&target, compose, &args.id, &trust, config.options.port)?;
+        let port = config.options.publish.then_some(config.options.port);
+        compose::complete(&target, compose, &args.id, &trust, port)?;
     }
 
     let wanted = Wanted {

@@ -12,6 +12,7 @@ use crate::app::{App, now};
 use crate::ca;
 use crate::ring::{self, Ring};
 use crate::route::{connect, engines, hand_over, user, way};
+use crate::settings::{self, Start};
 use crate::store::registry::{DevContainer, Key, Registry};
 use crate::talk::{say, warn};
 
@@ -33,6 +34,9 @@ pub fn run(app: &App, alias: &str) -> Result<ExitCode> {
         ));
     }
     let engine = engines::for_ssh(app, id, devcontainer)?;
+    if settings::read(&app.store)?.start == Start::Ssh {
+        way::start(app, &engine, id, devcontainer)?;
+    }
     let stream = connect::connect(app, &engine, id, devcontainer)?;
     hand_over::to_caller(stream)?;
     Ok(ExitCode::SUCCESS)
@@ -46,6 +50,9 @@ pub fn refresh(app: &App, alias: &str) -> Result<ExitCode> {
     let (id, devcontainer) = find(&registry, alias)?;
     if user::known(app, devcontainer).is_none() {
         let engine = engines::for_ssh(app, id, devcontainer)?;
+        if settings::read(&app.store)?.start == Start::Ssh && !hand_over::only_asks() {
+            way::start(app, &engine, id, devcontainer)?;
+        }
         // Where there is no way, or not to the dev container, `proxy` and ssh say so.
         let Ok(way) = way::way(app, &engine, id, devcontainer) else {
             return Ok(ExitCode::FAILURE);

@@ -526,7 +526,7 @@ mod tests {
             let id = id::devcontainer_id(&target.folder, &target.config);
             for id in [&id, &format!("labelled{name}")] {
                 let trust = app.store.trust(id);
-                workspace::compose::complete(&target, &compose, id, &trust, 2222).unwrap();
+                workspace::compose::complete(&target, &compose, id, &trust, Some(2222)).unwrap();
             }
             target
         });

@@ -74,6 +74,7 @@ pub fn run(app: &App, args: &cli::Setup) -> Result<ExitCode> {
     }
     if let Some(why) = config
         .compose
+        .filter(|_| config.options.publish)
         .and_then(|it| compose::unpublished(&target, &it))
     {
         say(format!("no port is published, for {why}"));

@@ -193,7 +193,10 @@ mod tests {
             told,
             json!({
                 "alias": "lace-runs", "state": "running", "address": "127.0.0.1:5",
-                "routes": [{ "via": "published", "host": "127.0.0.1", "port": 5 }],
+                "routes": [
+                    { "via": "published", "host": "127.0.0.1", "port": 5 },
+                    { "via": "exec", "container": "r" },
+                ],
                 "user": "vscode", "contract": 7, "key": "k", "key_age": null, "id": "runs",
                 "workspace_folder": "/p", "config_file": file,
             })

@@ -365,6 +365,7 @@ mod tests {
         let wiring = crate::devcontainer::Wiring {
             feature: "./lace-ssh".to_owned(),
             port: 2222,
+            publish: true,
             schema: None,
             compose_file: OURS.trim_matches('"').to_owned(),
         };

@@ -14,10 +14,11 @@ use super::port::{DEFAULT_PORT, usual_port};
 pub const ALIAS_PREFIX: &str = "lace-";
 
 /// The members of `customizations.lace.ssh`.
-pub const MEMBERS: [&str; 9] = [
+pub const MEMBERS: [&str; 10] = [
     "host",
     "user",
     "port",
+    "publish",
     "key",
     "rotate",
     "overlap",
@@ -89,6 +90,8 @@ pub struct Options {
     pub user: Option<String>,
     /// sshd's port in the container.
     pub port: u16,
+    /// It is published on this machine, for clients that cannot be led in by another way.
+    pub publish: bool,
     /// Which key opens the door.
     pub key: KeyScope,
     /// When the key is replaced.
@@ -109,6 +112,7 @@ impl Default for Options {
             host: None,
             user: None,
             port: DEFAULT_PORT,
+            publish: true,
             key: KeyScope::default(),
             rotate: Rotation::default(),
             overlap: Duration::from_secs(24 * 60 * 60),
@@ -185,6 +189,7 @@ fn read(
             "host" => options.host = Some(alias(name, string(name, value)?)?),
             "user" => options.user = Some(user(string(name, value)?)?),
             "port" => options.port = port(value)?,
+            "publish" => options.publish = boolean(name, value)?,
             "key" => options.key = key(string(name, value)?)?,
             "rotate" => options.rotate = rotate(string(name, value)?)?,
             "overlap" => options.overlap = duration(name, string(name, value)?, OVERLAP)?,
@@ -373,12 +378,13 @@ mod tests {
 
     #[test]
     fn every_member_is_read() {
-        let all = json!({ "host": "lace-x", "user": "vscode", "port": 2223, "key": "workspace", "rotate": "30d", "overlap": "1h", "auth": "certificate", "certificateTtl": "1m", "agent": true });
+        let all = json!({ "host": "lace-x", "user": "vscode", "port": 2223, "publish": false, "key": "workspace", "rotate": "30d", "overlap": "1h", "auth": "certificate", "certificateTtl": "1m", "agent": true });
         assert_eq!(all.as_object().unwrap().keys().collect::<Vec<_>>(), MEMBERS);
         let read = Options {
             host: Some("lace-x".into()),
             user: Some("vscode".into()),
             port: 2223,
+            publish: false,
             key: KeyScope::Workspace,
             rotate: Rotation::Every(Duration::from_secs(30 * 86400)),
             overlap: Duration::from_secs(3600),

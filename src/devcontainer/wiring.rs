@@ -33,6 +33,8 @@ pub struct Wiring {
     pub feature: String,
     /// sshd's port in the container.
     pub port: u16,
+    /// It is published on this machine.
+    pub publish: bool,
     /// The schema to link as `$schema`, such as "./lace-ssh/lace-ssh.schema.json"; `None` leaves
     /// that member alone.
     pub schema: Option<String>,
@@ -64,7 +66,9 @@ pub fn wire(text: &str, wiring: &Wiring) -> Result<Edited, Problem> {
         INITIALIZE_COMPOSE_COMMAND
     } else {
         mounts(&mut plan, &mut absent)?;
-        ports(&mut plan, wiring.port, old_port, &mut absent)?;
+        if wiring.publish {
+            ports(&mut plan, wiring.port, old_port, &mut absent)?;
+        }
         INITIALIZE_COMMAND
     };
     for command in [initialize, POST_START_COMMAND] {
@@ -72,6 +76,8 @@ pub fn wire(text: &str, wiring: &Wiring) -> Result<Edited, Problem> {
     }
     if is_compose {
         no_mount(&mut plan, absent.is_empty())?;
+    } else if !wiring.publish {
+        no_port(&mut plan, [wiring.port, old_port], absent.is_empty())?;
     }
     add_members(&mut plan, absent);
     plan.finish()
@@ -89,6 +95,7 @@ const WHY_NO_MOUNT: &str =
     "Compose would make this mount writable; the Compose file of lace-ssh has it";
 const WHY_PUBLISH: &str = "publishes sshd on a free port of this machine only";
 const WHY_PUBLISH_AGAIN: &str = "publishes the port that sshd has now";
+const WHY_NO_PUBLISH: &str = "the options say that no port is published";
 const WHY_PUBLISHED: &str = "the port that sshd has now is published already";
 
 /// The Feature; hands back the port that it was set to before.
@@ -287,12 +294,26 @@ fn no_mount(plan: &mut Plan<'_, '_>, if_alone: bool) -> Result<(), Problem> {
         return Err(wrong_type(document, found, "an array"));
     };
     let owners = owners(document, &array.elements)?;
-    let gone: BTreeSet<usize> = numbers(&owners, |owner| !matches!(owner, Owner::Other))
-        .into_iter()
-        .collect();
+    let gone = numbers(&owners, |owner| !matches!(owner, Owner::Other));
+    take_out(plan, "mounts", WHY_NO_MOUNT, (found, array), gone, if_alone);
+    Ok(())
+}
+
+/// Takes these elements out of the array of a member; where they are all there is, and nobody has commented on them, the
+/// member, too.
+fn take_out(
+    plan: &mut Plan<'_, '_>,
+    name: &'static str,
+    why: &'static str,
+    (found, array): (&ObjectProp<'_>, &jsonc_parser::ast::Array<'_>),
+    gone: Vec<usize>,
+    if_alone: bool,
+) {
+    let gone = BTreeSet::from_iter(gone);
     if gone.is_empty() {
-        return Ok(());
+        return;
     }
+    let document = plan.document;
     let root = Sequence::of_object(document, plan.style, document.root());
     let is_it = |item: &Item| item.range.start == found.range.start;
     if let Some(number) = root.items.iter().position(is_it).filter(|_| if_alone)
@@ -302,18 +323,17 @@ fn no_mount(plan: &mut Plan<'_, '_>, if_alone: bool) -> Result<(), Problem> {
             .next()
             .is_none()
     {
-        let step = Step::new(&["mounts"], WHY_NO_MOUNT).removing(root.items[number].range.clone());
+        let step = Step::new(&[name], why).removing(root.items[number].range.clone());
         plan.remove(vec![step], root.remove(&BTreeSet::from([number])));
-        plan.intend("mounts", None);
-        return Ok(());
+        plan.intend(name, None);
+        return;
     }
     let sequence = Sequence::of_array(document, plan.style, array);
-    plan.take_out(&["mounts"], WHY_NO_MOUNT, &sequence, &gone);
+    plan.take_out(&[name], why, &sequence, &gone);
     let elements = array.elements.iter().enumerate();
     let left = elements.filter(|(i, _)| !gone.contains(i));
     let left = left.map(|(_, element)| to_value(element)).collect();
-    plan.intend("mounts", Some(Value::Array(left)));
-    Ok(())
+    plan.intend(name, Some(Value::Array(left)));
 }
 
 /// Whose the mounts are; somebody else's at our target is a problem.
@@ -422,6 +442,28 @@ fn ports(
         }
     }
     plan.intend("runArgs", Some(Value::Array(value)));
+    Ok(())
+}
+
+/// Takes out the published port that is ours, of one of these; one that somebody has written himself stays.
+fn no_port(plan: &mut Plan<'_, '_>, ports: [u16; 2], if_alone: bool) -> Result<(), Problem> {
+    let document = plan.document;
+    let Some(found) = document.member("runArgs")? else {
+        return Ok(());
+    };
+    let (array, arguments) = arguments(document, found)?;
+    let is_ours = |argument: &str| ports.iter().any(|port| publish(*port) == argument);
+    let numbered = arguments.iter().enumerate();
+    let gone = numbered.filter(|(_, argument)| is_ours(argument));
+    let gone = gone.map(|(i, _)| i).collect();
+    take_out(
+        plan,
+        "runArgs",
+        WHY_NO_PUBLISH,
+        (found, array),
+        gone,
+        if_alone,
+    );
     Ok(())
 }
 

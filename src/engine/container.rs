@@ -36,8 +36,6 @@ pub struct Container {
     /// The contract that the Feature in it follows, as the metadata label has it; none where the Feature
     /// is older than that, or not ours.
     pub contract: Option<u32>,
-    /// The name of its network; `host` and `none` publish nothing. Podman leaves it out.
-    pub network: Option<String>,
     /// Its own addresses in the engine's networks.
     pub addresses: Vec<Ipv4Addr>,
     /// Source and target of each mount, as the engine names them.
@@ -60,6 +58,11 @@ impl Container {
     /// It runs.
     pub fn runs(&self) -> bool {
         self.state == "running"
+    }
+
+    /// It was stopped, or has not been started yet: what the engine can start.
+    pub fn is_stopped(&self) -> bool {
+        ["exited", "stopped", "created", "configured", "initialized"].contains(&&*self.state)
     }
 
     /// Where the container port is published on this machine, loopback first.
@@ -135,8 +138,6 @@ pub(super) struct Summary {
     #[serde(default, deserialize_with = "understood")]
     ports: Vec<Port>,
     #[serde(default, deserialize_with = "leniently")]
-    host_config: HostConfig,
-    #[serde(default, deserialize_with = "leniently")]
     network_settings: Networks,
 }
 
@@ -156,12 +157,6 @@ struct Port {
     ip: Option<String>,
     private_port: u16,
     public_port: Option<u16>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct HostConfig {
-    network_mode: Option<String>,
 }
 
 #[derive(Default, Deserialize)]
@@ -215,7 +210,6 @@ impl From<ContainerSummary> for Summary {
     fn from(told: ContainerSummary) -> Self {
         let mounts = told.mounts.unwrap_or_default().into_iter();
         let ports = told.ports.unwrap_or_default().into_iter();
-        let network_mode = told.host_config.and_then(|config| config.network_mode);
         let networks = told.network_settings.and_then(|it| it.networks);
         Self {
             id: told.id.unwrap_or_default(),
@@ -238,7 +232,6 @@ impl From<ContainerSummary> for Summary {
                     public_port: port.public_port,
                 })
                 .collect(),
-            host_config: HostConfig { network_mode },
             network_settings: Networks {
                 networks: networks
                     .unwrap_or_default()
@@ -279,7 +272,6 @@ impl From<Summary> for Container {
             contract: metadata.as_ref().and_then(contract),
             published: published.collect(),
             mounts: mounts.map(|it| (it.source, it.destination)).collect(),
-            network: summary.host_config.network_mode,
             id: summary.id,
             state: match summary.state.is_empty() {
                 true => "unknown".to_owned(),
@@ -536,7 +528,7 @@ mod tests {
             json!(true),
         ] {
             let one = told(json!({
-                "State": odd, "Names": odd, "Labels": odd, "Ports": odd, "HostConfig": odd,
+                "State": odd, "Names": odd, "Labels": odd, "Ports": odd,
                 "NetworkSettings": odd, "Status": odd, "Created": odd, "ImageID": odd,
             }));
             assert!(["", "running"].contains(&&*one.name), "{odd}: {one:?}");
@@ -675,7 +667,6 @@ mod tests {
             json!([{ "remoteUser": "me", "entrypoint": ENTRYPOINT, "customizations": options }]);
         let container = with(json!({
             "Labels": { "devcontainer.metadata": label.to_string(), "other": "x" },
-            "HostConfig": { "NetworkMode": "host" },
             "NetworkSettings": { "Networks": {
                 "b": { "IPAddress": "172.18.0.3" }, "a": { "IPAddress": "172.17.0.9" },
                 "none": { "IPAddress": "" }, "c": {}, "d": { "IPAddress": "10.0.0.1" },
@@ -685,20 +676,15 @@ mod tests {
             (container.id.as_str(), container.name.as_str()),
             ("0123", "name")
         );
-        assert_eq!(container.network.as_deref(), Some("host"));
         assert_eq!(
             (container.remote_user.as_deref(), container.contract),
             (Some("me"), Some(7))
         );
         let addresses = [[10, 0, 0, 1], [172, 17, 0, 9], [172, 18, 0, 3]].map(Ipv4Addr::from);
         assert_eq!(container.addresses, addresses);
-        let bare = with(
-            json!({ "Names": null, "Labels": null, "Mounts": null, "HostConfig": null, "NetworkSettings": null }),
-        );
-        assert_eq!(
-            (bare.name.as_str(), bare.network, bare.contract),
-            ("", None, None)
-        );
+        let bare =
+            with(json!({ "Names": null, "Labels": null, "Mounts": null, "NetworkSettings": null }));
+        assert_eq!((bare.name.as_str(), bare.contract), ("", None));
         assert!(bare.addresses.is_empty() && bare.remote_user.is_none());
     }
 

@@ -16,7 +16,8 @@ use serde_json::{Value, json};
 /// Answers at a socket in this folder until the process ends; its endpoint. `containers` are as in an
 /// engine's list; each may have a member `Inspected`, which is then the answer of an inspection, a member `Files`, in
 /// which each path there has the path here of what it holds, and a member `Runs`: the command that runs here, whatever
-/// one is to run there; or `Answers`: the bytes that come in its place.
+/// one is to run there; or `Answers`: the bytes that come in its place; and a member `Started`: a path here that is made
+/// where it is started.
 pub fn engine(folder: &Path, containers: Vec<Value>) -> String {
     let socket = folder.join("engine.sock");
     let listener = UnixListener::bind(&socket).unwrap();
@@ -38,7 +39,6 @@ pub fn container(id: &str, state: &str, trust: &Path, port: u16) -> Value {
         "Labels": {},
         "Mounts": [{ "Source": trust, "Destination": crate::trust::MOUNT_TARGET }],
         "Ports": [{ "IP": "127.0.0.1", "PrivatePort": 2222, "PublicPort": port, "Type": "tcp" }],
-        "HostConfig": { "NetworkMode": "bridge" },
     })
 }
 
@@ -74,6 +74,12 @@ fn answer(call: UnixStream, containers: &[Value]) {
             [.., "containers", id, "exec"] => {
                 let known = containers.iter().any(|it| it["Id"] == id);
                 known.then(|| json!({ "Id": id }).to_string().into())
+            }
+            [.., "containers", id, "start"] => {
+                let one = containers.iter().find(|it| it["Id"] == id);
+                let path = one.and_then(|it| it["Started"].as_str());
+                path.map(|path| fs::write(path, "").unwrap())
+                    .map(|()| Vec::new())
             }
             [.., "exec", id, "start"] => {
                 let one = containers.iter().find(|it| it["Id"] == id).unwrap();

@@ -240,6 +240,15 @@ impl Engine {
         told.with_context(|| format!("{path} in container {id} is too long"))
     }
 
+    /// Starts the container `id`; one that runs stays as it is.
+    ///
+    /// # Errors
+    /// As [`Engine::containers`], or it cannot be started: the engine says why.
+    pub fn start(&self, id: &str) -> Result<()> {
+        let started = self.wait(self.docker.start_container(id, None))?;
+        started.map_err(|error| unreachable(&self.endpoint, &error, self.patience))
+    }
+
     /// Runs a command as root, and carries what goes in and comes out until it ends, or nobody is left at the other end of
     /// `socket`. `hear` gets what it says on stderr. Tells whether its stdout began as it had to: nothing else is handed
     /// on.

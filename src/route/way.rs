@@ -5,11 +5,12 @@ use anyhow::{Context, Result, bail};
 
 use super::proof;
 use super::routes::{self, Route};
-use crate::advice::{failure, shell};
+use crate::advice::{Advise, failure, shell};
 use crate::app::App;
 use crate::devcontainer::{find, id};
 use crate::engine::{self, Container, Engine, Found};
 use crate::store::registry::{DevContainer, Workspace};
+use crate::talk::say;
 
 /// The way to sshd of a dev container, as the engine knows it.
 pub struct Way {
@@ -53,20 +54,15 @@ pub fn way(app: &App, engine: &Engine, id: &str, devcontainer: &DevContainer) ->
     let routes = routes::of(engine, &container, devcontainer.port);
     if routes.is_empty() {
         let message = format!(
-            "container {} of {alias} publishes no port for its port {}",
+            "no way leads to container {} of {alias}: it publishes no port for its port {}, and its Feature is too old for a stream of the engine",
             container.name, devcontainer.port
         );
-        let way_out = match container.network.as_deref() {
-            Some(network @ ("host" | "none")) => {
-                format!("take --network={network} out of runArgs: it has no published ports")
-            }
-            _ => match &devcontainer.workspace {
-                Some(workspace) => format!(
-                    "lace-ssh setup {} && {up} --remove-existing-container",
-                    flags(workspace)
-                ),
-                None => up,
-            },
+        let way_out = match &devcontainer.workspace {
+            Some(workspace) => format!(
+                "lace-ssh setup {} && {up} --remove-existing-container",
+                flags(workspace)
+            ),
+            None => up,
         };
         return Err(failure(message, way_out));
     }
@@ -75,6 +71,22 @@ pub fn way(app: &App, engine: &Engine, id: &str, devcontainer: &DevContainer) ->
         container,
         certain,
     })
+}
+
+/// Starts the container of a dev container if it was stopped, and says so. Only one that is certainly its own: anybody can
+/// make one that is named like it.
+///
+/// # Errors
+/// As [`way`], or the engine cannot start it.
+pub fn start(app: &App, engine: &Engine, id: &str, devcontainer: &DevContainer) -> Result<()> {
+    let up = up(engine, devcontainer);
+    let (container, certain) = container(app, engine, id, devcontainer, &up)?;
+    if certain && container.is_stopped() {
+        let (name, alias) = (&container.name, &devcontainer.alias);
+        say(format!("starting container {name} of {alias}"));
+        engine.start(&container.id).hint(up)?;
+    }
+    Ok(())
 }
 
 /// The command that makes its container, or starts it.
@@ -166,6 +178,7 @@ fn no_container(engine: &Engine, devcontainer: &DevContainer, up: &str) -> Resul
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::path::Path;
 
     use serde_json::{Value, json};
 
@@ -220,16 +233,9 @@ mod tests {
             let old = example::container("old", "running", "/other".as_ref(), 7);
             vec![with(old, "Labels", labels)]
         };
-        let unpublished = |network: &str, app: &App| {
-            let container = with(made("a", "running", app), "Ports", json!([]));
-            vec![with(
-                container,
-                "HostConfig",
-                json!({ "NetworkMode": network }),
-            )]
-        };
+        let unpublished = |app: &App| vec![with(made("a", "running", app), "Ports", json!([]))];
         type Made<'t> = &'t dyn Fn(&App) -> Vec<Value>;
-        let cases: [(Made<'_>, String); 15] = [
+        let cases: [(Made<'_>, String); 13] = [
             (&|app| vec![made("a", "running", app)], "a-name true".into()),
             (
                 &|app| vec![made("a", "exited", app), made("b", "running", app)],
@@ -277,23 +283,12 @@ mod tests {
                 ),
             ),
             (
-                &|app| unpublished("bridge", app),
+                &unpublished,
                 format!(
-                    "container a-name of lace-x publishes no port for its port 2222 | \
+                    "no way leads to container a-name of lace-x: it publishes no port for its port 2222, and its \
+                     Feature is too old for a stream of the engine | \
                      lace-ssh setup --workspace-folder ~/p && {UP} --remove-existing-container"
                 ),
-            ),
-            (
-                &|app| unpublished("host", app),
-                "container a-name of lace-x publishes no port for its port 2222 | \
-                 take --network=host out of runArgs: it has no published ports"
-                    .into(),
-            ),
-            (
-                &|app| unpublished("none", app),
-                "container a-name of lace-x publishes no port for its port 2222 | \
-                 take --network=none out of runArgs: it has no published ports"
-                    .into(),
             ),
         ];
         for (containers, expected) in cases {
@@ -302,6 +297,46 @@ mod tests {
             let routes = way.map_or(0, |way| way.routes.len());
             assert_eq!(routes, usize::from(!told.contains('|')), "{told}");
         }
+    }
+
+    #[test]
+    fn what_was_stopped_is_started_if_it_is_certainly_the_dev_container() {
+        let home = tempfile::tempdir().unwrap();
+        let environment = Environment::example(home.path());
+        let app = App::new(&environment);
+        let devcontainer = DevContainer::example("lace-x", "k");
+        let like = home.path().join("p/.config/lace/ssh/trust/id");
+        let own = app.store.trust("id");
+        let tried = |state: &str, trust: &Path, can: bool| {
+            let folder = tempfile::tempdir().unwrap();
+            let mark = folder.path().join("started");
+            let mut one = example::container("a", state, trust, 1);
+            if can {
+                one["Started"] = json!(mark);
+            }
+            let engine = Engine::at(&example::engine(folder.path(), vec![one])).unwrap();
+            (start(&app, &engine, "id", &devcontainer), mark.exists())
+        };
+        for (state, trust, expected) in [
+            ("exited", &own, true),
+            ("created", &own, true),
+            ("stopped", &own, true),
+            ("running", &own, false),
+            ("paused", &own, false),
+            ("restarting", &own, false),
+            ("exited", &like, false),
+        ] {
+            let (result, is_started) = tried(state, trust, true);
+            result.unwrap();
+            assert_eq!(is_started, expected, "{state} {trust:?}");
+        }
+        let (result, _) = tried("exited", &own, false);
+        let error = result.unwrap_err();
+        assert!(
+            error.to_string().ends_with(" says: no such thing"),
+            "{error}"
+        );
+        assert!(hint_of(&error).unwrap().starts_with("devcontainer up "));
     }
 
     #[test]

@@ -67,10 +67,10 @@ pub fn complete(
     compose: &Compose,
     id: &str,
     trust: &Path,
-    port: u16,
+    port: Option<u16>,
 ) -> Result<()> {
     let folder = checked_folder(&target.folder)?;
-    let port = unpublished(target, compose).is_none().then_some(port);
+    let port = port.filter(|_| unpublished(target, compose).is_none());
     let text = render(&compose.service, trust, port)?;
     feature::put_missing(&folder, &FILES)?;
     let file = folder.join(format!("{id}.yaml"));
@@ -211,7 +211,7 @@ mod tests {
 
         fn complete(&self) -> Result<String> {
             let trust = Path::new("/home/me/.config/lace/ssh/trust/x");
-            complete(&self.target, &of(&["a.yml"]), ID, trust, 2222)?;
+            complete(&self.target, &of(&["a.yml"]), ID, trust, Some(2222))?;
             Ok(fs::read_to_string(self.ours()).unwrap())
         }
 
@@ -380,7 +380,7 @@ mod tests {
         }
         let text = || {
             let trust = Path::new("/t");
-            complete(&project.target, &of(&["b.yml"]), ID, trust, 2222).unwrap();
+            complete(&project.target, &of(&["b.yml"]), ID, trust, Some(2222)).unwrap();
             fs::read_to_string(project.ours()).unwrap()
         };
         assert!(!text().contains("ports"));

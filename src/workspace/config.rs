@@ -94,6 +94,7 @@ pub fn wiring(target: &Target, config: &Config) -> Wiring {
     Wiring {
         feature,
         port: config.options.port,
+        publish: config.options.publish,
         schema: None,
         compose_file: super::compose::reference(target),
     }

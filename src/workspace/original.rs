@@ -47,6 +47,7 @@ mod tests {
         Wiring {
             feature: "./lace-ssh".to_owned(),
             port: 2222,
+            publish: true,
             schema: None,
             compose_file: "lace-ssh-compose/${devcontainerId}.yaml".to_owned(),
         }

@@ -477,6 +477,53 @@ fn why_an_sshd_for_one_connection_does_not_start_or_lets_nobody_in_is_told() {
 
 #[test]
 #[ignore = "needs a container engine: tests/run.sh"]
+fn who_wants_no_published_port_has_none() {
+    let lace = r#", "customizations": { "lace": { "ssh": { "publish": false } } }"#;
+    let container = DevContainer::up_with(&config(lace));
+    assert_eq!(container.docker(&["port"]).expect(0).out, "");
+    let wired = fs::read_to_string(container.user.config()).unwrap();
+    assert!(!wired.contains("--publish"), "{wired}");
+    container.up(&[]).expect(0);
+    assert_eq!(fs::read_to_string(container.user.config()).unwrap(), wired);
+    let said = container.ssh(&["lace-my-project", "echo there"]).expect(0);
+    assert_eq!((said.out.as_str(), said.err.as_str()), ("there\n", ""));
+}
+
+#[test]
+#[ignore = "needs a container engine: tests/run.sh"]
+fn a_stopped_container_is_started_by_whoever_may() {
+    let container = DevContainer::up_with(&config(""));
+    let stop = || container.docker(&["stop", "-t", "0"]).expect(0);
+    stop();
+    let said = container.ssh(&["lace-my-project", "true"]).expect(255).err;
+    assert!(said.contains("lace-my-project does not run"), "{said}");
+    let said = container.lace(&["connect", "--", "echo there"]).expect(0);
+    assert_eq!(said.out, "there\n");
+    assert!(said.err.contains("starting container "), "{said:?}");
+    stop();
+    let settings = container.user.store().join("settings.jsonc");
+    fs::write(&settings, "{ \"start\": \"ssh\" }").unwrap();
+    // Who only asks what ssh would do starts nothing.
+    container.ssh(&["-G", "lace-my-project"]).expect(0);
+    let said = container.docker(&["inspect", "--format={{.State.Running}}"]);
+    assert_eq!(said.expect(0).out, "false\n");
+    let said = container.ssh(&["lace-my-project", "echo there"]).expect(0);
+    assert_eq!(said.out, "there\n");
+    stop();
+    // Many at once.
+    let many: Vec<_> = (0..10)
+        .map(|_| {
+            let mut ssh = container.ssh_command(&["lace-my-project", "true"]);
+            ssh.stderr(Stdio::null()).spawn().unwrap()
+        })
+        .collect();
+    for mut ssh in many {
+        assert!(ssh.wait().unwrap().success());
+    }
+}
+
+#[test]
+#[ignore = "needs a container engine: tests/run.sh"]
 fn other_clients_come_in_through_the_same_file() {
     let lace = r#", "customizations": { "lace": { "ssh": { "auth": "key" } } }"#;
     let container = DevContainer::up_with(&config(lace));

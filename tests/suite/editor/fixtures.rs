@@ -29,6 +29,8 @@ fn cases() -> Vec<Case> {
         let text = fs::read_to_string(folder.join(name)).unwrap_or(default.to_owned());
         text.trim().to_owned()
     };
+    let before =
+        |folder: &Path| fs::read_to_string(folder.join("before.jsonc")).unwrap_or_default();
     let case = |folder: PathBuf| Case {
         name: folder.file_name().unwrap().to_string_lossy().into_owned(),
         before: fs::read(folder.join("before.jsonc")).unwrap(),
@@ -36,10 +38,9 @@ fn cases() -> Vec<Case> {
             feature: read(&folder, "feature.txt", "./lace-ssh"),
             port: match read(&folder, "port.txt", "").parse() {
                 Ok(port) => port,
-                Err(_) => {
-                    port(&fs::read_to_string(folder.join("before.jsonc")).unwrap_or_default())
-                }
+                Err(_) => options_of(&before(&folder)).port,
             },
+            publish: options_of(&before(&folder)).publish,
             schema: Some(read(&folder, "schema.txt", "")).filter(|schema| !schema.is_empty()),
             compose_file: "lace-ssh-compose/${devcontainerId}.yaml".to_owned(),
         },
@@ -48,12 +49,12 @@ fn cases() -> Vec<Case> {
     folders.into_iter().map(case).collect()
 }
 
-/// The port that the options say, or the usual one where nobody can read them.
-fn port(text: &str) -> u16 {
+/// What the options say, or what is usual where nobody can read them.
+fn options_of(text: &str) -> options::Options {
     let value = Document::parse(text).map(|document| document.value());
     let options = value
         .map(|value| options::options(&value, &options::Options::default()).unwrap_or_default());
-    options.unwrap_or_default().port
+    options.unwrap_or_default()
 }
 
 /// The message, the snippet and the hint, as a terminal shows them.
@@ -140,7 +141,12 @@ fn a_second_time_changes_nothing() {
         assert_eq!(again.text, edited.text, "{}", case.name);
         assert!(again.edits.is_empty(), "{}: {:?}", case.name, again.edits);
         if !case.folder.join("port.txt").exists() {
-            assert_eq!(port(&edited.text), case.wiring.port, "{}", case.name);
+            assert_eq!(
+                options_of(&edited.text).port,
+                case.wiring.port,
+                "{}",
+                case.name
+            );
         }
     }
 }

@@ -12,6 +12,7 @@ fn wiring(port: u16) -> Wiring {
     Wiring {
         feature: "./lace-ssh".to_owned(),
         port,
+        publish: true,
         schema: None,
         compose_file: "lace-ssh-compose/${devcontainerId}.yaml".to_owned(),
     }

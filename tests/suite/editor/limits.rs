@@ -28,6 +28,7 @@ fn wiring() -> Wiring {
     Wiring {
         feature: "./lace-ssh".to_owned(),
         port: 2222,
+        publish: true,
         schema: None,
         compose_file: "lace-ssh-compose/${devcontainerId}.yaml".to_owned(),
     }

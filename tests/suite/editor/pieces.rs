@@ -8,6 +8,7 @@ fn wiring() -> Wiring {
     Wiring {
         feature: "./lace-ssh".to_owned(),
         port: 2222,
+        publish: true,
         schema: None,
         compose_file: "lace-ssh-compose/${devcontainerId}.yaml".to_owned(),
     }
@@ -134,6 +135,7 @@ fn a_schema_is_linked_first_and_goes_with_the_rest() {
         let wiring = Wiring {
             feature: "./lace-ssh".to_owned(),
             port: 2222,
+            publish: true,
             schema: Some(reference.to_owned()),
             compose_file: "lace-ssh-compose/${devcontainerId}.yaml".to_owned(),
         };
