@@ -2,7 +2,7 @@
 # Measures lace-ssh beside what it is made of and what it takes the place of: one table, medians, ratios first, each
 # with the target it is meant to reach. Commands that are compared take turns (interleave.py). Loopback only.
 #
-# usage: bench.sh [PART…]      commands, ssh, certificates, many, editor, growth, size; default: all
+# usage: bench.sh [PART…]      commands, ssh, streams, certificates, many, editor, growth, size; default: all
 #
 # LACE_SSH_BENCH_ROUNDS        how often each quick command runs; default: 40
 # LACE_SSH_BENCH_BULK_ROUNDS   how often 500 MB are sent each way; default: 20
@@ -194,6 +194,53 @@ EOF
     throughput "copy down" 0.9 "500 MB from the container, copied"
 }
 
+# A dev container without a network: by the engine alone, as `docker exec` would lead there.
+make_secluded() {
+    make_project "$work/secluded" 1
+    (
+        cd "$work/secluded"
+        sed -i 's/"image"/"remoteUser": "vscode", "runArgs": ["--network=none"], "image"/' .devcontainer/devcontainer.json
+        setup
+        devcontainer up --workspace-folder . >"$work/up.log" 2>&1 || { cat "$work/up.log"; return 1; }
+        docker ps -q --no-trunc --filter "label=devcontainer.local_folder=$PWD" >"$work/secluded.id"
+    )
+}
+
+bench_streams() {
+    local size=500000000 lace peer secluded pump before
+    make_secluded
+    secluded=$(cat "$work/secluded.id")
+    lace="ssh -F $HOME/.ssh/config lace-secluded"
+    peer=$work/by-exec
+    printf '#!/bin/sh\nexec ssh -F %s -o ProxyUseFdpass=no -o "ProxyCommand=docker exec -i -u root %s %s" lace-secluded "$@"\n' \
+        "$HOME/.ssh/config" "$secluded" "/usr/sbin/sshd -i -f /usr/local/share/lace-ssh/sshd_config -o AllowUsers=vscode" >"$peer"
+    chmod +x "$peer"
+    engine_say "streams of the engine, $rounds rounds; then 500 MB each way, $bulk_rounds rounds"
+    measure "$rounds" <<EOF
+stream :: $lace true
+exec :: $peer true
+EOF
+    measure "$bulk_rounds" <<EOF
+stream up :: sh -c "head -c $size /dev/zero | $lace 'cat >/dev/null'"
+plain stream up :: sh -c "head -c $size /dev/zero | $peer 'cat >/dev/null'"
+stream down :: $lace 'head -c $size /dev/zero'
+plain stream down :: $peer 'head -c $size /dev/zero'
+EOF
+    heading "streams"
+    against stream exec '<=' 0.75 "ssh lace-x true, no network" "by docker exec"
+    throughput "stream up" 1 "500 MB to the container" "docker exec"
+    throughput "stream down" 1.5 "500 MB from the container" "docker exec"
+    $lace "head -c $size /dev/zero; exec sleep 30" >/dev/null &
+    sleep 15
+    pump=$(pgrep -f "pump lace-secluded .* $secluded")
+    within "$(awk '/^VmHWM/ { printf "%.1f", $2 / 1024 }' "/proc/$pump/status")" 10 MB "what carries a stream, at most"
+    before=$(cut -d ' ' -f 14,15 "/proc/$pump/stat")
+    sleep 5
+    [ "$before" = "$(cut -d ' ' -f 14,15 "/proc/$pump/stat")" ] || missed=$((missed + 1))
+    echo "CPU of an idle stream in 5 s: $before before, $(cut -d ' ' -f 14,15 "/proc/$pump/stat") after"
+    wait
+}
+
 # A second dev container, which certificates open; they are good for so long that none is renewed in the midst of a login.
 make_certified() {
     local text='"customizations": {\n\t\t"lace": { "ssh": { "auth": "certificate", "certificateTtl": "8h" } },'
@@ -307,12 +354,12 @@ more_containers() {
     done
 }
 
-# throughput NAME TARGET WHAT
+# throughput NAME TARGET WHAT [WHOSE]
 throughput() {
     local ours theirs
     ours=$(awk -v t="${median[$1]}" 'BEGIN { printf "%.0f", 500000 / t }')
     theirs=$(awk -v t="${median[plain ${1#copy }]}" 'BEGIN { printf "%.0f", 500000 / t }')
-    row "$(awk -v a="$ours" -v b="$theirs" 'BEGIN { printf "%.2f", a / b }')" '>=' "$2" "$3" "$ours MB/s" "ssh -p PORT $theirs MB/s"
+    row "$(awk -v a="$ours" -v b="$theirs" 'BEGIN { printf "%.2f", a / b }')" '>=' "$2" "$3" "$ours MB/s" "${4-ssh -p PORT} $theirs MB/s"
 }
 
 # The same edits by the library that editors use, each as a careful caller of it would make it.
@@ -437,6 +484,6 @@ prepare
 make_container
 printf 'medians; %s cores, %s, %s; engine %s; %s\n' "$(nproc)" "$(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -n 1)" \
     "$(. /etc/os-release && echo "$PRETTY_NAME")" "$(docker version --format '{{ .Server.Version }}')" "$(ssh -V 2>&1)"
-[ $# -gt 0 ] || set -- commands ssh certificates many editor growth size
+[ $# -gt 0 ] || set -- commands ssh streams certificates many editor growth size
 for part in "$@"; do "bench_$part"; done
 printf '\n%s\n' "$([ "$missed" = 0 ] && echo "every target is reached" || echo "targets missed: $missed")"

@@ -15,6 +15,7 @@ const { parse } = createRequire(join(modules, 'x.js'))('jsonc-parser');
 const cli = resolve(process.argv[3]);
 const fixtures = resolve('fixtures/devcontainer');
 const wanted = process.argv.slice(4);
+const file = 'lace-ssh-compose/${devcontainerId}.yaml';
 const ours = ['features', 'mounts', 'runArgs', 'initializeCommand', 'postStartCommand'];
 
 const cases = readdirSync(fixtures).filter((name) =>
@@ -23,6 +24,13 @@ const failures = [];
 
 // What the editor, by its fixtures, should not have touched; and what it must have put in.
 function checkValue(name, before, after) {
+    const isCompose = 'dockerComposeFile' in after && !('image' in after);
+    if (isCompose) {
+        const files = [before.dockerComposeFile].flat().filter((it) => !it.endsWith(file));
+        const last = [after.dockerComposeFile].flat().at(-1);
+        if (!last.endsWith(file)) failures.push(`${name}: our Compose file is not the last`);
+        before = { ...before, dockerComposeFile: [...files, last] };
+    }
     for (const key of Object.keys(before)) {
         if (!ours.includes(key) && !isDeepStrictEqual(before[key], after[key])) {
             failures.push(`${name}: ${key} is another value`);
@@ -33,10 +41,13 @@ function checkValue(name, before, after) {
     if (added.some((key) => !ours.includes(key) && key !== linked)) failures.push(`${name}: added ${added}`);
     const features = Object.keys(after.features ?? {});
     if (features.filter((key) => /(^|\/)lace-ssh\/?([:@]|$)/.test(key)).length !== 1) failures.push(`${name}: features`);
-    if ((after.mounts ?? []).filter((mount) => /\/etc\/lace-ssh/.test(JSON.stringify(mount))).length !== 1) failures.push(`${name}: mounts`);
+    const mounts = (after.mounts ?? []).filter((mount) => /\/etc\/lace-ssh/.test(JSON.stringify(mount)));
+    if (mounts.length !== (isCompose ? 0 : 1)) failures.push(`${name}: mounts`);
     const port = after.features[features.find((key) => /lace-ssh/.test(key) && !/extra|my-/.test(key))]?.port ?? '2222';
     const published = JSON.stringify([after.runArgs ?? [], after.appPort ?? []]).includes(`:${port}`);
-    if (published === 'dockerComposeFile' in after) failures.push(`${name}: published`);
+    const isUnwanted = after.customizations?.lace?.ssh?.publish === false;
+    const isOurs = (after.runArgs ?? []).includes(`--publish=127.0.0.1::${port}`);
+    if (isUnwanted ? isOurs : published === isCompose) failures.push(`${name}: published`);
     if (!JSON.stringify(after.initializeCommand ?? '').includes('initialize')) failures.push(`${name}: initializeCommand`);
     if (!JSON.stringify(after.postStartCommand ?? '').includes('post-start')) failures.push(`${name}: postStartCommand`);
 }

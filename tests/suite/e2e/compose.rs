@@ -342,4 +342,7 @@ fn a_service_in_the_network_of_another_comes_up_without_a_port() {
         .docker_exec(&["bash", "-c", sshd])
         .expect(0);
     assert_eq!(said.out, "there\n");
+    // No network of its own, no port: the engine leads in.
+    let said = project.container.ssh(&["lace-my-project", "echo there"]);
+    assert_eq!(said.expect(0).out, "there\n");
 }
