@@ -11,8 +11,12 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::address::Address;
+use crate::durable;
 use crate::environment::Environment;
 use crate::socket;
+
+/// No file of docker's is longer.
+const LARGEST: u64 = 1 << 20;
 
 /// The endpoint of this environment: `DOCKER_HOST`, else the context (`DOCKER_CONTEXT` or the
 /// current one), else the socket in `CONTAINER_HOST`, which is Podman's word for it, else the first
@@ -129,9 +133,8 @@ fn podman_socket(environment: &Environment) -> Option<String> {
 }
 
 fn current_context(docker_config: &Path) -> Option<String> {
-    let text = fs::read(docker_config.join("config.json")).ok()?;
-    let config: Value = serde_json::from_slice(&text).ok()?;
-    config
+    read(&docker_config.join("config.json"))
+        .ok()?
         .get("currentContext")?
         .as_str()
         .filter(|name| !name.is_empty())
@@ -164,8 +167,8 @@ fn contexts(docker_config: &Path) -> Vec<(String, Option<PathBuf>)> {
 }
 
 fn context(docker_config: &Path, folder: &str) -> Result<(String, Option<PathBuf>)> {
-    let read: Value = serde_json::from_slice(&fs::read(meta(docker_config, folder))?)?;
-    let host = read.pointer("/Endpoints/docker/Host");
+    let told = read(&meta(docker_config, folder))?;
+    let host = told.pointer("/Endpoints/docker/Host");
     let host = host
         .and_then(Value::as_str)
         .context("it names no endpoint")?;
@@ -175,6 +178,13 @@ fn context(docker_config: &Path, folder: &str) -> Result<(String, Option<PathBuf
         .join("docker");
     let certificates = certificates.is_dir().then_some(certificates);
     Ok((host.to_owned(), certificates))
+}
+
+/// A file of docker's, which may be a link of the user's, but nothing that keeps us waiting.
+fn read(path: &Path) -> Result<Value> {
+    let bytes = durable::read(&durable::resolve(path)?, LARGEST)?;
+    let bytes = bytes.context("there is no such file")?;
+    Ok(serde_json::from_slice(&bytes)?)
 }
 
 fn meta(docker_config: &Path, folder: &str) -> PathBuf {
@@ -450,6 +460,16 @@ mod tests {
         make_context(home.path(), "own", &own, true);
         make_context(home.path(), "gone", "unix:///nowhere/docker.sock", true);
         make_context(home.path(), "build", "tcp://build:2376", true);
+        // What would keep whoever reads it waiting, or never ends.
+        let odd = |name: &str| home.path().join(".docker/contexts/meta").join(name);
+        for name in ["fifo", "long"] {
+            fs::create_dir_all(odd(name)).unwrap();
+        }
+        let fifo = rustix::fs::FileType::Fifo;
+        let mode = rustix::fs::Mode::RWXU;
+        rustix::fs::mknodat(rustix::fs::CWD, odd("fifo/meta.json"), fifo, mode, 0).unwrap();
+        let long = fs::File::create(odd("long/meta.json")).unwrap();
+        long.set_len(LARGEST + 1).unwrap();
         let docker = at(&home.path().join("run/docker.sock"));
         assert_eq!(sockets(&it), [&own, &docker, &rootless].map(String::as_str));
         (it.docker_host, it.container_host) = (Some("ssh://build".into()), Some(podman.clone()));

@@ -136,8 +136,12 @@ impl<'a> Engines<'a> {
             asked.extend(plan.elsewhere.iter().cloned());
             found = self.found(&asked, &trust);
         }
-        if found == Found::None {
-            self.is_certain(&plan, &asked)?;
+        match &found {
+            Found::None => self.is_certain(&plan, &asked)?,
+            Found::One(one) if one.runs() => (),
+            Found::Several(_) => (),
+            // It may run where it was, or was taken to be.
+            Found::One(_) | Found::Unproven(_) => self.have_told(&self.known(id, guess))?,
         }
         let has = |engine: &&Engine| match &found {
             Found::None => true,
@@ -238,12 +242,18 @@ impl<'a> Engines<'a> {
         engine::across(told.map(|(_, containers)| engine::found(containers, trust)))
     }
 
+    /// None of these was asked in vain.
+    fn have_told(&self, endpoints: &[String]) -> std::result::Result<(), Trouble> {
+        let mut answers = endpoints.iter().filter_map(|it| self.answers.get(it));
+        match answers.find_map(|it| it.as_ref().err()) {
+            Some(trouble) => Err(trouble.clone()),
+            None => Ok(()),
+        }
+    }
+
     /// That there is no container is certain only where everybody has told who may have it.
     fn is_certain(&self, plan: &Plan, asked: &[String]) -> std::result::Result<(), Trouble> {
-        let mut answers = asked.iter().filter_map(|it| self.answers.get(it));
-        if let Some(trouble) = answers.find_map(|it| it.as_ref().err()) {
-            return Err(trouble.clone());
-        }
+        self.have_told(asked)?;
         match (&plan.refused, &self.trouble) {
             (Some(_), Some(trouble)) => Err(trouble.clone()),
             (Some(refused), None) => match Engine::named(refused, &self.named) {
@@ -410,6 +420,12 @@ mod tests {
         // One that is found is found, whoever else is silent.
         let gone = machine.endpoint("gone");
         assert_eq!(told(engines.place("y", &gone)), "p running at podman.sock");
+        // One that is stopped may run where it was.
+        let error = told(engines.place("z", &gone));
+        assert!(error.starts_with("error: no engine at "), "{error}");
+        whereabouts::write(&app.store, "z", &docker, &gone).unwrap();
+        assert_eq!(told(engines.place("z", &docker)), error);
+        assert_eq!(told(engines.place("z", &podman)), "z paused at podman.sock");
         let error = told(engines.place("n", &gone));
         assert_eq!(
             error,
