@@ -334,17 +334,13 @@ fn a_container_without_a_published_port_is_explained() {
 
 #[test]
 #[ignore = "needs a container engine: tests/run.sh"]
-fn sshd_that_comes_late_is_waited_for() {
+fn an_sshd_that_is_not_there_yet_stops_nobody() {
     let container = DevContainer::up_with(&config(""));
     let script = "kill $(cat /run/lace-ssh/sshd.pid); (sleep 2; /usr/local/share/lace-ssh/start) >/dev/null 2>&1 &";
     container.docker_exec(&["sh", "-c", script]).expect(0);
     std::thread::sleep(Duration::from_millis(300));
     let said = container.ssh(&["lace-my-project", "echo there"]).expect(0);
     assert_eq!(said.out, "there\n");
-    assert!(
-        said.err.contains("waiting for sshd of lace-my-project"),
-        "{said:?}"
-    );
 }
 
 #[test]
