@@ -727,7 +727,7 @@ case_binary() {
     make_project binary-foreign base '"remoteUser": "vscode"' && make_trust 1000
     printf '\x7fELF of another machine' >"$project/.devcontainer/lace-ssh/lace-ssh"
     up
-    check "the container says which contract it follows" grep -qF '"customizations":{"lace":{"ssh":{"contract":1}}}' \
+    check "the container says which contract it follows" grep -qF '"customizations":{"lace":{"ssh":{"contract":2}}}' \
         <(docker inspect --format '{{ index .Config.Labels "devcontainer.metadata" }}' "$id")
     check "one that does not run is left out" refused docker exec "$id" test -e /usr/local/bin/lace-ssh
     check "login without it" until_login vscode

@@ -386,7 +386,12 @@ fn a_rotation_that_nobody_could_prove_locks_nobody_out() {
     let told = fs::read_to_string(&registry).unwrap();
     let elsewhere = told.replace("unix:///var/run/docker.sock", "unix:///nowhere/docker.sock");
     fs::write(&registry, elsewhere).unwrap();
-    let said = container.lace(&["keys", "rotate"]).expect(0).err;
+    // All engines of this machine are asked then: there is none for this command.
+    let hidden = "mount --bind /dev/null /var/run/docker.sock && exec lace-ssh keys rotate";
+    let mut rotate = container.command("unshare");
+    let said = Said::of(rotate.args(["-m", "sh", "-c", hidden]))
+        .expect(0)
+        .err;
     assert!(said.contains("ssh also offers the old one"), "{said}");
     let rotated = fs::read_to_string(&registry).unwrap();
     let back = rotated.replace("unix:///nowhere/docker.sock", "unix:///var/run/docker.sock");
