@@ -17,6 +17,7 @@ fuzz_target!(|bytes: &[u8]| {
     let wiring = Wiring {
         feature: "./lace-ssh".to_owned(),
         port: 2222 + u16::from(first % 2),
+        publish: first % 8 < 4,
         schema: (first % 4 > 1).then(|| "./lace-ssh/lace-ssh.schema.json".to_owned()),
         compose_file: "lace-ssh-compose/${devcontainerId}.yaml".to_owned(),
     };

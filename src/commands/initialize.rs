@@ -84,7 +84,7 @@ fn refuse_elsewhere(endpoint: &str, target: &Target) -> Result<()> {
                 "the engine at {address} is on another machine, and {} mounts a folder of this one: its container cannot come up there",
                 target.config.display()
             ),
-            "run `devcontainer up` on that machine, with lace-ssh there; or take the wiring out (lace-ssh remove), and reach the container without (lace-ssh adopt)",
+            "run `devcontainer up` on that machine, with lace-ssh there; or, to have the container without ssh, take the wiring out: lace-ssh remove",
         )),
         // What cannot be understood, docker will tell.
         _ => Ok(()),

@@ -34,7 +34,7 @@ pub fn run(app: &App, alias: &str) -> Result<ExitCode> {
         ));
     }
     let engine = engines::for_ssh(app, id, devcontainer)?;
-    if settings::read(&app.store)?.start == Start::Ssh {
+    if ssh_starts(app) {
         way::start(app, &engine, id, devcontainer)?;
     }
     let stream = connect::connect(app, &engine, id, devcontainer)?;
@@ -50,7 +50,7 @@ pub fn refresh(app: &App, alias: &str) -> Result<ExitCode> {
     let (id, devcontainer) = find(&registry, alias)?;
     if user::known(app, devcontainer).is_none() {
         let engine = engines::for_ssh(app, id, devcontainer)?;
-        if settings::read(&app.store)?.start == Start::Ssh && !hand_over::only_asks() {
+        if ssh_starts(app) && !hand_over::only_asks() {
             way::start(app, &engine, id, devcontainer)?;
         }
         // Where there is no way, or not to the dev container, `proxy` and ssh say so.
@@ -74,6 +74,11 @@ pub fn refresh(app: &App, alias: &str) -> Result<ExitCode> {
         certify(app, id)?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Whether the user wants every connection to start what was stopped. Settings that are at fault keep nobody out.
+fn ssh_starts(app: &App) -> bool {
+    settings::read(&app.store).is_ok_and(|settings| settings.start == Start::Ssh)
 }
 
 /// Sees to a certificate for the key that is in force when it is written, by the CA that is: a rotation may switch

@@ -37,8 +37,9 @@ pub fn run(app: &App, alias: &str, endpoint: &str, container: &str) -> Result<Ex
             be_silent();
         }
     };
-    let began = settings::read(&app.store)
-        .and_then(|settings| Engine::named(endpoint, &settings.engines))
+    // One on this machine needs none.
+    let named = settings::read(&app.store).map_or_else(|_| Vec::new(), |settings| settings.engines);
+    let began = Engine::named(endpoint, &named)
         .and_then(|engine| engine.exec(exec, socket.try_clone()?, &mut hear));
     match began {
         Ok(true) => words.rest().into_iter().for_each(tell),

@@ -29,6 +29,8 @@ use super::address::Address;
 const CONNECT: u64 = 6;
 /// What is waited for the last words of a program that has hung up.
 const LAST_WORDS: Duration = Duration::from_millis(500);
+/// Until a connection whose last answer has been read has noticed that.
+const NOTICED: Duration = Duration::from_millis(200);
 /// So many of them are told.
 const WORDS: u64 = 2048;
 /// What says to the docker command where it has to go; it is told by arguments.
@@ -119,6 +121,7 @@ pub fn engine(command: Vec<OsString>, seconds: u64) -> std::result::Result<Docke
     let line = Arc::new(Line {
         command,
         free: Mutex::default(),
+        busy: Mutex::default(),
         programs: Mutex::default(),
     });
     let ask = move |request| {
@@ -133,6 +136,8 @@ struct Line {
     command: Vec<OsString>,
     /// Connections that nobody asks anything just now.
     free: Mutex<Vec<Connection>>,
+    /// What the programs of others say.
+    busy: Mutex<Vec<UnixStream>>,
     /// All programs that were started.
     programs: Mutex<Vec<Child>>,
 }
@@ -159,7 +164,7 @@ impl Line {
         *request.uri_mut() = path.map(Uri::from).unwrap_or_default();
         let host = HeaderValue::from_static("engine");
         request.headers_mut().insert(HOST, host);
-        let mut connection = match self.free() {
+        let mut connection = match self.free().await {
             Some(connection) => connection,
             None => self.dial().await?,
         };
@@ -173,10 +178,16 @@ impl Line {
     }
 
     /// A connection on which the last answer has come to its end.
-    fn free(&self) -> Option<Connection> {
-        let mut free = locked(&self.free);
-        let at = free.iter().position(|it| it.ask.is_ready())?;
-        Some(free.swap_remove(at))
+    async fn free(&self) -> Option<Connection> {
+        let mut last = locked(&self.free).pop()?;
+        match timeout(NOTICED, last.ask.ready()).await {
+            Ok(Ok(())) => Some(last),
+            // It still answers, or is a stream now. Its program may have something to say, so we listen.
+            _ => {
+                locked(&self.busy).push(last.words);
+                None
+            }
+        }
     }
 
     async fn dial(&self) -> Result<Connection> {

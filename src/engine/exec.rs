@@ -7,7 +7,7 @@ use std::future::poll_fn;
 use std::os::unix::net::UnixStream;
 use std::pin::Pin;
 
-use anyhow::{Context, Result, bail};
+use anyhow::Result;
 use bollard::Docker;
 use bollard::container::LogOutput;
 use bollard::errors::Error;
@@ -74,7 +74,7 @@ pub(super) async fn carry(
     let up = tokio::spawn(send(from, input));
     let begun = receive(output, to, begins, hear).await;
     up.abort();
-    begun
+    Ok(begun)
 }
 
 /// What comes from here; its end is the end of the command's stdin.
@@ -95,22 +95,23 @@ async fn receive(
     mut to: OwnedWriteHalf,
     begins: &str,
     hear: &mut dyn FnMut(&[u8]),
-) -> Result<bool> {
+) -> bool {
     let mut beginning = Beginning::of(begins);
     while let Some(piece) = poll_fn(|context| output.as_mut().poll_next(context)).await {
-        let sent = match piece.context("the connection to the engine broke")? {
-            LogOutput::StdErr { message } => {
+        let sent = match piece {
+            Ok(LogOutput::StdErr { message }) => {
                 hear(&message);
                 continue;
             }
-            LogOutput::StdOut { message } if beginning.has_come => to.write_all(&message).await,
-            LogOutput::StdOut { message } => match beginning.take(&message) {
+            Ok(LogOutput::StdOut { message }) if beginning.has_come => to.write_all(&message).await,
+            Ok(LogOutput::StdOut { message }) => match beginning.take(&message) {
                 Some(all) => to.write_all(&all).await,
                 None => continue,
             },
-            // The end of a stream that was cut off in the middle.
-            LogOutput::StdIn { .. } | LogOutput::Console { .. } => {
-                bail!("the connection to the engine broke")
+            // The second is the end of a stream that was cut off in the middle.
+            Err(_) | Ok(LogOutput::StdIn { .. } | LogOutput::Console { .. }) => {
+                hear(b"\nthe connection to the engine broke\n");
+                break;
             }
         };
         if sent.is_err() {
@@ -122,7 +123,7 @@ async fn receive(
         // The caller may have something to say in its place.
         to.forget();
     }
-    Ok(beginning.has_come)
+    beginning.has_come
 }
 
 /// How the stdout of a command begins.
@@ -237,14 +238,23 @@ mod tests {
     }
 
     #[test]
-    fn a_caller_who_has_gone_ends_it_and_an_engine_that_breaks_off_is_an_error() {
+    fn a_caller_who_has_gone_ends_it_and_so_does_an_engine_that_breaks_off() {
         let folder = tempfile::tempdir().unwrap();
         let mut one = example::container("a", "running", folder.path(), 1);
         one["Runs"] = serde_json::json!(["sh", "-c", "printf SSH-; exec cat /dev/zero"]);
         let mut cut = example::container("c", "running", folder.path(), 1);
         // A frame that says it is longer.
         cut["Answers"] = serde_json::json!([1, 0, 0, 0, 0, 0, 0, 9, 83, 83]);
-        let engine = Engine::at(&example::engine(folder.path(), vec![one, cut])).unwrap();
+        // One that is, after a whole one.
+        let mut late = example::container("d", "running", folder.path(), 1);
+        let frames = [
+            &[1, 0, 0, 0, 0, 0, 0, 4][..],
+            b"SSH-",
+            &[1, 0, 0, 0, 0, 0, 0, 9, 83],
+        ];
+        late["Answers"] = serde_json::json!(frames.concat());
+        let containers = vec![one, cut, late];
+        let engine = Engine::at(&example::engine(folder.path(), containers)).unwrap();
         let run = |container| {
             let (ours, its) = UnixStream::pair().unwrap();
             let exec = Exec {
@@ -252,13 +262,26 @@ mod tests {
                 command: &["x"],
                 begins: "SSH-",
             };
-            drop(ours);
-            let ended = engine.exec(exec, its, &mut |_| {});
+            // `a` says more than there is room for.
+            let ours = (container != "a").then_some(ours);
+            let mut said = Vec::new();
+            let ended = engine.exec(exec, its, &mut |piece| said.extend_from_slice(piece));
+            let broke = String::from_utf8(said)
+                .unwrap()
+                .contains("the connection to the engine broke");
+            assert_eq!(broke, ours.is_some(), "{container}");
             ended.map_err(|error| error.to_string())
         };
         assert_eq!(run("a"), Ok(true));
-        assert_eq!(run("c").unwrap_err(), "the connection to the engine broke");
-        let missing = run("b").unwrap_err();
+        assert_eq!(run("c"), Ok(false));
+        assert_eq!(run("d"), Ok(true));
+        let (_ours, its) = UnixStream::pair().unwrap();
+        let exec = Exec {
+            container: "b",
+            command: &["x"],
+            begins: "SSH-",
+        };
+        let missing = engine.exec(exec, its, &mut |_| {}).unwrap_err().to_string();
         assert!(missing.ends_with(" says: no such thing"), "{missing}");
     }
 }

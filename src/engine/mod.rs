@@ -250,11 +250,11 @@ impl Engine {
     }
 
     /// Runs a command as root, and carries what goes in and comes out until it ends, or nobody is left at the other end of
-    /// `socket`. `hear` gets what it says on stderr. Tells whether its stdout began as it had to: nothing else is handed
-    /// on.
+    /// `socket`. `hear` gets what it says on stderr, and what there is to say of the engine. Tells whether its stdout began as
+    /// it had to: nothing else is handed on.
     ///
     /// # Errors
-    /// The engine does not answer, or does not run it; or the connection to it breaks.
+    /// The engine does not answer, or does not run it.
     pub fn exec(
         &self,
         exec: Exec<'_>,

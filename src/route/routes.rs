@@ -72,9 +72,7 @@ pub fn of(engine: &Engine, container: &Container, port: u16) -> Vec<Route> {
         address: SocketAddr::new(ip.into(), port),
         interface,
     });
-    // On another machine, it is published there.
-    let published = container.published(port).filter(|_| engine.is_here());
-    let published = published.map(Route::Published);
+    let published = container.published(port).map(Route::Published);
     let exec = trust::knows_streams(container.contract).then(|| Route::Exec {
         container: container.id.clone(),
     });

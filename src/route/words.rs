@@ -8,6 +8,9 @@ use std::mem::take;
 const LINES: usize = 20;
 const LENGTH: usize = 300;
 
+/// What is told of one that has said nothing: it would say no more another time.
+const NOTHING: &str = "it ends without a word";
+
 /// How the line begins that tells of a login.
 const LET_IN: &str = "Accepted ";
 
@@ -87,7 +90,11 @@ impl Words {
     pub fn all(mut self) -> String {
         self.line();
         let all = self.told.iter().chain(&self.lines);
-        all.map(String::as_str).collect::<Vec<_>>().join("; ")
+        let all: Vec<_> = all.map(String::as_str).collect();
+        match all.is_empty() {
+            true => NOTHING.to_owned(),
+            false => all.join("; "),
+        }
     }
 
     /// What is left to be told after the end of one that let nobody in.
@@ -175,6 +182,7 @@ mod tests {
         let at_once = words.take(b"a\nInvalid user b\n\nc");
         assert_eq!(at_once, ["Invalid user b"]);
         assert_eq!(words.all(), "Invalid user b; a; c");
+        assert_eq!(Words::default().all(), NOTHING);
         let mut words = Words::default();
         for n in 0..1000 {
             words.take(format!("{n}{}\n", "x".repeat(1000)).as_bytes());

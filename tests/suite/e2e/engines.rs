@@ -13,7 +13,7 @@ use crate::support::engine::{DevContainer, IMAGE};
 use crate::support::openssh::keygen;
 use crate::support::second::{ELSEWHERE, Over, Second, within};
 use crate::support::sshd::Sshd;
-use crate::support::{Said, User, script};
+use crate::support::{Said, User, binary, script};
 
 const CONFIG: &str = "{ \"image\": \"debian:12\", \"remoteUser\": \"vscode\" }\n";
 
@@ -26,6 +26,31 @@ fn initialize(user: &User, variables: &[(&str, &str)]) -> Said {
 fn trust(user: &User) -> PathBuf {
     let id = devcontainer_id(&user.project(), &user.config());
     user.store().join("trust").join(id)
+}
+
+/// A machine that ssh knows as `build`: this one, and a command `ssh` in the home folder that leads there.
+fn build_host(user: &User) -> Sshd {
+    let folder = user.home().join("sshd");
+    fs::create_dir(&folder).unwrap();
+    keygen(&folder, "key", "", &["-t", "ed25519"]);
+    let keys = format!("AuthorizedKeysFile {}/key.pub", folder.display());
+    let sshd = Sshd::start(&folder, "build", None, &keys);
+    // ssh looks for the home folder where it is, not at HOME.
+    let config = format!(
+        "Host build\n HostName 127.0.0.1\n Port {}\n IdentityFile {f}/key\n UserKnownHostsFile {f}/known_hosts\n HostKeyAlias build\n",
+        sshd.port,
+        f = folder.display()
+    );
+    fs::write(folder.join("config"), config).unwrap();
+    let body = format!("exec /usr/bin/ssh -F {}/config \"$@\"", folder.display());
+    script(user, "ssh", &body);
+    sshd
+}
+
+/// `PATH` with the commands in the home folder first.
+fn path(user: &User) -> String {
+    let home = user.home();
+    format!("{}:{}", home.display(), std::env::var("PATH").unwrap())
 }
 
 /// What `status` says of the only dev container: its state.
@@ -137,31 +162,13 @@ fn an_engine_behind_ssh_is_asked_through_it_and_given_up_when_it_is_gone() {
     let user = wired();
     initialize(&user, &[]).expect(0);
     second.create("it", &trust(&user));
-    let folder = user.home().join("sshd");
-    fs::create_dir(&folder).unwrap();
-    keygen(&folder, "key", "", &["-t", "ed25519"]);
-    let keys = format!("AuthorizedKeysFile {}/key.pub", folder.display());
-    let sshd = Sshd::start(&folder, "build", None, &keys);
-    // ssh looks for the home folder where it is, not at HOME.
-    let config = format!(
-        "Host build\n HostName 127.0.0.1\n Port {}\n IdentityFile {f}/key\n UserKnownHostsFile {f}/known_hosts\n HostKeyAlias build\n",
-        sshd.port,
-        f = folder.display()
-    );
-    fs::write(folder.join("config"), config).unwrap();
-    let body = format!("exec /usr/bin/ssh -F {}/config \"$@\"", folder.display());
-    script(&user, "ssh", &body);
+    let sshd = build_host(&user);
     let endpoint = format!("ssh://root@build{}/docker.sock", second.path().display());
     let settings = format!("{{ \"engines\": [\"{endpoint}\"] }}\n");
     fs::write(user.store().join("settings.jsonc"), settings).unwrap();
-    let path = format!(
-        "{}:{}",
-        user.home().display(),
-        std::env::var("PATH").unwrap()
-    );
     let status = || {
         let mut status = user.lace(&["status", "--json"]);
-        state(status.env("PATH", &path))
+        state(status.env("PATH", path(&user)))
     };
     let found = status();
     assert!(found.starts_with("created"), "{found}");
@@ -188,6 +195,41 @@ fn an_engine_behind_ssh_is_asked_through_it_and_given_up_when_it_is_gone() {
         gone.contains("no engine at unix:///nowhere/docker.sock"),
         "{gone}"
     );
+}
+
+#[test]
+#[ignore = "needs an engine; run by tests/run.sh"]
+fn a_stream_leads_into_a_container_of_an_engine_that_ssh_leads_to() {
+    let config = format!("{{ \"image\": \"{IMAGE}\", \"remoteUser\": \"vscode\" }}");
+    let container = DevContainer::up_with(&config);
+    let user = &container.user;
+    let _sshd = build_host(user);
+    let settings = "{ \"engines\": [\"ssh://root@build/var/run/docker.sock\"] }\n";
+    fs::write(user.store().join("settings.jsonc"), settings).unwrap();
+    // As on a machine without an engine of its own.
+    let there = |command: &str| {
+        let hidden = format!("mount --bind /dev/null /var/run/docker.sock && exec {command}");
+        let mut unshare = container.command("unshare");
+        let path = format!("{}:{}", binary().parent().unwrap().display(), path(user));
+        unshare.env("PATH", path).env_remove("DOCKER_HOST");
+        Said::of(unshare.args(["-m", "sh", "-c", &hidden]))
+    };
+    let status = there("lace-ssh status --json").expect(0).out;
+    let status: serde_json::Value = serde_json::from_str(&status).unwrap();
+    assert_eq!(status[0]["state"], "running");
+    assert_eq!(status[0]["routes"][0]["via"], "exec");
+    assert!(status[0]["address"].is_null(), "it is published there");
+    let ssh = format!(
+        "/usr/bin/ssh -F {}/.ssh/config -o BatchMode=yes lace-my-project",
+        user.home().display()
+    );
+    let counted = "head -c 3000000 /dev/zero | tee /dev/stderr | wc -c; exit 7";
+    let said = there(&format!("{ssh} '{counted}'")).expect(7);
+    assert_eq!(
+        (said.out.as_str(), said.err.len()),
+        ("3000000\n", 3_000_000)
+    );
+    assert_eq!(there(&format!("{ssh} id -un")).expect(0).out, "vscode\n");
 }
 
 fn is_at(pid: &str, path: &str) -> bool {

@@ -363,13 +363,13 @@ fn without_a_network_the_engine_leads_in_and_nothing_is_left_behind() {
     let said = said.expect(43);
     assert_eq!((said.out.as_str(), said.err.as_str()), ("there\n", "err\n"));
     // As much as is asked for, whatever it is, both ways.
-    let script = "head -c 30000000 /dev/urandom >/tmp/x; sha256sum </tmp/x; cat /tmp/x | sha256sum; exec cat /tmp/x >/tmp/y";
-    container.ssh(&["lace-my-project", script]).expect(0);
-    let round = "ssh -F \"$0\" -o BatchMode=yes lace-my-project 'cat /tmp/y' | tee /dev/fd/3 3>&1 >/dev/null \
-        | ssh -F \"$0\" -o BatchMode=yes lace-my-project 'cmp - /tmp/y && echo same'";
     let file = container.user.home().join(".ssh/config");
-    let said = Said::of(container.command("bash").args(["-c", round]).arg(&file));
-    assert_eq!(said.expect(0).out, "same\n");
+    let script = "head -c 30000000 /dev/urandom >/tmp/y";
+    container.ssh(&["lace-my-project", script]).expect(0);
+    let ssh = "ssh -F \"$0\" -o BatchMode=yes lace-my-project";
+    let piped = |script: &str| Said::of(container.command("bash").args(["-c", script]).arg(&file));
+    let round = format!("{ssh} cat /tmp/y | {ssh} 'cmp - /tmp/y && echo same'");
+    assert_eq!(piped(&round).expect(0).out, "same\n");
     // A terminal, files, and forwarded ports.
     let said = container.ssh(&["-tt", "lace-my-project", "tty; stty -a | head -1"]);
     assert!(said.expect(0).out.contains("/dev/pts/"));
@@ -381,24 +381,24 @@ fn without_a_network_the_engine_leads_in_and_nothing_is_left_behind() {
     let said = container.ssh(&["-W", "127.0.0.1:2222", "lace-my-project"]);
     assert!(said.out.starts_with("SSH-2.0-"), "{said:?}");
     // One that does not read for a while holds nothing up for ever.
-    let slow = "ssh -F \"$0\" -o BatchMode=yes lace-my-project 'head -c 30000000 /dev/zero' | (sleep 2; wc -c)";
-    let said = Said::of(container.command("bash").args(["-c", slow]).arg(&file));
-    assert_eq!(said.expect(0).out.trim(), "30000000");
+    let slow = format!("{ssh} head -c 30000000 /dev/zero | (sleep 2; wc -c)");
+    assert_eq!(piped(&slow).expect(0).out.trim(), "30000000");
     nothing_is_left(&container);
 
-    // A client that is killed, or hangs up, takes its sshd with it, and what has a terminal.
-    for kill in ["-KILL", "-HUP", "-INT"] {
+    let sleeper = || {
         let mut ssh = container
             .ssh_command(&["-tt", "lace-my-project", "echo up; exec sleep 4321"])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        ssh.stdout
-            .as_mut()
-            .unwrap()
-            .read_exact(&mut [0; 2])
-            .unwrap();
+        let mut up = [0; 2];
+        ssh.stdout.as_mut().unwrap().read_exact(&mut up).unwrap();
+        ssh
+    };
+    // A client that is killed, or hangs up, takes its sshd with it, and what has a terminal.
+    for kill in ["-KILL", "-HUP", "-INT"] {
+        let mut ssh = sleeper();
         assert_eq!(pumps(&container), 1);
         let id = ssh.id().to_string();
         Said::of(Command::new("kill").args([kill, &id])).expect(0);
@@ -406,23 +406,34 @@ fn without_a_network_the_engine_leads_in_and_nothing_is_left_behind() {
         nothing_is_left(&container);
     }
     // So does a pump that is killed.
-    let mut ssh = container
-        .ssh_command(&["-tt", "lace-my-project", "echo up; exec sleep 4321"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    ssh.stdout
-        .as_mut()
-        .unwrap()
-        .read_exact(&mut [0; 2])
-        .unwrap();
+    let mut ssh = sleeper();
     let pattern = format!("pump lace-my-project .* {}", container.id());
     Said::of(Command::new("pkill").args(["-KILL", "-f", &pattern])).expect(0);
     assert_eq!(ssh.wait().unwrap().code(), Some(255));
     nothing_is_left(&container);
 
-    // Many at once, and through one connection.
+    // Many through one connection, which holds open nothing of whoever has made it.
+    let socket = container.user.home().join("master");
+    let path = format!("ControlPath={}", socket.display());
+    let shared = [
+        "-o",
+        "ControlMaster=auto",
+        "-o",
+        "ControlPersist=60",
+        "-o",
+        &path,
+    ];
+    for n in 0..5 {
+        let said = container.ssh(&[&shared[..], &["lace-my-project", "echo there"]].concat());
+        assert_eq!(said.expect(0).out, "there\n");
+        assert_eq!(pumps(&container), 1, "{n}");
+    }
+    container
+        .ssh(&["-o", &path, "-O", "exit", "lace-my-project"])
+        .expect(0);
+    nothing_is_left(&container);
+
+    // Many at once.
     let many: Vec<_> = (0..50)
         .map(|n| {
             let mut ssh =
