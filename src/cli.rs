@@ -94,6 +94,8 @@ pub enum Command {
     Setup(Setup),
     /// Undo `setup`, byte for byte.
     Remove(Remove),
+    /// Make a container that runs reachable as it is: nothing is rebuilt, no file is touched.
+    Adopt(Adopt),
     /// Make keys and trust ready; called by `initializeCommand` on the host.
     Initialize(Initialize),
     /// Check the mount, start sshd, hand over the environment; called in the container.
@@ -148,6 +150,8 @@ pub enum Command {
         endpoint: String,
         /// The engine's ID of the container.
         container: String,
+        /// The ID of the dev container, where it was adopted.
+        adopted: Option<String>,
     },
     /// See to user, key and certificate of a dev container; called by ssh's configuration.
     #[command(hide = true)]
@@ -197,6 +201,26 @@ pub struct Remove {
     /// Drop its key, trust folder, pin and host block too.
     #[arg(long)]
     pub purge: bool,
+}
+
+/// `adopt`
+#[derive(Debug, Args)]
+pub struct Adopt {
+    /// The dev container, by the name of its workspace folder, or any container by its own [default: the dev
+    /// container of the current folder].
+    pub name: Option<String>,
+    /// Any container, by its name or the beginning of its ID.
+    #[arg(long, value_name = "CONTAINER", conflicts_with = "name")]
+    pub container: Option<String>,
+    /// Which dev container.
+    #[command(flatten)]
+    pub workspace: Workspace,
+    /// Where there is no sshd, install it in the container; asked each time.
+    #[arg(long)]
+    pub install: bool,
+    /// Install without asking.
+    #[arg(long, short, requires = "install")]
+    pub yes: bool,
 }
 
 /// `initialize`

@@ -37,6 +37,11 @@ pub fn knows_streams(contract: Option<u32>) -> bool {
 /// What starts an sshd for one connection, on its stdin and stdout, and says on stderr what there is to say.
 pub const STREAM: [&str; 2] = ["/usr/local/share/lace-ssh/start", "--stream"];
 
+/// Label with the workspace folder on the host, by which the devcontainer CLI finds a container again.
+pub const LOCAL_FOLDER: &str = "devcontainer.local_folder";
+/// The same with the path of `devcontainer.json` on the host.
+pub const CONFIG_FILE: &str = "devcontainer.config_file";
+
 /// The program that the Feature has the engine run at every start of the container; what its entry in
 /// the metadata of a container is known by.
 pub const ENTRYPOINT: &str = "/usr/local/share/lace-ssh/entrypoint";

@@ -8,14 +8,17 @@ use std::process::{Child, Command, ExitCode};
 use anyhow::{Context, Result};
 use rustix::process::{Pid, Signal, WaitOptions, getpid, kill_process, waitpid};
 
-use crate::advice::{Advise, shell};
+use crate::advice::{Advise, failure, shell};
 use crate::app::App;
 use crate::cli;
 use crate::client::openssh;
 use crate::ring;
 use crate::route::{engines, proof, way};
-use crate::talk;
+use crate::store::registry::Registry;
+use crate::talk::{self, ask};
+use crate::workspace::adoption::{self, Meant};
 use crate::workspace::registered;
+use crate::workspace::target::Place;
 
 /// How ssh ends where it was not let in.
 const NOT_IN: u8 = 255;
@@ -23,13 +26,17 @@ const NOT_IN: u8 = 255;
 /// Runs `connect`: becomes `ssh`, so that its exit code is ours. Where a person looks on, it is waited for
 /// instead, to tell what its alarm about another host key means here, or why a certificate is refused.
 pub fn run(app: &App, args: &cli::Connect) -> Result<ExitCode> {
-    let registry = ring::look(app)?;
-    let (id, devcontainer) = registered::registered(
-        app,
-        &registry,
-        args.name.as_deref(),
-        &args.workspace.place(),
-    )?;
+    let (name, place) = (args.name.as_deref(), args.workspace.place());
+    let mut registry = ring::look(app)?;
+    let id = match registered::registered(app, &registry, name, &place) {
+        Ok((id, _)) => id.to_owned(),
+        Err(unknown) => {
+            let alias = adopt(app, &registry, name, &place, unknown)?;
+            registry = ring::look(app)?;
+            registered::exactly(&registry, &alias)?.0.to_owned()
+        }
+    };
+    let (id, devcontainer) = (id.as_str(), &registry.devcontainers[&id]);
     // What keeps it from being looked at, ssh is told by `proxy`.
     if let Ok(engine) = engines::for_ssh(app, id, devcontainer) {
         way::start(app, &engine, id, devcontainer)?;
@@ -55,6 +62,29 @@ pub fn run(app: &App, args: &cli::Connect) -> Result<ExitCode> {
         talk::fail(&why);
     }
     Ok(code.into())
+}
+
+/// Offers to adopt the container that may be meant, where it runs and is not known yet; its alias then.
+fn adopt(
+    app: &App,
+    registry: &Registry,
+    name: Option<&str>,
+    place: &Place,
+    unknown: anyhow::Error,
+) -> Result<String> {
+    let meant = name.map_or(Meant::Here(place), Meant::Named);
+    let Ok(Some(candidate)) = adoption::find(app, registry, meant) else {
+        return Err(unknown);
+    };
+    let (shown, advice) = (candidate.shown(), candidate.advice());
+    let unreachable = format!("{shown} runs and is not reachable yet");
+    if !app.environment.interactive {
+        return Err(failure(unreachable, advice));
+    }
+    match ask(&format!("{unreachable}; adopt it?"))? {
+        true => adoption::adopt(app, &candidate, |_| Ok(false)),
+        false => Err(failure(unreachable, advice)),
+    }
 }
 
 /// Waits until ssh has ended; its exit code. It can stop itself (`~^Z`): whoever waits for us sees us stop then.

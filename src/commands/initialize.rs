@@ -18,14 +18,13 @@ use crate::cli;
 use crate::devcontainer::{find, id, wire};
 use crate::durable;
 use crate::engine::{Address, Engine, endpoint};
-use crate::ring::masters::End;
 use crate::ring::{
-    Ring, agent, auth, due, host_key, host_rotation, identity, masters, policy, publish, purge,
+    Ring, agent, auth, due, enter, host_key, host_rotation, identity, masters, policy, publish,
+    purge,
 };
 use crate::settings;
-use crate::store::audit::Kind;
 use crate::store::learnt;
-use crate::store::registry::{DevContainer, Origin, Registry};
+use crate::store::registry::{DevContainer, Registry};
 use crate::store::stamp::{self, Identities};
 use crate::talk::{self, say, warn};
 use crate::trust;
@@ -84,7 +83,7 @@ fn refuse_elsewhere(endpoint: &str, target: &Target) -> Result<()> {
                 "the engine at {address} is on another machine, and {} mounts a folder of this one: its container cannot come up there",
                 target.config.display()
             ),
-            "run `devcontainer up` on that machine, with lace-ssh there; or, to have the container without ssh, take the wiring out: lace-ssh remove",
+            "run `devcontainer up` on that machine, with lace-ssh there; or take the wiring out (lace-ssh remove), and once the container runs: lace-ssh adopt",
         )),
         // What cannot be understood, docker will tell.
         _ => Ok(()),
@@ -163,8 +162,8 @@ fn complete_config(app: &App, target: &Target, config: &Config) -> Result<()> {
     plan.apply()?;
     let exists = Engine::at(&endpoint::endpoint(app.environment)?).and_then(|engine| {
         engine.with_labels(&[
-            (id::LOCAL_FOLDER, &target.folder),
-            (id::CONFIG_FILE, &target.config),
+            (trust::LOCAL_FOLDER, &target.folder),
+            (trust::CONFIG_FILE, &target.config),
         ])
     });
     // Without an engine there is no container either, as far as the next step is concerned.
@@ -310,8 +309,7 @@ fn prepare(ring: &mut Ring<'_>, wanted: &Wanted<'_>) -> Result<String> {
 
     let host_key = host_key::ensure(ring, wanted.id, known.as_ref())?;
     let entry = entry::entry(&ring.registry, wanted, host_key, known.as_ref(), ring.now);
-    let (alias, key, in_agent) = (entry.alias.clone(), entry.key.clone(), entry.agent);
-    let by_certificates = !entry.auth.takes_keys();
+    let alias = entry.alias.clone();
     let name = entry::wanted_alias(wanted);
     if known.is_none() && alias != name {
         let other = ring.registry.by_alias(&name).map(|(_, other)| other);
@@ -328,49 +326,7 @@ fn prepare(ring: &mut Ring<'_>, wanted: &Wanted<'_>) -> Result<String> {
         });
     }
     let changed = known.as_ref() != Some(&entry);
-    let newly_trusted = known.as_ref().is_none_or(|known| known.key != key);
-    if let Some(known) = &known
-        && (newly_trusted || known.alias != alias)
-    {
-        ring.end_shared_of(&known.alias, End::Exit);
-    }
-    ring.registry
-        .devcontainers
-        .insert(wanted.id.to_owned(), entry);
-    if by_certificates && known.is_none() {
-        auth::begin(ring, wanted.id)?;
-    }
-    let made = match ring.ensure(&key, in_agent) {
-        // The container comes up without it, and the first `ssh` makes the key.
-        Err(error) if in_agent => {
-            warn(&error);
-            false
-        }
-        made => made?,
-    };
-    if key == alias
-        && let Some(record) = ring.registry.keys.get_mut(&key)
-        && record.origin == Origin::Generated
-    {
-        record.made_for = Some(wanted.id.to_owned());
-    }
-    if let Some(known) = known.as_ref().filter(|_| newly_trusted)
-        && let Some(old) = ring.registry.keys.get(&known.key)
-    {
-        let publics: Vec<_> = old.publics().map(str::to_owned).collect();
-        for public in publics {
-            ring.revoke_issued(wanted.id, &public)?;
-        }
-    }
-    if newly_trusted {
-        ring.note(Kind::Trusted, &key, |event| {
-            event.dev_container = Some(alias.clone());
-            event.dev_container_id = Some(wanted.id.to_owned());
-            event.detail = by_certificates.then(|| auth::BY_CERTIFICATES.to_owned());
-        })?;
-    }
-    ring.touch_one(wanted.id);
-    ring.commit()?;
+    let made = enter::enter(ring, wanted.id, entry)?;
     let user = |known: &DevContainer| known.user_chosen.then(|| known.user.clone()).flatten();
     let entry = &ring.registry.devcontainers[wanted.id];
     Ok(match &known {

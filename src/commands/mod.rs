@@ -2,6 +2,7 @@
 //! modules at the edge (`store`, `engine`, `change`); decisions are made by the pure ones.
 
 mod access;
+mod adopt;
 mod cert;
 mod client_config;
 mod connect;
@@ -38,6 +39,7 @@ pub fn run(command: Command, environment: &Environment) -> Result<ExitCode> {
     match command {
         Command::Setup(args) => setup::run(&app, &args),
         Command::Remove(args) => remove::run(&app, &args),
+        Command::Adopt(args) => adopt::run(&app, &args),
         Command::Initialize(args) => initialize::run(&app, &args),
         Command::PostStart => post_start::run(&app),
         Command::Connect(args) => connect::run(&app, &args),
@@ -55,7 +57,8 @@ pub fn run(command: Command, environment: &Environment) -> Result<ExitCode> {
             alias,
             endpoint,
             container,
-        } => pump::run(&app, &alias, &endpoint, &container),
+            adopted,
+        } => pump::run(&app, &alias, &endpoint, &container, adopted.as_deref()),
         Command::Schema { settings: false } => print_as_is(options::SCHEMA),
         Command::Schema { settings: true } => print_as_is(settings::schema()?),
         Command::Completions { shell } => print_as_is(completions(shell)),

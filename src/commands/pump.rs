@@ -9,25 +9,28 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use rustix::stdio::dup2_stderr;
+use zeroize::Zeroizing;
 
-use crate::app::App;
+use crate::app::{App, now};
 use crate::engine::{Engine, Exec};
 use crate::route::words::Words;
+use crate::route::{adopted, user};
 use crate::settings;
 use crate::talk::say;
 use crate::trust;
 
 /// Runs `pump`.
-pub fn run(app: &App, alias: &str, endpoint: &str, container: &str) -> Result<ExitCode> {
+pub fn run(
+    app: &App,
+    alias: &str,
+    endpoint: &str,
+    container: &str,
+    adopted: Option<&str>,
+) -> Result<ExitCode> {
     let socket = UnixStream::from(std::io::stdin().as_fd().try_clone_to_owned()?);
     // Whoever ends all that was started at a terminal means ssh, which ends us.
     let _ = rustix::process::setsid();
     std::env::set_current_dir("/").context("there is no root folder")?;
-    let exec = Exec {
-        container,
-        command: &trust::STREAM,
-        begins: "SSH-",
-    };
     let mut words = Words::default();
     let tell = |line: String| say(format!("sshd of {alias} says: {line}"));
     let mut hear = |piece: &[u8]| {
@@ -39,8 +42,23 @@ pub fn run(app: &App, alias: &str, endpoint: &str, container: &str) -> Result<Ex
     };
     // One on this machine needs none.
     let named = settings::read(&app.store).map_or_else(|_| Vec::new(), |settings| settings.engines);
-    let began = Engine::named(endpoint, &named)
-        .and_then(|engine| engine.exec(exec, socket.try_clone()?, &mut hear));
+    let mut began = || {
+        let text = adopted.map(|id| text(app, id)).transpose()?;
+        let brings = text.as_ref().map(|text| adopted::command(text));
+        let words: Vec<_> = brings.iter().flatten().map(String::as_str).collect();
+        let exec = Exec {
+            container,
+            command: if adopted.is_some() {
+                &words
+            } else {
+                &trust::STREAM
+            },
+            first: text.as_ref().map_or(b"", |text| text),
+            begins: "SSH-",
+        };
+        Engine::named(endpoint, &named)?.exec(exec, socket.try_clone()?, &mut hear)
+    };
+    let began = began();
     match began {
         Ok(true) => words.rest().into_iter().for_each(tell),
         // `proxy` waits for a greeting, and tells what has come in its place.
@@ -48,6 +66,17 @@ pub fn run(app: &App, alias: &str, endpoint: &str, container: &str) -> Result<Ex
         Err(error) => writeln!(&socket, "{error:#}")?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What goes with a connection to a container that was adopted.
+fn text(app: &App, id: &str) -> Result<Zeroizing<Vec<u8>>> {
+    let registry = app.store.registry()?;
+    let known = registry
+        .devcontainers
+        .get(id)
+        .context("it is not known any more")?;
+    let user = user::known(app, known).context("its user is not known")?;
+    adopted::text(app, id, &user, now())
 }
 
 /// Lets go of what is ssh's, now that there is nothing more to say: whoever reads what a session says waits until all have

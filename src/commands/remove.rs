@@ -35,6 +35,9 @@ pub fn run(app: &App, args: &cli::Remove) -> Result<ExitCode> {
     if let Some(id) = unknown(app, args)? {
         return purge_unknown(app, args, id);
     }
+    if let Some(id) = adopted(app, args)? {
+        return forget(app, args, &id);
+    }
     let target = match &args.name {
         Some(name) => known(app, name)?,
         None => target::find(app, &args.workspace.place())?,
@@ -188,6 +191,28 @@ fn known(app: &App, name: &str) -> Result<Target> {
         folder: workspace.folder,
         config: workspace.config_file,
     })
+}
+
+/// The ID of the container that is meant, where it was only adopted.
+fn adopted(app: &App, args: &cli::Remove) -> Result<Option<String>> {
+    let registry = ring::look(app)?;
+    let found = match &args.name {
+        Some(name) => registered::exactly(&registry, name).ok(),
+        None => registered::here(app, &registry, &args.workspace.place()).ok(),
+    };
+    let found = found.filter(|(_, known)| known.is_only_adopted());
+    Ok(found.map(|(id, _)| id.to_owned()))
+}
+
+/// Drops what is known of a container that was only adopted. It holds nothing of ours, and no file was changed.
+fn forget(app: &App, args: &cli::Remove, id: &str) -> Result<ExitCode> {
+    let registry = ring::look(app)?;
+    let known = &registry.devcontainers[id];
+    let what = "its host key and its host block, and its key if no other uses it";
+    if agreed(app, args, &known.alias, what)? {
+        drop_one(app, id, known)?;
+    }
+    Ok(ExitCode::from(u8::from(args.consent.check)))
 }
 
 /// Somebody has deleted the workspace: there is nothing to take out of it, only what the store has.
@@ -400,7 +425,7 @@ type Mounted = Option<(String, &'static str)>;
 /// # Errors
 /// The engine cannot be asked, so that nobody can tell.
 fn mounted(app: &App, id: &str, endpoint: &str) -> Result<Mounted> {
-    let place = Engines::of(app).place(id, endpoint);
+    let place = Engines::of(app).wired(id, endpoint);
     let Place { engine, found } = place.map_err(Trouble::into_error)?;
     let containers = match found {
         Found::None => return Ok(None),

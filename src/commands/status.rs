@@ -8,16 +8,18 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::app::{App, now};
 use crate::cli;
 use crate::ring::{self, purge};
+use crate::route::engines::Engines;
 use crate::route::routes::Route;
 use crate::route::seen::{self, Seen};
 use crate::store::registry::{DevContainer, Registry};
 use crate::talk::table::{self, Cell};
 use crate::talk::{print, print_json, say};
+use crate::workspace::adoption::{self, Candidate};
 
 /// One row; its JSON form is part of the interface.
 #[derive(Debug, Serialize)]
@@ -38,13 +40,19 @@ struct Row<'r> {
     id: &'r str,
     workspace_folder: Option<&'r Path>,
     config_file: Option<&'r Path>,
+    /// It was adopted, and is wired by no config file.
+    #[serde(rename = "adopted")]
+    is_adopted: bool,
 }
 
 /// Runs `status`.
 pub fn run(app: &App, args: &cli::Status) -> Result<ExitCode> {
     let registry = ring::look(app)?;
     let now = now();
-    let seen = seen::look(app, &registry);
+    let mut engines = Engines::of(app);
+    let seen = seen::look_at(&mut engines, &registry);
+    // Where no engine tells, those that are known say so.
+    let unreachable = adoption::unreachable(&mut engines, app, &registry).unwrap_or_default();
     let mut rows: Vec<_> = registry
         .devcontainers
         .iter()
@@ -52,14 +60,20 @@ pub fn run(app: &App, args: &cli::Status) -> Result<ExitCode> {
         .collect();
     rows.sort_by_key(|row| row.alias);
     if args.json {
-        return print_json(&serde_json::to_value(&rows)?);
+        let mut all: Vec<_> = rows
+            .iter()
+            .map(serde_json::to_value)
+            .collect::<Result<_, _>>()?;
+        all.extend(unreachable.iter().map(not_reachable));
+        return print_json(&all.into());
     }
-    if rows.is_empty() {
+    if rows.is_empty() && unreachable.is_empty() {
         say("no dev container is known yet; in a project: lace-ssh setup");
-    } else {
+    } else if !rows.is_empty() {
         print(render(&rows))?;
         let gone = rows.iter().filter_map(|row| {
-            let config_file = row.config_file.filter(|file| !file.exists())?;
+            let config_file = row.config_file.filter(|_| !row.is_adopted);
+            let config_file = config_file.filter(|file| !file.exists())?;
             Some((row, config_file))
         });
         for (row, config_file) in gone {
@@ -70,6 +84,13 @@ pub fn run(app: &App, args: &cli::Status) -> Result<ExitCode> {
             ));
         }
     }
+    for candidate in &unreachable {
+        say(format!(
+            "{} runs and is not reachable yet: {}",
+            candidate.shown(),
+            candidate.advice()
+        ));
+    }
     for id in purge::unknown(&app.store, &registry) {
         say(format!(
             "{} is of no dev container that is known here; its next `devcontainer up` takes it up again, or, to drop it: lace-ssh remove --purge {id}",
@@ -77,6 +98,16 @@ pub fn run(app: &App, args: &cli::Status) -> Result<ExitCode> {
         ));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// One that is not reachable yet; its JSON form is part of the interface.
+fn not_reachable(candidate: &Candidate) -> Value {
+    let container = &candidate.container;
+    let (folder, config_file) = container.labelled.as_deref().cloned().unzip();
+    json!({
+        "alias": null, "state": container.state, "container": container.name, "adopt": candidate.advice(),
+        "workspace_folder": folder, "config_file": config_file,
+    })
 }
 
 fn row<'r>(
@@ -99,8 +130,9 @@ fn row<'r>(
         key: &known.key,
         key_age: registry.keys.get(&known.key).map(|key| now - key.since()),
         id,
-        workspace_folder: known.workspace.as_ref().map(|it| it.folder.as_path()),
-        config_file: known.workspace.as_ref().map(|it| it.config_file.as_path()),
+        workspace_folder: known.place().map(|it| it.folder.as_path()),
+        config_file: known.place().map(|it| it.config_file.as_path()),
+        is_adopted: known.is_only_adopted(),
     }
 }
 
@@ -133,7 +165,6 @@ mod tests {
     use super::*;
     use crate::engine::example;
     use crate::environment::Environment;
-    use serde_json::json;
 
     #[test]
     fn a_row_tells_what_is_known_and_where_sshd_is_now() {
@@ -198,7 +229,7 @@ mod tests {
                     { "via": "exec", "container": "r" },
                 ],
                 "user": "vscode", "contract": 7, "key": "k", "key_age": null, "id": "runs",
-                "workspace_folder": "/p", "config_file": file,
+                "workspace_folder": "/p", "config_file": file, "adopted": false,
             })
         );
     }

@@ -9,10 +9,7 @@ use std::path::Path;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
-/// Label with the workspace folder on the host.
-pub const LOCAL_FOLDER: &str = "devcontainer.local_folder";
-/// Label with the path of `devcontainer.json` on the host.
-pub const CONFIG_FILE: &str = "devcontainer.config_file";
+use crate::trust::{CONFIG_FILE, LOCAL_FOLDER};
 
 /// The ID of the dev container that `config_file` describes in `workspace_folder`: the SHA-256 of
 /// both labels as compact, key-sorted JSON, as 52 digits of base 32 (`0-9a-v`).

@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-use crate::trust::{ENTRYPOINT, MOUNT_TARGET};
+use crate::trust::{CONFIG_FILE, CONTRACT, ENTRYPOINT, LOCAL_FOLDER, MOUNT_TARGET};
 
 /// How Docker Desktop's virtual machine names the folders of its host. Only root of this machine could
 /// make such a path here.
@@ -36,6 +36,11 @@ pub struct Container {
     /// The contract that the Feature in it follows, as the metadata label has it; none where the Feature
     /// is older than that, or not ours.
     pub contract: Option<u32>,
+    /// It was adopted: it has nothing of ours, and what its sshd needs goes with each connection.
+    pub is_adopted: bool,
+    /// The workspace folder and the config file that it was made from, as the labels of the devcontainer CLI have it: any
+    /// image can have them, too.
+    pub labelled: Option<Box<(PathBuf, PathBuf)>>,
     /// Its own addresses in the engine's networks.
     pub addresses: Vec<Ipv4Addr>,
     /// Source and target of each mount, as the engine names them.
@@ -53,6 +58,15 @@ impl Container {
             self.published.clear();
         }
         self
+    }
+
+    /// The same as one that was adopted.
+    pub(super) fn adopted(self) -> Self {
+        Self {
+            is_adopted: true,
+            contract: Some(CONTRACT),
+            ..self
+        }
     }
 
     /// It runs.
@@ -84,8 +98,25 @@ impl Container {
     }
 
     /// This folder of the host is what it has at our target.
-    pub(super) fn has_trust(&self, trust: &Path) -> bool {
+    pub fn has_trust(&self, trust: &Path) -> bool {
         self.trusted().any(|source| is_at(source, trust))
+    }
+
+    /// The workspace folder and the config file that it was made from, if it has that folder bound from the host, which no
+    /// image can do.
+    ///
+    /// Without that, [`Self::labelled`] has what it says.
+    pub fn made_from(&self) -> Option<(&Path, &Path)> {
+        let (folder, config_file) = &**self.labelled.as_ref()?;
+        // Compose files often bind the folder above.
+        let mut above = folder.ancestors().filter(|it| it.parent().is_some());
+        let is_bound = above.any(|it| self.mounts(it));
+        is_bound.then_some((folder, config_file))
+    }
+
+    /// Something is mounted at our target: it was wired, here or by somebody else.
+    pub fn is_wired(&self) -> bool {
+        self.trusted().next().is_some()
     }
 
     /// What it has at our target is a folder that is *named* like this one, wherever it is.
@@ -249,6 +280,8 @@ impl From<ContainerSummary> for Summary {
 impl From<Summary> for Container {
     fn from(summary: Summary) -> Self {
         let label = summary.labels.get("devcontainer.metadata");
+        let path = |name: &str| summary.labels.get(name).map(PathBuf::from);
+        let labelled = path(LOCAL_FOLDER).zip(path(CONFIG_FILE)).map(Box::new);
         let metadata = label.and_then(|label| serde_json::from_str(label).ok());
         let published = summary.ports.iter().filter_map(|port| {
             let address = address(port.ip.as_deref(), port.public_port?)?;
@@ -270,6 +303,8 @@ impl From<Summary> for Container {
                 .unwrap_or_default(),
             remote_user: metadata.as_ref().and_then(remote_user),
             contract: metadata.as_ref().and_then(contract),
+            is_adopted: false,
+            labelled,
             published: published.collect(),
             mounts: mounts.map(|it| (it.source, it.destination)).collect(),
             id: summary.id,

@@ -28,6 +28,8 @@ pub struct Exec<'a> {
     pub container: &'a str,
     /// The program and its arguments. Whoever watches the engine sees them.
     pub command: &'a [&'a str],
+    /// What its stdin gets first; what the caller sends comes once its stdout has begun.
+    pub first: &'a [u8],
     /// How its stdout begins.
     pub begins: &'a str,
 }
@@ -64,17 +66,42 @@ pub(super) async fn start(docker: &Docker, exec: Exec<'_>) -> std::result::Resul
 /// Carries what goes in and comes out until the command ends, or nobody is left at the other end of `socket`; whether its
 /// stdout began as it had to.
 pub(super) async fn carry(
-    (output, input): Started,
-    begins: &str,
+    (output, mut input): Started,
+    exec: Exec<'_>,
     socket: UnixStream,
     hear: &mut dyn FnMut(&[u8]),
 ) -> Result<bool> {
     socket.set_nonblocking(true)?;
     let (from, to) = tokio::net::UnixStream::from_std(socket)?.into_split();
-    let up = tokio::spawn(send(from, input));
-    let begun = receive(output, to, begins, hear).await;
-    up.abort();
+    // One that ends before it has read all of it says why.
+    let _ = input.write_all(exec.first).await;
+    let mut up = None;
+    let begin = || up = Some(tokio::spawn(send(from, input)));
+    let begun = receive(output, to, exec.begins, begin, hear).await;
+    if let Some(up) = up {
+        up.abort();
+    }
     Ok(begun)
+}
+
+/// What the command says on stdout until it ends, with nothing but `first` on its stdin.
+pub(super) async fn listen(
+    (mut output, mut input): Started,
+    first: &[u8],
+    hear: &mut dyn FnMut(&[u8]),
+) -> std::result::Result<String, Error> {
+    // One that ends before it has read all of it says why.
+    let _ = input.write_all(first).await;
+    let _ = input.shutdown().await;
+    let mut told = Vec::new();
+    while let Some(piece) = poll_fn(|context| output.as_mut().poll_next(context)).await {
+        match piece? {
+            LogOutput::StdErr { message } => hear(&message),
+            LogOutput::StdOut { message } if told.len() < WORDS => told.extend_from_slice(&message),
+            _ => {}
+        }
+    }
+    Ok(String::from_utf8_lossy(&told).into_owned())
 }
 
 /// What comes from here; its end is the end of the command's stdin.
@@ -94,8 +121,10 @@ async fn receive(
     mut output: Output,
     mut to: OwnedWriteHalf,
     begins: &str,
+    begin: impl FnOnce(),
     hear: &mut dyn FnMut(&[u8]),
 ) -> bool {
+    let mut begin = Some(begin);
     let mut beginning = Beginning::of(begins);
     while let Some(piece) = poll_fn(|context| output.as_mut().poll_next(context)).await {
         let sent = match piece {
@@ -105,7 +134,12 @@ async fn receive(
             }
             Ok(LogOutput::StdOut { message }) if beginning.has_come => to.write_all(&message).await,
             Ok(LogOutput::StdOut { message }) => match beginning.take(&message) {
-                Some(all) => to.write_all(&all).await,
+                Some(all) => {
+                    if let Some(begin) = begin.take() {
+                        begin();
+                    }
+                    to.write_all(&all).await
+                }
                 None => continue,
             },
             // The second is the end of a stream that was cut off in the middle.
@@ -184,6 +218,7 @@ mod tests {
         let exec = Exec {
             container: "a",
             command: &["the", "command"],
+            first: b"",
             begins: "SSH-",
         };
         let ended = engine.exec(exec, its, &mut |piece| said.extend_from_slice(piece));
@@ -260,6 +295,7 @@ mod tests {
             let exec = Exec {
                 container,
                 command: &["x"],
+                first: b"",
                 begins: "SSH-",
             };
             // `a` says more than there is room for.
@@ -279,6 +315,7 @@ mod tests {
         let exec = Exec {
             container: "b",
             command: &["x"],
+            first: b"",
             begins: "SSH-",
         };
         let missing = engine.exec(exec, its, &mut |_| {}).unwrap_err().to_string();

@@ -4,8 +4,11 @@
 //! machine, the folder may have another path there, and only its end is the same: but such a path can
 //! also be made in any workspace, to be taken for the dev container of somebody else. So a container
 //! whose mount is only *named* like it counts for nothing before it has proven the pinned host key.
+//!
+//! One that was adopted has no such folder. It is the very container, or, after a rebuild, one that is of the same
+//! workspace and has its folder bound from the host; never one that is only labelled like it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::Container;
 
@@ -22,8 +25,77 @@ pub enum Found {
     Unproven(Vec<Container>),
 }
 
-/// What there is of the dev container with this trust folder, among all containers of its engine.
-pub fn found(containers: &[Container], trust: &Path) -> Found {
+/// What a container is known by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sought {
+    /// It has this folder of the host at our target.
+    pub trust: PathBuf,
+    /// Or, if none has, it is one that was adopted.
+    pub adopted: Option<Adopted>,
+}
+
+/// A container that was adopted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Adopted {
+    /// The engine's ID of it.
+    pub container: String,
+    /// The workspace folder and the config file that it was made from.
+    pub made_from: Option<(PathBuf, PathBuf)>,
+}
+
+impl Sought {
+    /// This container is it, or was.
+    pub fn is(&self, container: &Container) -> bool {
+        let is_adopted = |adopted: &Adopted| {
+            let made_from = adopted.made_from.as_ref();
+            let made_from = made_from.map(|(folder, config)| (folder.as_path(), config.as_path()));
+            adopted.container == container.id
+                || (made_from.is_some() && made_from == container.made_from())
+        };
+        container.has_trust(&self.trust) || self.adopted.as_ref().is_some_and(is_adopted)
+    }
+}
+
+/// What there is of a dev container, among all containers of its engine.
+pub fn found(containers: &[Container], sought: &Sought) -> Found {
+    match (wired(containers, &sought.trust), &sought.adopted) {
+        (less @ (Found::None | Found::Unproven(_)), Some(adopted)) => {
+            match adopted_one(containers, adopted) {
+                Found::None => less,
+                Found::One(one) => Found::One(one.adopted()),
+                found => found,
+            }
+        }
+        (wired, _) => wired,
+    }
+}
+
+fn adopted_one(containers: &[Container], adopted: &Adopted) -> Found {
+    let is_it = |it: &&Container| it.id == adopted.container;
+    let itself = containers.iter().find(is_it);
+    if let Some(itself) = itself.filter(|it| it.runs()) {
+        return Found::One(itself.clone());
+    }
+    let made_from = adopted.made_from.as_ref();
+    let made_from = made_from.map(|(folder, config)| (folder.as_path(), config.as_path()));
+    let is_rebuilt = |it: &&Container| made_from.is_some() && it.made_from() == made_from;
+    let mut rebuilt: Vec<_> = containers.iter().filter(is_rebuilt).cloned().collect();
+    rebuilt.sort_by_key(|container| !container.runs());
+    match rebuilt.iter().filter(|it| it.runs()).count() {
+        0 => {
+            let stopped = itself.cloned().or_else(|| rebuilt.into_iter().next());
+            stopped.map_or(Found::None, Found::One)
+        }
+        1 => Found::One(rebuilt.swap_remove(0)),
+        running => {
+            rebuilt.truncate(running);
+            Found::Several(rebuilt)
+        }
+    }
+}
+
+/// What there is of the dev container with this trust folder.
+fn wired(containers: &[Container], trust: &Path) -> Found {
     let of = |is_it: &dyn Fn(&&Container) -> bool| -> Vec<Container> {
         let mut found: Vec<_> = containers.iter().filter(is_it).cloned().collect();
         found.sort_by_key(|container| !container.runs());
@@ -152,7 +224,7 @@ mod tests {
         ] {
             let all = all(containers);
             let trust = Path::new(TRUST);
-            assert_eq!(told(found(&all, trust)), expected);
+            assert_eq!(told(wired(&all, trust)), expected);
         }
     }
 
@@ -188,7 +260,7 @@ mod tests {
             let told = engines.iter().enumerate().map(|(at, told)| {
                 let endpoint = format!("x{at}");
                 let all = all(told).into_iter().map(|it| it.of(&endpoint, true));
-                found(&all.collect::<Vec<_>>(), Path::new(TRUST))
+                wired(&all.collect::<Vec<_>>(), Path::new(TRUST))
             });
             let both = across(told);
             assert_eq!(self::told(both), expected);

@@ -33,7 +33,7 @@ pub mod plan;
 pub use address::Address;
 pub use container::Container;
 pub use exec::Exec;
-pub use found::{Found, across, found, names};
+pub use found::{Adopted, Found, Sought, across, found, names};
 
 use std::collections::HashMap;
 use std::future::poll_fn;
@@ -172,12 +172,19 @@ impl Engine {
         self.list(HashMap::new())
     }
 
-    /// The containers that have this folder of the host mounted, where the engine can be asked for that:
-    /// a question that is answered as quickly among many. Else none, or more than asked for.
+    /// The containers among which this one nearly always is. Where the engine can be asked for those with a folder of the
+    /// host mounted, that is answered as quickly among many. Else none, or more than asked for.
     ///
     /// # Errors
     /// As [`Engine::containers`].
-    pub fn mounting(&self, folder: &Path) -> Result<Vec<Container>> {
+    pub fn likely(&self, sought: &Sought) -> Result<Vec<Container>> {
+        match &sought.adopted {
+            None => self.mounting(&sought.trust),
+            Some(_) => self.containers(),
+        }
+    }
+
+    fn mounting(&self, folder: &Path) -> Result<Vec<Container>> {
         let names = container::sources(folder);
         let names = names.filter_map(|name| Some(name.to_str()?.to_owned()));
         self.list(HashMap::from([("volume", names.collect())]))
@@ -264,7 +271,29 @@ impl Engine {
         let started = self.wait(exec::start(&self.docker, exec))?;
         let started =
             started.map_err(|error| unreachable(&self.endpoint, &error, self.patience))?;
-        runtime()?.block_on(exec::carry(started, exec.begins, socket, hear))
+        runtime()?.block_on(exec::carry(started, exec, socket, hear))
+    }
+
+    /// What a command says on stdout that root runs in the container, with this on its stdin; `hear` gets what it says on
+    /// stderr. One that is `short` is given up like an engine that does not answer.
+    ///
+    /// # Errors
+    /// As [`Engine::exec`], or it takes too long, or says too much.
+    pub fn tells(
+        &self,
+        exec: Exec<'_>,
+        short: bool,
+        hear: &mut dyn FnMut(&[u8]),
+    ) -> Result<String> {
+        let told = async {
+            let started = exec::start(&self.docker, exec).await?;
+            exec::listen(started, exec.first, hear).await
+        };
+        let told = match short {
+            true => self.wait(told)?,
+            false => runtime()?.block_on(told),
+        };
+        told.map_err(|error| unreachable(&self.endpoint, &error, self.patience))
     }
 
     fn list(&self, filters: HashMap<&str, Vec<String>>) -> Result<Vec<Container>> {

@@ -129,6 +129,33 @@ pub fn limited(key: &PublicKey, limits: &Limits) -> String {
     with_options(expiry.into_iter().chain([lease]).chain(limit), key)
 }
 
+/// A line of ours as sshd can take it, whatever its version: without the options that are ours to see to. None where its
+/// time is over.
+pub fn good(line: &str, now: i64) -> Option<String> {
+    let mut rest = line;
+    let until = option(&mut rest, "expiry-time");
+    if until.is_some_and(|until| until < written(now).as_str()) {
+        return None;
+    }
+    option(&mut rest, "lease");
+    Some(rest.to_owned())
+}
+
+/// Takes the option off the front of a line, if it is there; its value, which holds no quote.
+fn option<'l>(line: &mut &'l str, name: &str) -> Option<&'l str> {
+    let value = line.strip_prefix(name)?.strip_prefix("=\"")?;
+    let (value, rest) = value.split_once('"')?;
+    *line = rest.strip_prefix([',', ' '])?;
+    Some(value)
+}
+
+/// A second as `expiry-time` has it. An instant before 1970 would be read as far in the future, so it becomes the first
+/// second that sshd takes.
+fn written(second: i64) -> String {
+    let time = Timestamp::from_second(second.max(1)).unwrap_or(Timestamp::MAX);
+    time.strftime("%Y%m%d%H%M%SZ").to_string()
+}
+
 fn with_options(options: impl IntoIterator<Item = String>, key: &PublicKey) -> String {
     let options: Vec<_> = options.into_iter().collect();
     let separator = if options.is_empty() { "" } else { " " };
@@ -136,14 +163,7 @@ fn with_options(options: impl IntoIterator<Item = String>, key: &PublicKey) -> S
 }
 
 fn expiry_time(time: Timestamp) -> String {
-    let until = whole_second(time).strftime("%Y%m%d%H%M%SZ");
-    format!("expiry-time=\"{until}\"")
-}
-
-/// Drops the fraction: an instant before 1970 would be read as far in the future, so it becomes the
-/// first second that sshd takes.
-fn whole_second(time: Timestamp) -> Timestamp {
-    Timestamp::from_second(time.as_second().max(1)).unwrap_or(time)
+    format!("expiry-time=\"{}\"", written(time.as_second()))
 }
 
 #[cfg(test)]

@@ -214,7 +214,7 @@ fn note(ring: &mut Ring<'_>, id: &str, detail: &str) -> Result<()> {
 /// # Errors
 /// The engine does not answer.
 pub fn containers(app: &App, id: &str, known: &DevContainer) -> Result<Vec<Container>> {
-    let place = Engines::of(app).place(id, &known.endpoint);
+    let place = Engines::of(app).place(id, known);
     Ok(match place.map_err(Trouble::into_error)?.found {
         engine::Found::None => Vec::new(),
         engine::Found::One(one) => vec![one],

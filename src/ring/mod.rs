@@ -11,6 +11,7 @@ pub mod authorized;
 mod ca_rotation;
 mod certified;
 pub mod due;
+pub mod enter;
 mod grants;
 pub mod handmade;
 pub mod host_key;

@@ -4,11 +4,11 @@
 use anyhow::{Context, Result, bail};
 
 use super::{Ring, due, rotation};
-use crate::devcontainer::id;
 use crate::engine::{self, Found};
 use crate::route::engines::{Engines, Place, Trouble};
 use crate::store::registry::DevContainer;
 use crate::talk::say;
+use crate::trust;
 
 /// Rotates the key of a dev container if its policy says so.
 pub fn apply(ring: &mut Ring<'_>, id: &str) -> Result<()> {
@@ -61,7 +61,7 @@ fn rotate(ring: &mut Ring<'_>, devcontainer: &DevContainer, why: &str) -> bool {
 
 /// The engine's ID of the container of this workspace, with our mount or made before it.
 fn container(ring: &Ring<'_>, id: &str, devcontainer: &DevContainer) -> Result<Option<String>> {
-    let place = Engines::of(ring.app).place(id, &devcontainer.endpoint);
+    let place = Engines::of(ring.app).place(id, devcontainer);
     let Place { engine, found } = place.map_err(Trouble::into_error)?;
     match found {
         Found::One(container) => return Ok(Some(container.id)),
@@ -75,8 +75,8 @@ fn container(ring: &Ring<'_>, id: &str, devcontainer: &DevContainer) -> Result<O
         return Ok(None);
     };
     let labelled = engine.with_labels(&[
-        (id::LOCAL_FOLDER, &workspace.folder),
-        (id::CONFIG_FILE, &workspace.config_file),
+        (trust::LOCAL_FOLDER, &workspace.folder),
+        (trust::CONFIG_FILE, &workspace.config_file),
     ])?;
     Ok(labelled.into_iter().next().map(|container| container.id))
 }

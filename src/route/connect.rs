@@ -67,6 +67,7 @@ fn within(
     let alias = &devcontainer.alias;
     let pump = Pump {
         program: app.environment.program.clone(),
+        id: id.to_owned(),
         alias: alias.clone(),
         endpoint: engine.address().to_owned(),
     };
@@ -78,7 +79,7 @@ fn within(
         if is_over || race.is_lost(&way.routes) {
             return Err(failure(
                 format!("sshd of {alias} {}", race.told(&way.routes[0])),
-                see_why(engine, &way.container),
+                see_why(engine, alias, &way.container),
             ));
         }
         if let Some(stream) = race.run(&way.routes) {
@@ -94,7 +95,10 @@ fn within(
     }
 }
 
-fn see_why(engine: &Engine, container: &Container) -> String {
+fn see_why(engine: &Engine, alias: &str, container: &Container) -> String {
+    if container.is_adopted {
+        return format!("to have it seen to: lace-ssh adopt --install {alias}");
+    }
     let (command, name) = (engine.command(), &container.name);
     format!("see why: {command} exec {name} cat {}", trust::LOG)
 }
@@ -215,7 +219,8 @@ impl Race {
 
     /// This is an exec stream, and the one who was to start sshd has told why he does not: he would again.
     fn has_told(&self, route: &Route) -> bool {
-        matches!(&self.trouble, Some((of @ Route::Exec { .. }, Trouble::Says(_))) if of == route)
+        let is_stream = route.address().is_none();
+        is_stream && matches!(&self.trouble, Some((of, Trouble::Says(_))) if of == route)
     }
 
     /// No way is left.
@@ -311,7 +316,8 @@ fn left(deadline: Instant) -> Result<Duration, Error> {
 fn open(route: &Route, pump: &Pump, patience: Duration) -> Result<Socket, Error> {
     let address = match route {
         Route::Bridge { address, .. } | Route::Published(address) => *address,
-        Route::Exec { container } => return pump.start(container),
+        Route::Exec { container } => return pump.start(container, None),
+        Route::Adopted { container } => return pump.start(container, Some(&pump.id)),
     };
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
     #[cfg(target_os = "linux")]
@@ -338,6 +344,7 @@ mod tests {
     fn nothing() -> Pump {
         Pump {
             program: "/nowhere".into(),
+            id: "x".into(),
             alias: "lace-x".into(),
             endpoint: "unix:///nowhere".into(),
         }

@@ -16,7 +16,7 @@ use anyhow::{Result, anyhow, bail};
 use crate::advice::{advised, hint_of};
 use crate::app::App;
 use crate::engine::plan::{Plan, plan};
-use crate::engine::{self, Address, Container, Engine, Found, endpoint};
+use crate::engine::{self, Address, Container, Engine, Found, Sought, endpoint};
 use crate::settings;
 use crate::socket;
 use crate::store::registry::DevContainer;
@@ -78,7 +78,7 @@ impl fmt::Display for Trouble {
 pub fn for_ssh(app: &App, id: &str, known: &DevContainer) -> Result<Engine> {
     let mut engines = Engines::of(app);
     let plan = engines.plan(id, &known.endpoint);
-    let engine = match engines.likeliest(id, &known.endpoint, &plan) {
+    let engine = match engines.likeliest(id, known, &plan) {
         Some(engine) => engine,
         None => engines.only(id, known)?,
     };
@@ -89,6 +89,21 @@ pub fn for_ssh(app: &App, id: &str, known: &DevContainer) -> Result<Engine> {
         say(format!("{error:#}"));
     }
     Ok(engine)
+}
+
+/// What the container of a dev container is known by.
+pub fn sought(app: &App, id: &str, known: &DevContainer) -> Sought {
+    let adopted = known.adopted.as_ref().map(|adopted| engine::Adopted {
+        container: adopted.container.clone(),
+        made_from: adopted
+            .workspace
+            .as_ref()
+            .map(|it| (it.folder.clone(), it.config_file.clone())),
+    });
+    Sought {
+        trust: app.store.trust(id),
+        adopted,
+    }
 }
 
 /// The engine for whoever looks.
@@ -121,20 +136,40 @@ impl<'a> Engines<'a> {
         }
     }
 
-    /// Where the container of `id` is, of which `initialize` saw the engine at `guess`.
+    /// Where the container of a dev container is.
     ///
     /// # Errors
     /// It is at none that has told, and another that may have it has not.
-    pub fn place(&mut self, id: &str, guess: &str) -> std::result::Result<Place, Trouble> {
-        let trust = self.app.store.trust(id);
+    pub fn place(&mut self, id: &str, known: &DevContainer) -> std::result::Result<Place, Trouble> {
+        self.find(id, &known.endpoint, &sought(self.app, id, known))
+    }
+
+    /// Where a container is that has the trust folder of `id` mounted, of which `initialize` saw the engine at `guess`.
+    ///
+    /// # Errors
+    /// As [`Engines::place`].
+    pub fn wired(&mut self, id: &str, guess: &str) -> std::result::Result<Place, Trouble> {
+        let sought = Sought {
+            trust: self.app.store.trust(id),
+            adopted: None,
+        };
+        self.find(id, guess, &sought)
+    }
+
+    fn find(
+        &mut self,
+        id: &str,
+        guess: &str,
+        sought: &Sought,
+    ) -> std::result::Result<Place, Trouble> {
         let plan = self.plan(id, guess);
         self.ask(&plan.here, guess);
-        let mut found = self.found(&plan.here, &trust);
+        let mut found = self.found(&plan.here, sought);
         let mut asked = plan.here.clone();
         if matches!(found, Found::None | Found::Unproven(_)) {
             self.ask(&plan.elsewhere, guess);
             asked.extend(plan.elsewhere.iter().cloned());
-            found = self.found(&asked, &trust);
+            found = self.found(&asked, sought);
         }
         match &found {
             Found::None => self.is_certain(&plan, &asked)?,
@@ -158,9 +193,40 @@ impl<'a> Engines<'a> {
         Ok(Place { engine, found })
     }
 
+    /// All containers of the engines of this machine and, with `elsewhere`, of those that the settings name.
+    ///
+    /// # Errors
+    /// None of them has told: why, of the first that was expected to.
+    pub fn all(
+        &mut self,
+        elsewhere: bool,
+    ) -> std::result::Result<Vec<(Engine, Container)>, Trouble> {
+        let guess = endpoint::endpoint(self.app.environment);
+        let guess = guess.map_err(|error| Trouble::of(&error))?;
+        let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        let plan = plan(&[&guess], &self.sockets, &self.named, real);
+        let mut asked = plan.here;
+        if elsewhere {
+            asked.extend(plan.elsewhere);
+        }
+        self.ask(&asked, &guess);
+        let told: Vec<_> = asked.iter().filter_map(|it| self.told(it)).collect();
+        if told.is_empty() {
+            self.have_told(&asked)?;
+        }
+        let mut all: Vec<(Engine, Container)> = Vec::new();
+        for (engine, containers) in told {
+            // Two ways to one engine.
+            let is_new = |it: &&Container| !all.iter().any(|(_, known)| known.id == it.id);
+            let new: Vec<_> = containers.iter().filter(is_new).cloned().collect();
+            all.extend(new.into_iter().map(|it| (engine.clone(), it)));
+        }
+        Ok(all)
+    }
+
     /// The engine of a dev container that does not run at several.
     fn only(&mut self, id: &str, known: &DevContainer) -> Result<Engine> {
-        let place = self.place(id, &known.endpoint);
+        let place = self.place(id, known);
         let place = place.map_err(Trouble::into_error)?;
         match &place.found {
             Found::Several(several) => bail!(
@@ -188,16 +254,16 @@ impl<'a> Engines<'a> {
 
     /// The engine at which the container runs, among those that are known to have, or to have had it; or the only
     /// one there is.
-    fn likeliest(&self, id: &str, guess: &str, plan: &Plan) -> Option<Engine> {
+    fn likeliest(&self, id: &str, known: &DevContainer, plan: &Plan) -> Option<Engine> {
+        let sought = sought(self.app, id, known);
         let all: Vec<_> = plan.here.iter().chain(&plan.elsewhere).collect();
-        let known = self.known(id, guess).into_iter();
+        let known = self.known(id, &known.endpoint).into_iter();
         let known = known.filter(|it| all.contains(&it));
         let mut engines = known.filter_map(|it| Engine::named(&it, &self.named).ok());
         if all.len() == 1 {
             return engines.next();
         }
-        let trust = self.app.store.trust(id);
-        let found = |engine: &Engine| Some(engine::found(&engine.mounting(&trust).ok()?, &trust));
+        let found = |engine: &Engine| Some(engine::found(&engine.likely(&sought).ok()?, &sought));
         let first = engines.next()?;
         // It is quicker to ask another one here than to open the wrong one of two.
         let mut asked: Vec<_> = engines.filter(Engine::is_here).collect();
@@ -237,9 +303,9 @@ impl<'a> Engines<'a> {
         self.answers.get(endpoint)?.as_ref().ok()?.as_ref()
     }
 
-    fn found(&self, endpoints: &[String], trust: &Path) -> Found {
+    fn found(&self, endpoints: &[String], sought: &Sought) -> Found {
         let told = endpoints.iter().filter_map(|it| self.told(it));
-        engine::across(told.map(|(_, containers)| engine::found(containers, trust)))
+        engine::across(told.map(|(_, containers)| engine::found(containers, sought)))
     }
 
     /// None of these was asked in vain.
@@ -401,7 +467,7 @@ mod tests {
             ("n", &docker, "none at docker.sock"),
             ("n", &podman, "none at podman.sock"),
         ] {
-            assert_eq!(told(engines.place(id, guess)), expected, "{id}");
+            assert_eq!(told(engines.wired(id, guess)), expected, "{id}");
         }
         let known = |endpoint: &str| DevContainer {
             endpoint: endpoint.into(),
@@ -419,14 +485,14 @@ mod tests {
         );
         // One that is found is found, whoever else is silent.
         let gone = machine.endpoint("gone");
-        assert_eq!(told(engines.place("y", &gone)), "p running at podman.sock");
+        assert_eq!(told(engines.wired("y", &gone)), "p running at podman.sock");
         // One that is stopped may run where it was.
-        let error = told(engines.place("z", &gone));
+        let error = told(engines.wired("z", &gone));
         assert!(error.starts_with("error: no engine at "), "{error}");
         whereabouts::write(&app.store, "z", &docker, &gone).unwrap();
-        assert_eq!(told(engines.place("z", &docker)), error);
-        assert_eq!(told(engines.place("z", &podman)), "z paused at podman.sock");
-        let error = told(engines.place("n", &gone));
+        assert_eq!(told(engines.wired("z", &docker)), error);
+        assert_eq!(told(engines.wired("z", &podman)), "z paused at podman.sock");
+        let error = told(engines.wired("n", &gone));
         assert_eq!(
             error,
             format!("error: no engine at {gone}: there is no such socket")
@@ -443,16 +509,16 @@ mod tests {
         let app = machine.app();
         let podman = machine.endpoint("podman");
         assert_eq!(
-            told(Engines::of(&app).place("x", &docker)),
+            told(Engines::of(&app).wired("x", &docker)),
             "none at docker.sock"
         );
-        let error = told(Engines::of(&app).place("x", &podman));
+        let error = told(Engines::of(&app).wired("x", &podman));
         assert!(
             error.starts_with("error: cannot reach the engine at unix://"),
             "{error}"
         );
         machine.name(&format!("{{ \"engines\": [\"{podman}\"] }}"));
-        let error = told(Engines::of(&app).place("x", &docker));
+        let error = told(Engines::of(&app).wired("x", &docker));
         assert!(error.contains("podman.sock: Connection refused"), "{error}");
     }
 
@@ -463,12 +529,12 @@ mod tests {
         let own = machine.engine("own.sock", &[("o", "running", "x")]);
         let app = machine.app();
         assert_eq!(
-            told(Engines::of(&app).place("x", &docker)),
+            told(Engines::of(&app).wired("x", &docker)),
             "none at docker.sock"
         );
         machine.name(&format!("{{ \"engines\": [\"{own}\"] }}"));
         assert_eq!(
-            told(Engines::of(&app).place("x", &docker)),
+            told(Engines::of(&app).wired("x", &docker)),
             "o running at own.sock"
         );
     }
@@ -482,21 +548,21 @@ mod tests {
         let far = "tcp://192.0.2.1:2375";
         let unnamed = "error: the engine at tcp://192.0.2.1:2375 is on another machine, and the settings do not name it";
         assert_eq!(
-            told(Engines::of(&app).place("x", far)),
+            told(Engines::of(&app).wired("x", far)),
             "s exited at docker.sock"
         );
-        assert_eq!(told(Engines::of(&app).place("n", far)), unnamed);
+        assert_eq!(told(Engines::of(&app).wired("n", far)), unnamed);
         assert_eq!(
-            told(Engines::of(&app).place("n", &docker)),
+            told(Engines::of(&app).wired("n", &docker)),
             "none at docker.sock"
         );
         machine.name("{ \"engines\": [\"tcp://192.0.2.1:2375\"] }");
         assert_eq!(
-            told(Engines::of(&app).place("x", &docker)),
+            told(Engines::of(&app).wired("x", &docker)),
             "s exited at docker.sock"
         );
         for guess in [&docker, far] {
-            let asked = told(Engines::of(&app).place("n", guess));
+            let asked = told(Engines::of(&app).wired("n", guess));
             assert!(
                 asked.starts_with("error: the engine at tcp://192.0.2.1:2375 has no TLS"),
                 "{asked}"
@@ -505,14 +571,14 @@ mod tests {
         // Half of what settings say is not taken for the whole; where they are not needed, nobody minds.
         machine.name("{ \"engines\": [");
         assert_eq!(
-            told(Engines::of(&app).place("x", far)),
+            told(Engines::of(&app).wired("x", far)),
             "s exited at docker.sock"
         );
         assert_eq!(
-            told(Engines::of(&app).place("n", &docker)),
+            told(Engines::of(&app).wired("n", &docker)),
             "none at docker.sock"
         );
-        let trouble = told(Engines::of(&app).place("n", far));
+        let trouble = told(Engines::of(&app).wired("n", far));
         assert!(trouble.contains("settings.jsonc"), "{trouble}");
     }
 

@@ -143,7 +143,7 @@ pub(super) fn look<'r>(app: &App, registry: &'r Registry, ids: &[String]) -> Vec
                 let Some(devcontainer) = registry.devcontainers.get(id) else {
                     return Err(Proof::NotRunning("it is not known".into()));
                 };
-                let place = engines.place(id, &devcontainer.endpoint);
+                let place = engines.place(id, devcontainer);
                 let place = place.map_err(|why| Proof::Unknown(why.to_string()))?;
                 let (engine, found) = (place.engine, place.found);
                 let running = scope.spawn(move || running(app, devcontainer, found));

@@ -24,6 +24,11 @@ pub enum Route {
         /// The engine's ID of the container.
         container: String,
     },
+    /// The same to a container that was adopted: all that this sshd needs goes with it.
+    Adopted {
+        /// The engine's ID of the container.
+        container: String,
+    },
 }
 
 impl Route {
@@ -31,7 +36,7 @@ impl Route {
     pub fn address(&self) -> Option<SocketAddr> {
         match self {
             Self::Bridge { address, .. } | Self::Published(address) => Some(*address),
-            Self::Exec { .. } => None,
+            Self::Exec { .. } | Self::Adopted { .. } => None,
         }
     }
 
@@ -40,7 +45,7 @@ impl Route {
         match self {
             Self::Bridge { .. } => "bridge",
             Self::Published(_) => "published",
-            Self::Exec { .. } => "exec",
+            Self::Exec { .. } | Self::Adopted { .. } => "exec",
         }
     }
 
@@ -51,7 +56,9 @@ impl Route {
             Self::Bridge { address, .. } | Self::Published(address) => {
                 serde_json::json!({ "via": via, "host": address.ip(), "port": address.port() })
             }
-            Self::Exec { container } => serde_json::json!({ "via": via, "container": container }),
+            Self::Exec { container } | Self::Adopted { container } => {
+                serde_json::json!({ "via": via, "container": container })
+            }
         }
     }
 }
@@ -61,13 +68,17 @@ impl fmt::Display for Route {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Bridge { address, .. } | Self::Published(address) => write!(f, "at {address}"),
-            Self::Exec { .. } => f.write_str("by a stream of the engine"),
+            Self::Exec { .. } | Self::Adopted { .. } => f.write_str("by a stream of the engine"),
         }
     }
 }
 
 /// The routes to this port of a container that runs.
 pub fn of(engine: &Engine, container: &Container, port: u16) -> Vec<Route> {
+    if container.is_adopted {
+        let container = container.id.clone();
+        return vec![Route::Adopted { container }];
+    }
     let bridge = bridge::of(engine, container).map(|(ip, interface)| Route::Bridge {
         address: SocketAddr::new(ip.into(), port),
         interface,

@@ -23,7 +23,11 @@ pub struct Seen {
 
 /// Looks at every dev container, with one question to each engine; by ID.
 pub fn look<'r>(app: &App, registry: &'r Registry) -> HashMap<&'r str, Seen> {
-    let mut engines = Engines::of(app);
+    look_at(&mut Engines::of(app), registry)
+}
+
+/// The same at engines that may be asked more.
+pub fn look_at<'r>(engines: &mut Engines<'_>, registry: &'r Registry) -> HashMap<&'r str, Seen> {
     let mut told = HashSet::new();
     let mut look = |id: &str, known: &DevContainer| {
         let nothing = |state: &'static str| Seen {
@@ -31,7 +35,7 @@ pub fn look<'r>(app: &App, registry: &'r Registry) -> HashMap<&'r str, Seen> {
             container: None,
             routes: Vec::new(),
         };
-        let place = match engines.place(id, &known.endpoint) {
+        let place = match engines.place(id, known) {
             Ok(place) => place,
             Err(trouble) => {
                 if told.insert(trouble.clone()) {

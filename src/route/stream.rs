@@ -18,21 +18,25 @@ use socket2::Socket;
 pub struct Pump {
     /// This program.
     pub program: PathBuf,
-    /// What the dev container is called where something is said of it.
+    /// The ID of the dev container.
+    pub id: String,
+    /// What it is called where something is said of it.
     pub alias: String,
     /// Its engine.
     pub endpoint: String,
 }
 
 impl Pump {
-    /// A connection to an sshd of this container; nothing is known of it yet.
+    /// A connection to an sshd of this container, or, where the ID of the dev container is `adopted`, to one that is
+    /// brought along; nothing is known of it yet.
     ///
     /// # Errors
     /// The pump cannot be started.
-    pub fn start(&self, container: &str) -> Result<Socket, Error> {
+    pub fn start(&self, container: &str, adopted: Option<&str>) -> Result<Socket, Error> {
         let (ours, its) = UnixStream::pair()?;
         Command::new(&self.program)
             .args(["pump", &self.alias, &self.endpoint, container])
+            .args(adopted)
             .stdin(OwnedFd::from(its))
             .stdout(Stdio::null())
             .spawn()?;

@@ -3,14 +3,15 @@
 
 use anyhow::{Context, Result, bail};
 
-use super::proof;
 use super::routes::{self, Route};
+use super::{engines, proof};
 use crate::advice::{Advise, failure, shell};
 use crate::app::App;
-use crate::devcontainer::{find, id};
+use crate::devcontainer::find;
 use crate::engine::{self, Container, Engine, Found};
 use crate::store::registry::{DevContainer, Workspace};
 use crate::talk::say;
+use crate::trust;
 
 /// The way to sshd of a dev container, as the engine knows it.
 pub struct Way {
@@ -126,10 +127,10 @@ fn container(
     up: &str,
 ) -> Result<(Container, bool)> {
     let alias = &devcontainer.alias;
-    let trust = app.store.trust(id);
+    let sought = engines::sought(app, id, devcontainer);
     // Nearly always there is one, and then the others need not be asked for.
-    let found = match engine::found(&engine.mounting(&trust)?, &trust) {
-        Found::None | Found::Unproven(_) => engine::found(&engine.containers()?, &trust),
+    let found = match engine::found(&engine.likely(&sought)?, &sought) {
+        Found::None | Found::Unproven(_) => engine::found(&engine.containers()?, &sought),
         certain => certain,
     };
     let mut unproven = match found {
@@ -158,8 +159,8 @@ fn container(
 fn no_container(engine: &Engine, devcontainer: &DevContainer, up: &str) -> Result<anyhow::Error> {
     let labelled = match &devcontainer.workspace {
         Some(workspace) => engine.with_labels(&[
-            (id::LOCAL_FOLDER, workspace.folder.as_path()),
-            (id::CONFIG_FILE, workspace.config_file.as_path()),
+            (trust::LOCAL_FOLDER, workspace.folder.as_path()),
+            (trust::CONFIG_FILE, workspace.config_file.as_path()),
         ])?,
         None => Vec::new(),
     };

@@ -6,10 +6,10 @@ use std::time::Duration;
 use super::config::Config;
 use super::target::Target;
 use crate::client;
-use crate::devcontainer::options;
+use crate::devcontainer::options::{self, Options};
 use crate::settings::Settings;
 use crate::store::registry::{
-    Auth, DevContainer, HostKey, Key, Origin, Registry, Rotate, Workspace,
+    Adopted, Auth, DevContainer, HostKey, Key, Origin, Registry, Rotate, Workspace,
 };
 
 /// What `initialize` was called for.
@@ -35,12 +35,6 @@ pub fn entry(
     now: i64,
 ) -> DevContainer {
     let options = &wanted.config.options;
-    let alias = alias(registry, wanted);
-    let key = match &options.key {
-        options::KeyScope::Workspace => alias.clone(),
-        options::KeyScope::User => "user".to_owned(),
-        options::KeyScope::Named(name) => name.clone(),
-    };
     let learnt = known
         .filter(|known| !known.user_chosen)
         .and_then(|known| known.user.clone());
@@ -54,6 +48,93 @@ pub fn entry(
             folder: wanted.target.folder.clone(),
             config_file: wanted.target.config.clone(),
         }),
+        endpoint: wanted.endpoint.to_owned(),
+        // Until its container is made anew, it is the one that was.
+        adopted: known.and_then(|known| known.adopted.clone()),
+        ..with_options(
+            options,
+            wanted.settings,
+            alias(registry, wanted),
+            host_key,
+            known,
+            now,
+        )
+    }
+}
+
+/// A container that is to be adopted.
+pub struct Adoption<'a> {
+    /// Its dev container ID.
+    pub id: &'a str,
+    /// What it is known by.
+    pub adopted: Adopted,
+    /// The name of the container.
+    pub container: &'a str,
+    /// The account to log in to.
+    pub user: String,
+    /// It is not the one that its engine tells.
+    pub user_chosen: bool,
+    /// What the user says.
+    pub settings: &'a Settings,
+    /// Where its engine listens.
+    pub endpoint: &'a str,
+}
+
+/// The registry's entry for a container that is adopted. One that is wired stays what it is, and is this container, too.
+pub fn adopted(
+    registry: &Registry,
+    wanted: &Adoption<'_>,
+    host_key: String,
+    known: Option<&DevContainer>,
+    now: i64,
+) -> DevContainer {
+    let adopted = Some(wanted.adopted.clone());
+    if let Some(known) = known.filter(|known| known.workspace.is_some()) {
+        return DevContainer {
+            adopted,
+            ..known.clone()
+        };
+    }
+    let name = match &wanted.adopted.workspace {
+        Some(workspace) => name(&workspace.folder, &workspace.config_file),
+        None => client::alias(&[wanted.container.to_owned()]),
+    };
+    DevContainer {
+        user: Some(wanted.user.clone()),
+        user_chosen: wanted.user_chosen,
+        endpoint: wanted.endpoint.to_owned(),
+        adopted,
+        ..with_options(
+            &wanted.settings.defaults,
+            wanted.settings,
+            unique(registry, wanted.id, &name),
+            host_key,
+            known,
+            now,
+        )
+    }
+}
+
+/// What the options say, and what was known; not yet who it is and where.
+fn with_options(
+    options: &Options,
+    settings: &Settings,
+    alias: String,
+    host_key: String,
+    known: Option<&DevContainer>,
+    now: i64,
+) -> DevContainer {
+    let key = match &options.key {
+        options::KeyScope::Workspace => alias.clone(),
+        options::KeyScope::User => "user".to_owned(),
+        options::KeyScope::Named(name) => name.clone(),
+    };
+    DevContainer {
+        user_chosen: false,
+        user: None,
+        workspace: None,
+        endpoint: String::new(),
+        adopted: None,
         port: options.port,
         host_key: HostKey {
             next: known
@@ -61,14 +142,13 @@ pub fn entry(
                 .and_then(|known| known.host_key.next.clone()),
             current: host_key,
         },
-        endpoint: wanted.endpoint.to_owned(),
         registered: known.map_or(now, |known| known.registered),
-        rotate: rotate(options.rotate, wanted.settings.require.rotate),
-        overlap: overlap(options.overlap, wanted.settings.require.rotate),
+        rotate: rotate(options.rotate, settings.require.rotate),
+        overlap: overlap(options.overlap, settings.require.rotate),
         agent: options.agent,
         // Another way in is proven first: `ring/auth.rs`. Into one that is new nobody has come by the old one.
-        auth: known.map_or_else(|| auth(wanted), |known| known.auth.clone()),
-        certificate_ttl: certificate_ttl(options.certificate_ttl, wanted.settings),
+        auth: known.map_or_else(|| strictest(options, settings), |known| known.auth.clone()),
+        certificate_ttl: certificate_ttl(options.certificate_ttl, settings),
         principal: known.and_then(|known| known.principal.clone()),
         signer: known.and_then(|known| known.signer.clone()),
         trusts_since: known
@@ -83,54 +163,60 @@ pub fn entry(
 
 /// The alias before anybody asks whether it is taken.
 pub fn wanted_alias(wanted: &Wanted<'_>) -> String {
-    wanted.config.options.host.clone().unwrap_or_else(|| {
-        let named = |path: &Path| {
-            path.file_name()
-                .map(|name| name.to_string_lossy().into_owned())
-                .unwrap_or_default()
-        };
-        let folder = named(&wanted.target.folder);
-        // `.devcontainer/<name>/devcontainer.json`
-        let config = wanted.target.config.parent().filter(|parent| {
-            parent.parent().is_some_and(|above| {
-                above
-                    .file_name()
-                    .is_some_and(|name| name == ".devcontainer")
-            })
-        });
-        client::alias(&[folder, config.map(named).unwrap_or_default()])
-    })
+    let chosen = wanted.config.options.host.clone();
+    chosen.unwrap_or_else(|| name(&wanted.target.folder, &wanted.target.config))
+}
+
+/// The alias of the dev container of this workspace folder and config file, where nobody has chosen another.
+pub fn name(folder: &Path, config_file: &Path) -> String {
+    let named = |path: &Path| {
+        path.file_name()
+            .map(|name| name.to_string_lossy().into_owned())
+            .unwrap_or_default()
+    };
+    // `.devcontainer/<name>/devcontainer.json`
+    let config = config_file.parent().filter(|parent| {
+        parent.parent().is_some_and(|above| {
+            above
+                .file_name()
+                .is_some_and(|name| name == ".devcontainer")
+        })
+    });
+    client::alias(&[named(folder), config.map(named).unwrap_or_default()])
 }
 
 /// The alias: as configured, else `lace-<folder>`, with the config's folder where there are several;
 /// whoever comes second under the same name gets so much of his ID that he is alone with it.
 pub fn alias(registry: &Registry, wanted: &Wanted<'_>) -> String {
-    let name = wanted_alias(wanted);
+    unique(registry, wanted.id, &wanted_alias(wanted))
+}
+
+fn unique(registry: &Registry, own: &str, name: &str) -> String {
     // A key that was taken in under that very name, or made for another, is not this dev container's own.
     let is_foreign = |key: &Key| {
         let made_for = key.made_for.as_ref();
-        key.origin != Origin::Generated || made_for.is_some_and(|id| id != wanted.id)
+        key.origin != Origin::Generated || made_for.is_some_and(|id| id != own)
     };
     let foreign = |alias: &str| registry.keys.get(alias).is_some_and(is_foreign);
     let of_another = |alias: &str| {
         let mut others = registry.devcontainers.iter();
-        others.any(|(id, known)| id != wanted.id && known.alias == alias)
+        others.any(|(id, known)| id != own && known.alias == alias)
     };
-    let suffixed = (5..=wanted.id.len())
+    let suffixed = (5..=own.len())
         .step_by(5)
-        .map(|length| format!("{name}-{}", &wanted.id[wanted.id.len() - length..]));
-    let numbered = (1..).map(|number| format!("{name}-{}-{number}", wanted.id));
-    let mut candidates = std::iter::once(name.clone())
+        .map(|length| format!("{name}-{}", &own[own.len() - length..]));
+    let numbered = (1..).map(|number| format!("{name}-{}-{number}", own));
+    let mut candidates = std::iter::once(name.to_owned())
         .chain(suffixed)
         .chain(numbered);
     let is_candidate = |alias: &str| {
         let rest = alias
-            .strip_prefix(&name)
+            .strip_prefix(name)
             .and_then(|rest| rest.strip_prefix('-'));
-        let of_id = |rest: &str| wanted.id.ends_with(rest) || rest.starts_with(wanted.id);
+        let of_id = |rest: &str| own.ends_with(rest) || rest.starts_with(own);
         alias == name || rest.is_some_and(of_id)
     };
-    let known = registry.devcontainers.get(wanted.id);
+    let known = registry.devcontainers.get(own);
     // An alias once given stays, also when the one it clashed with is gone.
     let mine = known
         .map(|known| &known.alias)
@@ -164,8 +250,12 @@ fn overlap(asked: Duration, longest: Option<Duration>) -> i64 {
 
 /// What is to open it: what its options say, or the user, if that is stricter.
 pub fn auth(wanted: &Wanted<'_>) -> Auth {
-    let asked = wanted.config.options.auth;
-    let required = wanted.settings.require.auth;
+    strictest(&wanted.config.options, wanted.settings)
+}
+
+fn strictest(options: &Options, settings: &Settings) -> Auth {
+    let asked = options.auth;
+    let required = settings.require.auth;
     match required.map_or(asked, |required| required.max(asked)) {
         options::Auth::Key => Auth::Key,
         options::Auth::Certificate => Auth::Certificate,

@@ -1,5 +1,6 @@
 //! The user's workspace: which one is meant, what its config file says, what we keep and put there.
 
+pub mod adoption;
 pub mod compose;
 pub mod config;
 pub mod entry;

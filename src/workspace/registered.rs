@@ -177,8 +177,8 @@ pub fn here<'r>(app: &App, registry: &'r Registry, place: &Place) -> Result<Entr
     let mut found = around(registry, &folder);
     if let Some(config) = &config {
         found.retain(|(_, known)| {
-            let workspace = known.workspace.as_ref();
-            workspace.is_some_and(|workspace| is_same(config, &workspace.config_file))
+            let place = known.place();
+            place.is_some_and(|workspace| is_same(config, &workspace.config_file))
         });
     }
     match found[..] {
@@ -217,7 +217,7 @@ fn around<'r>(registry: &'r Registry, folder: &Path) -> Vec<Entry<'r>> {
         return Vec::new();
     };
     let all = registry.devcontainers.values();
-    let folders = all.filter_map(|known| Some(&known.workspace.as_ref()?.folder));
+    let folders = all.filter_map(|known| Some(&known.place()?.folder));
     let is_above = |folder: &&PathBuf| folder.canonicalize().is_ok_and(|it| real.starts_with(it));
     let nearest = folders
         .filter(is_above)

@@ -70,6 +70,7 @@ mod faults {
 /// Real dev containers: `devcontainer up`, the engine, `ssh`; ignored.
 mod e2e {
     mod access;
+    mod adopt;
     mod certificates;
     mod compose;
     mod connections;

@@ -13,7 +13,7 @@ const REGISTRY: [&str; 7] = [
     "audit_head",
     "ca",
 ];
-const DEV_CONTAINER: [&str; 19] = [
+const DEV_CONTAINER: [&str; 20] = [
     "alias",
     "workspace",
     "user",
@@ -33,7 +33,9 @@ const DEV_CONTAINER: [&str; 19] = [
     "signer",
     "container",
     "own_keys",
+    "adopted",
 ];
+const ADOPTED: [&str; 2] = ["container", "workspace"];
 const CA: [&str; 3] = ["public", "next", "retired"];
 const SIGNER: [&str; 2] = ["principal", "cas"];
 const WORKSPACE: [&str; 2] = ["folder", "config_file"];
@@ -65,6 +67,10 @@ pub fn unknown(new: &mut Value, old: &Value) {
             inner(new, old, "workspace", &WORKSPACE);
             inner(new, old, "host_key", &HOST_KEY);
             inner(new, old, "signer", &SIGNER);
+            inner(new, old, "adopted", &ADOPTED);
+            if let (Some(new), Some(old)) = (new.get_mut("adopted"), old.get("adopted")) {
+                inner(new, old, "workspace", &WORKSPACE);
+            }
         },
     );
     each(&mut new["keys"], &old["keys"], |new, old| {
@@ -111,8 +117,8 @@ fn each(new: &mut Value, old: &Value, take_over: impl Fn(&mut Value, &Value)) {
 mod tests {
     use super::*;
     use crate::store::registry::{
-        Auth, Ca, Custody, DevContainer, Grant, HostKey, Key, Next, Origin, Registry, Retired,
-        Rotate, Signer, VERSION, Workspace,
+        Adopted, Auth, Ca, Custody, DevContainer, Grant, HostKey, Key, Next, Origin, Registry,
+        Retired, Rotate, Signer, VERSION, Workspace,
     };
 
     /// With every member that there is, and nothing left to a default: what is new is not forgotten here, or
@@ -147,6 +153,13 @@ mod tests {
             }),
             container: Some("c".into()),
             own_keys: true,
+            adopted: Some(Adopted {
+                container: "c".into(),
+                workspace: Some(Workspace {
+                    folder: "/p".into(),
+                    config_file: "/p/devcontainer.json".into(),
+                }),
+            }),
         };
         let key = Key {
             algorithm: "ssh-ed25519".into(),

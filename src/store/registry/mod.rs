@@ -118,6 +118,20 @@ pub struct DevContainer {
     /// The account's own `~/.ssh/authorized_keys` in the container counts, too.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub own_keys: bool,
+    /// The container that was adopted: it has nothing of ours, and the engine leads in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adopted: Option<Adopted>,
+}
+
+/// What the engine itself knows of a container that was adopted. What an image can say of itself counts for nothing alone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Adopted {
+    /// The engine's ID of it.
+    pub container: String,
+    /// Where it is a dev container: another one that is of this workspace, and has its folder bound from the host, is the
+    /// same dev container, rebuilt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workspace: Option<Workspace>,
 }
 
 /// A workspace folder on the host, and the config file in use.
@@ -160,6 +174,17 @@ impl DevContainer {
         let workspace = self.workspace.as_ref();
         workspace.is_some_and(|workspace| workspace.config_file == config_file)
     }
+
+    /// The workspace that it is of, be it wired or adopted.
+    pub fn place(&self) -> Option<&Workspace> {
+        let adopted = self.adopted.as_ref().and_then(|it| it.workspace.as_ref());
+        self.workspace.as_ref().or(adopted)
+    }
+
+    /// It was adopted, and is wired by no config file.
+    pub fn is_only_adopted(&self) -> bool {
+        self.adopted.is_some() && self.workspace.is_none()
+    }
 }
 
 #[cfg(test)]
@@ -189,6 +214,7 @@ impl DevContainer {
             signer: None,
             container: None,
             own_keys: false,
+            adopted: None,
         }
     }
 }
@@ -634,8 +660,8 @@ impl Registry {
     pub fn in_folder(&self, folder: &Path) -> Vec<(&String, &DevContainer)> {
         let all = self.devcontainers.iter();
         let is_in = |known: &DevContainer| {
-            let workspace = known.workspace.as_ref();
-            workspace.is_some_and(|workspace| workspace.folder == folder)
+            let place = known.place();
+            place.is_some_and(|workspace| workspace.folder == folder)
         };
         all.filter(|(_, known)| is_in(known)).collect()
     }

@@ -63,7 +63,7 @@ fn a_wired_configuration_is_stopped_before_an_engine_elsewhere_refuses_its_mount
             said.err,
             format!(
                 "lace-ssh: error: the engine at {shown} is on another machine, and {} mounts a folder of this one: its container cannot come up there\n\
-                 lace-ssh: hint: run `devcontainer up` on that machine, with lace-ssh there; or, to have the container without ssh, take the wiring out: lace-ssh remove\n",
+                 lace-ssh: hint: run `devcontainer up` on that machine, with lace-ssh there; or take the wiring out (lace-ssh remove), and once the container runs: lace-ssh adopt\n",
                 config.display()
             )
         );

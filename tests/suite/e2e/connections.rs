@@ -31,7 +31,7 @@ fn from_an_untouched_project_to_ssh_and_back() {
         said.out.starts_with("vscode development /") && said.out.contains(":/opt/shop/bin"),
         "{said:?}"
     );
-    assert_eq!(said.err, "", "nothing is asked and nothing is warned of");
+    assert_eq!(said.told(), "", "nothing is asked and nothing is warned of");
 
     // A person begins in the workspace folder, with the same environment.
     let mut person = shop.ssh_command(&["-tt", "lace-web-shop"]);
@@ -52,7 +52,7 @@ fn from_an_untouched_project_to_ssh_and_back() {
     let before = shop.lace(&["port"]).expect(0).out;
     shop.docker(&["restart"]).expect(0);
     let said = shop.ssh(&["lace-web-shop", "echo again"]).expect(0);
-    assert_eq!((said.out.as_str(), said.err.as_str()), ("again\n", ""));
+    assert_eq!((said.out.as_str(), &*said.told()), ("again\n", ""));
     assert_ne!(
         shop.lace(&["port"]).expect(0).out,
         before,
@@ -109,7 +109,7 @@ fn an_agent_is_forwarded_and_arguments_stay_apart() {
 fn a_user_that_the_config_does_not_name_is_learnt_at_the_first_connection() {
     let container = DevContainer::up_with(&config(""));
     let said = container.ssh(&["lace-my-project", "id -un"]).expect(0);
-    assert_eq!((said.out.as_str(), said.err.as_str()), ("root\n", ""));
+    assert_eq!((said.out.as_str(), &*said.told()), ("root\n", ""));
     let text = container.lace(&["client-config"]).expect(0).out;
     assert!(
         text.contains("    User root\n") && !text.contains("Match"),
@@ -128,7 +128,7 @@ fn a_user_that_the_config_does_not_name_is_learnt_at_the_first_connection() {
             .exists()
     );
     let said = container.ssh(&["lace-my-project", "id -un"]).expect(0);
-    assert_eq!((said.out.as_str(), said.err.as_str()), ("root\n", ""));
+    assert_eq!((said.out.as_str(), &*said.told()), ("root\n", ""));
 }
 
 #[test]

@@ -222,7 +222,7 @@ fn a_stream_leads_into_a_container_of_an_engine_that_ssh_leads_to() {
     let counted = "head -c 3000000 /dev/zero | tee /dev/stderr | wc -c; exit 7";
     let said = there(&format!("{ssh} '{counted}'")).expect(7);
     assert_eq!(
-        (said.out.as_str(), said.err.len()),
+        (said.out.as_str(), said.told().len()),
         ("3000000\n", 3_000_000)
     );
     assert_eq!(there(&format!("{ssh} id -un")).expect(0).out, "vscode\n");

@@ -121,7 +121,7 @@ fn no_port_needs_to_be_published_where_a_bridge_or_the_engine_leads_in() {
 
     let container = up_over_tcp(&config(""));
     let said = container.ssh(&["lace-my-project", "echo there"]).expect(0);
-    assert_eq!((said.out.as_str(), said.err.as_str()), ("there\n", ""));
+    assert_eq!((said.out.as_str(), &*said.told()), ("there\n", ""));
     let port = json(&container.lace(&["port", "--json"]).expect(0));
     assert_eq!(routes(&port), ["published", "exec"]);
     assert_eq!(
@@ -133,7 +133,7 @@ fn no_port_needs_to_be_published_where_a_bridge_or_the_engine_leads_in() {
     let status = json(&container.lace(&["status", "--json"]).expect(0))[0].clone();
     assert_eq!(routes(&status), ["exec"]);
     let said = container.ssh(&["lace-my-project", "echo there"]).expect(0);
-    assert_eq!((said.out.as_str(), said.err.as_str()), ("there\n", ""));
+    assert_eq!((said.out.as_str(), &*said.told()), ("there\n", ""));
     let said = container.lace(&["port"]).expect(1).err;
     assert!(
         said.contains("publishes no port for its port 2222"),
@@ -361,7 +361,7 @@ fn without_a_network_the_engine_leads_in_and_nothing_is_left_behind() {
     assert_eq!(routes(&status), ["exec"]);
     let said = container.ssh(&["lace-my-project", "echo there; echo err >&2; exit 43"]);
     let said = said.expect(43);
-    assert_eq!((said.out.as_str(), said.err.as_str()), ("there\n", "err\n"));
+    assert_eq!((said.out.as_str(), &*said.told()), ("there\n", "err\n"));
     // As much as is asked for, whatever it is, both ways.
     let file = container.user.home().join(".ssh/config");
     let script = "head -c 30000000 /dev/urandom >/tmp/y";
@@ -498,7 +498,7 @@ fn who_wants_no_published_port_has_none() {
     container.up(&[]).expect(0);
     assert_eq!(fs::read_to_string(container.user.config()).unwrap(), wired);
     let said = container.ssh(&["lace-my-project", "echo there"]).expect(0);
-    assert_eq!((said.out.as_str(), said.err.as_str()), ("there\n", ""));
+    assert_eq!((said.out.as_str(), &*said.told()), ("there\n", ""));
 }
 
 #[test]

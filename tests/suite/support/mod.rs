@@ -245,6 +245,13 @@ impl Said {
         }
     }
 
+    /// What was said on stderr, but for the line that tells that sshd is waited for: a machine may be slow.
+    pub fn told(&self) -> String {
+        let waits = |line: &&str| line.starts_with("lace-ssh: waiting for sshd of ");
+        let lines = self.err.split_inclusive('\n');
+        lines.filter(|line| !waits(line)).collect()
+    }
+
     /// The exit code is this; else everything that was said is shown.
     #[track_caller]
     pub fn expect(self, code: i32) -> Self {

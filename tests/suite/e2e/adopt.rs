@@ -1,0 +1,400 @@
+//! Containers that were never wired: reachable as they are, and left as they were.
+//!
+//! `cargo test` lists these as ignored; `tests/run.sh` prepares the machine and runs them.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::support::engine::{DevContainer, IMAGE};
+use crate::support::ring::json;
+use crate::support::{Said, User, files};
+
+/// A container that is nobody's dev container; it ends with this value.
+struct Plain(String);
+
+impl Plain {
+    fn run(options: &[&str], image: &str) -> Self {
+        let mut run = Command::new("docker");
+        run.args(["run", "-d", "--init"]).args(options);
+        let said = Said::of(run.args([image, "sleep", "1000"])).expect(0);
+        Self(said.out.trim().to_owned())
+    }
+
+    fn exec(&self, command: &str) -> String {
+        let mut exec = Command::new("docker");
+        exec.args(["exec", "-u", "root", &self.0, "sh", "-c", command]);
+        Said::of(&mut exec).expect(0).out
+    }
+
+    /// What it has beside its image.
+    fn changes(&self) -> Vec<String> {
+        let said = Said::of(Command::new("docker").args(["diff", &self.0])).expect(0);
+        let mut lines: Vec<_> = said.out.lines().map(str::to_owned).collect();
+        lines.sort();
+        lines
+    }
+}
+
+impl Drop for Plain {
+    fn drop(&mut self) {
+        Said::of(Command::new("docker").args(["rm", "-f", "-v", &self.0]));
+    }
+}
+
+/// A user on a machine whose engine may have anything.
+fn user() -> DevContainer {
+    let user = User::without_config("my-project");
+    DevContainer::of(user)
+}
+
+fn unwired(config: &str) -> DevContainer {
+    DevContainer::of(User::with(config))
+}
+
+/// Runs this by way of `lace-ssh connect`.
+fn connect(user: &DevContainer, name: &str, line: &str) -> Said {
+    user.lace(&["connect", name, "--", line])
+}
+
+/// Nothing of ours runs any more, here or there.
+fn nothing_is_left(container: &str) {
+    let start = Instant::now();
+    loop {
+        let pumps = Said::of(Command::new("pgrep").args(["-f", &format!("pump .* {container}")]));
+        let ps = "for it in /proc/[0-9]*; do tr '\\0' ' ' <$it/cmdline; echo; done 2>/dev/null | grep -E '^sshd|eval|sleep 4' | grep -v 'for it\\|^grep'; ls /dev/shm";
+        let mut there = Command::new("docker");
+        there.args(["exec", "-u", "root", container, "sh", "-c", ps]);
+        let there = Said::of(&mut there).out;
+        if pumps.out.is_empty() && there.trim().is_empty() {
+            return;
+        }
+        assert!(
+            start.elapsed() < Duration::from_secs(9),
+            "{} {there}",
+            pumps.out
+        );
+        thread::sleep(Duration::from_millis(100));
+    }
+}
+
+#[test]
+#[ignore = "needs an engine; run by tests/run.sh"]
+fn a_dev_container_is_adopted_as_it_is_and_stays_the_same_when_it_is_rebuilt() {
+    let config = format!(
+        r#"{{ "image": "{IMAGE}", "remoteUser": "vscode", "containerEnv": {{ "WORDS": "two \"words\"" }}, "runArgs": ["--network=none"] }}"#
+    );
+    let container = unwired(&config);
+    container.up(&[]).expect(0);
+    let project = || files(&container.user.project());
+    let before = project();
+    // It is told, with what makes it reachable; and nothing is known yet.
+    let name = container.docker(&["inspect", "--format", "{{.Name}}"]).out;
+    let name = name.trim().trim_start_matches('/');
+    let advice = format!("lace-ssh adopt --container {name}");
+    let told = container.lace(&["status"]).expect(0);
+    assert!(told.err.contains(&advice), "{told:?}");
+    let rows = json(&container.lace(&["status", "--json"]).expect(0));
+    let row = rows
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|it| it["container"] == name);
+    let row = row.unwrap();
+    assert!(row["alias"].is_null());
+    assert_eq!(
+        (&row["state"], &row["adopt"]),
+        (&"running".into(), &advice.clone().into())
+    );
+    for words in [
+        &["connect"][..],
+        &["connect", "my-project"],
+        &["connect", "lace-my-project"],
+    ] {
+        let told = container.lace(words).expect(1).err;
+        assert!(told.contains(&advice), "{told}");
+    }
+
+    let told = container.lace(&["adopt"]).expect(0).err;
+    assert!(told.contains("is lace-my-project now"), "{told}");
+    container
+        .lace(&["client-config", "install", "--yes"])
+        .expect(0);
+    let there = |line: &str| container.ssh(&["lace-my-project", line]);
+    let said = there("echo $WORDS; id -un; exit 7").expect(7);
+    assert_eq!(
+        (said.out.as_str(), &*said.told()),
+        ("two \"words\"\nvscode\n", "")
+    );
+    assert_eq!(project(), before);
+    let row = json(&container.lace(&["status", "--json"]).expect(0))[0].clone();
+    assert_eq!(
+        (&row["alias"], &row["adopted"]),
+        (&"lace-my-project".into(), &true.into())
+    );
+    assert_eq!(row["routes"][0]["via"], "exec");
+    // Again is no harm.
+    container.lace(&["adopt"]).expect(0);
+    container.lace(&["adopt", "my-project"]).expect(0);
+
+    // One that only says that it is this dev container is not asked.
+    let label = |name: &str, path: &Path| format!("{name}={}", path.display());
+    let folder = label("devcontainer.local_folder", &container.user.project());
+    let file = label("devcontainer.config_file", &container.user.config());
+    let own = container.id();
+    let _liar = Plain::run(&["--label", &folder, "--label", &file], IMAGE);
+    assert_eq!(there("hostname").expect(0).out.trim(), &own[..12]);
+    let pins = fs::read(container.user.store().join("known_hosts")).unwrap();
+    Said::of(Command::new("docker").args(["rm", "-f", &own])).expect(0);
+    assert!(
+        there("true")
+            .expect(255)
+            .err
+            .contains("lace-my-project has no container")
+    );
+    container.up(&["--remove-existing-container"]).expect(0);
+    let name = there("hostname").expect(0).out;
+    assert!(container.user.project().exists() && !own.starts_with(name.trim()));
+    assert_eq!(
+        fs::read(container.user.store().join("known_hosts")).unwrap(),
+        pins
+    );
+
+    // What is wired later is the same dev container, and reachable at each moment.
+    container.lace(&["setup", "--yes"]).expect(0);
+    there("true").expect(0);
+    container.up(&[]).expect(0);
+    there("true").expect(0);
+    container.up(&["--remove-existing-container"]).expect(0);
+    there("true").expect(0);
+    assert_eq!(
+        fs::read(container.user.store().join("known_hosts")).unwrap(),
+        pins
+    );
+    container.lace(&["remove", "--yes"]).expect(0);
+    assert_eq!(
+        container.user.read(".devcontainer/devcontainer.json"),
+        config
+    );
+}
+
+#[test]
+#[ignore = "needs an engine; run by tests/run.sh"]
+fn any_container_with_sshd_is_reachable_and_nothing_is_seen_or_kept_in_it() {
+    for image in ["base", "bullseye", "trixie", "busybox"] {
+        let user = user();
+        let image = format!("lace-ssh-test:{image}");
+        let plain = Plain::run(
+            &["--network=none", "-e", "MADE=x y", "--user", "vscode"],
+            &image,
+        );
+        let id = &plain.0[..12];
+        let before = plain.changes();
+        let began = Said::of(Command::new("date").arg("+%s")).out;
+        user.lace(&["adopt", "--container", id]).expect(0);
+        user.lace(&["client-config", "install", "--yes"]).expect(0);
+        let alias = json(&user.lace(&["status", "--json"]).expect(0));
+        let rows = alias.as_array().unwrap().iter();
+        let alias = rows
+            .filter_map(|row| row["alias"].as_str())
+            .next()
+            .unwrap()
+            .to_owned();
+        let said = user.ssh(&[&alias, "echo $MADE; id -un; exit 4"]).expect(4);
+        assert_eq!(
+            (said.out.as_str(), &*said.told()),
+            ("x y\nvscode\n", ""),
+            "{image}"
+        );
+        // Files, a terminal, forwarded sockets, and what has no end here.
+        let file = user.user.home().join(".ssh/config");
+        let mut scp = user.command("scp");
+        scp.arg("-F")
+            .arg(&file)
+            .args(["-q", &format!("{alias}:/etc/passwd"), "here"]);
+        Said::of(&mut scp).expect(0);
+        let said = user.ssh(&["-tt", &alias, "tty"]).expect(0);
+        assert!(said.out.contains("/dev/pts/"), "{said:?}");
+        let piped = format!(
+            "head -c 3000000 /dev/urandom | tee here | ssh -F {} -o BatchMode=yes {alias} cat | cmp - here && echo same",
+            file.display()
+        );
+        let said = Said::of(user.command("bash").args(["-c", &piped]));
+        assert_eq!(said.expect(0).out, "same\n");
+        user.lace(&["keys", "rotate", &alias]).expect(0);
+        user.lace(&["host-key", "rotate", &alias]).expect(0);
+        user.ssh(&[&alias, "true"]).expect(0);
+
+        // Neither an image of it nor whoever watches the engine has a key.
+        let ended = Said::of(Command::new("date").arg("+%s")).out;
+        let mut events = Command::new("docker");
+        events.args(["events", "--since", began.trim(), "--until", ended.trim()]);
+        let events = Said::of(events.args(["--filter", &format!("container={id}")]))
+            .expect(0)
+            .out;
+        assert!(events.contains("exec_create: sh -c"), "{events}");
+        assert!(
+            !events.contains("KEY") && !events.contains("ssh-ed25519"),
+            "{events}"
+        );
+        nothing_is_left(&plain.0);
+        let mut kept = plain.changes();
+        kept.retain(|line| !before.contains(line));
+        let ordinary = |line: &&String| {
+            let path = &line[2..];
+            let of_logins = [
+                "/run/motd",
+                "/var/log",
+                "/run/utmp",
+                "/var/run",
+                "/run/sshd",
+                "/home/vscode",
+            ];
+            ["/run", "/var", "/home"].contains(&path)
+                || of_logins.iter().any(|it| path.starts_with(it))
+        };
+        assert!(kept.iter().all(|line| ordinary(&line)), "{kept:?}");
+
+        // A client that is killed takes all of it along.
+        let mut ssh = user.ssh_command(&["-tt", &alias, "echo up; exec sleep 4321"]);
+        let mut ssh = ssh
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut up = [0; 2];
+        std::io::Read::read_exact(ssh.stdout.as_mut().unwrap(), &mut up).unwrap();
+        ssh.kill().unwrap();
+        ssh.wait().unwrap();
+        nothing_is_left(&plain.0);
+
+        // It is started again like any other, and forgotten with all that was known of it.
+        Said::of(Command::new("docker").args(["stop", "-t", "0", id])).expect(0);
+        assert!(
+            user.ssh(&[&alias, "true"])
+                .expect(255)
+                .err
+                .contains("does not run")
+        );
+        connect(&user, &alias, "true").expect(0);
+        user.lace(&["remove", &alias, "--yes"]).expect(0);
+        let store = fs::read_to_string(user.user.store().join("known_hosts")).unwrap();
+        assert_eq!(store, "");
+        assert!(!user.user.store().join("keys").join(&alias).exists());
+    }
+}
+
+#[test]
+#[ignore = "needs an engine; run by tests/run.sh"]
+fn many_sessions_at_once_and_certificates_come_into_an_adopted_container() {
+    let user = user();
+    let settings = user.user.store().join("settings.jsonc");
+    // It makes the store, and finds nothing.
+    user.lace(&["adopt", "nothing"]).expect(1);
+    fs::write(&settings, r#"{ "require": { "auth": "certificate" } }"#).unwrap();
+    let plain = Plain::run(
+        &[
+            "--network=none",
+            "--name",
+            "lace-test-many",
+            "--user",
+            "vscode",
+        ],
+        IMAGE,
+    );
+    user.lace(&["adopt", "lace-test-many"]).expect(0);
+    user.lace(&["client-config", "install", "--yes"]).expect(0);
+    let alias = "lace-lace-test-many";
+    let sessions: Vec<_> = (0..30)
+        .map(|n| {
+            let mut ssh = user.ssh_command(&[alias, &format!("echo {n}")]);
+            ssh.stdout(Stdio::piped()).spawn().unwrap()
+        })
+        .collect();
+    for (n, session) in sessions.into_iter().enumerate() {
+        let said = session.wait_with_output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&said.stdout), format!("{n}\n"));
+    }
+    nothing_is_left(&plain.0);
+    // What is revoked is in a list that is no text.
+    let certificate = user.user.store().join("keys").join(alias);
+    let certificate = certificate.join(format!("{alias}-cert.pub"));
+    user.lace(&["cert", "revoke", certificate.to_str().unwrap()])
+        .expect(0);
+    user.ssh(&[alias, "true"]).expect(0);
+}
+
+#[test]
+#[ignore = "needs an engine; run by tests/run.sh"]
+fn what_stands_in_the_way_is_one_sentence_and_leaves_nothing() {
+    let user = user();
+    let all = ["--network=none"];
+    for (options, image, expected) in [
+        (&[][..], "lace-ssh-test:bare", "has no sshd"),
+        (
+            &["--read-only"],
+            IMAGE,
+            "/run/sshd cannot be made, and sshd needs it: start the container with --tmpfs /run",
+        ),
+        (&["--cap-drop=SYS_CHROOT"], IMAGE, "chroot"),
+        (
+            &["--ipc=none", "--mount=type=volume,dst=/dev/shm"],
+            IMAGE,
+            "is lace-ct now",
+        ),
+    ] {
+        let options = [&all[..], &["--name", "ct"], options].concat();
+        let _plain = Plain::run(&options, image);
+        let said = user.lace(&["adopt", "ct"]);
+        assert!(said.err.contains(expected), "{options:?} {said:?}");
+        if said.code == 0 {
+            user.lace(&["remove", "ct", "--yes"]).expect(0);
+        }
+        let known = json(&user.lace(&["status", "--json"]).expect(0));
+        let known = known
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|row| !row["alias"].is_null());
+        assert_eq!(known.count(), 0, "{options:?}");
+    }
+    // One that reads only works with what it is told to have.
+    let options = [
+        "--read-only",
+        "--tmpfs=/run",
+        "--network=none",
+        "--name",
+        "ct",
+    ];
+    let plain = Plain::run(&options, IMAGE);
+    user.lace(&["adopt", "ct"]).expect(0);
+    connect(&user, "ct", "true").expect(0);
+    // A name alone is no identity.
+    drop(plain);
+    let _other = Plain::run(&options, IMAGE);
+    let told = connect(&user, "ct", "true").expect(1).err;
+    assert!(told.contains("lace-ct has no container"), "{told}");
+    user.lace(&["adopt", "nothing-like-it"]).expect(1);
+}
+
+#[test]
+#[ignore = "needs an engine; run by tests/run.sh"]
+fn an_sshd_is_installed_in_a_container_that_has_none_if_that_is_agreed_to() {
+    let user = user();
+    let plain = Plain::run(&["--name", "ct-bare"], "lace-ssh-test:bare");
+    let before = plain.changes();
+    let told = user.lace(&["adopt", "ct-bare"]).expect(1).err;
+    assert!(
+        told.contains("lace-ssh adopt --container ct-bare --install"),
+        "{told}"
+    );
+    let told = user.lace(&["adopt", "ct-bare", "--install"]).expect(1).err;
+    assert!(told.contains("there is no terminal to ask on"), "{told}");
+    assert_eq!(plain.changes(), before);
+    user.lace(&["adopt", "ct-bare", "--install", "--yes"])
+        .expect(0);
+    assert_eq!(connect(&user, "ct-bare", "id -un").expect(0).out, "root\n");
+    assert_eq!(plain.exec("ls /etc/ssh | grep -c host || true"), "0\n");
+}
