@@ -5,9 +5,12 @@ use std::fs::OpenOptions;
 use std::io::Write;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
-use std::process::ExitCode;
+use std::process::{ExitCode, exit};
+use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::stdio::dup2_stderr;
 use zeroize::Zeroizing;
 
@@ -19,6 +22,9 @@ use crate::settings;
 use crate::talk::say;
 use crate::trust;
 
+/// What is left for the end of a connection to be told to the engine.
+const GRACE: Duration = Duration::from_secs(1);
+
 /// Runs `pump`.
 pub fn run(
     app: &App,
@@ -28,6 +34,7 @@ pub fn run(
     adopted: Option<&str>,
 ) -> Result<ExitCode> {
     let socket = UnixStream::from(std::io::stdin().as_fd().try_clone_to_owned()?);
+    end_with(&socket)?;
     // Whoever ends all that was started at a terminal means ssh, which ends us.
     let _ = rustix::process::setsid();
     std::env::set_current_dir("/").context("there is no root folder")?;
@@ -66,6 +73,19 @@ pub fn run(
         Err(error) => writeln!(&socket, "{error:#}")?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Ends this process soon after nobody is left at the other end: what runs in the container may go on without ever reading
+/// or writing.
+fn end_with(socket: &UnixStream) -> Result<()> {
+    let socket = socket.try_clone()?;
+    thread::spawn(move || {
+        let mut hang_up = [PollFd::new(&socket, PollFlags::empty())];
+        while poll(&mut hang_up, None).is_err() {}
+        thread::sleep(GRACE);
+        exit(0);
+    });
+    Ok(())
 }
 
 /// What goes with a connection to a container that was adopted.

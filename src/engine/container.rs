@@ -7,7 +7,7 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use bollard::models::{ContainerInspectResponse, ContainerSummary, PortBinding};
 use serde::de::DeserializeOwned;
@@ -108,10 +108,9 @@ impl Container {
     /// Without that, [`Self::labelled`] has what it says.
     pub fn made_from(&self) -> Option<(&Path, &Path)> {
         let (folder, config_file) = &**self.labelled.as_ref()?;
-        // Compose files often bind the folder above.
-        let mut above = folder.ancestors().filter(|it| it.parent().is_some());
-        let is_bound = above.any(|it| self.mounts(it));
-        is_bound.then_some((folder, config_file))
+        let mut parts = folder.components();
+        let is_plain = parts.all(|it| matches!(it, Component::RootDir | Component::Normal(_)));
+        (is_plain && self.mounts(folder)).then_some((folder, config_file))
     }
 
     /// Something is mounted at our target: it was wired, here or by somebody else.

@@ -119,7 +119,15 @@ fn run(call: UnixStream, first: &[u8], container: &Value) {
     let mut stdin = command.stdin.take().unwrap();
     stdin.write_all(first).unwrap();
     let from = call.try_clone().unwrap();
-    thread::spawn(move || std::io::copy(&mut &from, &mut stdin));
+    // Not by `copy`, whose `splice` keeps the reader of the pipe waiting for the next piece.
+    thread::spawn(move || {
+        let mut piece = vec![0; 32 * 1024];
+        while let Ok(count @ 1..) = (&from).read(&mut piece) {
+            if stdin.write_all(&piece[..count]).is_err() {
+                return;
+            }
+        }
+    });
     let said = command.stderr.take().unwrap();
     let to = Mutex::new(&call);
     thread::scope(|scope| {

@@ -18,6 +18,8 @@ use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 
 /// What is carried at once.
 const CHUNK: usize = 64 * 1024;
+/// What is told of a stream that was cut off in the middle, or in another way.
+const BROKE: &[u8] = b"\nthe connection to the engine broke\n";
 /// As much is read of what comes in the place of the beginning.
 const WORDS: usize = 4 * 1024;
 
@@ -97,6 +99,7 @@ pub(super) async fn listen(
     while let Some(piece) = poll_fn(|context| output.as_mut().poll_next(context)).await {
         match piece? {
             LogOutput::StdErr { message } => hear(&message),
+            LogOutput::StdIn { .. } | LogOutput::Console { .. } => hear(BROKE),
             LogOutput::StdOut { message } if told.len() < WORDS => told.extend_from_slice(&message),
             _ => {}
         }
@@ -144,7 +147,7 @@ async fn receive(
             },
             // The second is the end of a stream that was cut off in the middle.
             Err(_) | Ok(LogOutput::StdIn { .. } | LogOutput::Console { .. }) => {
-                hear(b"\nthe connection to the engine broke\n");
+                hear(BROKE);
                 break;
             }
         };
@@ -320,5 +323,55 @@ mod tests {
         };
         let missing = engine.exec(exec, its, &mut |_| {}).unwrap_err().to_string();
         assert!(missing.ends_with(" says: no such thing"), "{missing}");
+    }
+
+    #[test]
+    fn what_is_to_come_first_does_and_the_callers_bytes_wait_for_the_beginning() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut one = example::container("a", "running", folder.path(), 1);
+        // It reads more than it is sent at first, if there is any more.
+        let script =
+            "first=$(dd bs=100 count=1 2>/dev/null); sleep 0.3; printf 'SSH-<%s>' \"$first\"; cat";
+        one["Runs"] = serde_json::json!(["sh", "-c", script]);
+        let mut two = example::container("b", "running", folder.path(), 1);
+        two["Runs"] = serde_json::json!(["sh", "-c", "cat; echo err >&2; printf end"]);
+        let mut much = example::container("c", "running", folder.path(), 1);
+        much["Runs"] = serde_json::json!(["head", "-c", "900000", "/dev/zero"]);
+        let mut never = example::container("d", "running", folder.path(), 1);
+        never["Runs"] = serde_json::json!(["sleep", "60"]);
+        let mut cut = example::container("e", "running", folder.path(), 1);
+        cut["Answers"] = serde_json::json!([1, 0, 0, 0, 0, 0, 0, 9, 83, 83]);
+        let endpoint = example::engine(folder.path(), vec![one, two, much, never, cut]);
+        let engine = Engine::at(&endpoint).unwrap();
+        let exec = |container| Exec {
+            container,
+            command: &["x"],
+            first: b"FIRST",
+            begins: "SSH-",
+        };
+        let (ours, its) = UnixStream::pair().unwrap();
+        (&ours).write_all(b"then").unwrap();
+        ours.shutdown(Shutdown::Write).unwrap();
+        assert!(engine.exec(exec("a"), its, &mut |_| {}).unwrap());
+        let mut got = String::new();
+        (&ours).read_to_string(&mut got).unwrap();
+        assert_eq!(got, "SSH-<FIRST>then");
+
+        let mut said = Vec::new();
+        let told = engine.tells(exec("b"), true, &mut |piece| said.extend_from_slice(piece));
+        assert_eq!(
+            (told.unwrap().as_str(), &*said),
+            ("FIRSTend", &b"err\n"[..])
+        );
+        let much = engine.tells(exec("c"), false, &mut |_| {}).unwrap();
+        assert!(much.len() < WORDS + CHUNK, "{}", much.len());
+        let mut said = Vec::new();
+        let cut = engine.tells(exec("e"), true, &mut |piece| said.extend_from_slice(piece));
+        assert_eq!((cut.unwrap().as_str(), &*said), ("", BROKE));
+        let address = crate::engine::Address::parse(&endpoint).unwrap();
+        let patience = std::time::Duration::from_millis(200);
+        let hasty = Engine::within(&address, &endpoint, patience).unwrap();
+        let late = hasty.tells(exec("d"), true, &mut |_| {}).unwrap_err();
+        assert!(late.to_string().contains("takes more than 0.2 s"), "{late}");
     }
 }

@@ -266,4 +266,120 @@ mod tests {
             assert_eq!(self::told(both), expected);
         }
     }
+
+    /// Containers by ID, state, and the folders of the host that are bound; labelled as made from `/home/me/web`.
+    fn labelled(of: &[(&str, &str, &[&str])]) -> Vec<Container> {
+        let list: Vec<_> = of
+            .iter()
+            .map(|(id, state, bound)| {
+                let mounts: Vec<_> = bound
+                    .iter()
+                    .map(|source| serde_json::json!({ "Source": source, "Destination": "/w" }))
+                    .collect();
+                serde_json::json!({ "Id": id, "Names": [format!("/{id}")], "State": state, "Mounts": mounts, "Labels": {
+                    "devcontainer.local_folder": "/home/me/web", "devcontainer.config_file": "/home/me/web/c.json" } })
+            })
+            .collect();
+        containers(serde_json::to_string(&list).unwrap().as_bytes()).unwrap()
+    }
+
+    fn adopted(made_from: bool) -> Sought {
+        let from = || ("/home/me/web".into(), "/home/me/web/c.json".into());
+        Sought {
+            trust: TRUST.into(),
+            adopted: Some(Adopted {
+                container: "a".into(),
+                made_from: made_from.then(from),
+            }),
+        }
+    }
+
+    #[test]
+    fn one_that_was_adopted_is_itself_or_was_made_anew_with_the_folder_bound_from_the_host() {
+        let (folder, above, other) = (
+            &["/home/me/web"][..],
+            &["/home/me"][..],
+            &["/home/me/webs", "/", "/web"][..],
+        );
+        for (of, expected, unbound) in [
+            (&[][..], "none", "none"),
+            (&[("a", "running", other)], "one: a", "one: a"),
+            (&[("a", "exited", other)], "one: a", "one: a"),
+            // What any image can say counts for nothing.
+            (&[("b", "running", other)], "none", "none"),
+            (&[("b", "running", &[])], "none", "none"),
+            (&[("b", "running", folder)], "one: b", "none"),
+            (&[("b", "running", above)], "none", "none"),
+            (&[("b", "exited", folder)], "one: b", "none"),
+            (
+                &[("a", "exited", folder), ("b", "running", folder)],
+                "one: b",
+                "one: a",
+            ),
+            (
+                &[("a", "running", folder), ("b", "running", folder)],
+                "one: a",
+                "one: a",
+            ),
+            (
+                &[("a", "exited", folder), ("b", "exited", folder)],
+                "one: a",
+                "one: a",
+            ),
+            (
+                &[
+                    ("d", "exited", folder),
+                    ("b", "running", folder),
+                    ("c", "running", folder),
+                ],
+                "several: b, c",
+                "none",
+            ),
+        ] {
+            let all = labelled(of);
+            assert_eq!(told(found(&all, &adopted(true))), expected, "{of:?}");
+            assert_eq!(told(found(&all, &adopted(false))), unbound, "{of:?}");
+            for it in &all {
+                let is_it = it.id == "a" || it.made_from().is_some();
+                assert_eq!(adopted(true).is(it), is_it);
+                assert_eq!(adopted(false).is(it), it.id == "a");
+            }
+        }
+        // Another config file of the same folder is another dev container.
+        let mut other = adopted(true);
+        other.adopted.as_mut().unwrap().made_from =
+            Some(("/home/me/web".into(), "/home/me/web/d.json".into()));
+        assert_eq!(
+            told(found(&labelled(&[("b", "running", folder)]), &other)),
+            "none"
+        );
+    }
+
+    #[test]
+    fn what_is_wired_comes_before_what_was_adopted_and_only_that_lacks_what_is_ours() {
+        let mut both = all(&[("w", "exited", TRUST)]);
+        both.extend(labelled(&[("a", "running", &["/home/me/web"])]));
+        let Found::One(wired) = found(&both, &adopted(true)) else {
+            panic!("w is wired");
+        };
+        assert_eq!(
+            (wired.name.as_str(), wired.is_adopted, wired.contract),
+            ("w", false, None)
+        );
+        assert!(adopted(false).is(&wired) && wired.is_wired() && !both[1].is_wired());
+        let like = all(&[("w", "running", LIKE)]);
+        assert_eq!(told(found(&like, &adopted(true))), "unproven: w");
+        both[0] = like[0].clone();
+        let Found::One(adopted) = found(&both, &adopted(true)) else {
+            panic!("a was adopted");
+        };
+        assert_eq!((adopted.name.as_str(), adopted.is_adopted), ("a", true));
+        assert_eq!(adopted.contract, Some(crate::trust::CONTRACT));
+        let wired_alone = Sought {
+            trust: TRUST.into(),
+            adopted: None,
+        };
+        assert_eq!(told(found(&both[1..], &wired_alone)), "none");
+        assert!(!wired_alone.is(&both[1]));
+    }
 }

@@ -293,7 +293,13 @@ impl Engine {
             true => self.wait(told)?,
             false => runtime()?.block_on(told),
         };
-        told.map_err(|error| unreachable(&self.endpoint, &error, self.patience))
+        told.map_err(|error| match error {
+            Error::RequestTimeoutError => {
+                let seconds = self.patience.as_secs_f32();
+                anyhow!("what is asked there takes more than {seconds} s")
+            }
+            error => unreachable(&self.endpoint, &error, self.patience),
+        })
     }
 
     fn list(&self, filters: HashMap<&str, Vec<String>>) -> Result<Vec<Container>> {

@@ -252,4 +252,33 @@ mod tests {
             assert!(found.to_string().contains(said), "{found}");
         }
     }
+
+    #[test]
+    fn a_line_that_is_good_now_loses_what_is_only_ours() {
+        let now = 1_000_000_000;
+        for (line, expected) in [
+            ("ssh-ed25519 A c", Some("ssh-ed25519 A c")),
+            (
+                "expiry-time=\"20010909014640Z\" ssh-ed25519 A",
+                Some("ssh-ed25519 A"),
+            ),
+            ("expiry-time=\"20010909014639Z\" ssh-ed25519 A", None),
+            (
+                "expiry-time=\"20300101000000Z\",lease=\"SHA256:f\",restrict,pty,command=\"a \\\"b\\\"\" ssh-ed25519 A",
+                Some("restrict,pty,command=\"a \\\"b\\\"\" ssh-ed25519 A"),
+            ),
+            ("lease=\"SHA256:f\" ssh-ed25519 A", Some("ssh-ed25519 A")),
+            // Not at its front, it is sshd's to refuse.
+            (
+                "restrict,lease=\"f\" ssh-ed25519 A",
+                Some("restrict,lease=\"f\" ssh-ed25519 A"),
+            ),
+            (
+                "lease=\"f\"x ssh-ed25519 A",
+                Some("lease=\"f\"x ssh-ed25519 A"),
+            ),
+        ] {
+            assert_eq!(good(line, now).as_deref(), expected, "{line}");
+        }
+    }
 }

@@ -6,6 +6,7 @@
 //! same.
 
 use std::io::{Error, ErrorKind};
+use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -14,11 +15,12 @@ use anyhow::Result;
 use rustix::net::{RecvFlags, recv};
 use socket2::{Domain, Socket, Type};
 
+use super::adopted;
 use super::routes::Route;
 use super::stream::Pump;
 use super::user;
 use super::way::{Way, way};
-use crate::advice::failure;
+use crate::advice::{advised, failure, shell};
 use crate::app::App;
 use crate::engine::{Container, Engine};
 use crate::socket;
@@ -77,10 +79,9 @@ fn within(
         let way = way(app, engine, id, devcontainer)?;
         let is_over = race.start.elapsed() >= patience;
         if is_over || race.is_lost(&way.routes) {
-            return Err(failure(
-                format!("sshd of {alias} {}", race.told(&way.routes[0])),
-                see_why(engine, alias, &way.container),
-            ));
+            let told = race.told(&way.routes[0]);
+            let hint = see_why(engine, &told, &way.container);
+            return Err(advised(format!("sshd of {alias} {told}"), hint));
         }
         if let Some(stream) = race.run(&way.routes) {
             check_user(app, devcontainer, &way)?;
@@ -95,12 +96,16 @@ fn within(
     }
 }
 
-fn see_why(engine: &Engine, alias: &str, container: &Container) -> String {
-    if container.is_adopted {
-        return format!("to have it seen to: lace-ssh adopt --install {alias}");
-    }
+fn see_why(engine: &Engine, told: &str, container: &Container) -> Option<String> {
     let (command, name) = (engine.command(), &container.name);
-    format!("see why: {command} exec {name} cat {}", trust::LOG)
+    match container.is_adopted {
+        // It has no log; what it says is all.
+        true => told.contains(adopted::NO_SSHD).then(|| {
+            let name = shell(Path::new(name));
+            format!("to have it installed there: lace-ssh adopt --container {name} --install")
+        }),
+        false => Some(format!("see why: {command} exec {name} cat {}", trust::LOG)),
+    }
 }
 
 /// The remote user may have changed with a new container: then this connection would be refused. Where

@@ -48,6 +48,7 @@ pub fn way(app: &App, engine: &Engine, id: &str, devcontainer: &DevContainer) ->
         );
         let way_out = match container.state.as_str() {
             "paused" => format!("{command} unpause {}", container.name),
+            _ if container.is_adopted => format!("{command} start {}", container.name),
             _ => up,
         };
         return Err(failure(message, way_out));

@@ -7,7 +7,7 @@
 
 use std::path::Path;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 
 use super::entry::{self, Adoption};
 use super::feature;
@@ -17,6 +17,7 @@ use crate::app::App;
 use crate::client::openssh;
 use crate::devcontainer::{find, id, options};
 use crate::engine::{self, Container, Engine, Exec};
+use crate::escape::shown;
 use crate::ring::purge::Purge;
 use crate::ring::{Ring, enter, host_key, purge};
 use crate::route::adopted;
@@ -27,12 +28,14 @@ use crate::store::registry::{Adopted, Registry, Workspace};
 use crate::talk::say;
 
 /// What is asked of a container before anything is written down: its sshd, and the account of a name or a number.
-const LOOK: &str = r#"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:$PATH
-command -v sshd >/dev/null && echo sshd
+const LOOK: &str = r#"command -v sshd >/dev/null && echo sshd
 while IFS=: read -r name _ uid _; do
-    if [ "$name" = "$1" ] || [ "$uid" = "$1" ]; then echo "user $name" && exit; fi
+    if [ "$name" = "$2" ] || [ "$uid" = "$2" ]; then echo "user $name" && exit; fi
 done </etc/passwd
-id "$1" >/dev/null 2>&1 && echo "user $1""#;
+id "$2" >/dev/null 2>&1 && echo "user $2""#;
+
+/// No more is kept of what it says beside.
+const WORDS: usize = 1024;
 
 /// The shortest piece of a container's ID that names it.
 const SHORTEST_ID: usize = 4;
@@ -68,7 +71,7 @@ impl Candidate {
     pub fn shown(&self) -> String {
         let name = &self.container.name;
         match &self.container.labelled {
-            Some(of) => format!("container {name} of {}", of.0.display()),
+            Some(of) => format!("container {name} of {}", shown(&of.0.to_string_lossy())),
             None => format!("container {name}"),
         }
     }
@@ -143,19 +146,15 @@ pub fn find(app: &App, registry: &Registry, meant: Meant<'_>) -> Result<Option<C
     };
     if !runs(&one) {
         let (command, name) = (one.engine.command(), &one.container.name);
-        let verb = if one.container.is_stopped() {
-            "start"
-        } else {
-            "unpause"
+        let name = shell(Path::new(name));
+        let state = &one.container.state;
+        let way_out = match state.as_str() {
+            "paused" => format!("{command} unpause {name}"),
+            _ if one.container.is_stopped() => format!("{command} start {name}"),
+            _ => format!("once it runs: {}", one.advice()),
         };
-        return Err(failure(
-            format!(
-                "{} does not run: it is {}",
-                one.shown(),
-                one.container.state
-            ),
-            format!("{command} {verb} {}", shell(Path::new(name))),
-        ));
+        let message = format!("{} does not run: it is {state}", one.shown());
+        return Err(failure(message, way_out));
     }
     Ok(Some(one))
 }
@@ -207,7 +206,7 @@ pub fn adopt(
     let user = looked.user.take();
     let user = user.filter(|user| options::is_user(user)).ok_or_else(|| {
         let name = &container.name;
-        anyhow::anyhow!("container {name} has no account {told:?}, which it is made for")
+        anyhow!("container {name} has no account {told:?}, which it is made for")
     })?;
     if !looked.has_sshd {
         if !install(candidate)? {
@@ -233,7 +232,7 @@ pub fn adopt(
         adopted,
         container: &container.name,
         user_chosen: user != told,
-        user,
+        user: user.clone(),
         settings: &settings,
         endpoint: engine.address(),
     };
@@ -260,7 +259,19 @@ pub fn adopt(
     if known.is_none() {
         forget(app, &id)?;
     }
-    bail!("{} is not reachable: {said}", candidate.shown())
+    Err(not_reachable(candidate, &user, &said))
+}
+
+/// Why nobody is let in, from what ssh has said: it says more than that, and the alias is none any more.
+fn not_reachable(candidate: &Candidate, user: &str, said: &str) -> anyhow::Error {
+    let shown = candidate.shown();
+    let (_, why) = said.split_once("error: ").unwrap_or(("", said));
+    let why = why.split("; hint: ").next().unwrap_or_default();
+    let why = why.split("; mm_receive_fd: ").next().unwrap_or_default();
+    match why.is_empty() {
+        true => anyhow!("{shown} is not reachable: its account {user} can run no command there"),
+        false => anyhow!("{shown} is not reachable: {why}"),
+    }
 }
 
 /// The ID of the dev container that it is, or is from now on: the one that it has once it is wired.
@@ -304,14 +315,19 @@ struct Looked {
 
 fn look(candidate: &Candidate, user: &str) -> Result<Looked> {
     let Candidate { engine, container } = candidate;
+    let [shell, option, system] = adopted::SYSTEM;
     let exec = Exec {
         container: &container.id,
-        command: &["sh", "-c", LOOK, "lace-ssh", user],
+        command: &[shell, option, system, "lace-ssh", LOOK, user],
         first: b"",
         begins: "",
     };
     let mut said = Vec::new();
-    let told = engine.tells(exec, true, &mut |piece| said.extend_from_slice(piece))?;
+    let mut hear = |piece: &[u8]| {
+        let room = WORDS - said.len();
+        said.extend_from_slice(&piece[..piece.len().min(room)]);
+    };
+    let told = engine.tells(exec, true, &mut hear)?;
     let user = told.lines().find_map(|line| line.strip_prefix("user "));
     let looked = Looked {
         has_sshd: told.lines().any(|line| line == "sshd"),
@@ -359,11 +375,8 @@ fn install_sshd(candidate: &Candidate, user: &str) -> Result<()> {
     let told = engine.tells(exec, false, &mut hear)?;
     match told.trim() == INSTALLED {
         true => Ok(()),
-        false => Err(anyhow::anyhow!(
-            "sshd was not installed in {}",
-            candidate.shown()
-        ))
-        .hint("what it says above tells why"),
+        false => Err(anyhow!("sshd was not installed in {}", candidate.shown()))
+            .hint("what it says above tells why"),
     }
 }
 
@@ -384,4 +397,279 @@ fn installer(user: &str) -> Vec<u8> {
         format!("\nsh install.sh </dev/null >&2 && echo {INSTALLED}\ncd / && rm -rf \"$folder\"\n");
     text.extend_from_slice(run.as_bytes());
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::advice::hint_of;
+    use crate::engine::example;
+    use crate::environment::Environment;
+    use crate::store::registry::DevContainer;
+
+    /// A container made from `c.json` of this folder, which it has bound, or not; each command in it says this.
+    fn one(id: &str, state: &str, folder: &str, bound: bool, says: &str) -> Value {
+        let config_file = format!("{folder}/c.json");
+        let mut one = example::container(id, state, Path::new("/none"), 1);
+        one["Labels"] =
+            json!({ "devcontainer.local_folder": folder, "devcontainer.config_file": config_file });
+        let source = if bound { folder } else { "/elsewhere" };
+        one["Mounts"] = json!([{ "Source": source, "Destination": "/workspaces/it" }]);
+        one["Runs"] = json!(["sh", "-c", says]);
+        one["Inspected"] =
+            json!({ "Config": { "User": "me" }, "NetworkSettings": {}, "State": {} });
+        one
+    }
+
+    /// A user who stands below `/home/me/web`, and an engine that has these containers.
+    struct Machine {
+        home: tempfile::TempDir,
+        environment: Environment,
+    }
+
+    impl Machine {
+        fn with(containers: Vec<Value>) -> Self {
+            let home = tempfile::tempdir().unwrap();
+            let environment = Environment {
+                docker_host: Some(example::engine(home.path(), containers)),
+                folder: PathBuf::from("/home/me/web/src"),
+                ..Environment::example(home.path())
+            };
+            let machine = Self { home, environment };
+            machine.app().store.prepare().unwrap();
+            machine
+        }
+
+        fn app(&self) -> App<'_> {
+            App::new(&self.environment)
+        }
+
+        /// The name of the container that is meant, or why there is none.
+        fn found(&self, registry: &Registry, meant: Meant<'_>) -> String {
+            match find(&self.app(), registry, meant) {
+                Ok(None) => "none".into(),
+                Ok(Some(one)) => one.container.name,
+                Err(error) => format!("{error} | {}", hint_of(&error).unwrap_or_default()),
+            }
+        }
+    }
+
+    fn known(container: &str) -> DevContainer {
+        DevContainer {
+            workspace: None,
+            adopted: Some(Adopted {
+                container: container.into(),
+                workspace: None,
+            }),
+            ..DevContainer::example("lace-known", "k")
+        }
+    }
+
+    #[test]
+    fn a_container_is_meant_by_what_it_is_called_where_it_is_from_or_where_one_stands() {
+        let machine = Machine::with(vec![
+            one("aaaa1", "running", "/home/me/web", true, ""),
+            one("bbbb2", "exited", "/home/me/web", true, ""),
+            one("cccc3", "exited", "/home/me/api", true, ""),
+            one("dddd4", "paused", "/home/me/ui", true, ""),
+            one("eeee5", "running", "/home/me/liar", false, ""),
+            one("ffff6", "running", "/home/me/two", true, ""),
+            one("ffff7", "running", "/home/me/two", true, ""),
+        ]);
+        let mut registry = Registry::default();
+        registry.devcontainers.insert("k".into(), known("eeee5"));
+        let found = |meant| machine.found(&registry, meant);
+        let several = "several containers may be meant: ffff6-name, ffff7-name | name one of them: lace-ssh adopt --container ffff6-name";
+        for (name, expected) in [
+            ("web", "aaaa1-name"),
+            ("lace-web", "aaaa1-name"),
+            ("aaaa1-name", "aaaa1-name"),
+            ("known", "eeee5-name"),
+            ("lace-known", "eeee5-name"),
+            ("we", "none"),
+            ("aaaa", "none"),
+            // What only says that it is from there, is not.
+            ("liar", "none"),
+            (
+                "api",
+                "container cccc3-name of /home/me/api does not run: it is exited | docker start cccc3-name",
+            ),
+            (
+                "ui",
+                "container dddd4-name of /home/me/ui does not run: it is paused | docker unpause dddd4-name",
+            ),
+            ("two", several),
+        ] {
+            assert_eq!(found(Meant::Named(name)), expected, "{name}");
+        }
+        for (text, expected) in [
+            ("aaaa1-name", "aaaa1-name"),
+            ("aaaa", "aaaa1-name"),
+            ("eeee5", "eeee5-name"),
+            ("aaa", "none"),
+            ("web", "none"),
+            ("ffff", several),
+        ] {
+            assert_eq!(found(Meant::Container(text)), expected, "{text}");
+        }
+        let at = |folder: &str, config: Option<&str>| {
+            let place = Place {
+                folder: Some(folder.into()),
+                config: config.map(PathBuf::from),
+            };
+            machine.found(&registry, Meant::Here(&place))
+        };
+        let here = Place::default();
+        assert_eq!(machine.found(&registry, Meant::Here(&here)), "aaaa1-name");
+        let web = "/home/me/web";
+        assert_eq!(at(web, Some("/home/me/web/c.json")), "aaaa1-name");
+        assert_eq!(at(web, Some("/home/me/web/d.json")), "none");
+        assert_eq!(at("/home/me/webs", None), "none");
+        assert_eq!(at("/home/me/liar", None), "none");
+    }
+
+    #[test]
+    fn those_are_told_that_nobody_has_made_reachable_yet() {
+        let mut wired = one("w", "running", "/home/me/w", true, "");
+        let target = crate::trust::MOUNT_TARGET;
+        wired["Mounts"] = json!([{ "Source": "/home/other/trust/w", "Destination": target }]);
+        let mut plain = one("p", "running", "/home/me/p", true, "");
+        plain["Labels"] = json!({});
+        let machine = Machine::with(vec![
+            one("b", "running", "/home/me/b", true, ""),
+            one("a", "running", "/home/me/a", false, ""),
+            one("s", "exited", "/home/me/s", true, ""),
+            one("k", "running", "/home/me/k", true, ""),
+            wired,
+            plain,
+        ]);
+        let mut registry = Registry::default();
+        registry.devcontainers.insert("k".into(), known("k"));
+        let app = machine.app();
+        let told = unreachable(&mut Engines::of(&app), &app, &registry).unwrap();
+        let told: Vec<_> = told.iter().map(|it| (it.shown(), it.advice())).collect();
+        let row = |name: &str| {
+            (
+                format!("container {name}-name of /home/me/{name}"),
+                format!("lace-ssh adopt --container {name}-name"),
+            )
+        };
+        assert_eq!(told, [row("a"), row("b")]);
+        let silent = Environment {
+            docker_host: Some("tcp://127.0.0.1:1".into()),
+            ..Environment::example(machine.home.path())
+        };
+        let app = App::new(&silent);
+        assert!(unreachable(&mut Engines::of(&app), &app, &registry).is_err());
+    }
+
+    #[test]
+    fn what_cannot_be_adopted_is_told_and_leaves_nothing() {
+        let no_account = "container a-name has no account \"me\", which it is made for";
+        for (says, installs, expected, hint) in [
+            (
+                "echo user me",
+                false,
+                "container a-name of /home/me/web has no sshd",
+                "--install",
+            ),
+            (
+                "echo user me; echo no packages >&2",
+                true,
+                "sshd was not installed in container a-name of /home/me/web",
+                "above",
+            ),
+            ("echo sshd", false, no_account, ""),
+            ("echo sshd; echo 'user a b'", false, no_account, ""),
+            ("echo sshd; echo 'user -x'", false, no_account, ""),
+            (
+                "echo OCI runtime exec failed: no sh",
+                false,
+                "container a-name of /home/me/web cannot be adopted: OCI runtime exec failed: no sh",
+                "",
+            ),
+            (
+                "echo why >&2",
+                false,
+                "container a-name of /home/me/web cannot be adopted: why",
+                "",
+            ),
+            // Nobody is let in: this program is none that ssh could call.
+            (
+                "echo sshd; echo user me",
+                false,
+                "container a-name of /home/me/web is not reachable: ",
+                "",
+            ),
+        ] {
+            let machine = Machine::with(vec![one("a", "running", "/home/me/web", true, says)]);
+            let app = machine.app();
+            let candidate = find(&app, &Registry::default(), Meant::Container("a-name"));
+            let candidate = candidate.unwrap().unwrap();
+            let mut asked = 0;
+            let told = adopt(&app, &candidate, |it| {
+                asked += 1;
+                assert_eq!(it.container.id, "a");
+                Ok(installs)
+            });
+            let told = told.unwrap_err();
+            assert!(told.to_string().starts_with(expected), "{says}: {told}");
+            let hinted = hint_of(&told).unwrap_or_default();
+            assert!(hinted.contains(hint), "{hinted}");
+            assert_eq!(hinted.is_empty(), hint.is_empty(), "{hinted}");
+            let lacks_sshd = !says.contains("sshd") && says.contains("user me");
+            assert_eq!(asked, usize::from(lacks_sshd));
+            let registry = app.store.registry().unwrap();
+            assert!(registry.devcontainers.is_empty() && registry.keys.is_empty());
+            let folder = Path::new("/home/me/web");
+            let id = id::devcontainer_id(folder, &folder.join("c.json"));
+            assert_eq!(id_of(&app, &registry, &candidate.container), id);
+            assert!(!app.store.trust(&id).exists());
+        }
+    }
+
+    #[test]
+    fn its_id_is_the_one_that_it_has_once_it_is_wired_and_stays_the_one_that_it_has() {
+        let long = "abcdef0123456789abcd";
+        let liar = one(long, "running", "/home/me/liar", false, "");
+        let machine = Machine::with(vec![liar]);
+        let app = machine.app();
+        let mut registry = Registry::default();
+        let candidate = find(&app, &registry, Meant::Container("abcd"));
+        let candidate = candidate.unwrap().unwrap();
+        let id = |registry: &Registry| id_of(&app, registry, &candidate.container);
+        assert_eq!(id(&registry), "containerabcdef0123456789");
+        registry.devcontainers.insert("k".into(), known(long));
+        assert_eq!(id(&registry), "k");
+        assert_eq!(super::wired(&app, &registry, &candidate.container), None);
+        let trust = example::container("w", "running", &app.store.trust("k"), 1);
+        let machine = Machine::with(vec![trust]);
+        let wired = find(&machine.app(), &registry, Meant::Container("w-name"));
+        let wired = wired.unwrap().unwrap();
+        let alias = super::wired(&app, &registry, &wired.container);
+        assert_eq!(alias, Some("lace-known"));
+    }
+
+    #[test]
+    fn the_installer_lays_every_file_down_and_takes_all_of_it_away() {
+        let folder = tempfile::tempdir().unwrap();
+        let text = String::from_utf8(installer("it's me")).unwrap();
+        // In place of installing, it tells what is there.
+        let tells = "(ls -A >\"$TMPDIR/ls\"; cat .[a-z]* * >\"$TMPDIR/all\"; echo \"$_REMOTE_USER\" >\"$TMPDIR/user\")";
+        let text = text.replace("sh install.sh </dev/null", tells);
+        let mut shell = std::process::Command::new("sh");
+        shell.args(["-c", &text]).env("TMPDIR", folder.path());
+        assert_eq!(shell.output().unwrap().stdout, b"installed\n");
+        let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap();
+        assert_eq!(read("user"), "it's me\n");
+        assert_eq!(read("ls").lines().count(), feature::FILES.len());
+        let mut files = feature::FILES;
+        files.sort_unstable();
+        assert_eq!(read("all"), files.map(|(_, text)| text).concat());
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 3);
+    }
 }

@@ -609,4 +609,76 @@ mod tests {
         }
         assert_eq!(seconds(Duration::from_secs(u64::MAX)), i64::MAX);
     }
+
+    #[test]
+    fn a_container_that_is_adopted_is_what_it_would_be_if_it_were_wired() {
+        let workspace = Workspace {
+            folder: "/home/me/web shop".into(),
+            config_file: "/home/me/web shop/.devcontainer/api/devcontainer.json".into(),
+        };
+        let mut settings = Settings::default();
+        settings.defaults.overlap = Duration::from_secs(7);
+        settings.require.auth = Some(options::Auth::Certificate);
+        let of = |workspace: Option<&Workspace>| Adoption {
+            id: "0123456789",
+            adopted: Adopted {
+                container: "c".into(),
+                workspace: workspace.cloned(),
+            },
+            container: "My_db-1",
+            user: "me".into(),
+            user_chosen: false,
+            settings: &settings,
+            endpoint: "unix:///e",
+        };
+        let mut registry = Registry::default();
+        let entry = |registry: &Registry,
+                     wanted: &Adoption<'_>,
+                     known: Option<&DevContainer>,
+                     now| { adopted(registry, wanted, "h".into(), known, now) };
+        let first = entry(&registry, &of(Some(&workspace)), None, 5);
+        assert_eq!(first.alias, "lace-web-shop-api");
+        assert_eq!(
+            (first.key.as_str(), first.user.as_deref()),
+            ("lace-web-shop-api", Some("me"))
+        );
+        assert_eq!((first.overlap, &first.auth), (7, &Auth::Certificate));
+        assert_eq!(
+            (first.registered, &*first.endpoint, &first.workspace),
+            (5, "unix:///e", &None)
+        );
+        assert_eq!(first.place(), Some(&workspace));
+        assert!(first.is_only_adopted());
+        assert_eq!(entry(&registry, &of(None), None, 5).alias, "lace-my_db-1");
+
+        // It is found again, and one that has that name already keeps it.
+        registry
+            .devcontainers
+            .insert("0123456789".into(), first.clone());
+        assert_eq!(
+            entry(&registry, &of(Some(&workspace)), Some(&first), 9),
+            first
+        );
+        let other = Adoption {
+            id: "abcdefghij",
+            ..of(Some(&workspace))
+        };
+        assert_eq!(
+            entry(&registry, &other, None, 5).alias,
+            "lace-web-shop-api-fghij"
+        );
+
+        // One that is wired stays what it is, and is this container, too.
+        let wired = DevContainer::example("lace-x", "k");
+        let both = entry(&registry, &of(None), Some(&wired), 9);
+        assert_eq!(both.adopted.as_ref().unwrap().container, "c");
+        assert_eq!(
+            DevContainer {
+                adopted: None,
+                ..both.clone()
+            },
+            wired
+        );
+        assert!(!both.is_only_adopted() && !wired.is_only_adopted());
+    }
 }

@@ -43,6 +43,7 @@ mod editor {
 /// The Feature's scripts where they are installed, without an engine.
 mod feature {
     mod access;
+    mod adopted;
     mod authorized;
     mod entrypoint;
     mod install;

@@ -25,7 +25,10 @@ impl Plain {
 
     fn exec(&self, command: &str) -> String {
         let mut exec = Command::new("docker");
-        exec.args(["exec", "-u", "root", &self.0, "sh", "-c", command]);
+        let path = "PATH=/usr/sbin:/usr/bin:/sbin:/bin";
+        exec.args([
+            "exec", "-u", "root", "-e", path, &self.0, "/bin/sh", "-c", command,
+        ]);
         Said::of(&mut exec).expect(0).out
     }
 
@@ -234,7 +237,7 @@ fn any_container_with_sshd_is_reachable_and_nothing_is_seen_or_kept_in_it() {
         let events = Said::of(events.args(["--filter", &format!("container={id}")]))
             .expect(0)
             .out;
-        assert!(events.contains("exec_create: sh -c"), "{events}");
+        assert!(events.contains("exec_create: /bin/sh -c"), "{events}");
         assert!(
             !events.contains("KEY") && !events.contains("ssh-ed25519"),
             "{events}"
@@ -377,6 +380,44 @@ fn what_stands_in_the_way_is_one_sentence_and_leaves_nothing() {
     let told = connect(&user, "ct", "true").expect(1).err;
     assert!(told.contains("lace-ct has no container"), "{told}");
     user.lace(&["adopt", "nothing-like-it"]).expect(1);
+}
+
+#[test]
+#[ignore = "needs an engine; run by tests/run.sh"]
+fn an_account_of_the_container_makes_root_run_none_of_its_programs() {
+    let user = user();
+    let path = "PATH=/home/vscode/bin:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin";
+    let options = [
+        "--network=none",
+        "-e",
+        path,
+        "--user",
+        "vscode",
+        "--name",
+        "ct-path",
+    ];
+    let plain = Plain::run(&options, IMAGE);
+    plain.exec(
+        "mkdir /home/vscode/bin; cd /home/vscode/bin
+        for it in sh head cat sed grep id tr base64 mkdir rm sshd command printf; do
+            printf '#!/bin/sh\n/usr/bin/id >>/tmp/caught; exec /usr/bin/%s \"$@\"\n' $it >$it; chmod 755 $it
+        done; chown -R vscode .",
+    );
+    user.lace(&["adopt", "ct-path"]).expect(0);
+    assert_eq!(connect(&user, "ct-path", "echo in").expect(0).out, "in\n");
+    assert_eq!(plain.exec("cat /tmp/caught 2>/dev/null; true"), "");
+    // A container that says much and never what it should holds nobody up for ever.
+    plain.exec("cp /bin/sh /bin/real; rm /bin/sh; printf '#!/bin/real\\nexec yes flood >&2\\n' >/bin/sh.new; chmod 755 /bin/sh.new; mv /bin/sh.new /bin/sh");
+    let mut ssh = user.command("timeout");
+    ssh.args(["-s", "KILL", "3"]).arg(crate::support::binary());
+    Said::of(ssh.args(["connect", "ct-path", "--", "true"]));
+    let start = Instant::now();
+    let pumps =
+        || Said::of(Command::new("pgrep").args(["-f", &format!("pump .* {}", plain.0)])).out;
+    while !pumps().is_empty() {
+        assert!(start.elapsed() < Duration::from_secs(30), "{}", pumps());
+        thread::sleep(Duration::from_millis(200));
+    }
 }
 
 #[test]

@@ -6,9 +6,6 @@
 # `authorized_keys`, `revoked_keys`, `user_ca`, `principals`. Each becomes a file in memory that has no name any more:
 # only this shell's descriptors lead there, so they are gone with it, however it ends.
 
-# The system first: no sshd from a folder that some account may write to.
-PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:$PATH
-
 main() {
     [ "$(id -u)" = 0 ] || fail "only root can start sshd for one connection"
     sshd=$(command -v sshd) || fail "there is no sshd in this container"
@@ -26,6 +23,7 @@ main() {
 }
 
 complete_config() {
+    config=$(printf '%s\n' "$config" | sed "s/@shell@/$$/g; s|@cat@|$cat|g")
     config="$config
 $(environment)"
     # sshd refuses an account whose password is locked with `!` (as useradd leaves it), but not through PAM. That asks the
@@ -48,7 +46,7 @@ $option no"
 }
 
 # The environment of the container, as whoever is let in by the engine has it, for what sshd does not set itself. What cannot
-# stand in a line is left out, and what needs a backslash where sshd knows none.
+# stand in a line is left out, and what some old sshd would cut off.
 environment() {
     old=
     case $("$sshd" -V 2>&1) in
@@ -62,7 +60,7 @@ environment() {
         esac
         case $line in
         *"$(printf '\001')"*) continue ;;
-        *[\"\\]*)
+        *[\"\\#]*)
             [ -z "$old" ] || continue
             line=$(printf '%s\n' "$line" | sed 's/["\\]/\\&/g')
             ;;
@@ -74,7 +72,8 @@ environment() {
 
 # Puts all of it into memory, starts sshd, and waits for it: it finds it by this shell's descriptors.
 keep() {
-    for memory in /dev/shm /dev ''; do
+    # Into the first no account but root can write.
+    for memory in /dev /dev/shm ''; do
         if grep -q "^[^ ]* $memory tmpfs " /proc/mounts; then break; fi
     done
     [ "$memory" ] || fail "neither /dev/shm nor /dev of this container is in memory alone"
@@ -85,7 +84,7 @@ keep() {
         [ "$number" -lt 20 ] || fail "cannot write to $memory"
     done
     cd "$memory/lace-ssh.$$.$number" || exit
-    printf '%s\n' "$config" | sed "s/@shell@/$$/g; s|@cat@|$cat|g" >config && exec 3<config &&
+    printf '%s\n' "$config" >config && exec 3<config &&
         printf '%s' "$host_key" >host_key && exec 4<host_key &&
         printf '%s' "$authorized_keys" >authorized_keys && exec 5<authorized_keys &&
         printf '%s' "$revoked_keys" | base64 -d >revoked_keys && exec 6<revoked_keys &&
