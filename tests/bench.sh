@@ -20,6 +20,7 @@ missed=0
 
 clean_up() {
     set +e
+    docker rm -f -v lace-bench-adopted >/dev/null 2>&1
     remove_leftovers
     stop_engine
     as_root rm -rf "$work"
@@ -239,6 +240,22 @@ EOF
     [ "$before" = "$(cut -d ' ' -f 14,15 "/proc/$pump/stat")" ] || missed=$((missed + 1))
     echo "CPU of an idle stream in 5 s: $before before, $(cut -d ' ' -f 14,15 "/proc/$pump/stat") after"
     wait
+    bench_adopt
+}
+
+# A container that was never wired, until somebody is in it: each round with a store of its own.
+bench_adopt() {
+    local plain round began times=()
+    plain=$(docker run -d --network=none --name lace-bench-adopted lace-ssh-test:base sleep infinity)
+    for round in 1 2 3 4 5 6 7 8 9; do
+        mkdir -m 700 "$work/adopts-$round"
+        began=$(date +%s%N)
+        HOME=$work/adopts-$round lace-ssh adopt lace-bench-adopted 2>/dev/null
+        HOME=$work/adopts-$round lace-ssh connect lace-bench-adopted -- true
+        times+=($((($(date +%s%N) - began) / 1000000)))
+    done
+    docker rm -f -v "$plain" >/dev/null
+    within "$(printf '%s\n' "${times[@]}" | sort -n | sed -n 5p)" 2000 ms "adopt a container, and run true in it"
 }
 
 # A second dev container, which certificates open; they are good for so long that none is renewed in the midst of a login.

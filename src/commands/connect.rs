@@ -73,7 +73,10 @@ fn adopt(
     unknown: anyhow::Error,
 ) -> Result<String> {
     let meant = name.map_or(Meant::Here(place), Meant::Named);
-    let Ok(Some(candidate)) = adoption::find(app, registry, meant) else {
+    let found = adoption::find(app, registry, meant).ok().flatten();
+    // What is known was not found for another reason, such as that several are meant.
+    let new = found.filter(|it| !adoption::is_known(app, registry, &it.container));
+    let Some(candidate) = new else {
         return Err(unknown);
     };
     let (shown, advice) = (candidate.shown(), candidate.advice());

@@ -91,20 +91,26 @@ pub(super) async fn listen(
     (mut output, mut input): Started,
     first: &[u8],
     hear: &mut dyn FnMut(&[u8]),
-) -> std::result::Result<String, Error> {
+) -> String {
     // One that ends before it has read all of it says why.
     let _ = input.write_all(first).await;
     let _ = input.shutdown().await;
     let mut told = Vec::new();
     while let Some(piece) = poll_fn(|context| output.as_mut().poll_next(context)).await {
-        match piece? {
-            LogOutput::StdErr { message } => hear(&message),
-            LogOutput::StdIn { .. } | LogOutput::Console { .. } => hear(BROKE),
-            LogOutput::StdOut { message } if told.len() < WORDS => told.extend_from_slice(&message),
-            _ => {}
+        match piece {
+            Ok(LogOutput::StdErr { message }) => hear(&message),
+            Ok(LogOutput::StdOut { message }) if told.len() < WORDS => {
+                told.extend_from_slice(&message);
+            }
+            Ok(LogOutput::StdOut { .. }) => {}
+            // So does one that was closed with something unread.
+            Err(_) | Ok(LogOutput::StdIn { .. } | LogOutput::Console { .. }) => {
+                hear(BROKE);
+                break;
+            }
         }
     }
-    Ok(String::from_utf8_lossy(&told).into_owned())
+    String::from_utf8_lossy(&told).into_owned()
 }
 
 /// What comes from here; its end is the end of the command's stdin.

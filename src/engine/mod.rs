@@ -278,7 +278,7 @@ impl Engine {
     /// stderr. One that is `short` is given up like an engine that does not answer.
     ///
     /// # Errors
-    /// As [`Engine::exec`], or it takes too long, or says too much.
+    /// As [`Engine::exec`], or it takes too long.
     pub fn tells(
         &self,
         exec: Exec<'_>,
@@ -287,7 +287,7 @@ impl Engine {
     ) -> Result<String> {
         let told = async {
             let started = exec::start(&self.docker, exec).await?;
-            exec::listen(started, exec.first, hear).await
+            Ok(exec::listen(started, exec.first, hear).await)
         };
         let told = match short {
             true => self.wait(told)?,

@@ -84,6 +84,12 @@ pub fn wired<'r>(app: &App, registry: &'r Registry, container: &Container) -> Op
     wired.next().map(|(_, known)| known.alias.as_str())
 }
 
+/// It is that of a dev container that is known already, wired or adopted.
+pub fn is_known(app: &App, registry: &Registry, container: &Container) -> bool {
+    let mut all = registry.devcontainers.iter();
+    all.any(|(id, known)| sought(app, id, known).is(container))
+}
+
 /// Dev containers that run, of the engines of this machine, and that nobody has made reachable yet.
 ///
 /// # Errors
@@ -115,7 +121,12 @@ pub fn unreachable(
 /// Several are meant, or it does not run; or no engine has told.
 pub fn find(app: &App, registry: &Registry, meant: Meant<'_>) -> Result<Option<Candidate>> {
     let all = Engines::of(app).all(true).map_err(Trouble::into_error)?;
-    let is_meant = |container: &Container| is_meant(app, registry, meant, container);
+    let is_meant = |container: &Container| {
+        // What somebody else has wired is named only on purpose.
+        let may_be = matches!(meant, Meant::Container(_)) || !container.is_wired();
+        is_meant(app, registry, meant, container)
+            && (may_be || wired(app, registry, container).is_some())
+    };
     let found = all.into_iter().filter(|(_, container)| is_meant(container));
     let mut found: Vec<_> = found
         .map(|(engine, container)| Candidate { engine, container })
@@ -425,6 +436,15 @@ mod tests {
         one
     }
 
+    /// The same with a trust folder that is not ours.
+    fn wired_by_others(id: &str, folder: &str) -> Value {
+        let mut wired = one(id, "running", folder, true, "");
+        let target = crate::trust::MOUNT_TARGET;
+        let mount = json!({ "Source": "/home/other/trust/x", "Destination": target });
+        wired["Mounts"].as_array_mut().unwrap().push(mount);
+        wired
+    }
+
     /// A user who stands below `/home/me/web`, and an engine that has these containers.
     struct Machine {
         home: tempfile::TempDir,
@@ -479,6 +499,7 @@ mod tests {
             one("eeee5", "running", "/home/me/liar", false, ""),
             one("ffff6", "running", "/home/me/two", true, ""),
             one("ffff7", "running", "/home/me/two", true, ""),
+            wired_by_others("gggg8", "/home/me/web"),
         ]);
         let mut registry = Registry::default();
         registry.devcontainers.insert("k".into(), known("eeee5"));
@@ -510,6 +531,7 @@ mod tests {
             ("aaaa1-name", "aaaa1-name"),
             ("aaaa", "aaaa1-name"),
             ("eeee5", "eeee5-name"),
+            ("gggg", "gggg8-name"),
             ("aaa", "none"),
             ("web", "none"),
             ("ffff", several),
@@ -534,9 +556,7 @@ mod tests {
 
     #[test]
     fn those_are_told_that_nobody_has_made_reachable_yet() {
-        let mut wired = one("w", "running", "/home/me/w", true, "");
-        let target = crate::trust::MOUNT_TARGET;
-        wired["Mounts"] = json!([{ "Source": "/home/other/trust/w", "Destination": target }]);
+        let wired = wired_by_others("w", "/home/me/w");
         let mut plain = one("p", "running", "/home/me/p", true, "");
         plain["Labels"] = json!({});
         let machine = Machine::with(vec![
@@ -643,7 +663,9 @@ mod tests {
         let candidate = candidate.unwrap().unwrap();
         let id = |registry: &Registry| id_of(&app, registry, &candidate.container);
         assert_eq!(id(&registry), "containerabcdef0123456789");
+        assert!(!is_known(&app, &registry, &candidate.container) && id(&registry) != "k");
         registry.devcontainers.insert("k".into(), known(long));
+        assert!(is_known(&app, &registry, &candidate.container));
         assert_eq!(id(&registry), "k");
         assert_eq!(super::wired(&app, &registry, &candidate.container), None);
         let trust = example::container("w", "running", &app.store.trust("k"), 1);
@@ -652,6 +674,7 @@ mod tests {
         let wired = wired.unwrap().unwrap();
         let alias = super::wired(&app, &registry, &wired.container);
         assert_eq!(alias, Some("lace-known"));
+        assert!(is_known(&app, &registry, &wired.container));
     }
 
     #[test]

@@ -53,10 +53,6 @@ fn user() -> DevContainer {
     DevContainer::of(user)
 }
 
-fn unwired(config: &str) -> DevContainer {
-    DevContainer::of(User::with(config))
-}
-
 /// Runs this by way of `lace-ssh connect`.
 fn connect(user: &DevContainer, name: &str, line: &str) -> Said {
     user.lace(&["connect", name, "--", line])
@@ -89,7 +85,10 @@ fn a_dev_container_is_adopted_as_it_is_and_stays_the_same_when_it_is_rebuilt() {
     let config = format!(
         r#"{{ "image": "{IMAGE}", "remoteUser": "vscode", "containerEnv": {{ "WORDS": "two \"words\"" }}, "runArgs": ["--network=none"] }}"#
     );
-    let container = unwired(&config);
+    // Other tests have containers, too.
+    let container = DevContainer::of(User::without_config("never-wired"));
+    let file = ".devcontainer/devcontainer.json";
+    container.user.write(file, &config);
     container.up(&[]).expect(0);
     let project = || files(&container.user.project());
     let before = project();
@@ -113,19 +112,19 @@ fn a_dev_container_is_adopted_as_it_is_and_stays_the_same_when_it_is_rebuilt() {
     );
     for words in [
         &["connect"][..],
-        &["connect", "my-project"],
-        &["connect", "lace-my-project"],
+        &["connect", "never-wired"],
+        &["connect", "lace-never-wired"],
     ] {
         let told = container.lace(words).expect(1).err;
         assert!(told.contains(&advice), "{told}");
     }
 
     let told = container.lace(&["adopt"]).expect(0).err;
-    assert!(told.contains("is lace-my-project now"), "{told}");
+    assert!(told.contains("is lace-never-wired now"), "{told}");
     container
         .lace(&["client-config", "install", "--yes"])
         .expect(0);
-    let there = |line: &str| container.ssh(&["lace-my-project", line]);
+    let there = |line: &str| container.ssh(&["lace-never-wired", line]);
     let said = there("echo $WORDS; id -un; exit 7").expect(7);
     assert_eq!(
         (said.out.as_str(), &*said.told()),
@@ -135,12 +134,12 @@ fn a_dev_container_is_adopted_as_it_is_and_stays_the_same_when_it_is_rebuilt() {
     let row = json(&container.lace(&["status", "--json"]).expect(0))[0].clone();
     assert_eq!(
         (&row["alias"], &row["adopted"]),
-        (&"lace-my-project".into(), &true.into())
+        (&"lace-never-wired".into(), &true.into())
     );
     assert_eq!(row["routes"][0]["via"], "exec");
     // Again is no harm.
     container.lace(&["adopt"]).expect(0);
-    container.lace(&["adopt", "my-project"]).expect(0);
+    container.lace(&["adopt", "never-wired"]).expect(0);
 
     // One that only says that it is this dev container is not asked.
     let label = |name: &str, path: &Path| format!("{name}={}", path.display());
@@ -155,7 +154,7 @@ fn a_dev_container_is_adopted_as_it_is_and_stays_the_same_when_it_is_rebuilt() {
         there("true")
             .expect(255)
             .err
-            .contains("lace-my-project has no container")
+            .contains("lace-never-wired has no container")
     );
     container.up(&["--remove-existing-container"]).expect(0);
     let name = there("hostname").expect(0).out;
@@ -221,7 +220,7 @@ fn any_container_with_sshd_is_reachable_and_nothing_is_seen_or_kept_in_it() {
         let said = user.ssh(&["-tt", &alias, "tty"]).expect(0);
         assert!(said.out.contains("/dev/pts/"), "{said:?}");
         let piped = format!(
-            "head -c 3000000 /dev/urandom | tee here | ssh -F {} -o BatchMode=yes {alias} cat | cmp - here && echo same",
+            "head -c 3000000 /dev/urandom >here; ssh -F {} -o BatchMode=yes {alias} cat <here | cmp - here && echo same",
             file.display()
         );
         let said = Said::of(user.command("bash").args(["-c", &piped]));
