@@ -2,7 +2,7 @@
 # Measures lace-ssh beside what it is made of and what it takes the place of: one table, medians, ratios first, each
 # with the target it is meant to reach. Commands that are compared take turns (interleave.py). Loopback only.
 #
-# usage: bench.sh [PART…]      commands, ssh, streams, certificates, many, editor, growth, size; default: all
+# usage: bench.sh [PART…]      commands, ssh, streams, adopt, certificates, many, editor, growth, size; default: all
 #
 # LACE_SSH_BENCH_ROUNDS        how often each quick command runs; default: 40
 # LACE_SSH_BENCH_BULK_ROUNDS   how often 500 MB are sent each way; default: 20
@@ -208,7 +208,7 @@ make_secluded() {
 }
 
 bench_streams() {
-    local size=500000000 lace peer secluded pump before
+    local size=500000000 lace peer secluded session pump before
     make_secluded
     secluded=$(cat "$work/secluded.id")
     lace="ssh -F $HOME/.ssh/config lace-secluded"
@@ -232,6 +232,7 @@ EOF
     throughput "stream up" 1 "500 MB to the container" "docker exec"
     throughput "stream down" 1.5 "500 MB from the container" "docker exec"
     $lace "head -c $size /dev/zero; exec sleep 30" >/dev/null &
+    session=$!
     sleep 15
     pump=$(pgrep -f "pump lace-secluded .* $secluded")
     within "$(awk '/^VmHWM/ { printf "%.1f", $2 / 1024 }' "/proc/$pump/status")" 10 MB "what carries a stream, at most"
@@ -239,8 +240,8 @@ EOF
     sleep 5
     [ "$before" = "$(cut -d ' ' -f 14,15 "/proc/$pump/stat")" ] || missed=$((missed + 1))
     echo "CPU of an idle stream in 5 s: $before before, $(cut -d ' ' -f 14,15 "/proc/$pump/stat") after"
-    wait
-    bench_adopt
+    # The engine is a child of this shell, too.
+    wait "$session"
 }
 
 # A container that was never wired, until somebody is in it: each round with a store of its own.
@@ -255,6 +256,7 @@ bench_adopt() {
         times+=($((($(date +%s%N) - began) / 1000000)))
     done
     docker rm -f -v "$plain" >/dev/null
+    heading "a container that was never wired"
     within "$(printf '%s\n' "${times[@]}" | sort -n | sed -n 5p)" 2000 ms "adopt a container, and run true in it"
 }
 
@@ -501,6 +503,6 @@ prepare
 make_container
 printf 'medians; %s cores, %s, %s; engine %s; %s\n' "$(nproc)" "$(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -n 1)" \
     "$(. /etc/os-release && echo "$PRETTY_NAME")" "$(docker version --format '{{ .Server.Version }}')" "$(ssh -V 2>&1)"
-[ $# -gt 0 ] || set -- commands ssh streams certificates many editor growth size
+[ $# -gt 0 ] || set -- commands ssh streams adopt certificates many editor growth size
 for part in "$@"; do "bench_$part"; done
 printf '\n%s\n' "$([ "$missed" = 0 ] && echo "every target is reached" || echo "targets missed: $missed")"
