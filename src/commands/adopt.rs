@@ -23,7 +23,7 @@ pub fn run(app: &App, args: &cli::Adopt) -> Result<ExitCode> {
         (None, Some(name)) => Meant::Named(name),
         (None, None) => Meant::Here(&place),
     };
-    let Some(candidate) = adoption::find(app, &registry, meant)? else {
+    let Some(candidate) = adoption::find(app, &registry, meant, true)? else {
         return Err(nobody(args));
     };
     if let Some(alias) = adoption::wired(app, &registry, &candidate.container) {

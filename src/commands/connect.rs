@@ -73,7 +73,9 @@ fn adopt(
     unknown: anyhow::Error,
 ) -> Result<String> {
     let meant = name.map_or(Meant::Here(place), Meant::Named);
-    let found = adoption::find(app, registry, meant).ok().flatten();
+    // A name that was mistyped must not make us dial another machine.
+    let found = adoption::find(app, registry, meant, false);
+    let found = found.ok().flatten();
     // What is known was not found for another reason, such as that several are meant.
     let new = found.filter(|it| !adoption::is_known(app, registry, &it.container));
     let Some(candidate) = new else {

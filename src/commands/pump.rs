@@ -47,25 +47,23 @@ pub fn run(
             be_silent();
         }
     };
-    // One on this machine needs none.
-    let named = settings::read(&app.store).map_or_else(|_| Vec::new(), |settings| settings.engines);
-    let mut began = || {
-        let text = adopted.map(|id| text(app, id)).transpose()?;
-        let brings = text.as_ref().map(|text| adopted::command(text));
-        let words: Vec<_> = brings.iter().flatten().map(String::as_str).collect();
+    let brought = adopted.map(|id| text(app, id)).transpose();
+    let began = brought.and_then(|text| {
+        let (text, command) = match &text {
+            Some(text) => (text.as_slice(), adopted::command(text)),
+            None => (&[][..], trust::STREAM.map(str::to_owned).into()),
+        };
         let exec = Exec {
             container,
-            command: if adopted.is_some() {
-                &words
-            } else {
-                &trust::STREAM
-            },
-            first: text.as_ref().map_or(b"", |text| text),
+            command: &command.iter().map(String::as_str).collect::<Vec<_>>(),
+            first: text,
             begins: "SSH-",
         };
+        // One on this machine needs none that the settings name.
+        let settings = settings::read(&app.store);
+        let named = settings.map_or_else(|_| Vec::new(), |settings| settings.engines);
         Engine::named(endpoint, &named)?.exec(exec, socket.try_clone()?, &mut hear)
-    };
-    let began = began();
+    });
     match began {
         Ok(true) => words.rest().into_iter().for_each(tell),
         // `proxy` waits for a greeting, and tells what has come in its place.

@@ -375,18 +375,13 @@ fn drop_one(app: &App, id: &str, known: &DevContainer) -> Result<()> {
     // Asked before the lock is taken, for which others wait.
     let mounted = mounted(app, id, &known.endpoint);
     let mut ring = Ring::open(app, "remove --purge")?;
-    let Some(dropped) = ring.registry.devcontainers.get(id).cloned() else {
+    let folder_stays = !matches!(mounted, Ok(None));
+    let Some(purge) = Purge::of(&ring.registry, id, folder_stays) else {
         return Ok(());
     };
-    let opened = ring.registry.opened_by(&dropped.key);
-    let key = ring.registry.keys.get(&dropped.key);
-    let is_made_here = key.is_some_and(|key| key.origin == Origin::Generated);
-    let own = dropped.key == dropped.alias && opened == [id] && is_made_here;
-    let purge = Purge {
-        alias: dropped.alias,
-        key: own.then(|| dropped.key.clone()),
-        folder_stays: !matches!(mounted, Ok(None)),
-    };
+    let key = ring.registry.devcontainers[id].key.clone();
+    let record = ring.registry.keys.get(&key);
+    let is_made_here = record.is_some_and(|key| key.origin == Origin::Generated);
     purge::purge(&mut ring, id, &purge)?;
     let alias = &purge.alias;
     say(match &purge.key {
@@ -398,8 +393,7 @@ fn drop_one(app: &App, id: &str, known: &DevContainer) -> Result<()> {
         }
         None => {
             format!(
-                "dropped {alias} and its host key, but not its key, which was not made here; to delete that, too: lace-ssh keys delete {}",
-                dropped.key
+                "dropped {alias} and its host key, but not its key, which was not made here; to delete that, too: lace-ssh keys delete {key}"
             )
         }
     });

@@ -16,7 +16,7 @@ use super::masters::End;
 use crate::advice::{Advise, failure, shell};
 use crate::ca;
 use crate::durable::{self, PRIVATE};
-use crate::store::registry::Registry;
+use crate::store::registry::{Origin, Registry};
 use crate::store::stamp;
 use crate::store::{LARGEST_KEY, Store};
 use crate::store::{learnt, whereabouts};
@@ -33,6 +33,21 @@ pub struct Purge {
     /// A container has the trust folder mounted, or nobody can tell: it stays, empty, or the container
     /// could not start any more.
     pub folder_stays: bool,
+}
+
+impl Purge {
+    /// What there is to drop of the dev container `id`; none where it is not known.
+    pub fn of(registry: &Registry, id: &str, folder_stays: bool) -> Option<Self> {
+        let known = registry.devcontainers.get(id)?;
+        let key = registry.keys.get(&known.key);
+        let is_made_here = key.is_some_and(|key| key.origin == Origin::Generated);
+        let is_its_own = known.key == known.alias && registry.opened_by(&known.key) == [id];
+        Some(Self {
+            alias: known.alias.clone(),
+            key: (is_its_own && is_made_here).then(|| known.key.clone()),
+            folder_stays,
+        })
+    }
 }
 
 /// Drops what the store has of dev container `id`, whatever of it is still there.

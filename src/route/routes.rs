@@ -121,6 +121,12 @@ mod tests {
             of(&engine, &container, 2222),
             [Route::Published(published), exec]
         );
+        // What listens there is not what goes with a connection to one that was adopted.
+        container.is_adopted = true;
+        let adopted = Route::Adopted {
+            container: "a".into(),
+        };
+        assert_eq!(of(&engine, &container, 2222), [adopted]);
     }
 
     #[test]
@@ -136,13 +142,17 @@ mod tests {
             assert_eq!(route.to_json(), told);
             assert_eq!(route.to_string(), "at 172.17.0.2:2222");
         }
-        let exec = Route::Exec {
-            container: "c".into(),
-        };
-        assert_eq!(exec.address(), None);
-        assert_eq!(
-            exec.to_json(),
-            serde_json::json!({ "via": "exec", "container": "c" })
-        );
+        let container = "c".to_owned();
+        for exec in [
+            Route::Exec {
+                container: container.clone(),
+            },
+            Route::Adopted { container },
+        ] {
+            assert_eq!(exec.address(), None);
+            let told = serde_json::json!({ "via": "exec", "container": "c" });
+            assert_eq!(exec.to_json(), told);
+            assert_eq!(exec.to_string(), "by a stream of the engine");
+        }
     }
 }

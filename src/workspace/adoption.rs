@@ -7,7 +7,7 @@
 
 use std::path::Path;
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail};
 
 use super::entry::{self, Adoption};
 use super::feature;
@@ -24,7 +24,7 @@ use crate::route::adopted;
 use crate::route::engines::{Engines, Trouble, sought};
 use crate::route::proof;
 use crate::settings;
-use crate::store::registry::{Adopted, Registry, Workspace};
+use crate::store::registry::{Adopted, Key, Registry, Workspace};
 use crate::talk::say;
 
 /// What is asked of a container before anything is written down: its sshd, and the account of a name or a number.
@@ -115,12 +115,19 @@ pub fn unreachable(
     Ok(left)
 }
 
-/// The container that is meant; none: there is none.
+/// The container that is meant, on this machine and, with `elsewhere`, at the engines that the settings name; none: there
+/// is none.
 ///
 /// # Errors
 /// Several are meant, or it does not run; or no engine has told.
-pub fn find(app: &App, registry: &Registry, meant: Meant<'_>) -> Result<Option<Candidate>> {
-    let all = Engines::of(app).all(true).map_err(Trouble::into_error)?;
+pub fn find(
+    app: &App,
+    registry: &Registry,
+    meant: Meant<'_>,
+    elsewhere: bool,
+) -> Result<Option<Candidate>> {
+    let all = Engines::of(app).all(elsewhere);
+    let all = all.map_err(Trouble::into_error)?;
     let is_meant = |container: &Container| {
         // What somebody else has wired is named only on purpose.
         let may_be = matches!(meant, Meant::Container(_)) || !container.is_wired();
@@ -211,30 +218,49 @@ pub fn adopt(
     candidate: &Candidate,
     install: impl FnOnce(&Candidate) -> Result<bool>,
 ) -> Result<String> {
-    let Candidate { engine, container } = candidate;
-    let told = engine.remote_user(container)?;
-    let mut looked = look(candidate, &told)?;
-    let user = looked.user.take();
-    let user = user.filter(|user| options::is_user(user)).ok_or_else(|| {
-        let name = &container.name;
-        anyhow!("container {name} has no account {told:?}, which it is made for")
-    })?;
-    if !looked.has_sshd {
+    let told = candidate.engine.remote_user(&candidate.container)?;
+    let Looked { has_sshd, user } = look(candidate, &told)?;
+    let user = user.filter(|user| options::is_user(user));
+    let user = user.ok_or_else(|| no_account(candidate, &told))?;
+    if !has_sshd {
         if !install(candidate)? {
             return Err(no_sshd(candidate));
         }
         install_sshd(candidate, &user)?;
     }
+    let entered = enter(app, candidate, &user, user != told)?;
+    match prove(app, &entered)? {
+        Ok(()) => Ok(entered.alias),
+        Err(said) => {
+            if entered.is_new {
+                forget(app, &entered.id)?;
+            }
+            Err(not_reachable(candidate, &user, &said))
+        }
+    }
+}
+
+/// A container that is in the registry now.
+struct Entered {
+    id: String,
+    alias: String,
+    key: Option<Key>,
+    /// It was not before.
+    is_new: bool,
+}
+
+/// Writes down what it is, under the lock. The account is not the one that its engine tells, if that is `chosen`.
+fn enter(app: &App, candidate: &Candidate, user: &str, chosen: bool) -> Result<Entered> {
+    let Candidate { engine, container } = candidate;
     let settings = settings::read(&app.store)?;
     let mut ring = Ring::open(app, "adopt")?;
+    let workspace = container.made_from();
     let adopted = Adopted {
         container: container.id.clone(),
-        workspace: container
-            .made_from()
-            .map(|(folder, config_file)| Workspace {
-                folder: folder.to_owned(),
-                config_file: config_file.to_owned(),
-            }),
+        workspace: workspace.map(|(folder, config_file)| Workspace {
+            folder: folder.to_owned(),
+            config_file: config_file.to_owned(),
+        }),
     };
     let id = id_of(app, &ring.registry, container);
     let known = ring.registry.devcontainers.get(&id).cloned();
@@ -242,35 +268,33 @@ pub fn adopt(
         id: &id,
         adopted,
         container: &container.name,
-        user_chosen: user != told,
-        user: user.clone(),
+        user,
+        user_chosen: chosen,
         settings: &settings,
         endpoint: engine.address(),
     };
     let host_key = host_key::ensure(&mut ring, &id, known.as_ref())?;
     let entry = entry::adopted(&ring.registry, &wanted, host_key, known.as_ref(), ring.now);
-    let alias = entry.alias.clone();
+    let (alias, key) = (entry.alias.clone(), entry.key.clone());
     if known.as_ref() != Some(&entry) {
         enter::enter(&mut ring, &id, entry)?;
     }
-    let key = ring
-        .registry
-        .keys
-        .get(&ring.registry.devcontainers[&id].key)
-        .cloned();
-    drop(ring);
-    // What asks for a passphrase, or for a touch, is for the person's own ssh.
-    if key.is_some_and(|key| key.is_encrypted() || key.is_foreign()) {
-        return Ok(alias);
+    Ok(Entered {
+        key: ring.registry.keys.get(&key).cloned(),
+        is_new: known.is_none(),
+        alias,
+        id,
+    })
+}
+
+/// A real login. What asks for a passphrase, or for a touch, is left to the person's own ssh. The inner error is what ssh
+/// has said.
+fn prove(app: &App, entered: &Entered) -> Result<std::result::Result<(), String>> {
+    let asks = |key: &Key| key.is_encrypted() || key.is_foreign();
+    if entered.key.as_ref().is_some_and(asks) {
+        return Ok(Ok(()));
     }
-    let arguments = openssh::arguments(&app.store.config(), &alias);
-    let Err(said) = proof::run(&arguments)? else {
-        return Ok(alias);
-    };
-    if known.is_none() {
-        forget(app, &id)?;
-    }
-    Err(not_reachable(candidate, &user, &said))
+    proof::run(&openssh::arguments(&app.store.config(), &entered.alias))
 }
 
 /// Why nobody is let in, from what ssh has said: it says more than that, and the alias is none any more.
@@ -279,10 +303,22 @@ fn not_reachable(candidate: &Candidate, user: &str, said: &str) -> anyhow::Error
     let (_, why) = said.split_once("error: ").unwrap_or(("", said));
     let why = why.split("; hint: ").next().unwrap_or_default();
     let why = why.split("; mm_receive_fd: ").next().unwrap_or_default();
-    match why.is_empty() {
-        true => anyhow!("{shown} is not reachable: its account {user} can run no command there"),
-        false => anyhow!("{shown} is not reachable: {why}"),
+    if !why.is_empty() {
+        return anyhow!("{shown} is not reachable: {why}");
     }
+    let (command, name) = (candidate.engine.command(), &candidate.container.name);
+    let name = shell(Path::new(name));
+    failure(
+        format!("{shown} is not reachable: its account {user} can run no command there"),
+        format!("see its shell: {command} exec {name} grep ^{user}: /etc/passwd"),
+    )
+}
+
+fn no_account(candidate: &Candidate, told: &str) -> anyhow::Error {
+    failure(
+        format!("{} has no account {told:?}", candidate.shown()),
+        "it is the remoteUser of its devcontainer.json, else the user of its image; make it there, or name another one",
+    )
 }
 
 /// The ID of the dev container that it is, or is from now on: the one that it has once it is wired.
@@ -301,21 +337,12 @@ fn id_of(app: &App, registry: &Registry, container: &Container) -> String {
 }
 
 /// Drops all that is known here of a container that was only adopted. In it there is nothing.
-///
-/// # Errors
-/// The store cannot be written.
-pub fn forget(app: &App, id: &str) -> Result<()> {
+fn forget(app: &App, id: &str) -> Result<()> {
     let mut ring = Ring::open(app, "adopt")?;
-    let Some(known) = ring.registry.devcontainers.get(id).cloned() else {
-        return Ok(());
-    };
-    let is_own = known.key == known.alias && ring.registry.opened_by(&known.key) == [id];
-    let purge = Purge {
-        alias: known.alias,
-        key: is_own.then_some(known.key),
-        folder_stays: false,
-    };
-    purge::purge(&mut ring, id, &purge)
+    match Purge::of(&ring.registry, id, false) {
+        Some(purge) => purge::purge(&mut ring, id, &purge),
+        None => Ok(()),
+    }
 }
 
 /// What a container has.
@@ -338,7 +365,8 @@ fn look(candidate: &Candidate, user: &str) -> Result<Looked> {
         let room = WORDS - said.len();
         said.extend_from_slice(&piece[..piece.len().min(room)]);
     };
-    let told = engine.tells(exec, true, &mut hear)?;
+    let told = engine.tells(exec, true, &mut hear);
+    let told = told.with_context(|| format!("{} cannot be adopted", candidate.shown()))?;
     let user = told.lines().find_map(|line| line.strip_prefix("user "));
     let looked = Looked {
         has_sshd: told.lines().any(|line| line == "sshd"),
@@ -470,7 +498,7 @@ mod tests {
 
         /// The name of the container that is meant, or why there is none.
         fn found(&self, registry: &Registry, meant: Meant<'_>) -> String {
-            match find(&self.app(), registry, meant) {
+            match find(&self.app(), registry, meant, true) {
                 Ok(None) => "none".into(),
                 Ok(Some(one)) => one.container.name,
                 Err(error) => format!("{error} | {}", hint_of(&error).unwrap_or_default()),
@@ -589,7 +617,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_adopted_is_told_and_leaves_nothing() {
-        let no_account = "container a-name has no account \"me\", which it is made for";
+        let no_account = "container a-name of /home/me/web has no account \"me\"";
         for (says, installs, expected, hint) in [
             (
                 "echo user me",
@@ -603,9 +631,19 @@ mod tests {
                 "sshd was not installed in container a-name of /home/me/web",
                 "above",
             ),
-            ("echo sshd", false, no_account, ""),
-            ("echo sshd; echo 'user a b'", false, no_account, ""),
-            ("echo sshd; echo 'user -x'", false, no_account, ""),
+            ("echo sshd", false, no_account, "make it there"),
+            (
+                "echo sshd; echo 'user a b'",
+                false,
+                no_account,
+                "make it there",
+            ),
+            (
+                "echo sshd; echo 'user -x'",
+                false,
+                no_account,
+                "make it there",
+            ),
             (
                 "echo OCI runtime exec failed: no sh",
                 false,
@@ -628,7 +666,12 @@ mod tests {
         ] {
             let machine = Machine::with(vec![one("a", "running", "/home/me/web", true, says)]);
             let app = machine.app();
-            let candidate = find(&app, &Registry::default(), Meant::Container("a-name"));
+            let candidate = find(
+                &app,
+                &Registry::default(),
+                Meant::Container("a-name"),
+                false,
+            );
             let candidate = candidate.unwrap().unwrap();
             let mut asked = 0;
             let told = adopt(&app, &candidate, |it| {
@@ -659,7 +702,7 @@ mod tests {
         let machine = Machine::with(vec![liar]);
         let app = machine.app();
         let mut registry = Registry::default();
-        let candidate = find(&app, &registry, Meant::Container("abcd"));
+        let candidate = find(&app, &registry, Meant::Container("abcd"), false);
         let candidate = candidate.unwrap().unwrap();
         let id = |registry: &Registry| id_of(&app, registry, &candidate.container);
         assert_eq!(id(&registry), "containerabcdef0123456789");
@@ -670,7 +713,7 @@ mod tests {
         assert_eq!(super::wired(&app, &registry, &candidate.container), None);
         let trust = example::container("w", "running", &app.store.trust("k"), 1);
         let machine = Machine::with(vec![trust]);
-        let wired = find(&machine.app(), &registry, Meant::Container("w-name"));
+        let wired = find(&machine.app(), &registry, Meant::Container("w-name"), false);
         let wired = wired.unwrap().unwrap();
         let alias = super::wired(&app, &registry, &wired.container);
         assert_eq!(alias, Some("lace-known"));

@@ -71,7 +71,7 @@ pub struct Adoption<'a> {
     /// The name of the container.
     pub container: &'a str,
     /// The account to log in to.
-    pub user: String,
+    pub user: &'a str,
     /// It is not the one that its engine tells.
     pub user_chosen: bool,
     /// What the user says.
@@ -100,7 +100,7 @@ pub fn adopted(
         None => client::alias(&[wanted.container.to_owned()]),
     };
     DevContainer {
-        user: Some(wanted.user.clone()),
+        user: Some(wanted.user.to_owned()),
         user_chosen: wanted.user_chosen,
         endpoint: wanted.endpoint.to_owned(),
         adopted,
@@ -626,7 +626,7 @@ mod tests {
                 workspace: workspace.cloned(),
             },
             container: "My_db-1",
-            user: "me".into(),
+            user: "me",
             user_chosen: false,
             settings: &settings,
             endpoint: "unix:///e",

@@ -9,6 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::support::engine::{DevContainer, IMAGE};
+use crate::support::openssh::new_key;
 use crate::support::ring::json;
 use crate::support::{Said, User, files};
 
@@ -158,7 +159,7 @@ fn a_dev_container_is_adopted_as_it_is_and_stays_the_same_when_it_is_rebuilt() {
     );
     container.up(&["--remove-existing-container"]).expect(0);
     let name = there("hostname").expect(0).out;
-    assert!(container.user.project().exists() && !own.starts_with(name.trim()));
+    assert!(!own.starts_with(name.trim()), "it is another container");
     assert_eq!(
         fs::read(container.user.store().join("known_hosts")).unwrap(),
         pins
@@ -320,12 +321,66 @@ fn many_sessions_at_once_and_certificates_come_into_an_adopted_container() {
         assert_eq!(String::from_utf8_lossy(&said.stdout), format!("{n}\n"));
     }
     nothing_is_left(&plain.0);
-    // What is revoked is in a list that is no text.
-    let certificate = user.user.store().join("keys").join(alias);
-    let certificate = certificate.join(format!("{alias}-cert.pub"));
+    // What is revoked is in a list that is no text; what was issued before opens nothing, and the next one does.
+    let key = user.user.store().join("keys").join(alias);
+    let certificate = key.join(format!("{alias}-cert.pub"));
+    let old = user.user.home().join("old-cert.pub");
+    fs::copy(&certificate, &old).unwrap();
+    let by_old = || {
+        let mut ssh = user.command("ssh");
+        let lace = crate::support::binary();
+        let proxy = format!("ProxyCommand={} proxy {alias}", lace.display());
+        let known = user.user.store().join("known_hosts");
+        ssh.args(["-F", "none", "-o", "BatchMode=yes", "-o", &proxy]);
+        ssh.arg("-o")
+            .arg(format!("UserKnownHostsFile={}", known.display()));
+        ssh.arg("-o")
+            .arg(format!("CertificateFile={}", old.display()));
+        ssh.args(["-o", "IdentitiesOnly=yes", "-i"])
+            .arg(key.join("identity"));
+        Said::of(ssh.args([&format!("vscode@{alias}"), "true"])).code
+    };
+    assert_eq!(by_old(), 0);
     user.lace(&["cert", "revoke", certificate.to_str().unwrap()])
         .expect(0);
+    assert_eq!(by_old(), 255);
     user.ssh(&[alias, "true"]).expect(0);
+}
+
+#[test]
+#[ignore = "needs an engine; run by tests/run.sh"]
+fn a_key_of_somebody_else_may_do_there_what_it_may_elsewhere() {
+    let user = user();
+    let _plain = Plain::run(&["--network=none", "--name", "ct-shared"], IMAGE);
+    user.lace(&["adopt", "ct-shared"]).expect(0);
+    new_key(&user.user.home().join("guest"));
+    let public = user.user.home().join("guest.pub");
+    let public = public.to_str().unwrap();
+    let add = [
+        "access",
+        "add",
+        "--name",
+        "guest",
+        "--json",
+        "--public-key-file",
+        public,
+    ];
+    let limits = [
+        "lace-ct-shared",
+        "--command",
+        "echo only this",
+        "--expires",
+        "1h",
+    ];
+    let said = user.lace(&[&add[..], &limits].concat()).expect(0);
+    let line = json(&said)["ways"][0]["here"].as_str().unwrap().to_owned();
+    let key = user.user.home().join("guest");
+    let line = line.replace("-i KEY", &format!("-o BatchMode=yes -i {}", key.display()));
+    let there = || Said::of(user.command("sh").args(["-c", &format!("{line} id")]));
+    assert_eq!(there().expect(0).out, "only this\n");
+    user.lace(&["access", "remove", "--name", "guest"])
+        .expect(0);
+    there().expect(255);
 }
 
 #[test]
@@ -407,16 +462,23 @@ fn an_account_of_the_container_makes_root_run_none_of_its_programs() {
     assert_eq!(plain.exec("cat /tmp/caught 2>/dev/null; true"), "");
     // A container that says much and never what it should holds nobody up for ever.
     plain.exec("cp /bin/sh /bin/real; rm /bin/sh; printf '#!/bin/real\\nexec yes flood >&2\\n' >/bin/sh.new; chmod 755 /bin/sh.new; mv /bin/sh.new /bin/sh");
-    let mut ssh = user.command("timeout");
-    ssh.args(["-s", "KILL", "3"]).arg(crate::support::binary());
-    Said::of(ssh.args(["connect", "ct-path", "--", "true"]));
-    let start = Instant::now();
+    let mut ssh = user.command("lace-ssh");
+    ssh.args(["connect", "ct-path", "--", "true"]);
+    let mut ssh = ssh.stderr(Stdio::null()).spawn().unwrap();
     let pumps =
         || Said::of(Command::new("pgrep").args(["-f", &format!("pump .* {}", plain.0)])).out;
-    while !pumps().is_empty() {
-        assert!(start.elapsed() < Duration::from_secs(30), "{}", pumps());
-        thread::sleep(Duration::from_millis(200));
-    }
+    let until = |there: bool| {
+        let start = Instant::now();
+        while pumps().is_empty() == there {
+            assert!(start.elapsed() < Duration::from_secs(30), "{}", pumps());
+            thread::sleep(Duration::from_millis(50));
+        }
+    };
+    until(true);
+    // What `ssh` has become of, and who waits for a greeting.
+    ssh.kill().unwrap();
+    ssh.wait().unwrap();
+    until(false);
 }
 
 #[test]

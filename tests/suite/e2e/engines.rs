@@ -226,6 +226,14 @@ fn a_stream_leads_into_a_container_of_an_engine_that_ssh_leads_to() {
         ("3000000\n", 3_000_000)
     );
     assert_eq!(there(&format!("{ssh} id -un")).expect(0).out, "vscode\n");
+    // One that was never wired is reached there, too.
+    let other = Twin::start(&user.home().join("sshd"));
+    let adopt = format!("lace-ssh adopt --container {}", other.0);
+    let told = there(&adopt).expect(0).err;
+    let name = told.split(" now: ").next().unwrap();
+    let alias = name.rsplit(' ').next().unwrap();
+    let said = there(&format!("lace-ssh connect {alias} -- hostname"));
+    assert_eq!(said.expect(0).out.trim(), &other.0[..12]);
 }
 
 fn is_at(pid: &str, path: &str) -> bool {

@@ -1,8 +1,10 @@
 //! What is brought along into a container that was adopted: `src/route/adopted.sh`, in each shell that may be there.
 
-use std::io::Write;
-use std::process::{Command, Stdio};
+use std::ffi::OsStr;
+use std::fs::File;
+use std::process::Command;
 
+use lace_ssh::advice::quoted;
 use lace_ssh::route::adopted::{Brought, command};
 
 use crate::support::Said;
@@ -39,75 +41,48 @@ fn public(container: &Container) -> String {
     std::fs::read_to_string(container.path("id.pub")).unwrap()
 }
 
-/// What sshd says where nobody comes, with this in the environment.
-fn begun(container: &Container, text: &[u8], environment: &str) -> Said {
-    let words: Vec<_> = command(text)
-        .iter()
-        .map(|word| format!("'{}'", word.replace('\'', r"'\''")))
-        .collect();
-    let line = format!("{environment} exec {}", words.join(" "));
-    let mut shell = container.command("root", &line);
-    shell.stdin(Stdio::piped()).stdout(Stdio::piped());
-    let mut shell = shell.stderr(Stdio::piped()).spawn().unwrap();
-    let _ = shell.stdin.take().unwrap().write_all(text);
-    let said = shell.wait_with_output().unwrap();
-    Said {
-        code: said.status.code().unwrap_or(-1),
-        out: String::from_utf8_lossy(&said.stdout).into_owned(),
-        err: String::from_utf8_lossy(&said.stderr).into_owned(),
-    }
+/// What runs the text as the engine does, with this in the environment.
+fn entering(container: &Container, text: &[u8], environment: &str) -> Command {
+    let words = command(text);
+    let words: Vec<_> = words.iter().map(|word| word_of(word.as_ref())).collect();
+    container.command("root", &format!("{environment} exec {}", words.join(" ")))
+}
+
+/// As a shell reads it back.
+fn word_of(word: &OsStr) -> String {
+    String::from_utf8(quoted(word.as_encoded_bytes())).unwrap()
+}
+
+/// What sshd says where nobody comes.
+fn begun(container: &Container, text: &[u8]) -> Said {
+    let mut shell = entering(container, text, "");
+    let file = container.path("text");
+    std::fs::write(&file, text).unwrap();
+    Said::of(shell.stdin(File::open(file).unwrap()))
 }
 
 /// `ssh` with the key, to an sshd of its own.
 fn ssh(container: &Container, text: &[u8], environment: &str, line: &str) -> Said {
-    let folder = container.path("");
-    std::fs::write(folder.join("text"), text).unwrap();
-    let host = std::fs::read_to_string(folder.join("host.pub")).unwrap();
-    std::fs::write(folder.join("known"), format!("here {host}")).unwrap();
-    let words: Vec<_> = command(text)
-        .iter()
-        .map(|word| format!("'{}'", word.replace('\'', r"'\''")))
-        .collect();
-    let enter = container.command("root", &format!("{environment} exec {}", words.join(" ")));
-    let quoted =
-        |word: &std::ffi::OsStr| format!("'{}'", word.to_str().unwrap().replace('\'', r"'\''"));
-    let enter: Vec<_> = std::iter::once(enter.get_program())
-        .chain(enter.get_args())
-        .map(quoted)
-        .collect();
+    let path = |name: &str| container.path(name).display().to_string();
+    std::fs::write(path("text"), text).unwrap();
+    let enter = entering(container, text, environment);
+    let words = std::iter::once(enter.get_program()).chain(enter.get_args());
+    let enter: Vec<_> = words.map(word_of).collect();
     // What sshd reads beyond the text is the client's.
     let proxy = format!(
         "sh -c 'echo $$ >{pid}; cat {text}; for n in $(seq 200); do [ -s {said} ] && break; sleep 0.05; done; exec cat' |
             {{ {enter} 2>{log} | tee {said}; kill $(cat {pid}); }}\n",
-        pid = folder.join("pid").display(),
-        text = folder.join("text").display(),
-        said = folder.join("said").display(),
-        log = folder.join("log").display(),
+        pid = path("pid"),
+        text = path("text"),
+        said = path("said"),
+        log = path("log"),
         enter = enter.join(" ")
     );
-    let _ = std::fs::remove_file(folder.join("said"));
-    std::fs::write(folder.join("proxy"), proxy).unwrap();
-    let mut ssh = Command::new("ssh");
-    ssh.args([
-        "-F",
-        "none",
-        "-o",
-        "BatchMode=yes",
-        "-o",
-        "IdentitiesOnly=yes",
-        "-o",
-        "LogLevel=ERROR",
-    ]);
-    ssh.arg("-i").arg(folder.join("id"));
-    ssh.arg("-o").arg(format!(
-        "UserKnownHostsFile={}",
-        folder.join("known").display()
-    ));
-    ssh.args(["-o", "StrictHostKeyChecking=yes", "-o", "HostKeyAlias=here"]);
-    ssh.arg("-o").arg(format!(
-        "ProxyCommand=sh {}",
-        folder.join("proxy").display()
-    ));
+    let _ = std::fs::remove_file(path("said"));
+    std::fs::write(path("proxy"), proxy).unwrap();
+    let mut ssh = container.client(&std::fs::read_to_string(path("host.pub")).unwrap());
+    ssh.arg("-o")
+        .arg(format!("ProxyCommand=sh {}", path("proxy")));
     Said::of(ssh.args(["dev@here", line]))
 }
 
@@ -116,7 +91,7 @@ fn each_shell_starts_an_sshd_for_one_connection_and_keeps_nothing() {
     for (shell, container) in Container::with_each_shell() {
         prepare(&container);
         let text = text(&container, "dev");
-        let said = begun(&container, &text, "");
+        let said = begun(&container, &text);
         // mksh has no printf of its own.
         if shell == "mksh" {
             assert!(said.err.contains("has no printf of its own"), "{said:?}");
@@ -169,19 +144,19 @@ fn what_is_missing_is_told_in_one_line() {
         ),
     ] {
         container.ok(before);
-        let said = begun(&container, &good, "");
+        let said = begun(&container, &good);
         container.ok(after);
         assert_eq!((said.code, said.out.as_str()), (1, ""), "{before}");
         assert_eq!(said.err, format!("lace-ssh: error: {expected}\n"));
     }
-    let said = begun(&container, &text(&container, "nobody-there"), "");
+    let said = begun(&container, &text(&container, "nobody-there"));
     assert_eq!(
         said.err,
         "lace-ssh: error: there is no account 'nobody-there' in this container\n"
     );
     // Somebody has been there first: another folder is taken, whatever its name.
     container.ok("for n in $(seq 4000); do mkdir /dev/shm/lace-ssh.$n.0; done");
-    assert!(begun(&container, &good, "").out.starts_with("SSH-2.0-"));
+    assert!(begun(&container, &good).out.starts_with("SSH-2.0-"));
     assert_eq!(
         container.ok("ls /dev/shm | grep -vc '[.]0$' || true"),
         "0\n"

@@ -281,9 +281,20 @@ impl Container {
         self.write("/etc/lace-ssh/revoked_keys", "");
     }
 
-    /// `ssh` with that key.
+    /// `ssh` with that key, to its port.
     pub fn ssh(&self, account: &str, options: &[&str], line: &str) -> Command {
         let host = self.read("/etc/lace-ssh/ssh_host_ed25519_key.pub");
+        let mut ssh = self.client(&host);
+        ssh.args(["-p", &self.port.to_string()]);
+        ssh.args(options).arg(format!("{account}@127.0.0.1"));
+        if !line.is_empty() {
+            ssh.arg(line);
+        }
+        ssh
+    }
+
+    /// `ssh` with that key, where this public host key is expected.
+    pub fn client(&self, host: &str) -> Command {
         std::fs::write(self.path("known_hosts"), format!("here {host}")).unwrap();
         let known = format!("UserKnownHostsFile={}", self.path("known_hosts").display());
         let mut ssh = Command::new("ssh");
@@ -305,14 +316,8 @@ impl Container {
             "-o",
             &known,
         ]);
-        ssh.arg("-i")
-            .arg(self.path("id"))
-            .args(["-p", &self.port.to_string()]);
+        ssh.arg("-i").arg(self.path("id"));
         ssh.env_remove("SSH_AUTH_SOCK").stdin(Stdio::null());
-        ssh.args(options).arg(format!("{account}@127.0.0.1"));
-        if !line.is_empty() {
-            ssh.arg(line);
-        }
         ssh
     }
 }
