@@ -222,6 +222,18 @@ fn link_or_copy(
     linked.with_context(|| format!("cannot link {} to {}", from.display(), to.display()))
 }
 
+/// Makes a symlink at `path`, durably; says whether it could: where something is there already, that stays.
+///
+/// # Errors
+/// Names `path`; or the folder that could not be flushed.
+pub fn symlink(target: &Path, path: &Path) -> Result<bool> {
+    match std::os::unix::fs::symlink(target, path) {
+        Ok(()) => flush_folder(folder_of(path)).map(|()| true),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(false),
+        Err(error) => Err(error).with_context(|| format!("cannot make {}", path.display())),
+    }
+}
+
 /// Removes a file durably; fine if there is none.
 ///
 /// # Errors

@@ -113,7 +113,7 @@ end_to_end() {
         skip=(--skip e2e::engines)
     fi
     LACE_SSH_TEST_DEVCONTAINER=$DEVCONTAINER LACE_SSH_TEST_COMPOSE=$COMPOSE LACE_SSH_TEST_PYTHON=$CLIENT_PYTHON LACE_SSH_TEST_PODMAN=$PODMAN \
-        LACE_SSH_TEST_NODE_PATH=$CLIENT_NODE_PATH LACE_SSH_TEST_BAO=$CLIENT_BAO ignored e2e:: "${skip[@]}"
+        LACE_SSH_TEST_NODE_PATH=$CLIENT_NODE_PATH LACE_SSH_TEST_BAO=$CLIENT_BAO LACE_SSH_TEST_DEVCONTAINER_RS=$CLIENT_DEVCONTAINER ignored e2e:: "${skip[@]}"
 }
 
 # Killed, and refused by the disk, at every system call that matters; then thirty at once, killed at random.

@@ -5,15 +5,16 @@ pub mod include;
 pub mod openssh;
 pub mod quote;
 
-/// An alias from names that people gave to folders: `lace-` and their lower-case letters, digits,
-/// `-`, `_` and `.`, everything else a single hyphen; short enough for every client.
+use deunicode::deunicode;
+
+/// An alias from names that people gave to folders: `lace-` and their lower-case letters (those of other scripts as
+/// they are written in Latin ones), digits, `-`, `_` and `.`, everything else a single hyphen; short enough for every client.
 pub fn alias(names: &[String]) -> String {
     const LONGEST: usize = 48;
+    let names: Vec<_> = names.iter().map(|name| deunicode(name)).collect();
+    let is_apart = |c: char| !c.is_ascii_alphanumeric() && !"_.".contains(c);
     let mut alias = String::from("lace");
-    for word in names
-        .iter()
-        .flat_map(|name| name.split(|c: char| !c.is_ascii_alphanumeric() && !"_.".contains(c)))
-    {
+    for word in names.iter().flat_map(|name| name.split(is_apart)) {
         let word = word.trim_matches(['.', '_']).to_ascii_lowercase();
         if !word.is_empty() {
             alias.push('-');
@@ -39,7 +40,11 @@ mod tests {
             (vec!["My Project (2)", ""], "lace-my-project-2"),
             (vec!["api", "rust"], "lace-api-rust"),
             (vec!["..", "\n%h\""], "lace-h"),
-            (vec!["проект"], "lace-workspace"),
+            (vec!["проект"], "lace-proekt"),
+            (vec!["Café Zürich"], "lace-cafe-zurich"),
+            (vec!["Łódź_straße"], "lace-lodz_strasse"),
+            (vec!["日本", "開発"], "lace-ri-ben-kai-fa"),
+            (vec!["\u{200b}\u{202e}"], "lace-workspace"),
             (vec!["a.b_c"], "lace-a.b_c"),
             (vec!["._a_."], "lace-a"),
             (vec!["_", "x"], "lace-x"),

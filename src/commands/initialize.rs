@@ -23,9 +23,9 @@ use crate::ring::{
     purge,
 };
 use crate::settings;
-use crate::store::learnt;
 use crate::store::registry::{DevContainer, Registry};
 use crate::store::stamp::{self, Identities};
+use crate::store::{learnt, other_ids};
 use crate::talk::{self, say, warn};
 use crate::trust;
 use crate::workspace::config::Config;
@@ -39,21 +39,33 @@ pub fn run(app: &App, args: &cli::Initialize) -> Result<ExitCode> {
         return Err(anyhow!("{:?} is not a dev container ID", args.id))
             .hint("in devcontainer.json, write: lace-ssh initialize --id ${devcontainerId}");
     }
-    let target = target_of(app, args)?;
+    let read = target_of(app, args)?;
+    let target = Target {
+        config: find::edited(&read.folder, read.config.clone()),
+        folder: read.folder.clone(),
+    };
     let endpoint = endpoint::endpoint(app.environment)?;
     refuse_elsewhere(&endpoint, &target)?;
     let settings = settings::read(&app.store)?;
     let config = config::read(&target.config, &settings.defaults)?;
-    complete_config(app, &target, &config)?;
-    complete_feature(app, &target, &config)?;
+    if read.config == target.config {
+        complete_config(app, &target, &config)?;
+        complete_feature(app, &target, &config)?;
+    } else {
+        let generated = config::read(&read.config, &settings.defaults)?;
+        refuse_what_is_generated((&read, &generated), (&target, &config))?;
+        complete_feature(app, &read, &generated)?;
+    }
     if let Some(compose) = &config.compose {
         let trust = app.store.trust(&args.id);
         let port = config.options.publish.then_some(config.options.port);
         compose::complete(&target, compose, &args.id, &trust, port)?;
     }
 
+    let id = other_ids::registered(&app.store, &args.id);
     let wanted = Wanted {
-        id: &args.id,
+        id: &id,
+        given: &args.id,
         target: &target,
         config: &config,
         settings: &settings,
@@ -64,14 +76,31 @@ pub fn run(app: &App, args: &cli::Initialize) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let mut ring = Ring::open(app, "initialize")?;
+    let id = registered_id(&ring, &wanted)?;
+    let wanted = Wanted { id: &id, ..wanted };
     let did = prepare(&mut ring, &wanted)?;
     if !did.is_empty() {
         say(did);
     }
     switch_auth(&mut ring, &wanted)?;
-    policy::apply(&mut ring, &args.id)?;
-    host_rotation::look_again(&mut ring, &args.id);
+    policy::apply(&mut ring, &id)?;
+    host_rotation::look_again(&mut ring, &id);
     Ok(ExitCode::SUCCESS)
+}
+
+/// The ID under which it is registered: that of another CLI, if that came first. One that somebody has made of labels of
+/// his own (`--id-label`) is of a dev container of its own.
+fn registered_id(ring: &Ring<'_>, wanted: &Wanted<'_>) -> Result<String> {
+    let (given, target) = (wanted.given, wanted.target);
+    let ids = find::ids(&target.folder, &target.config);
+    let is_registered = |id: &&String| ring.registry.devcontainers.contains_key(*id);
+    if ring.registry.devcontainers.contains_key(given) || !ids.iter().any(|id| id == given) {
+        return Ok(given.to_owned());
+    }
+    match ids.iter().find(is_registered) {
+        Some(id) if other_ids::add(&ring.app.store, given, id)? => Ok(id.clone()),
+        _ => Ok(other_ids::registered(&ring.app.store, given)),
+    }
 }
 
 /// What is mounted is a folder of this machine: an engine on another one would say no more than that there is no such
@@ -126,7 +155,7 @@ fn old_copy(wanted: &Wanted<'_>) -> Result<Option<PathBuf>> {
     Ok(is_old.then_some(copy))
 }
 
-/// The config file in use: named, or the one that leads to this ID, or the only one there is.
+/// The config file that the CLI has read: named, or the one that leads to this ID, or the only one there is.
 fn target_of(app: &App, args: &cli::Initialize) -> Result<Target> {
     if args.workspace.config.is_none() {
         let folder = target::folder(app, &args.workspace.place());
@@ -146,7 +175,6 @@ fn complete_config(app: &App, target: &Target, config: &Config) -> Result<()> {
     if edited.text == config.text {
         return Ok(());
     }
-    refuse_what_is_generated(target)?;
     refuse_to_leave(target)?;
     let change = Change::of(&target.config)?.becomes(Some(edited.text.clone().into_bytes()));
     let mut plan = Plan::default();
@@ -182,20 +210,32 @@ fn complete_config(app: &App, target: &Target, config: &Config) -> Result<()> {
 
 /// What `lace up` makes from the file that a person edits is made anew each time: whatever were put into
 /// it would be gone in the next run.
-fn refuse_what_is_generated(target: &Target) -> Result<()> {
-    match target.config == find::generated_by_lace(&target.folder) {
-        true => Err(failure(
-            format!(
-                "{} lacks what lace-ssh needs, and `lace up` makes it anew each time, from a file that lacks it, too",
-                target.config.display()
-            ),
-            format!(
-                "lace-ssh setup --workspace-folder {}",
-                shell(&target.folder)
-            ),
-        )),
-        false => Ok(()),
+fn refuse_what_is_generated(
+    (read, generated): (&Target, &Config),
+    (edited, config): (&Target, &Config),
+) -> Result<()> {
+    if is_wired(read, generated)? {
+        return Ok(());
     }
+    let lacks = format!("{} lacks what lace-ssh needs", read.config.display());
+    Err(match is_wired(edited, config)? {
+        true => failure(
+            format!("{lacks}, and {} has it", edited.config.display()),
+            "make it anew: lace up",
+        ),
+        false => failure(
+            format!(
+                "{lacks}, and `lace up` makes it anew each time, from a file that lacks it, too"
+            ),
+            format!("lace-ssh setup --workspace-folder {}", shell(&read.folder)),
+        ),
+    })
+}
+
+fn is_wired(target: &Target, config: &Config) -> Result<bool> {
+    let edited = wire(&config.text, &config::wiring(target, config));
+    let edited = edited.map_err(|problem| problem.of_file(&target.config))?;
+    Ok(edited.text == config.text)
 }
 
 /// A config file that is a link out of the workspace is not changed without being asked: it may be any

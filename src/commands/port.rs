@@ -40,7 +40,7 @@ fn text(app: &App, args: &cli::Port) -> Result<String> {
                 "container {} has a mount that is only named like that of {}, and does not prove its host key",
                 way.container.name, devcontainer.alias
             ),
-            way::up(&engine, devcontainer),
+            way::up(&engine, devcontainer, Some(&way.container)),
         ));
     }
     let Some(address) = way.container.published(devcontainer.port) else {
@@ -91,7 +91,7 @@ mod tests {
             registry.devcontainers.insert(id.into(), known);
         }
         app.store.save(&registry).unwrap();
-        let json = r#"{"host":"127.0.0.1","port":7,"routes":[{"via":"published","host":"127.0.0.1","port":7}]}"#;
+        let json = r#"{"host":"127.0.0.1","port":7,"routes":[{"via":"published","host":"127.0.0.1","port":7},{"via":"exec","container":"a"}]}"#;
         for (name, json, expected) in [
             ("lace-own", false, Ok("127.0.0.1:7\n".to_owned())),
             ("lace-own", true, Ok(format!("{json}\n"))),

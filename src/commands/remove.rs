@@ -12,13 +12,14 @@ use crate::app::App;
 use crate::change::{Change, Plan, Reason};
 use crate::cli;
 use crate::devcontainer::{
-    Document, Modified, Problem, SCHEMA_FILE, compose, features, find, id, options, unwire,
+    Document, Modified, Problem, SCHEMA_FILE, compose, features, find, options, unwire,
 };
 use crate::durable;
 use crate::engine::{Found, endpoint};
 use crate::ring::purge::Purge;
 use crate::ring::{self, Ring, purge};
 use crate::route::engines::{Engines, Place, Trouble};
+use crate::store::other_ids;
 use crate::store::registry::{DevContainer, Origin};
 use crate::store::undo::{self, Original};
 use crate::talk::agree::{Outcome, agree};
@@ -108,9 +109,30 @@ pub fn run(app: &App, args: &cli::Remove) -> Result<ExitCode> {
             path.display()
         ));
     }
+    if copy && outcome == Outcome::Applied {
+        tell_of_what_is_generated(&target);
+    }
+    if Document::parse(&after).is_ok_and(|it| features::is_prebuilt(&it.value())) {
+        say(format!(
+            "{config} still has the Feature under \"prebuildFeatures\", which is lace's: `lace prebuild` goes on putting it into the image"
+        ));
+    }
     match args.purge {
         true => purge(app, args, &target),
         false => Ok(ExitCode::SUCCESS),
+    }
+}
+
+/// Says that what `lace up` has generated is of the time before; nobody has to do anything about it.
+fn tell_of_what_is_generated(target: &Target) {
+    let config = find::generated_by_lace(&target.folder);
+    let folder = target.folder.clone();
+    let generated = Target { folder, config };
+    if config::text(&generated.config).is_ok_and(|text| uses_copy(&generated, &text)) {
+        say(format!(
+            "{} still names the Feature; `lace up` makes it anew",
+            generated.config.display()
+        ));
     }
 }
 
@@ -140,9 +162,13 @@ fn remove_compose_files(app: &App, plan: &mut Plan, target: &Target) -> Result<V
             .file_stem()
             .and_then(|stem| stem.to_str())
             .unwrap_or_default();
-        let known = registry.devcontainers.get(id);
+        let known = registry
+            .devcontainers
+            .get(&other_ids::registered(&app.store, id));
         known.is_some_and(|known| known.is_of(&target.config))
-            || id == id::devcontainer_id(&target.folder, &target.config)
+            || find::ids(&target.folder, &target.config)
+                .iter()
+                .any(|it| it == id)
     };
     for path in workspace::compose::made(&folder) {
         if !is_shared || own(&path) {
@@ -355,11 +381,12 @@ fn unknown<'a>(app: &App, args: &'a cli::Remove) -> Result<Option<&'a str>> {
 /// Drops the trust folder of a dev container that the registry has lost.
 fn purge_unknown(app: &App, args: &cli::Remove, id: &str) -> Result<ExitCode> {
     if agreed(app, args, id, "its trust folder, with its host key")? {
-        let mounted = mounted(app, id, &endpoint::endpoint(app.environment)?);
+        let mounted = mounted(app, id, &[], &endpoint::endpoint(app.environment)?);
         let mut ring = Ring::open(app, "remove --purge")?;
         let left = Purge {
             alias: id.to_owned(),
             key: None,
+            other_ids: Vec::new(),
             folder_stays: !matches!(mounted, Ok(None)),
         };
         if !ring.registry.devcontainers.contains_key(id) {
@@ -373,7 +400,7 @@ fn purge_unknown(app: &App, args: &cli::Remove, id: &str) -> Result<ExitCode> {
 
 fn drop_one(app: &App, id: &str, known: &DevContainer) -> Result<()> {
     // Asked before the lock is taken, for which others wait.
-    let mounted = mounted(app, id, &known.endpoint);
+    let mounted = mounted(app, id, &known.other_ids, &known.endpoint);
     let mut ring = Ring::open(app, "remove --purge")?;
     let folder_stays = !matches!(mounted, Ok(None));
     let Some(purge) = Purge::of(&ring.registry, id, folder_stays) else {
@@ -418,8 +445,8 @@ type Mounted = Option<(String, &'static str)>;
 ///
 /// # Errors
 /// The engine cannot be asked, so that nobody can tell.
-fn mounted(app: &App, id: &str, endpoint: &str) -> Result<Mounted> {
-    let place = Engines::of(app).wired(id, endpoint);
+fn mounted(app: &App, id: &str, other_ids: &[String], endpoint: &str) -> Result<Mounted> {
+    let place = Engines::of(app).wired(id, other_ids, endpoint);
     let Place { engine, found } = place.map_err(Trouble::into_error)?;
     let containers = match found {
         Found::None => return Ok(None),
@@ -438,7 +465,7 @@ mod tests {
 
     use super::*;
     use crate::devcontainer::options::Options;
-    use crate::devcontainer::wire;
+    use crate::devcontainer::{id, wire};
     use crate::engine::example;
     use crate::environment::Environment;
     use crate::store::registry::Workspace;
@@ -883,7 +910,7 @@ mod tests {
             let target = wired(&app, PLAIN);
             known(&app, &target, "web", "lace-web");
             let endpoint = environment.docker_host.as_deref().unwrap();
-            let found = mounted(&app, "web", endpoint);
+            let found = mounted(&app, "web", &[], endpoint);
             match case {
                 "silent" => assert!(found.is_err()),
                 "none" => assert_eq!(found.unwrap(), None),
@@ -980,6 +1007,7 @@ mod tests {
         let note = serde_json::to_vec(&Purge {
             alias: "lace-web".into(),
             key: None,
+            other_ids: Vec::new(),
             folder_stays: false,
         });
         fs::write(notes.join("web"), note.unwrap()).unwrap();

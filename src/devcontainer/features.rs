@@ -1,14 +1,38 @@
-//! The members of `features`: which one is ours, and which is another sshd.
+//! The Features of a config file: which one is ours, and which is another sshd.
 //!
-//! Pure values; a Feature is known by its key alone, whatever version or registry that names.
+//! Pure values; a Feature is known by its key alone, whatever version or registry that names. Besides those of `features`
+//! there are those that `lace prebuild` puts into the image: they are lace's, and nobody here writes them.
 
 use serde_json::Value;
 
-/// The key under `features` that is ours, of a local copy or of a registry.
+/// Where those are that `lace prebuild` puts into the image.
+pub(super) const PREBUILT: [&str; 3] = ["customizations", "lace", "prebuildFeatures"];
+
+/// The key that is ours, of a local copy or of a registry.
 pub fn ours(config: &Value) -> Option<&str> {
-    let features = config.get("features")?.as_object()?;
-    let mut keys = features.keys().map(String::as_str);
-    keys.find(|key| is_ours(key))
+    let mut all = all(config);
+    all.find(|(key, _)| is_ours(key)).map(|(key, _)| key)
+}
+
+/// The same with its options, where `lace prebuild` puts it into the image.
+pub(super) fn prebuilt(config: &Value) -> Option<(&str, &Value)> {
+    members(config, &PREBUILT).find(|(key, _)| is_ours(key))
+}
+
+/// `lace prebuild` puts ours into the image.
+pub fn is_prebuilt(config: &Value) -> bool {
+    prebuilt(config).is_some()
+}
+
+/// Every Feature with its options.
+pub(super) fn all(config: &Value) -> impl Iterator<Item = (&str, &Value)> {
+    members(config, &["features"]).chain(members(config, &PREBUILT))
+}
+
+fn members<'v>(config: &'v Value, path: &[&str]) -> impl Iterator<Item = (&'v str, &'v Value)> {
+    let found = path.iter().try_fold(config, |value, name| value.get(name));
+    let members = found.and_then(Value::as_object).into_iter().flatten();
+    members.map(|(key, options)| (key.as_str(), options))
 }
 
 /// `./lace-ssh`, `../lace-ssh`, `ghcr.io/owner/repository/lace-ssh:1`, …
@@ -65,6 +89,16 @@ mod tests {
         ] {
             assert_eq!(ours(&json!({ "features": { other: {} } })), None, "{other}");
         }
+        let lace =
+            |features| json!({ "customizations": { "lace": { "prebuildFeatures": features } } });
+        let in_the_image = lace(json!({ "./other": {}, "./lace-ssh": { "port": "1" } }));
+        assert_eq!(ours(&in_the_image), Some("./lace-ssh"));
+        let options = json!({ "port": "1" });
+        assert_eq!(prebuilt(&in_the_image), Some(("./lace-ssh", &options)));
+        for none in [lace(json!(null)), lace(json!(["./lace-ssh"])), json!({})] {
+            assert_eq!((ours(&none), is_prebuilt(&none)), (None, false), "{none}");
+        }
+        assert_eq!(prebuilt(&json!({ "features": { "./lace-ssh": {} } })), None);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
 
-use super::id::devcontainer_id;
+use super::id::{devcontainer_id, devcontainer_rs_id};
 use crate::advice::{Advise, shell};
 
 /// The `devcontainer.json` files of a workspace, where the `devcontainer` CLI and editors look for
@@ -64,14 +64,48 @@ pub fn find_by_id(folders: &[PathBuf], id: &str) -> Option<(PathBuf, PathBuf)> {
         configs.push(generated_by_lace(folder));
         let config = configs
             .into_iter()
-            .find(|config| devcontainer_id(folder, config) == id)?;
+            .find(|config| ids_of_file(folder, config).any(|it| it == id))?;
         Some((folder.clone(), config))
     })
+}
+
+/// The IDs that the dev container of a config file may be given: by another CLI, and by `lace up`, which hands a CLI
+/// the config that it generates from this one.
+pub fn ids(workspace_folder: &Path, config: &Path) -> Vec<String> {
+    let mut ids: Vec<_> = ids_of_file(workspace_folder, config).collect();
+    if *config == edited_for_lace(workspace_folder) {
+        ids.extend(ids_of_file(
+            workspace_folder,
+            &generated_by_lace(workspace_folder),
+        ));
+    }
+    ids
+}
+
+fn ids_of_file(workspace_folder: &Path, config: &Path) -> impl Iterator<Item = String> {
+    let compute = [devcontainer_id, devcontainer_rs_id];
+    compute
+        .into_iter()
+        .map(move |id| id(workspace_folder, config))
 }
 
 /// Where `lace up` puts the config that it generates.
 pub fn generated_by_lace(workspace_folder: &Path) -> PathBuf {
     workspace_folder.join(".lace/devcontainer.json")
+}
+
+/// From which one it does.
+fn edited_for_lace(workspace_folder: &Path) -> PathBuf {
+    workspace_folder.join(".devcontainer/devcontainer.json")
+}
+
+/// The config file that a person edits: the one from which `lace up` has generated this one, else itself.
+pub fn edited(workspace_folder: &Path, config: PathBuf) -> PathBuf {
+    let edited = edited_for_lace(workspace_folder);
+    match config == generated_by_lace(workspace_folder) && edited.exists() {
+        true => edited,
+        false => config,
+    }
 }
 
 fn regular(path: PathBuf) -> Result<PathBuf> {

@@ -1,8 +1,8 @@
 //! The dev container ID: what `${devcontainerId}` is replaced by.
 //!
-//! The hash that the specification gives and the reference CLI computes. Other implementations may
-//! compute another one, so the hook is handed the substituted value; this one tells *which* config
-//! file a value belongs to.
+//! The hash that the specification gives, as the reference CLI writes it, and as devcontainer-rs does. Other
+//! implementations may compute another one, so the hook is handed the substituted value; these tell *which*
+//! config file a value belongs to.
 
 use std::path::Path;
 
@@ -14,22 +14,32 @@ use crate::trust::{CONFIG_FILE, LOCAL_FOLDER};
 /// The ID of the dev container that `config_file` describes in `workspace_folder`: the SHA-256 of
 /// both labels as compact, key-sorted JSON, as 52 digits of base 32 (`0-9a-v`).
 pub fn devcontainer_id(workspace_folder: &Path, config_file: &Path) -> String {
+    base32(&hash(workspace_folder, config_file), 4)
+}
+
+/// The same as devcontainer-rs writes it: the digits of base 32 begin with the first bit of the hash.
+pub fn devcontainer_rs_id(workspace_folder: &Path, config_file: &Path) -> String {
+    base32(&hash(workspace_folder, config_file), 0)
+}
+
+fn hash(workspace_folder: &Path, config_file: &Path) -> [u8; 32] {
     // serde_json keeps this order, and it is the sorted one.
     let labels = json!({
         CONFIG_FILE: config_file.to_string_lossy(),
         LOCAL_FOLDER: workspace_folder.to_string_lossy(),
     });
-    base32(&Sha256::digest(labels.to_string()))
+    Sha256::digest(labels.to_string()).into()
 }
 
-/// The bytes as one big number in base 32, as `BigInt.toString(32)` writes it, padded to 52 digits.
-fn base32(hash: &[u8]) -> String {
+/// The bits in 52 groups of five, with so many zero bits before them and the rest behind. With all before them, it is the
+/// number that `BigInt.toString(32)` writes, padded.
+fn base32(hash: &[u8; 32], zeros: usize) -> String {
     const DIGITS: &[u8; 32] = b"0123456789abcdefghijklmnopqrstuv";
-    let bit = |n: usize| usize::from(hash[n / 8] >> (7 - n % 8) & 1);
-    // 256 bits are 52 groups of five when four zero bits stand in front.
-    let group = |i: usize| {
-        (5 * i..5 * i + 5).fold(0, |value, n| value * 2 + if n < 4 { 0 } else { bit(n - 4) })
+    let bit = |n: usize| match n.checked_sub(zeros) {
+        Some(n) if n < 256 => usize::from(hash[n / 8] >> (7 - n % 8) & 1),
+        _ => 0,
     };
+    let group = |i: usize| (5 * i..5 * i + 5).fold(0, |value, n| value * 2 + bit(n));
     (0..52).map(|i| char::from(DIGITS[group(i)])).collect()
 }
 
@@ -50,6 +60,16 @@ mod tests {
             Path::new("/tmp/idtest/my project/.devcontainer/devcontainer.json"),
         );
         assert_eq!(id, "0lm867saku8hcjdp4hriko33mumbe8ek2gc5p2m00skv9ep1kmkk");
+    }
+
+    #[test]
+    fn it_is_the_one_that_devcontainer_rs_computes() {
+        // What the `initializeCommand` of devcontainer-rs 0.0.66 was handed.
+        let id = devcontainer_rs_id(
+            Path::new("/tmp/try/web"),
+            Path::new("/tmp/try/web/.devcontainer/devcontainer.json"),
+        );
+        assert_eq!(id, "bi2sg5v99emif4knhd1bd81jbhfatf5pdab67athodriltlv35bg");
     }
 
     #[test]

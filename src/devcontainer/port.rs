@@ -8,7 +8,7 @@ use std::ops::RangeInclusive;
 
 use serde_json::Value;
 
-use super::features::{is_other_sshd, is_ours, port_of};
+use super::features::{self, is_other_sshd, is_ours, port_of};
 use super::publish::port_of_ours;
 
 /// The port where no other sshd is in the way, and the port of the specification's own sshd Feature.
@@ -16,13 +16,10 @@ pub(super) const DEFAULT_PORT: u16 = 2222;
 
 /// The port where the options give none.
 pub(super) fn usual_port(config: &Value) -> u16 {
-    let empty = serde_json::Map::new();
-    let features = config.get("features").and_then(Value::as_object);
-    let features = features.unwrap_or(&empty);
-    if !features.keys().any(|key| is_other_sshd(key)) {
+    if !features::all(config).any(|(key, _)| is_other_sshd(key)) {
         return DEFAULT_PORT;
     }
-    let ours = features.iter().find(|(key, _)| is_ours(key));
+    let ours = features::all(config).find(|(key, _)| is_ours(key));
     let set = ours.and_then(|(_, options)| port_of(options));
     if let Some(port) = set.filter(|port| ![0, DEFAULT_PORT].contains(port)) {
         return port;

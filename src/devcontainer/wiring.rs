@@ -13,7 +13,7 @@ use super::command::{INITIALIZE_COMMAND, INITIALIZE_COMPOSE_COMMAND, POST_START_
 use super::compose::{check_service, is_compose, name_file};
 use super::document::{Document, kind_of, member, name_range, range_of, to_value, wrong_type};
 use super::edited::Edited;
-use super::features::{is_other_sshd, is_ours, port_of};
+use super::features::{self, is_other_sshd, is_ours, port_of};
 use super::insertion::{Absent, Piece};
 use super::lifecycle::lifecycle;
 use super::lines::{heads_line, line_of};
@@ -105,6 +105,10 @@ fn features(
     absent: &mut Vec<Absent>,
 ) -> Result<u16, Problem> {
     let document = plan.document;
+    if let Some((key, options)) = features::prebuilt(&document.value()) {
+        prebuilt(document, key, options, wiring.port)?;
+        return Ok(wiring.port);
+    }
     let options = match wiring.port {
         DEFAULT_PORT => json!({}),
         port => json!({ "port": port.to_string() }),
@@ -151,6 +155,35 @@ fn features(
             Err(Problem::at(body, name_range(second), message)
                 .with_spot(body, name_range(first), "the first")
                 .with_hint("keep one of the two"))
+        }
+    }
+}
+
+/// One that `lace prebuild` puts into the image is lace's to write: it stays as it is, and must be right.
+fn prebuilt(document: &Document<'_>, key: &str, options: &Value, port: u16) -> Result<(), Problem> {
+    let body = document.body();
+    let path = [&features::PREBUILT[..], &[key]].concat();
+    let name = document.name_range_of(&path).unwrap_or_default();
+    let name = name.start - document.shift()..name.end - document.shift();
+    if let Some(found) = document.member("features")?
+        && let Node::Object(object) = &found.value
+    {
+        if let [second, ..] = our_features(object)[..] {
+            let message = "a second lace-ssh Feature; `lace prebuild` puts one into the image";
+            return Err(Problem::at(body, name_range(second), message)
+                .with_spot(body, name, "the first")
+                .with_hint("keep one of the two"));
+        }
+        if let Some(other) = other_sshd(object).filter(|_| port == DEFAULT_PORT) {
+            return Err(taken(document, other));
+        }
+    }
+    match port_of(options).unwrap_or(DEFAULT_PORT) {
+        set if set == port => Ok(()),
+        set => {
+            let message = format!("its port is {set}, and the options say {port}");
+            let hint = format!("write it as \"{key}\": {{ \"port\": \"{port}\" }}");
+            Err(Problem::at(body, name, message).with_hint(hint))
         }
     }
 }

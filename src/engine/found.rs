@@ -8,7 +8,7 @@
 //! One that was adopted has no such folder. It is the very container, or, after a rebuild, one that is of the same
 //! workspace and has its folder bound from the host; never one that is only labelled like it.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::Container;
 
@@ -28,8 +28,8 @@ pub enum Found {
 /// What a container is known by.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sought {
-    /// It has this folder of the host at our target.
-    pub trust: PathBuf,
+    /// It has one of these folders of the host at our target: one for each ID that CLIs give it.
+    pub trust: Vec<PathBuf>,
     /// Or, if none has, it is one that was adopted.
     pub adopted: Option<Adopted>,
 }
@@ -52,7 +52,12 @@ impl Sought {
             adopted.container == container.id
                 || (made_from.is_some() && made_from == container.made_from())
         };
-        container.has_trust(&self.trust) || self.adopted.as_ref().is_some_and(is_adopted)
+        self.is_wired(container) || self.adopted.as_ref().is_some_and(is_adopted)
+    }
+
+    /// It is known by what was mounted into it.
+    pub fn is_wired(&self, container: &Container) -> bool {
+        self.trust.iter().any(|trust| container.has_trust(trust))
     }
 }
 
@@ -94,14 +99,14 @@ fn adopted_one(containers: &[Container], adopted: &Adopted) -> Found {
     }
 }
 
-/// What there is of the dev container with this trust folder.
-fn wired(containers: &[Container], trust: &Path) -> Found {
+/// What there is of the dev container with these trust folders.
+fn wired(containers: &[Container], trust: &[PathBuf]) -> Found {
     let of = |is_it: &dyn Fn(&&Container) -> bool| -> Vec<Container> {
         let mut found: Vec<_> = containers.iter().filter(is_it).cloned().collect();
         found.sort_by_key(|container| !container.runs());
         found
     };
-    let mut certain = of(&|container| container.has_trust(trust));
+    let mut certain = of(&|container| trust.iter().any(|it| container.has_trust(it)));
     if certain.iter().filter(|container| container.runs()).count() > 1 {
         certain.retain(Container::runs);
         return Found::Several(certain);
@@ -109,7 +114,7 @@ fn wired(containers: &[Container], trust: &Path) -> Found {
     if let Some(one) = certain.into_iter().next() {
         return Found::One(one);
     }
-    match of(&|container| container.has_trust_like(trust)) {
+    match of(&|container| trust.iter().any(|it| container.has_trust_like(it))) {
         none if none.is_empty() => Found::None,
         named => Found::Unproven(named),
     }
@@ -223,8 +228,7 @@ mod tests {
             ),
         ] {
             let all = all(containers);
-            let trust = Path::new(TRUST);
-            assert_eq!(told(wired(&all, trust)), expected);
+            assert_eq!(told(wired(&all, &[PathBuf::from(TRUST)])), expected);
         }
     }
 
@@ -260,7 +264,7 @@ mod tests {
             let told = engines.iter().enumerate().map(|(at, told)| {
                 let endpoint = format!("x{at}");
                 let all = all(told).into_iter().map(|it| it.of(&endpoint, true));
-                wired(&all.collect::<Vec<_>>(), Path::new(TRUST))
+                wired(&all.collect::<Vec<_>>(), &[TRUST.into()])
             });
             let both = across(told);
             assert_eq!(self::told(both), expected);
@@ -286,7 +290,7 @@ mod tests {
     fn adopted(made_from: bool) -> Sought {
         let from = || ("/home/me/web".into(), "/home/me/web/c.json".into());
         Sought {
-            trust: TRUST.into(),
+            trust: vec![TRUST.into()],
             adopted: Some(Adopted {
                 container: "a".into(),
                 made_from: made_from.then(from),
@@ -376,7 +380,7 @@ mod tests {
         assert_eq!((adopted.name.as_str(), adopted.is_adopted), ("a", true));
         assert_eq!(adopted.contract, Some(crate::trust::CONTRACT));
         let wired_alone = Sought {
-            trust: TRUST.into(),
+            trust: vec![TRUST.into()],
             adopted: None,
         };
         assert_eq!(told(found(&both[1..], &wired_alone)), "none");

@@ -39,7 +39,7 @@ use std::collections::HashMap;
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -184,8 +184,8 @@ impl Engine {
         }
     }
 
-    fn mounting(&self, folder: &Path) -> Result<Vec<Container>> {
-        let names = container::sources(folder);
+    fn mounting(&self, folders: &[PathBuf]) -> Result<Vec<Container>> {
+        let names = folders.iter().flat_map(|folder| container::sources(folder));
         let names = names.filter_map(|name| Some(name.to_str()?.to_owned()));
         self.list(HashMap::from([("volume", names.collect())]))
     }
@@ -439,8 +439,8 @@ mod tests {
             found.unwrap().into_iter().map(|it| it.id).collect()
         };
         assert_eq!(ids(engine.containers()), ["a", "b"]);
-        assert_eq!(ids(engine.mounting(&two)), ["b"]);
-        assert_eq!(ids(engine.mounting(folder.path())), [""; 0]);
+        assert_eq!(ids(engine.mounting(&[two])), ["b"]);
+        assert_eq!(ids(engine.mounting(&[folder.path().into()])), [""; 0]);
         assert_eq!(ids(engine.with_labels(&[("l", Path::new("/v w"))])), ["b"]);
         assert_eq!(ids(engine.with_labels(&[("l", Path::new("/v"))])), [""; 0]);
         let address = engine.published("b", 22).unwrap();

@@ -19,7 +19,7 @@ use crate::durable::{self, PRIVATE};
 use crate::store::registry::{Origin, Registry};
 use crate::store::stamp;
 use crate::store::{LARGEST_KEY, Store};
-use crate::store::{learnt, whereabouts};
+use crate::store::{learnt, other_ids, whereabouts};
 use crate::talk::{say, warn};
 use crate::trust;
 
@@ -30,6 +30,9 @@ pub struct Purge {
     pub alias: String,
     /// The key that goes to the trash; `None` where others use it.
     pub key: Option<String>,
+    /// Its other IDs.
+    #[serde(default)]
+    pub other_ids: Vec<String>,
     /// A container has the trust folder mounted, or nobody can tell: it stays, empty, or the container
     /// could not start any more.
     pub folder_stays: bool,
@@ -45,6 +48,7 @@ impl Purge {
         Some(Self {
             alias: known.alias.clone(),
             key: (is_its_own && is_made_here).then(|| known.key.clone()),
+            other_ids: known.other_ids.clone(),
             folder_stays,
         })
     }
@@ -103,6 +107,9 @@ fn drop_rest(ring: &mut Ring<'_>, id: &str, purge: &Purge) -> Result<()> {
     durable::remove(&store.host_key(id))?;
     durable::remove(&store.next_host_key(id))?;
     if !purge.folder_stays {
+        for other in &purge.other_ids {
+            other_ids::remove(store, other)?;
+        }
         // Fails where somebody has just put something there: then `status` names it.
         let _ = fs::remove_dir(store.trust(id));
     }
@@ -149,7 +156,11 @@ pub fn any(store: &Store) -> bool {
 pub fn unknown(store: &Store, registry: &Registry) -> Vec<String> {
     let mut found = in_folder(store.trust_folders());
     let holds_something = |id: &String| !in_folder(&store.trust(id)).is_empty();
-    found.retain(|id| !registry.devcontainers.contains_key(id) && holds_something(id));
+    let is_known = |id: &String| {
+        let id = other_ids::registered(store, id);
+        registry.devcontainers.contains_key(&id)
+    };
+    found.retain(|id| !is_known(id) && holds_something(id));
     found.sort();
     found
 }
@@ -248,6 +259,7 @@ mod tests {
         Purge {
             alias: "lace-one".into(),
             key: key.map(str::to_owned),
+            other_ids: Vec::new(),
             folder_stays,
         }
     }

@@ -8,7 +8,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread;
 
 use anyhow::{Result, anyhow, bail};
@@ -101,9 +101,15 @@ pub fn sought(app: &App, id: &str, known: &DevContainer) -> Sought {
             .map(|it| (it.folder.clone(), it.config_file.clone())),
     });
     Sought {
-        trust: app.store.trust(id),
+        trust: trust(app, id, &known.other_ids),
         adopted,
     }
+}
+
+/// Its trust folder, under each of its IDs.
+fn trust(app: &App, id: &str, other_ids: &[String]) -> Vec<PathBuf> {
+    let ids = std::iter::once(id).chain(other_ids.iter().map(String::as_str));
+    ids.map(|id| app.store.trust(id)).collect()
 }
 
 /// The engine for whoever looks.
@@ -144,13 +150,19 @@ impl<'a> Engines<'a> {
         self.find(id, &known.endpoint, &sought(self.app, id, known))
     }
 
-    /// Where a container is that has the trust folder of `id` mounted, of which `initialize` saw the engine at `guess`.
+    /// Where a container is that has the trust folder of `id`, or of another ID of it, mounted, of which `initialize` saw
+    /// the engine at `guess`.
     ///
     /// # Errors
     /// As [`Engines::place`].
-    pub fn wired(&mut self, id: &str, guess: &str) -> std::result::Result<Place, Trouble> {
+    pub fn wired(
+        &mut self,
+        id: &str,
+        other_ids: &[String],
+        guess: &str,
+    ) -> std::result::Result<Place, Trouble> {
         let sought = Sought {
-            trust: self.app.store.trust(id),
+            trust: trust(self.app, id, other_ids),
             adopted: None,
         };
         self.find(id, guess, &sought)
@@ -467,7 +479,7 @@ mod tests {
             ("n", &docker, "none at docker.sock"),
             ("n", &podman, "none at podman.sock"),
         ] {
-            assert_eq!(told(engines.wired(id, guess)), expected, "{id}");
+            assert_eq!(told(engines.wired(id, &[], guess)), expected, "{id}");
         }
         let known = |endpoint: &str| DevContainer {
             endpoint: endpoint.into(),
@@ -485,14 +497,20 @@ mod tests {
         );
         // One that is found is found, whoever else is silent.
         let gone = machine.endpoint("gone");
-        assert_eq!(told(engines.wired("y", &gone)), "p running at podman.sock");
+        assert_eq!(
+            told(engines.wired("y", &[], &gone)),
+            "p running at podman.sock"
+        );
         // One that is stopped may run where it was.
-        let error = told(engines.wired("z", &gone));
+        let error = told(engines.wired("z", &[], &gone));
         assert!(error.starts_with("error: no engine at "), "{error}");
         whereabouts::write(&app.store, "z", &docker, &gone).unwrap();
-        assert_eq!(told(engines.wired("z", &docker)), error);
-        assert_eq!(told(engines.wired("z", &podman)), "z paused at podman.sock");
-        let error = told(engines.wired("n", &gone));
+        assert_eq!(told(engines.wired("z", &[], &docker)), error);
+        assert_eq!(
+            told(engines.wired("z", &[], &podman)),
+            "z paused at podman.sock"
+        );
+        let error = told(engines.wired("n", &[], &gone));
         assert_eq!(
             error,
             format!("error: no engine at {gone}: there is no such socket")
@@ -509,16 +527,16 @@ mod tests {
         let app = machine.app();
         let podman = machine.endpoint("podman");
         assert_eq!(
-            told(Engines::of(&app).wired("x", &docker)),
+            told(Engines::of(&app).wired("x", &[], &docker)),
             "none at docker.sock"
         );
-        let error = told(Engines::of(&app).wired("x", &podman));
+        let error = told(Engines::of(&app).wired("x", &[], &podman));
         assert!(
             error.starts_with("error: cannot reach the engine at unix://"),
             "{error}"
         );
         machine.name(&format!("{{ \"engines\": [\"{podman}\"] }}"));
-        let error = told(Engines::of(&app).wired("x", &docker));
+        let error = told(Engines::of(&app).wired("x", &[], &docker));
         assert!(error.contains("podman.sock: Connection refused"), "{error}");
     }
 
@@ -529,12 +547,12 @@ mod tests {
         let own = machine.engine("own.sock", &[("o", "running", "x")]);
         let app = machine.app();
         assert_eq!(
-            told(Engines::of(&app).wired("x", &docker)),
+            told(Engines::of(&app).wired("x", &[], &docker)),
             "none at docker.sock"
         );
         machine.name(&format!("{{ \"engines\": [\"{own}\"] }}"));
         assert_eq!(
-            told(Engines::of(&app).wired("x", &docker)),
+            told(Engines::of(&app).wired("x", &[], &docker)),
             "o running at own.sock"
         );
     }
@@ -548,21 +566,21 @@ mod tests {
         let far = "tcp://192.0.2.1:2375";
         let unnamed = "error: the engine at tcp://192.0.2.1:2375 is on another machine, and the settings do not name it";
         assert_eq!(
-            told(Engines::of(&app).wired("x", far)),
+            told(Engines::of(&app).wired("x", &[], far)),
             "s exited at docker.sock"
         );
-        assert_eq!(told(Engines::of(&app).wired("n", far)), unnamed);
+        assert_eq!(told(Engines::of(&app).wired("n", &[], far)), unnamed);
         assert_eq!(
-            told(Engines::of(&app).wired("n", &docker)),
+            told(Engines::of(&app).wired("n", &[], &docker)),
             "none at docker.sock"
         );
         machine.name("{ \"engines\": [\"tcp://192.0.2.1:2375\"] }");
         assert_eq!(
-            told(Engines::of(&app).wired("x", &docker)),
+            told(Engines::of(&app).wired("x", &[], &docker)),
             "s exited at docker.sock"
         );
         for guess in [&docker, far] {
-            let asked = told(Engines::of(&app).wired("n", guess));
+            let asked = told(Engines::of(&app).wired("n", &[], guess));
             assert!(
                 asked.starts_with("error: the engine at tcp://192.0.2.1:2375 has no TLS"),
                 "{asked}"
@@ -571,14 +589,14 @@ mod tests {
         // Half of what settings say is not taken for the whole; where they are not needed, nobody minds.
         machine.name("{ \"engines\": [");
         assert_eq!(
-            told(Engines::of(&app).wired("x", far)),
+            told(Engines::of(&app).wired("x", &[], far)),
             "s exited at docker.sock"
         );
         assert_eq!(
-            told(Engines::of(&app).wired("n", &docker)),
+            told(Engines::of(&app).wired("n", &[], &docker)),
             "none at docker.sock"
         );
-        let trouble = told(Engines::of(&app).wired("n", far));
+        let trouble = told(Engines::of(&app).wired("n", &[], far));
         assert!(trouble.contains("settings.jsonc"), "{trouble}");
     }
 

@@ -73,25 +73,29 @@ impl fmt::Display for Route {
     }
 }
 
-/// The routes to this port of a container that runs.
-pub fn of(engine: &Engine, container: &Container, port: u16) -> Vec<Route> {
+/// The routes to this port of a container that runs. Into one that is certain leads a stream even if nothing tells what its
+/// Feature can do (devcontainer-rs does not say, and an old one knows no stream): as to one that was adopted, all goes with it.
+pub fn of(engine: &Engine, container: &Container, certain: bool, port: u16) -> Vec<Route> {
+    let id = container.id.clone();
     if container.is_adopted {
-        let container = container.id.clone();
-        return vec![Route::Adopted { container }];
+        return vec![Route::Adopted { container: id }];
     }
     let bridge = bridge::of(engine, container).map(|(ip, interface)| Route::Bridge {
         address: SocketAddr::new(ip.into(), port),
         interface,
     });
     let published = container.published(port).map(Route::Published);
-    let exec = trust::knows_streams(container.contract).then(|| Route::Exec {
-        container: container.id.clone(),
-    });
+    let exec = match trust::knows_streams(container.contract) {
+        true => Some(Route::Exec { container: id }),
+        false => certain.then_some(Route::Adopted { container: id }),
+    };
     bridge.into_iter().chain(published).chain(exec).collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::slice;
+
     use super::*;
     use crate::engine::example;
 
@@ -102,8 +106,9 @@ mod tests {
         let engine = Engine::at(&example::engine(folder.path(), vec![one])).unwrap();
         let container = &engine.containers().unwrap()[0];
         let published: SocketAddr = "127.0.0.1:7".parse().unwrap();
-        assert_eq!(of(&engine, container, 2222), [Route::Published(published)]);
-        assert_eq!(of(&engine, container, 22), []);
+        let of = |container: &Container, port| super::of(&engine, container, false, port);
+        assert_eq!(of(container, 2222), [Route::Published(published)]);
+        assert_eq!(of(container, 22), []);
         // The Feature there can start an sshd for one connection.
         let mut container = container.clone();
         let exec = Route::Exec {
@@ -115,18 +120,24 @@ mod tests {
             (3, vec![exec.clone()]),
         ] {
             container.contract = Some(contract);
-            assert_eq!(of(&engine, &container, 22), expected, "{contract}");
+            assert_eq!(of(&container, 22), expected, "{contract}");
         }
-        assert_eq!(
-            of(&engine, &container, 2222),
-            [Route::Published(published), exec]
-        );
-        // What listens there is not what goes with a connection to one that was adopted.
-        container.is_adopted = true;
+        assert_eq!(of(&container, 2222), [Route::Published(published), exec]);
+        // Nobody tells what it can do: all goes with a connection to the one that it certainly is, and to no other.
+        container.contract = None;
         let adopted = Route::Adopted {
             container: "a".into(),
         };
-        assert_eq!(of(&engine, &container, 2222), [adopted]);
+        let certain = |port| super::of(&engine, &container, true, port);
+        assert_eq!(certain(22), slice::from_ref(&adopted));
+        assert_eq!(
+            certain(2222),
+            [Route::Published(published), adopted.clone()]
+        );
+        assert_eq!(of(&container, 22), []);
+        // What listens there is not what goes with a connection to one that was adopted.
+        container.is_adopted = true;
+        assert_eq!(of(&container, 2222), [adopted]);
     }
 
     #[test]

@@ -48,7 +48,7 @@ pub fn look_at<'r>(engines: &mut Engines<'_>, registry: &'r Registry) -> HashMap
             Found::One(container) => Seen {
                 state: container.state.clone().into(),
                 routes: if container.runs() {
-                    routes::of(&place.engine, &container, known.port)
+                    routes::of(&place.engine, &container, true, known.port)
                 } else {
                     Vec::new()
                 },
@@ -124,7 +124,7 @@ mod tests {
             let routes: Vec<_> = seen
                 .routes
                 .iter()
-                .map(|it| it.address().unwrap().to_string())
+                .filter_map(|it| Some(it.address()?.to_string()))
                 .collect();
             assert_eq!((seen.state.as_ref(), name), (state, container), "{id}");
             assert_eq!(routes, Vec::from_iter(address), "{id}");

@@ -1,6 +1,8 @@
 //! Which container a dev container is now, and the routes to its sshd; or the next step where there is
 //! no way.
 
+use std::path::Path;
+
 use anyhow::{Context, Result, bail};
 
 use super::routes::{self, Route};
@@ -39,8 +41,8 @@ impl Way {
 /// The container is not there, does not run, or no route leads to it; each with the next step.
 pub fn way(app: &App, engine: &Engine, id: &str, devcontainer: &DevContainer) -> Result<Way> {
     let alias = &devcontainer.alias;
-    let (command, up) = (engine.command(), up(engine, devcontainer));
-    let (container, certain) = container(app, engine, id, devcontainer, &up)?;
+    let (container, certain) = container(app, engine, id, devcontainer)?;
+    let (command, up) = (engine.command(), up(engine, devcontainer, Some(&container)));
     if !container.runs() {
         let message = format!(
             "{alias} does not run: container {} is {}",
@@ -53,7 +55,7 @@ pub fn way(app: &App, engine: &Engine, id: &str, devcontainer: &DevContainer) ->
         };
         return Err(failure(message, way_out));
     }
-    let routes = routes::of(engine, &container, devcontainer.port);
+    let routes = routes::of(engine, &container, certain, devcontainer.port);
     if routes.is_empty() {
         let message = format!(
             "no way leads to container {} of {alias}: it publishes no port for its port {}, and its Feature is too old for a stream of the engine",
@@ -62,7 +64,7 @@ pub fn way(app: &App, engine: &Engine, id: &str, devcontainer: &DevContainer) ->
         let way_out = match &devcontainer.workspace {
             Some(workspace) => format!(
                 "lace-ssh setup {} && {up} --remove-existing-container",
-                flags(workspace)
+                flags(workspace, None)
             ),
             None => up,
         };
@@ -81,42 +83,48 @@ pub fn way(app: &App, engine: &Engine, id: &str, devcontainer: &DevContainer) ->
 /// # Errors
 /// As [`way`], or the engine cannot start it.
 pub fn start(app: &App, engine: &Engine, id: &str, devcontainer: &DevContainer) -> Result<()> {
-    let up = up(engine, devcontainer);
-    let (container, certain) = container(app, engine, id, devcontainer, &up)?;
+    let (container, certain) = container(app, engine, id, devcontainer)?;
     if certain && container.is_stopped() {
         let (name, alias) = (&container.name, &devcontainer.alias);
         say(format!("starting container {name} of {alias}"));
+        let up = up(engine, devcontainer, Some(&container));
         engine.start(&container.id).hint(up)?;
     }
     Ok(())
 }
 
-/// The command that makes its container, or starts it.
-pub fn up(engine: &Engine, devcontainer: &DevContainer) -> String {
+/// The command that makes its container, or starts this one.
+pub fn up(engine: &Engine, devcontainer: &DevContainer, container: Option<&Container>) -> String {
     let command = engine.command();
-    match &devcontainer.workspace {
-        None => format!("start its container; this lists all: {command} ps --all"),
-        Some(workspace) if command == "docker" => format!("devcontainer up {}", flags(workspace)),
-        Some(workspace) => {
-            format!(
-                "devcontainer up {} --docker-path {command}",
-                flags(workspace)
-            )
-        }
+    let Some(workspace) = &devcontainer.workspace else {
+        return format!("start its container; this lists all: {command} ps --all");
+    };
+    let flags = flags(workspace, container.and_then(|it| made_from(workspace, it)));
+    match command {
+        "docker" => format!("devcontainer up {flags}"),
+        _ => format!("devcontainer up {flags} --docker-path {command}"),
     }
 }
 
-/// What says which dev container is meant, here and to the devcontainer CLI.
-fn flags(workspace: &Workspace) -> String {
+/// What says which dev container is meant, here and to the devcontainer CLI; where it has a container, by the config file
+/// that made it.
+fn flags(workspace: &Workspace, made_from: Option<&Path>) -> String {
     let folder = shell(&workspace.folder);
+    let config = made_from.unwrap_or(&workspace.config_file);
     // Where a workspace has one config file, it is found without.
     match find::candidates(&workspace.folder).len() {
-        1 => format!("--workspace-folder {folder}"),
-        _ => format!(
-            "--workspace-folder {folder} --config {}",
-            shell(&workspace.config_file)
-        ),
+        1 if config == workspace.config_file => format!("--workspace-folder {folder}"),
+        _ => format!("--workspace-folder {folder} --config {}", shell(config)),
     }
+}
+
+/// The config file of this workspace that a container was made from: its own, or the one that `lace up` generates from it. No
+/// other one is taken, for any image can name one.
+fn made_from<'c>(workspace: &Workspace, container: &'c Container) -> Option<&'c Path> {
+    let (folder, config) = &**container.labelled.as_ref()?;
+    let edited = find::edited(folder, config.clone());
+    let is_it = *folder == workspace.folder && edited == workspace.config_file;
+    is_it.then_some(config.as_path())
 }
 
 /// The container of a dev container, and whether that is certain.
@@ -125,7 +133,6 @@ fn container(
     engine: &Engine,
     id: &str,
     devcontainer: &DevContainer,
-    up: &str,
 ) -> Result<(Container, bool)> {
     let alias = &devcontainer.alias;
     let sought = engines::sought(app, id, devcontainer);
@@ -140,7 +147,7 @@ fn container(
             "several running containers have the trust folder of {alias} mounted: {}",
             engine::names(&several)
         ),
-        Found::None => return Err(no_container(engine, devcontainer, up)?),
+        Found::None => return Err(no_container(engine, devcontainer)?),
         Found::Unproven(unproven) => unproven,
     };
     if unproven.iter().filter(|it| it.runs()).count() < 2 {
@@ -157,15 +164,17 @@ fn container(
 }
 
 /// Why there is none, and the next step.
-fn no_container(engine: &Engine, devcontainer: &DevContainer, up: &str) -> Result<anyhow::Error> {
-    let labelled = match &devcontainer.workspace {
-        Some(workspace) => engine.with_labels(&[
-            (trust::LOCAL_FOLDER, workspace.folder.as_path()),
-            (trust::CONFIG_FILE, workspace.config_file.as_path()),
-        ])?,
-        None => Vec::new(),
+fn no_container(engine: &Engine, devcontainer: &DevContainer) -> Result<anyhow::Error> {
+    let old = match &devcontainer.workspace {
+        Some(workspace) => {
+            let labelled = engine.with_labels(&[(trust::LOCAL_FOLDER, &workspace.folder)])?;
+            let mut labelled = labelled.into_iter();
+            labelled.find(|it| made_from(workspace, it).is_some())
+        }
+        None => None,
     };
-    Ok(match labelled.first() {
+    let up = up(engine, devcontainer, old.as_ref());
+    Ok(match old {
         None => failure(format!("{} has no container", devcontainer.alias), up),
         Some(old) => failure(
             format!(
@@ -180,7 +189,6 @@ fn no_container(engine: &Engine, devcontainer: &DevContainer, up: &str) -> Resul
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::path::Path;
 
     use serde_json::{Value, json};
 
@@ -230,14 +238,14 @@ mod tests {
             let folder = app.environment.home.join("p");
             let labels = json!({
                 "devcontainer.local_folder": folder,
-                "devcontainer.config_file": folder.join(".devcontainer").join(config),
+                "devcontainer.config_file": folder.join(config),
             });
             let old = example::container("old", "running", "/other".as_ref(), 7);
             vec![with(old, "Labels", labels)]
         };
-        let unpublished = |app: &App| vec![with(made("a", "running", app), "Ports", json!([]))];
+        let unpublished = |container| vec![with(container, "Ports", json!([]))];
         type Made<'t> = &'t dyn Fn(&App) -> Vec<Value>;
-        let cases: [(Made<'_>, String); 13] = [
+        let cases: [(Made<'_>, String); 15] = [
             (&|app| vec![made("a", "running", app)], "a-name true".into()),
             (
                 &|app| vec![made("a", "exited", app), made("b", "running", app)],
@@ -274,18 +282,30 @@ mod tests {
             ),
             (&|_| vec![], format!("lace-x has no container | {UP}")),
             (
-                &|app| labelled(app, "other.json"),
+                &|app| labelled(app, ".devcontainer/other.json"),
                 format!("lace-x has no container | {UP}"),
             ),
             (
-                &|app| labelled(app, "devcontainer.json"),
+                &|app| labelled(app, ".lace/devcontainer.json"),
+                format!(
+                    "container old-name was made before lace-ssh was set up and lacks its mount | \
+                     {UP} --config ~/p/.lace/devcontainer.json --remove-existing-container"
+                ),
+            ),
+            (
+                &|app| labelled(app, ".devcontainer/devcontainer.json"),
                 format!(
                     "container old-name was made before lace-ssh was set up and lacks its mount | \
                      {UP} --remove-existing-container"
                 ),
             ),
+            // A stream of the engine leads in, if it is certainly the one.
             (
-                &unpublished,
+                &|app| unpublished(made("a", "running", app)),
+                "a-name true".into(),
+            ),
+            (
+                &|_| unpublished(like("a", "running")),
                 format!(
                     "no way leads to container a-name of lace-x: it publishes no port for its port 2222, and its \
                      Feature is too old for a stream of the engine | \
@@ -296,8 +316,8 @@ mod tests {
         for (containers, expected) in cases {
             let (way, told) = told(containers);
             assert_eq!(told, expected);
-            let routes = way.map_or(0, |way| way.routes.len());
-            assert_eq!(routes, usize::from(!told.contains('|')), "{told}");
+            let leads = way.is_ok_and(|way| !way.routes.is_empty());
+            assert_eq!(leads, !told.contains('|'), "{told}");
         }
     }
 
@@ -382,7 +402,7 @@ mod tests {
         let engines = [home.path(), &podman_socket]
             .map(|folder| Engine::at(&example::engine(folder, vec![])).unwrap());
         let told = |engine: &Engine, workspace: Option<Workspace>| {
-            let up = up(engine, &devcontainer(workspace));
+            let up = up(engine, &devcontainer(workspace), None);
             up.replace(&home.path().display().to_string(), "~")
         };
         let two =

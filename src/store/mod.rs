@@ -10,6 +10,7 @@ pub mod audit;
 pub mod learnt;
 mod limits;
 pub mod lock;
+pub mod other_ids;
 pub mod registry;
 pub mod stamp;
 pub mod undo;

@@ -80,7 +80,7 @@ impl Candidate {
 /// The alias under which it was registered, where it is reachable already by its own wiring.
 pub fn wired<'r>(app: &App, registry: &'r Registry, container: &Container) -> Option<&'r str> {
     let all = registry.devcontainers.iter();
-    let mut wired = all.filter(|(id, _)| container.has_trust(&app.store.trust(id)));
+    let mut wired = all.filter(|(id, known)| sought(app, id, known).is_wired(container));
     wired.next().map(|(_, known)| known.alias.as_str())
 }
 

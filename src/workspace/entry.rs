@@ -14,8 +14,10 @@ use crate::store::registry::{
 
 /// What `initialize` was called for.
 pub struct Wanted<'a> {
-    /// The dev container ID.
+    /// The dev container ID under which it is registered.
     pub id: &'a str,
+    /// The one that the CLI has given it, which may be another one.
+    pub given: &'a str,
     /// The workspace and its config file.
     pub target: &'a Target,
     /// What the config file says.
@@ -51,6 +53,7 @@ pub fn entry(
         endpoint: wanted.endpoint.to_owned(),
         // Until its container is made anew, it is the one that was.
         adopted: known.and_then(|known| known.adopted.clone()),
+        other_ids: other_ids(wanted, known),
         ..with_options(
             options,
             wanted.settings,
@@ -60,6 +63,15 @@ pub fn entry(
             now,
         )
     }
+}
+
+/// Those that were given to it before, and this one.
+fn other_ids(wanted: &Wanted<'_>, known: Option<&DevContainer>) -> Vec<String> {
+    let mut ids = known.map_or_else(Vec::new, |known| known.other_ids.clone());
+    if wanted.given != wanted.id && !ids.iter().any(|id| id == wanted.given) {
+        ids.push(wanted.given.to_owned());
+    }
+    ids
 }
 
 /// A container that is to be adopted.
@@ -135,6 +147,7 @@ fn with_options(
         workspace: None,
         endpoint: String::new(),
         adopted: None,
+        other_ids: known.map_or_else(Vec::new, |known| known.other_ids.clone()),
         port: options.port,
         host_key: HostKey {
             next: known
@@ -311,6 +324,7 @@ mod tests {
         let known = registry.devcontainers.get(ID).cloned();
         let wanted = Wanted {
             id: ID,
+            given: ID,
             target,
             config,
             settings: &Settings::default(),
@@ -405,6 +419,7 @@ mod tests {
             registry.keys.insert("lace-web".into(), key);
             let wanted = Wanted {
                 id: ID,
+                given: ID,
                 target: &target(".devcontainer/devcontainer.json"),
                 config: &config_of(""),
                 settings: &Settings::default(),
@@ -460,6 +475,7 @@ mod tests {
             let target = target(".devcontainer/devcontainer.json");
             let wanted = Wanted {
                 id: ID,
+                given: ID,
                 target: &target,
                 config: &config,
                 settings: &Settings::default(),
@@ -499,6 +515,7 @@ mod tests {
         let target = target(".devcontainer/devcontainer.json");
         let wanted = Wanted {
             id: ID,
+            given: ID,
             target: &target,
             config: &config,
             settings: &settings,
@@ -546,6 +563,7 @@ mod tests {
         registry.devcontainers.insert(ID.into(), known);
         let wanted = Wanted {
             id: ID,
+            given: ID,
             target: &target("devcontainer.json"),
             config: &config,
             settings: &Settings::default(),
@@ -567,6 +585,7 @@ mod tests {
         let target = target(".devcontainer/devcontainer.json");
         let wanted = Wanted {
             id: short,
+            given: short,
             target: &target,
             config: &config,
             settings: &Settings::default(),

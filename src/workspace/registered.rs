@@ -178,7 +178,10 @@ pub fn here<'r>(app: &App, registry: &'r Registry, place: &Place) -> Result<Entr
     if let Some(config) = &config {
         found.retain(|(_, known)| {
             let place = known.place();
-            place.is_some_and(|workspace| is_same(config, &workspace.config_file))
+            place.is_some_and(|workspace| {
+                let edited = find::edited(&workspace.folder, find::normalized(config));
+                is_same(&edited, &workspace.config_file)
+            })
         });
     }
     match found[..] {

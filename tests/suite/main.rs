@@ -21,6 +21,7 @@ mod cli {
     mod migrate;
     mod multiplex;
     mod names;
+    mod other_clis;
     mod port;
     mod remove;
     mod secrets;
@@ -73,6 +74,7 @@ mod e2e {
     mod access;
     mod adopt;
     mod certificates;
+    mod clis;
     mod compose;
     mod connections;
     mod containers;

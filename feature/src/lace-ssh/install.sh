@@ -4,7 +4,8 @@
 set -eu
 
 PORT=${PORT:-2222}
-REMOTE_USER=${_REMOTE_USER:-root}
+# Not every CLI says it: then the first `start` from within tells.
+REMOTE_USER=${_REMOTE_USER-}
 share=/usr/local/share/lace-ssh
 state=/var/lib/lace-ssh
 
@@ -19,7 +20,7 @@ main() {
     install_scripts
     write_config
     install_binary
-    echo "lace-ssh: installed; sshd will listen on port $PORT and let '$REMOTE_USER' in"
+    echo "lace-ssh: installed; sshd will listen on port $PORT and let ${REMOTE_USER:-the remote user} in"
 }
 
 check_port() {
@@ -59,7 +60,7 @@ install_sshd() {
 install_scripts() {
     mkdir -p "$share"
     install -m 0755 entrypoint start session authorized "$share/"
-    echo "$REMOTE_USER" >"$share/user"
+    if [ -n "$REMOTE_USER" ]; then echo "$REMOTE_USER" >"$share/user"; else rm -f "$share/user"; fi
 
     # Sessions source what is here: only root may put anything there. In a container without root each account makes its
     # own folder in `own`.

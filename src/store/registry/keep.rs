@@ -13,7 +13,7 @@ const REGISTRY: [&str; 7] = [
     "audit_head",
     "ca",
 ];
-const DEV_CONTAINER: [&str; 20] = [
+const DEV_CONTAINER: [&str; 21] = [
     "alias",
     "workspace",
     "user",
@@ -34,6 +34,7 @@ const DEV_CONTAINER: [&str; 20] = [
     "container",
     "own_keys",
     "adopted",
+    "other_ids",
 ];
 const ADOPTED: [&str; 2] = ["container", "workspace"];
 const CA: [&str; 3] = ["public", "next", "retired"];
@@ -160,6 +161,7 @@ mod tests {
                     config_file: "/p/devcontainer.json".into(),
                 }),
             }),
+            other_ids: vec!["y".into()],
         };
         let key = Key {
             algorithm: "ssh-ed25519".into(),

@@ -121,6 +121,9 @@ pub struct DevContainer {
     /// The container that was adopted: it has nothing of ours, and the engine leads in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub adopted: Option<Adopted>,
+    /// The other IDs that CLIs have given it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub other_ids: Vec<String>,
 }
 
 /// What the engine itself knows of a container that was adopted. What an image can say of itself counts for nothing alone.
@@ -215,6 +218,7 @@ impl DevContainer {
             container: None,
             own_keys: false,
             adopted: None,
+            other_ids: Vec::new(),
         }
     }
 }

@@ -161,13 +161,56 @@ fn a_name_that_is_no_account_lets_nobody_in() {
         }
     }
     container.ok(&format!("rm /etc/lace-ssh/user {SHARE}/user"));
-    let (code, said) = start(&container, "root", "");
+    let (code, said) = start(&container, "root", "--stream");
     assert!(
         code == 1 && said.ends_with(&format!("lace-ssh: error: cannot read {SHARE}/user\n")),
         "{said}"
     );
     container.write(&format!("{SHARE}/user"), "dev");
     assert_eq!(start(&container, "root", ""), runs(&container, "dev"));
+}
+
+/// devcontainer-rs names no remote user to a Feature, and does not run its entrypoint.
+#[test]
+fn where_the_image_knows_no_account_it_is_the_one_that_calls_first() {
+    let unknown = "lace-ssh: no remote user is known yet; sshd starts with `lace-ssh post-start`\n";
+    for (variables, account) in [
+        ("", "root"),
+        ("SUDO_USER=dev", "dev"),
+        ("DOAS_USER=dev", "dev"),
+        ("SUDO_USER=dev DOAS_USER=root", "dev"),
+    ] {
+        let container = ready("root");
+        container.ok(&format!("rm {SHARE}/user"));
+        assert_eq!(
+            start(&container, "root", "--entrypoint </dev/null"),
+            (3, unknown.into())
+        );
+        let said = container.run("root", &format!("{variables} {SHARE}/start"));
+        assert_eq!((said.code, said.err), runs(&container, account));
+        // It stays that one, whoever calls next.
+        assert_eq!(start(&container, "root", ""), quiet(), "{variables}");
+        assert_eq!(
+            container.read(&format!("{SHARE}/user")),
+            format!("{account}\n")
+        );
+        assert!(logs_in(&container, account), "{variables}");
+    }
+    // What the host says is asked for first.
+    let container = ready("root");
+    container.ok(&format!("rm {SHARE}/user"));
+    container.write("/etc/lace-ssh/user", "dev\n");
+    let entrypoint = start(&container, "root", "--entrypoint </dev/null");
+    assert_eq!(entrypoint, runs(&container, "dev"));
+    container.ok(&format!("[ ! -e {SHARE}/user ]"));
+    // A container of an account's own, without root.
+    let container = ready("dev");
+    container.ok(&format!("rm {SHARE}/user"));
+    assert_eq!(
+        start(&container, "dev", "--entrypoint </dev/null"),
+        runs(&container, "dev")
+    );
+    assert!(logs_in(&container, "dev"));
 }
 
 const NO_KEYS: &str = "lace-ssh: no host key in /etc/lace-ssh yet; \

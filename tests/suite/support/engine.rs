@@ -99,9 +99,17 @@ impl DevContainer {
 
     /// The devcontainer CLI.
     pub fn devcontainer(&self, args: &[&str]) -> Said {
-        let _one_at_a_time = (args[0] == "up").then(|| BUILDS.lock());
+        let _one_at_a_time = ["up", "build"].contains(&args[0]).then(|| BUILDS.lock());
         let cli = std::env::var("LACE_SSH_TEST_DEVCONTAINER");
         let cli = cli.unwrap_or_else(|_| "devcontainer".into());
+        Said::of(self.command(&cli).args(args))
+    }
+
+    /// The CLI devcontainer-rs.
+    pub fn devcontainer_rs(&self, args: &[&str]) -> Said {
+        let _one_at_a_time = ["up", "build"].contains(&args[0]).then(|| BUILDS.lock());
+        let cli = std::env::var("LACE_SSH_TEST_DEVCONTAINER_RS");
+        let cli = cli.expect("tests/run.sh says where devcontainer-rs is");
         Said::of(self.command(&cli).args(args))
     }
 
