@@ -17,10 +17,12 @@ bulk_rounds=${LACE_SSH_BENCH_BULK_ROUNDS:-20}
 work=$(mktemp -d)
 declare -A median
 missed=0
+second=
 
 clean_up() {
     set +e
     docker rm -f -v lace-bench-adopted >/dev/null 2>&1
+    stop_second
     remove_leftovers
     stop_engine
     as_root rm -rf "$work"
@@ -351,14 +353,49 @@ bench_many() {
     measure "$rounds" <<<"port 2 :: lace-ssh port lace-bench"
     before=${median[port 2]}
     more_containers 2 199
-    measure "$rounds" <<<"port 200 :: lace-ssh port lace-bench"
-    docker rm -f "${ids[@]:1}" >/dev/null
+    measure "$rounds" <<EOF
+port 200 :: lace-ssh port lace-bench
+status 200 :: lace-ssh status
+list 200 :: docker ps -a
+EOF
+    docker rm -f "${ids[@]:100}" >/dev/null
+    start_second 100
+    measure "$rounds" <<<"port two :: lace-ssh port lace-bench"
+    stop_second
+    docker rm -f "${ids[@]:1:99}" >/dev/null
     # The machine's speed drifts: measured before and after.
     measure "$rounds" <<<"port 2 :: lace-ssh port lace-bench"
     docker rm -f "${ids[0]}" >/dev/null
     median[port 2]=$(awk -v a="$before" -v b="${median[port 2]}" 'BEGIN { print (a + b) / 2 }')
     heading "many containers"
     against "port 200" "port 2" '<=' 1.2 "port, among 200 containers" "among 2"
+    against "port two" "port 2" '<=' 1.5 "port, among 200 on two engines" "among 2 on one"
+    against "status 200" "list 200" '<=' 0.5 "status, 200 containers" "docker ps -a"
+}
+
+# start_second COUNT: an engine that the settings name, in a network of its own, with so many containers that were never
+# started.
+start_second() {
+    local folder=/var/tmp/lace-bench-$$ n
+    second=$folder
+    mkdir -p "$folder"
+    unshare --net dockerd --host "unix://$folder/docker.sock" --data-root "$folder/data" --exec-root "$folder/exec" \
+        --pidfile "$folder/pid" >"$folder/log" 2>&1 &
+    until docker --host "unix://$folder/docker.sock" version >/dev/null 2>&1; do sleep 0.5; done
+    tar -c --files-from /dev/null | docker --host "unix://$folder/docker.sock" import - empty >/dev/null
+    for ((n = 1; n <= $1; n++)); do
+        docker --host "unix://$folder/docker.sock" create --label "devcontainer.local_folder=$work/second-$n" empty x >/dev/null
+    done
+    printf '{ "engines": ["unix://%s/docker.sock"] }\n' "$folder" >"$HOME/.config/lace/ssh/settings.jsonc"
+}
+
+stop_second() {
+    [ -n "$second" ] || return 0
+    rm -f "$HOME/.config/lace/ssh/settings.jsonc"
+    kill "$(cat "$second/pid")"
+    while [ -e "$second/pid" ]; do sleep 0.2; done
+    rm -rf "$second"
+    second=
 }
 
 # more_containers FROM TO: adds their IDs to ids.
