@@ -19,6 +19,9 @@ pub const MOUNT_TARGET: &str = "/etc/lace-ssh";
 /// 2: an sshd for one connection, on stdin and stdout (`start --stream`).
 pub const CONTRACT: u32 = 2;
 
+/// Where the Feature says so in the container, too: a line `contract 2`.
+pub const CONTRACT_FILE: &str = "/usr/local/share/lace-ssh/contract";
+
 /// The first contract with certificates.
 const CERTIFICATES: u32 = 1;
 /// The first contract with an sshd for one connection.

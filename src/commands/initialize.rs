@@ -8,7 +8,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Result, anyhow};
+use anyhow::{Context, Result, anyhow};
 
 use crate::advice::{Advise, failure, shell};
 use crate::app::{App, now};
@@ -23,9 +23,10 @@ use crate::ring::{
     purge,
 };
 use crate::settings;
+use crate::store::learnt;
+use crate::store::other_ids::{self, Added};
 use crate::store::registry::{DevContainer, Registry};
 use crate::store::stamp::{self, Identities};
-use crate::store::{learnt, other_ids};
 use crate::talk::{self, say, warn};
 use crate::trust;
 use crate::workspace::config::Config;
@@ -48,7 +49,7 @@ pub fn run(app: &App, args: &cli::Initialize) -> Result<ExitCode> {
     refuse_elsewhere(&endpoint, &target)?;
     let settings = settings::read(&app.store)?;
     let config = config::read(&target.config, &settings.defaults)?;
-    if read.config == target.config {
+    if read.config != find::generated_by_lace(&read.folder) {
         complete_config(app, &target, &config)?;
         complete_feature(app, &target, &config)?;
     } else {
@@ -91,16 +92,28 @@ pub fn run(app: &App, args: &cli::Initialize) -> Result<ExitCode> {
 /// The ID under which it is registered: that of another CLI, if that came first. One that somebody has made of labels of
 /// his own (`--id-label`) is of a dev container of its own.
 fn registered_id(ring: &Ring<'_>, wanted: &Wanted<'_>) -> Result<String> {
-    let (given, target) = (wanted.given, wanted.target);
+    let (store, given, target) = (&ring.app.store, wanted.given, wanted.target);
     let ids = find::ids(&target.folder, &target.config);
     let is_registered = |id: &&String| ring.registry.devcontainers.contains_key(*id);
-    if ring.registry.devcontainers.contains_key(given) || !ids.iter().any(|id| id == given) {
-        return Ok(given.to_owned());
+    let linked = other_ids::registered(store, given);
+    if linked != given || is_registered(&&linked) || !ids.contains(&linked) {
+        return Ok(linked);
     }
-    match ids.iter().find(is_registered) {
-        Some(id) if other_ids::add(&ring.app.store, given, id)? => Ok(id.clone()),
-        _ => Ok(other_ids::registered(&ring.app.store, given)),
-    }
+    let Some(id) = ids.iter().find(is_registered) else {
+        return Ok(linked);
+    };
+    Ok(match other_ids::add(store, given, id)? {
+        Added::Taken => linked,
+        added => {
+            if added == Added::InPlaceOfAFolder {
+                say(format!(
+                    "{} was made before lace-ssh was here; a container that has it mounted finds its keys once it is started again",
+                    store.trust(given).display()
+                ));
+            }
+            id.clone()
+        }
+    })
 }
 
 /// What is mounted is a folder of this machine: an engine on another one would say no more than that there is no such
@@ -221,7 +234,10 @@ fn refuse_what_is_generated(
     Err(match is_wired(edited, config)? {
         true => failure(
             format!("{lacks}, and {} has it", edited.config.display()),
-            "make it anew: lace up",
+            format!(
+                "make it anew: lace up --workspace-folder {}",
+                shell(&edited.folder)
+            ),
         ),
         false => failure(
             format!(
@@ -241,12 +257,11 @@ fn is_wired(target: &Target, config: &Config) -> Result<bool> {
 /// A config file that is a link out of the workspace is not changed without being asked: it may be any
 /// file of the user's.
 fn refuse_to_leave(target: &Target) -> Result<()> {
-    let real = durable::resolve(&target.config)?;
-    let inside = target
-        .folder
-        .canonicalize()
-        .is_ok_and(|folder| real.starts_with(folder) || real.starts_with(&target.folder));
-    match real == target.config || inside {
+    let shown = target.config.display();
+    let real = target.config.canonicalize();
+    let real = real.with_context(|| format!("cannot read {shown}"))?;
+    let folder = target.folder.canonicalize();
+    match folder.is_ok_and(|folder| real.starts_with(folder)) {
         true => Ok(()),
         false => Err(failure(
             format!(
@@ -348,7 +363,11 @@ fn prepare(ring: &mut Ring<'_>, wanted: &Wanted<'_>) -> Result<String> {
     durable::sweep(&trust)?;
 
     let host_key = host_key::ensure(ring, wanted.id, known.as_ref())?;
-    let entry = entry::entry(&ring.registry, wanted, host_key, known.as_ref(), ring.now);
+    let mut entry = entry::entry(&ring.registry, wanted, host_key, known.as_ref(), ring.now);
+    if known.is_none() {
+        // A purge leaves them where a container may have one of them mounted.
+        entry.other_ids = other_ids::of(store, wanted.id);
+    }
     let alias = entry.alias.clone();
     let name = entry::wanted_alias(wanted);
     if known.is_none() && alias != name {

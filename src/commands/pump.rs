@@ -16,14 +16,20 @@ use zeroize::Zeroizing;
 
 use crate::app::{App, now};
 use crate::engine::{Engine, Exec};
+use crate::keys::PublicKey;
 use crate::route::words::Words;
 use crate::route::{adopted, user};
 use crate::settings;
+use crate::store::Store;
+use crate::store::registry::Grant;
 use crate::talk::say;
 use crate::trust;
 
 /// What is left for the end of a connection to be told to the engine.
 const GRACE: Duration = Duration::from_secs(1);
+
+/// How often is looked whether a key may still have open what it has opened.
+const LOOK: Duration = Duration::from_secs(2);
 
 /// Runs `pump`.
 pub fn run(
@@ -45,6 +51,9 @@ pub fn run(
         words.take(piece).into_iter().for_each(tell);
         if was_out && words.let_in {
             be_silent();
+            if let Some(key) = words.key.take() {
+                end_with_grant(&app.store, alias, &key);
+            }
         }
     };
     let brought = adopted.map(|id| text(app, id)).transpose();
@@ -84,6 +93,31 @@ fn end_with(socket: &UnixStream) -> Result<()> {
         exit(0);
     });
     Ok(())
+}
+
+/// Ends this process, and so the session, when the key that has opened it may not any more: its lease is over, or it was
+/// removed with `--now`. A key of the ring is no such key.
+fn end_with_grant(store: &Store, alias: &str, key: &str) {
+    let (store, alias, key) = (store.clone(), alias.to_owned(), key.to_owned());
+    let grants = move || -> Option<usize> {
+        let registry = store.registry().ok()?;
+        let Some((id, _)) = registry.by_alias(&alias) else {
+            return Some(0);
+        };
+        let is_its = |grant: &&Grant| {
+            let public = PublicKey::parse(&grant.public);
+            public.is_ok_and(|public| public.fingerprint() == key) && !grant.is_over(now())
+        };
+        Some(registry.granted(id).filter(is_its).count())
+    };
+    if grants().is_some_and(|count| count > 0) {
+        thread::spawn(move || {
+            while grants().is_none_or(|count| count > 0) {
+                thread::sleep(LOOK);
+            }
+            exit(0);
+        });
+    }
 }
 
 /// What goes with a connection to a container that was adopted.

@@ -1,5 +1,6 @@
 //! `setup`: wires a workspace. Reads the config file, plans the edits, shows them, writes them.
 
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -19,6 +20,7 @@ use crate::workspace::{compose, config, feature, original, target, user_config};
 /// Runs `setup`.
 pub fn run(app: &App, args: &cli::Setup) -> Result<ExitCode> {
     let target = target::find(app, &args.workspace.place())?;
+    refuse_line_break(&target)?;
     let settings = settings::read(&app.store)?;
     let config = config::read(&target.config, &settings.defaults)?;
     let mut wanted = config::wiring(&target, &config);
@@ -109,6 +111,20 @@ pub fn run(app: &App, args: &cli::Setup) -> Result<ExitCode> {
         );
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// CLIs hand the workspace folder to the engine in a form that ends there.
+fn refuse_line_break(target: &Target) -> Result<()> {
+    let folder = &target.folder;
+    match folder.as_os_str().as_bytes().contains(&b'\n') {
+        true => Err(failure(
+            format!(
+                "the path {folder:?} has a line break, and no dev container CLI can mount such a folder"
+            ),
+            "give the folder another name",
+        )),
+        false => Ok(()),
+    }
 }
 
 fn tell(path: &Path, remark: Problem) {

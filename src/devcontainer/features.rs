@@ -95,6 +95,7 @@ mod tests {
         assert_eq!(ours(&in_the_image), Some("./lace-ssh"));
         let options = json!({ "port": "1" });
         assert_eq!(prebuilt(&in_the_image), Some(("./lace-ssh", &options)));
+        assert!(is_prebuilt(&in_the_image));
         for none in [lace(json!(null)), lace(json!(["./lace-ssh"])), json!({})] {
             assert_eq!((ours(&none), is_prebuilt(&none)), (None, false), "{none}");
         }

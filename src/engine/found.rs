@@ -25,6 +25,17 @@ pub enum Found {
     Unproven(Vec<Container>),
 }
 
+impl Found {
+    /// The same, with more known of each that is certain.
+    pub fn map(self, more: impl Fn(Container) -> Container) -> Self {
+        match self {
+            Self::One(one) => Self::One(more(one)),
+            Self::Several(all) => Self::Several(all.into_iter().map(more).collect()),
+            Self::None | Self::Unproven(_) => self,
+        }
+    }
+}
+
 /// What a container is known by.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sought {

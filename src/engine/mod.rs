@@ -56,6 +56,7 @@ use tokio::runtime::Runtime;
 use tokio::time::timeout;
 
 use crate::advice::{Advise, failure};
+use crate::trust;
 use container::{Inspected, Summary};
 use lines::Lines;
 
@@ -218,6 +219,21 @@ impl Engine {
             Some(user) => Ok(user.clone()),
             None => Ok(self.inspect(&container.id)?.user().to_owned()),
         }
+    }
+
+    /// The same container, with the contract of its Feature: where no label has it, the Feature itself tells (devcontainer-rs
+    /// labels no container with what its Features say of themselves). It is asked for as little as any label can be
+    /// believed: as what the container says of itself.
+    pub fn with_contract(&self, mut container: Container) -> Container {
+        if container.contract.is_some() || !container.is_wired() || !self.has(&container) {
+            return container;
+        }
+        let told = self.lines(&container.id, trust::CONTRACT_FILE, 0);
+        container.contract = told.ok().and_then(|(_, text)| {
+            let mut lines = text.lines();
+            lines.find_map(|line| line.strip_prefix("contract ")?.parse().ok())
+        });
+        container
     }
 
     /// How many lines a file in container `id` has, and those that follow the first `seen`, the beginning of them. They
@@ -452,6 +468,42 @@ mod tests {
         assert!(engine.published("c", 22).is_err());
         let second = &engine.containers().unwrap()[1];
         assert_eq!(engine.remote_user(second).unwrap(), "me");
+    }
+
+    #[test]
+    fn a_contract_that_no_label_has_is_told_by_the_feature_of_a_wired_container_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("contract");
+        std::fs::write(&file, "contract 7\n").unwrap();
+        let label = |contract: u32| {
+            let ours = serde_json::json!({ "lace": { "ssh": { "contract": contract } } });
+            let feature =
+                serde_json::json!([{ "entrypoint": trust::ENTRYPOINT, "customizations": ours }]);
+            serde_json::json!({ "devcontainer.metadata": feature.to_string() })
+        };
+        let told = |id: &str| {
+            let mut one = example::container(id, "running", folder.path(), 1);
+            one["Files"] = serde_json::json!({ trust::CONTRACT_FILE: file });
+            one
+        };
+        let (plain, mut labelled, mut bare) = (told("a"), told("b"), told("c"));
+        labelled["Labels"] = label(3);
+        bare["Mounts"] = serde_json::json!([]);
+        let mut none = told("d");
+        none["Files"] = serde_json::json!({});
+        let engine = Engine::at(&example::engine(
+            folder.path(),
+            vec![plain, labelled, bare, none],
+        ));
+        let engine = engine.unwrap();
+        let contract = |it: Container| engine.with_contract(it).contract;
+        let contracts = || engine.containers().unwrap().into_iter().map(contract);
+        let told: Vec<_> = contracts().collect();
+        assert_eq!(told, [Some(7), Some(3), None, None]);
+        for text in ["contract x\n", "7\n", " contract 7\n", ""] {
+            std::fs::write(&file, text).unwrap();
+            assert_eq!(contracts().next(), Some(None), "{text:?}");
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ use anyhow::Result;
 use super::{Ring, host_key, identity, look, masters, purge, trash};
 use crate::durable;
 use crate::store::LARGEST_KEY;
+use crate::store::other_ids::{self, Added};
 use crate::store::registry::{Custody, Key};
 use crate::store::{stamp, undo};
 use crate::talk::{say, warn};
@@ -27,6 +28,7 @@ impl Ring<'_> {
         }
         self.finish_rotations();
         host_key::mend(self);
+        self.mend_other_ids();
         purge::finish_purges(self)?;
         self.prune();
         if let Err(error) = self.settle_access() {
@@ -37,6 +39,39 @@ impl Ring<'_> {
         }
         let oldest = self.now - trash::DAYS * 24 * 60 * 60;
         self.empty_trash(|_, when| when < oldest)
+    }
+
+    /// The trust folder of each other ID leads to its dev container's. Where a copy of the store has folders in the place of
+    /// links, whoever has one mounted would go on with what was trusted then.
+    fn mend_other_ids(&mut self) {
+        let store = &self.app.store;
+        let known = self.registry.devcontainers.iter();
+        let named: Vec<(String, String)> = known
+            .flat_map(|(id, known)| known.other_ids.iter().map(|it| (it.clone(), id.clone())))
+            .collect();
+        for (other, id) in named {
+            if self.registry.devcontainers.contains_key(&other) {
+                if let Some(known) = self.registry.devcontainers.get_mut(&id) {
+                    known.other_ids.retain(|it| *it != other);
+                }
+                continue;
+            }
+            let mended = || -> Result<bool> {
+                if other_ids::add(store, &other, &id)? != Added::Taken {
+                    return Ok(false);
+                }
+                purge::empty(&store.trust(&other))?;
+                Ok(other_ids::add(store, &other, &id)? == Added::InPlaceOfAFolder)
+            };
+            match mended() {
+                Ok(false) => {}
+                Ok(true) => say(format!(
+                    "{} was a folder of its own, as in a copy of the store; a container that has it mounted has to be started again",
+                    store.trust(&other).display()
+                )),
+                Err(error) => warn(&error),
+            }
+        }
     }
 
     /// Puts right what is left in the folder of one key by a command that was cut off.

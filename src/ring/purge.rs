@@ -30,9 +30,6 @@ pub struct Purge {
     pub alias: String,
     /// The key that goes to the trash; `None` where others use it.
     pub key: Option<String>,
-    /// Its other IDs.
-    #[serde(default)]
-    pub other_ids: Vec<String>,
     /// A container has the trust folder mounted, or nobody can tell: it stays, empty, or the container
     /// could not start any more.
     pub folder_stays: bool,
@@ -48,7 +45,6 @@ impl Purge {
         Some(Self {
             alias: known.alias.clone(),
             key: (is_its_own && is_made_here).then(|| known.key.clone()),
-            other_ids: known.other_ids.clone(),
             folder_stays,
         })
     }
@@ -107,8 +103,8 @@ fn drop_rest(ring: &mut Ring<'_>, id: &str, purge: &Purge) -> Result<()> {
     durable::remove(&store.host_key(id))?;
     durable::remove(&store.next_host_key(id))?;
     if !purge.folder_stays {
-        for other in &purge.other_ids {
-            other_ids::remove(store, other)?;
+        for other in other_ids::of(store, id) {
+            other_ids::remove(store, &other)?;
         }
         // Fails where somebody has just put something there: then `status` names it.
         let _ = fs::remove_dir(store.trust(id));
@@ -156,11 +152,11 @@ pub fn any(store: &Store) -> bool {
 pub fn unknown(store: &Store, registry: &Registry) -> Vec<String> {
     let mut found = in_folder(store.trust_folders());
     let holds_something = |id: &String| !in_folder(&store.trust(id)).is_empty();
-    let is_known = |id: &String| {
-        let id = other_ids::registered(store, id);
-        registry.devcontainers.contains_key(&id)
-    };
-    found.retain(|id| !is_known(id) && holds_something(id));
+    // What a link leads to is among them.
+    let is_folder = |id: &String| !store.trust(id).is_symlink();
+    found.retain(|id| {
+        !registry.devcontainers.contains_key(id) && is_folder(id) && holds_something(id)
+    });
     found.sort();
     found
 }
@@ -211,7 +207,7 @@ fn contents(trust: &Path) -> Result<Vec<PathBuf>> {
 
 /// Removes all that a trust folder holds, or nothing: a container that may write to it may have put
 /// anything there.
-fn empty(trust: &Path) -> Result<()> {
+pub(super) fn empty(trust: &Path) -> Result<()> {
     let contents = contents(trust)?;
     let is_folder = |path: &PathBuf| path.symlink_metadata().is_ok_and(|it| it.is_dir());
     let hint = |path: &Path| format!("sudo rm -r {}", shell(path));
@@ -259,7 +255,6 @@ mod tests {
         Purge {
             alias: "lace-one".into(),
             key: key.map(str::to_owned),
-            other_ids: Vec::new(),
             folder_stays,
         }
     }

@@ -11,16 +11,16 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::thread;
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Result, anyhow};
 
-use crate::advice::{advised, hint_of};
+use crate::advice::{advised, failure, hint_of};
 use crate::app::App;
 use crate::engine::plan::{Plan, plan};
 use crate::engine::{self, Address, Container, Engine, Found, Sought, endpoint};
 use crate::settings;
 use crate::socket;
 use crate::store::registry::DevContainer;
-use crate::store::whereabouts;
+use crate::store::{other_ids, whereabouts};
 use crate::talk::say;
 
 /// Where a dev container is.
@@ -106,6 +106,22 @@ pub fn sought(app: &App, id: &str, known: &DevContainer) -> Sought {
     }
 }
 
+/// Which of several is meant, nobody can tell.
+pub fn several(engine: &Engine, alias: &str, containers: &[Container]) -> anyhow::Error {
+    let last = containers.last().map(|it| it.name.as_str());
+    failure(
+        format!(
+            "several running containers have the trust folder of {alias} mounted: {}",
+            engine::names(containers)
+        ),
+        format!(
+            "stop all but one: {} stop {}",
+            engine.command(),
+            last.unwrap_or_default()
+        ),
+    )
+}
+
 /// Its trust folder, under each of its IDs.
 fn trust(app: &App, id: &str, other_ids: &[String]) -> Vec<PathBuf> {
     let ids = std::iter::once(id).chain(other_ids.iter().map(String::as_str));
@@ -155,14 +171,9 @@ impl<'a> Engines<'a> {
     ///
     /// # Errors
     /// As [`Engines::place`].
-    pub fn wired(
-        &mut self,
-        id: &str,
-        other_ids: &[String],
-        guess: &str,
-    ) -> std::result::Result<Place, Trouble> {
+    pub fn wired(&mut self, id: &str, guess: &str) -> std::result::Result<Place, Trouble> {
         let sought = Sought {
-            trust: trust(self.app, id, other_ids),
+            trust: trust(self.app, id, &other_ids::of(&self.app.store, id)),
             adopted: None,
         };
         self.find(id, guess, &sought)
@@ -202,6 +213,7 @@ impl<'a> Engines<'a> {
         let engine = engine
             .cloned()
             .ok_or_else(|| Trouble::of(&anyhow!("no engine is known")))?;
+        let found = found.map(|it| engine.with_contract(it));
         Ok(Place { engine, found })
     }
 
@@ -241,11 +253,7 @@ impl<'a> Engines<'a> {
         let place = self.place(id, known);
         let place = place.map_err(Trouble::into_error)?;
         match &place.found {
-            Found::Several(several) => bail!(
-                "several running containers have the trust folder of {} mounted: {}",
-                known.alias,
-                engine::names(several)
-            ),
+            Found::Several(all) => Err(several(&place.engine, &known.alias, all)),
             _ => Ok(place.engine),
         }
     }
@@ -479,7 +487,7 @@ mod tests {
             ("n", &docker, "none at docker.sock"),
             ("n", &podman, "none at podman.sock"),
         ] {
-            assert_eq!(told(engines.wired(id, &[], guess)), expected, "{id}");
+            assert_eq!(told(engines.wired(id, guess)), expected, "{id}");
         }
         let known = |endpoint: &str| DevContainer {
             endpoint: endpoint.into(),
@@ -497,20 +505,14 @@ mod tests {
         );
         // One that is found is found, whoever else is silent.
         let gone = machine.endpoint("gone");
-        assert_eq!(
-            told(engines.wired("y", &[], &gone)),
-            "p running at podman.sock"
-        );
+        assert_eq!(told(engines.wired("y", &gone)), "p running at podman.sock");
         // One that is stopped may run where it was.
-        let error = told(engines.wired("z", &[], &gone));
+        let error = told(engines.wired("z", &gone));
         assert!(error.starts_with("error: no engine at "), "{error}");
         whereabouts::write(&app.store, "z", &docker, &gone).unwrap();
-        assert_eq!(told(engines.wired("z", &[], &docker)), error);
-        assert_eq!(
-            told(engines.wired("z", &[], &podman)),
-            "z paused at podman.sock"
-        );
-        let error = told(engines.wired("n", &[], &gone));
+        assert_eq!(told(engines.wired("z", &docker)), error);
+        assert_eq!(told(engines.wired("z", &podman)), "z paused at podman.sock");
+        let error = told(engines.wired("n", &gone));
         assert_eq!(
             error,
             format!("error: no engine at {gone}: there is no such socket")
@@ -527,16 +529,16 @@ mod tests {
         let app = machine.app();
         let podman = machine.endpoint("podman");
         assert_eq!(
-            told(Engines::of(&app).wired("x", &[], &docker)),
+            told(Engines::of(&app).wired("x", &docker)),
             "none at docker.sock"
         );
-        let error = told(Engines::of(&app).wired("x", &[], &podman));
+        let error = told(Engines::of(&app).wired("x", &podman));
         assert!(
             error.starts_with("error: cannot reach the engine at unix://"),
             "{error}"
         );
         machine.name(&format!("{{ \"engines\": [\"{podman}\"] }}"));
-        let error = told(Engines::of(&app).wired("x", &[], &docker));
+        let error = told(Engines::of(&app).wired("x", &docker));
         assert!(error.contains("podman.sock: Connection refused"), "{error}");
     }
 
@@ -547,12 +549,12 @@ mod tests {
         let own = machine.engine("own.sock", &[("o", "running", "x")]);
         let app = machine.app();
         assert_eq!(
-            told(Engines::of(&app).wired("x", &[], &docker)),
+            told(Engines::of(&app).wired("x", &docker)),
             "none at docker.sock"
         );
         machine.name(&format!("{{ \"engines\": [\"{own}\"] }}"));
         assert_eq!(
-            told(Engines::of(&app).wired("x", &[], &docker)),
+            told(Engines::of(&app).wired("x", &docker)),
             "o running at own.sock"
         );
     }
@@ -566,21 +568,21 @@ mod tests {
         let far = "tcp://192.0.2.1:2375";
         let unnamed = "error: the engine at tcp://192.0.2.1:2375 is on another machine, and the settings do not name it";
         assert_eq!(
-            told(Engines::of(&app).wired("x", &[], far)),
+            told(Engines::of(&app).wired("x", far)),
             "s exited at docker.sock"
         );
-        assert_eq!(told(Engines::of(&app).wired("n", &[], far)), unnamed);
+        assert_eq!(told(Engines::of(&app).wired("n", far)), unnamed);
         assert_eq!(
-            told(Engines::of(&app).wired("n", &[], &docker)),
+            told(Engines::of(&app).wired("n", &docker)),
             "none at docker.sock"
         );
         machine.name("{ \"engines\": [\"tcp://192.0.2.1:2375\"] }");
         assert_eq!(
-            told(Engines::of(&app).wired("x", &[], &docker)),
+            told(Engines::of(&app).wired("x", &docker)),
             "s exited at docker.sock"
         );
         for guess in [&docker, far] {
-            let asked = told(Engines::of(&app).wired("n", &[], guess));
+            let asked = told(Engines::of(&app).wired("n", guess));
             assert!(
                 asked.starts_with("error: the engine at tcp://192.0.2.1:2375 has no TLS"),
                 "{asked}"
@@ -589,14 +591,14 @@ mod tests {
         // Half of what settings say is not taken for the whole; where they are not needed, nobody minds.
         machine.name("{ \"engines\": [");
         assert_eq!(
-            told(Engines::of(&app).wired("x", &[], far)),
+            told(Engines::of(&app).wired("x", far)),
             "s exited at docker.sock"
         );
         assert_eq!(
-            told(Engines::of(&app).wired("n", &[], &docker)),
+            told(Engines::of(&app).wired("n", &docker)),
             "none at docker.sock"
         );
-        let trouble = told(Engines::of(&app).wired("n", &[], far));
+        let trouble = told(Engines::of(&app).wired("n", far));
         assert!(trouble.contains("settings.jsonc"), "{trouble}");
     }
 

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
 use super::routes::{self, Route};
 use super::{engines, proof};
@@ -124,7 +124,7 @@ fn made_from<'c>(workspace: &Workspace, container: &'c Container) -> Option<&'c 
     let (folder, config) = &**container.labelled.as_ref()?;
     let edited = find::edited(folder, config.clone());
     let is_it = *folder == workspace.folder && edited == workspace.config_file;
-    is_it.then_some(config.as_path())
+    (is_it && config.exists()).then_some(config.as_path())
 }
 
 /// The container of a dev container, and whether that is certain.
@@ -142,11 +142,8 @@ fn container(
         certain => certain,
     };
     let mut unproven = match found {
-        Found::One(container) => return Ok((container, true)),
-        Found::Several(several) => bail!(
-            "several running containers have the trust folder of {alias} mounted: {}",
-            engine::names(&several)
-        ),
+        Found::One(container) => return Ok((engine.with_contract(container), true)),
+        Found::Several(several) => return Err(engines::several(engine, alias, &several)),
         Found::None => return Err(no_container(engine, devcontainer)?),
         Found::Unproven(unproven) => unproven,
     };
@@ -205,6 +202,9 @@ mod tests {
         let config_file = home.path().join("p/.devcontainer/devcontainer.json");
         fs::create_dir_all(config_file.parent().unwrap()).unwrap();
         fs::write(&config_file, "{}").unwrap();
+        let generated = home.path().join("p/.lace");
+        fs::create_dir(&generated).unwrap();
+        fs::write(generated.join("devcontainer.json"), "{}").unwrap();
         let devcontainer = DevContainer {
             workspace: Some(Workspace {
                 folder: home.path().join("p"),
@@ -271,7 +271,8 @@ mod tests {
             ),
             (
                 &|app| vec![made("a", "running", app), made("b", "running", app)],
-                "several running containers have the trust folder of lace-x mounted: a-name, b-name | ".into(),
+                "several running containers have the trust folder of lace-x mounted: a-name, b-name | \
+                 stop all but one: docker stop b-name".into(),
             ),
             (
                 // Neither proves anything: nobody listens there.

@@ -51,6 +51,8 @@ pub struct Words {
     told: Vec<String>,
     /// Somebody has been let in: from here on these are a session's.
     pub let_in: bool,
+    /// The fingerprint of the key that has done so.
+    pub key: Option<String>,
 }
 
 impl Words {
@@ -72,7 +74,13 @@ impl Words {
         let line = String::from_utf8_lossy(&take(&mut self.begun))
             .trim_end()
             .to_owned();
-        self.let_in |= line.starts_with(LET_IN);
+        if !self.let_in && line.starts_with(LET_IN) {
+            self.let_in = true;
+            let mut words = line.split_whitespace();
+            self.key = words
+                .find(|it| it.starts_with("SHA256:"))
+                .map(str::to_owned);
+        }
         let is_new = !self.told.contains(&line) && !self.lines.contains(&line);
         if self.let_in || line.is_empty() || !is_new || self.told.len() + self.lines.len() >= LINES
         {
@@ -119,6 +127,26 @@ mod tests {
         let pieces = said.as_bytes().chunks(length);
         let at_once = pieces.flat_map(|piece| words.take(piece)).collect();
         (at_once, words.rest())
+    }
+
+    #[test]
+    fn the_key_that_has_let_somebody_in_is_told_and_none_that_a_session_speaks_of() {
+        let plain = "Accepted publickey for me from UNKNOWN port 65535 ssh2: ED25519 SHA256:abc\n";
+        let certified = "Accepted publickey for me from UNKNOWN port 65535 ssh2: ED25519-CERT SHA256:abc ID x (serial 1) CA ED25519 SHA256:ca\n";
+        for line in [plain, certified] {
+            let mut words = Words::default();
+            words.take(b"Failed publickey for me ssh2: ED25519 SHA256:other\n");
+            assert_eq!((words.let_in, &words.key), (false, &None));
+            words.take(line.as_bytes());
+            words.take(b"Accepted publickey for me ssh2: ED25519 SHA256:forged\n");
+            assert_eq!(
+                (words.let_in, words.key.as_deref()),
+                (true, Some("SHA256:abc"))
+            );
+        }
+        let mut words = Words::default();
+        words.take(b"Accepted none for me\n");
+        assert_eq!((words.let_in, words.key), (true, None));
     }
 
     #[test]

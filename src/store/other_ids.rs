@@ -24,19 +24,48 @@ pub fn registered(store: &Store, given: &str) -> String {
     }
 }
 
-/// Makes `given` another ID of the dev container that is registered as `id`; the caller holds the lock. Says whether it
-/// could: where somebody's trust folder is there already, it stays what it is.
+/// Every other ID of the dev container that is registered as `id`, as the links have it.
+pub fn of(store: &Store, id: &str) -> Vec<String> {
+    let entries = fs::read_dir(store.trust_folders()).into_iter();
+    let links = entries.flatten().flatten();
+    let links = links.filter(|it| it.file_type().is_ok_and(|kind| kind.is_symlink()));
+    let mut ids: Vec<_> = links
+        .filter_map(|it| it.file_name().into_string().ok())
+        .collect();
+    ids.retain(|given| registered(store, given) == id);
+    ids.sort();
+    ids
+}
+
+/// What became of another ID.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Added {
+    /// It is a link, and was one before.
+    Already,
+    /// It is one now.
+    Now,
+    /// It is one now, in the place of an empty folder: the `mkdir -p` of an `initializeCommand` that ran where lace-ssh was
+    /// not installed. A container may have that mounted, until it is started again.
+    InPlaceOfAFolder,
+    /// Something lies there, which stays.
+    Taken,
+}
+
+/// Makes `given` another ID of the dev container that is registered as `id`; the caller holds the lock.
 ///
 /// # Errors
 /// The link cannot be made.
-pub fn add(store: &Store, given: &str, id: &str) -> Result<bool> {
+pub fn add(store: &Store, given: &str, id: &str) -> Result<Added> {
     if registered(store, given) == id {
-        return Ok(true);
+        return Ok(Added::Already);
     }
     let link = store.trust(given);
-    // The `mkdir -p` of an `initializeCommand` that ran where lace-ssh was not installed leaves an empty one.
-    let _ = fs::remove_dir(&link);
-    durable::symlink(Path::new(id), &link)
+    let was_a_folder = fs::remove_dir(&link).is_ok();
+    Ok(match durable::symlink(Path::new(id), &link)? {
+        true if was_a_folder => Added::InPlaceOfAFolder,
+        true => Added::Now,
+        false => Added::Taken,
+    })
 }
 
 /// Takes it away again; what is not a link stays.
@@ -71,8 +100,9 @@ mod tests {
         // What is left by a hook that had only a shell.
         fs::create_dir(store.trust("second")).unwrap();
         assert_eq!(registered(store, "second"), "second");
-        for _ in 0..2 {
-            assert!(add(store, "second", "first").unwrap());
+        for added in [Added::InPlaceOfAFolder, Added::Already] {
+            assert_eq!(add(store, "second", "first").unwrap(), added);
+            assert_eq!(of(store, "first"), ["second"]);
             assert_eq!(registered(store, "second"), "first");
             assert_eq!(registered(store, "first"), "first");
             let through = store.trust("second").join("user");
@@ -83,7 +113,9 @@ mod tests {
         assert_eq!(registered(store, "second"), "second");
         assert!(store.trust("first").join("user").exists());
         // A folder in which something lies is somebody's.
-        assert!(!add(store, "first", "third").unwrap());
+        assert_eq!(add(store, "first", "third").unwrap(), Added::Taken);
+        assert!(of(store, "first").is_empty() && of(store, "third").is_empty());
+        assert_eq!(add(store, "fourth", "first").unwrap(), Added::Now);
         remove(store, "first").unwrap();
         assert!(store.trust("first").join("user").exists());
         let error = add(store, "no/folder", "first").unwrap_err();
@@ -105,7 +137,8 @@ mod tests {
         ] {
             symlink(target, store.trust(at)).unwrap();
             assert_eq!(registered(store, at), at, "{target}");
-            assert!(!add(store, at, "x").unwrap(), "{target}");
+            assert_eq!(add(store, at, "x").unwrap(), Added::Taken, "{target}");
+            assert!(of(store, "x").is_empty(), "{target}");
         }
     }
 }

@@ -1,11 +1,9 @@
 //! Which workspace a command is about, and which of its config files.
 
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use crate::advice::failure;
 use crate::app::App;
 use crate::devcontainer::find;
 
@@ -63,7 +61,7 @@ pub fn folder(app: &App, place: &Place) -> PathBuf {
 /// The workspace folder and config file that are meant; what `lace up` has generated means that from which it did.
 ///
 /// # Errors
-/// There is no config file, or there are several; or the folder has a name of which no engine makes a container.
+/// There is no config file, or there are several.
 pub fn find(app: &App, place: &Place) -> Result<Target> {
     let folder = folder(app, place);
     // As in the devcontainer CLI, --config is relative to where the user stands.
@@ -72,12 +70,6 @@ pub fn find(app: &App, place: &Place) -> Result<Target> {
         .as_ref()
         .map(|config| app.environment.folder.join(config));
     let config = find::find(&folder, config.as_deref())?;
-    if folder.as_os_str().as_bytes().contains(&b'\n') {
-        return Err(failure(
-            format!("the path {folder:?} has a line break, and no engine can mount such a folder"),
-            "give the folder another name",
-        ));
-    }
     Ok(Target {
         config: find::edited(&folder, config),
         folder,
@@ -137,14 +129,5 @@ mod tests {
         assert!(place(Some("x"), None).is_named() && place(None, Some("x")).is_named());
         assert_eq!(folder(&app, &Place::default()), here);
         assert!(find(&app, &Place::default()).is_err(), "there is none here");
-        let broken = home.path().join("a\nb");
-        fs::create_dir(&broken).unwrap();
-        fs::write(broken.join(".devcontainer.json"), "{}").unwrap();
-        let error = find(&app, &place(Some("../a\nb"), None)).unwrap_err();
-        let said = error.to_string();
-        assert!(
-            said.ends_with("/a\\nb\" has a line break, and no engine can mount such a folder"),
-            "{said}"
-        );
     }
 }

@@ -60,6 +60,8 @@ install_sshd() {
 install_scripts() {
     mkdir -p "$share"
     install -m 0755 entrypoint start session authorized "$share/"
+    # Not every CLI labels the container with it.
+    sed -n 's/.*"contract": *\([0-9]*\).*/contract \1/p' devcontainer-feature.json >"$share/contract"
     if [ -n "$REMOTE_USER" ]; then echo "$REMOTE_USER" >"$share/user"; else rm -f "$share/user"; fi
 
     # Sessions source what is here: only root may put anything there. In a container without root each account makes its

@@ -98,12 +98,11 @@ pub(super) fn unknown<'a>(app: &App, args: &'a cli::Remove) -> Result<Option<&'a
 /// Drops the trust folder of a dev container that the registry has lost.
 pub(super) fn purge_unknown(app: &App, args: &cli::Remove, id: &str) -> Result<ExitCode> {
     if agreed(app, args, id, "its trust folder, with its host key")? {
-        let mounted = mounted(app, id, &[], &endpoint::endpoint(app.environment)?);
+        let mounted = mounted(app, id, &endpoint::endpoint(app.environment)?);
         let mut ring = Ring::open(app, "remove --purge")?;
         let left = Purge {
             alias: id.to_owned(),
             key: None,
-            other_ids: Vec::new(),
             folder_stays: !matches!(mounted, Ok(None)),
         };
         if !ring.registry.devcontainers.contains_key(id) {
@@ -117,7 +116,7 @@ pub(super) fn purge_unknown(app: &App, args: &cli::Remove, id: &str) -> Result<E
 
 fn drop_one(app: &App, id: &str, known: &DevContainer) -> Result<()> {
     // Asked before the lock is taken, for which others wait.
-    let mounted = mounted(app, id, &known.other_ids, &known.endpoint);
+    let mounted = mounted(app, id, &known.endpoint);
     let mut ring = Ring::open(app, "remove --purge")?;
     let folder_stays = !matches!(mounted, Ok(None));
     let Some(purge) = Purge::of(&ring.registry, id, folder_stays) else {
@@ -162,8 +161,8 @@ type Mounted = Option<(String, &'static str)>;
 ///
 /// # Errors
 /// The engine cannot be asked, so that nobody can tell.
-fn mounted(app: &App, id: &str, other_ids: &[String], endpoint: &str) -> Result<Mounted> {
-    let place = Engines::of(app).wired(id, other_ids, endpoint);
+fn mounted(app: &App, id: &str, endpoint: &str) -> Result<Mounted> {
+    let place = Engines::of(app).wired(id, endpoint);
     let Place { engine, found } = place.map_err(Trouble::into_error)?;
     let containers = match found {
         Found::None => return Ok(None),
@@ -277,7 +276,7 @@ mod tests {
             let target = wired(&app, PLAIN);
             knows(&app, &target, "web", "lace-web");
             let endpoint = environment.docker_host.as_deref().unwrap();
-            let found = mounted(&app, "web", &[], endpoint);
+            let found = mounted(&app, "web", endpoint);
             match case {
                 "silent" => assert!(found.is_err()),
                 "none" => assert_eq!(found.unwrap(), None),
@@ -374,7 +373,6 @@ mod tests {
         let note = serde_json::to_vec(&Purge {
             alias: "lace-web".into(),
             key: None,
-            other_ids: Vec::new(),
             folder_stays: false,
         });
         fs::write(notes.join("web"), note.unwrap()).unwrap();

@@ -172,3 +172,78 @@ fn remove_says_that_what_lace_up_has_generated_still_names_the_copy_of_the_featu
     assert_eq!(user.read(".devcontainer/devcontainer.json"), CONFIG);
     assert_eq!(user.read(".lace/devcontainer.json"), generated);
 }
+
+/// As `cp -rL` or `rsync -L` of a home folder make of it: what is mounted goes on with what was trusted then.
+#[test]
+fn a_link_that_a_copy_has_made_a_folder_is_one_again_before_anything_is_said_to_be_done() {
+    let (user, ids) = wired();
+    initialize(&user, &ids[0]);
+    initialize(&user, &ids[1]);
+    user.ok(&[
+        "access",
+        "add",
+        KEY,
+        "--name",
+        "guest",
+        "--public-key",
+        GUEST,
+    ]);
+    let (link, folder) = (trust(&user, &ids[1]), trust(&user, &ids[0]));
+    fs::remove_file(&link).unwrap();
+    fs::create_dir(&link).unwrap();
+    fs::set_permissions(&link, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+    for file in fs::read_dir(&folder).unwrap() {
+        let file = file.unwrap();
+        fs::copy(file.path(), link.join(file.file_name())).unwrap();
+    }
+    let held = fs::File::open(&link).unwrap();
+    let said = user.ok(&["access", "remove", "--name", "guest", "--now"]);
+    assert!(said.err.contains("has to be started again"), "{said:?}");
+    assert_eq!(fs::read_link(&link).unwrap().to_str(), Some(&*ids[0]));
+    let guest = GUEST.split(' ').nth(1).unwrap();
+    assert!(!trusted(&user, &ids[1]).contains(guest));
+    // A container that has the folder mounted finds nothing in it.
+    let mounted = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&held));
+    assert_eq!(fs::read_dir(mounted).map_or(0, Iterator::count), 0);
+    assert_eq!(aliases(&user), [KEY]);
+    assert_eq!(initialize(&user, &ids[1]).err, "");
+}
+
+#[test]
+fn what_a_purge_leaves_is_known_to_the_next_one_and_no_link_leads_nowhere() {
+    let (user, ids) = wired();
+    initialize(&user, &ids[0]);
+    initialize(&user, &ids[1]);
+    // Nobody can tell whether a container has one of them mounted: both stay, for it could not start else.
+    user.ok(&["remove", "--purge", "--yes"]);
+    user.ok(&["setup", "--yes", "--no-client-config"]);
+    initialize(&user, &ids[0]);
+    edit_registry(&user, |registry| {
+        let known = &registry["devcontainers"][&ids[0]];
+        assert_eq!(known["other_ids"], serde_json::json!([ids[1]]));
+    });
+    // A registry that is lost makes of none of them something to drop by itself.
+    for file in ["registry.json", "registry.copy.json"] {
+        fs::remove_file(user.store().join(file)).unwrap();
+    }
+    let said = user.ok(&["status"]);
+    assert!(
+        !said.err.contains(&format!("--purge {}", ids[1])),
+        "{said:?}"
+    );
+    assert!(
+        said.err.contains(&format!("--purge {}", ids[0])),
+        "{said:?}"
+    );
+}
+
+#[test]
+fn what_lace_up_generates_is_edited_by_nobody_wherever_the_file_stands_that_a_person_edits() {
+    let user = User::without_config("my-project");
+    user.write(".devcontainer.json", CONFIG);
+    let generated = user.write(".lace/devcontainer.json", CONFIG);
+    let id = lace_ssh::devcontainer::id::devcontainer_id(&user.project(), &generated);
+    let said = user.fails(1, &["initialize", "--id", &id]);
+    assert!(said.err.contains("lacks what lace-ssh needs"), "{said:?}");
+    assert_eq!(user.read(".lace/devcontainer.json"), CONFIG);
+}

@@ -485,6 +485,17 @@ fn a_link_out_of_the_workspace_is_not_completed_unasked() {
         said.contains(&format!("is a link to {}", settings.display())),
         "{said}"
     );
+    // So is a file in a folder that is one.
+    let user = User::without_config("x");
+    let elsewhere = user.home().join("dotfiles");
+    fs::create_dir(&elsewhere).unwrap();
+    fs::write(elsewhere.join("devcontainer.json"), text).unwrap();
+    symlink(&elsewhere, user.project().join(".devcontainer")).unwrap();
+    let id = lace_ssh::devcontainer::id::devcontainer_id(&user.project(), &user.config());
+    let said = user.fails(1, &["initialize", "--id", &id]).err;
+    assert!(said.contains("outside of the workspace"), "{said}");
+    let left = fs::read_to_string(elsewhere.join("devcontainer.json")).unwrap();
+    assert_eq!(left, text);
 }
 
 #[test]

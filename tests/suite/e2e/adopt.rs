@@ -3,6 +3,7 @@
 //! `cargo test` lists these as ignored; `tests/run.sh` prepares the machine and runs them.
 
 use std::fs;
+use std::io::Read;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread;
@@ -381,6 +382,41 @@ fn a_key_of_somebody_else_may_do_there_what_it_may_elsewhere() {
     user.lace(&["access", "remove", "--name", "guest"])
         .expect(0);
     there().expect(255);
+
+    // What such a key has open ends with its lease, and with `--now`; what it has open otherwise goes on.
+    let guest = |seconds: u32| {
+        let mut shell = user.command("sh");
+        let mut child = shell
+            .args(["-c", &format!("{line} 'echo in; exec sleep {seconds}'")])
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut said = [0; 3];
+        child
+            .stdout
+            .as_mut()
+            .unwrap()
+            .read_exact(&mut said)
+            .unwrap();
+        assert_eq!(&said, b"in\n");
+        child
+    };
+    let lease = ["lace-ct-shared", "--expires", "4s"];
+    user.lace(&[&add[..], &lease].concat()).expect(0);
+    let began = Instant::now();
+    assert_eq!(guest(60).wait().unwrap().code(), Some(255));
+    assert!(began.elapsed() < Duration::from_secs(20));
+    user.lace(&[&add[..], &lease[..1]].concat()).expect(0);
+    let mut stays = guest(7);
+    user.lace(&["access", "remove", "--name", "guest"])
+        .expect(0);
+    assert_eq!(stays.wait().unwrap().code(), Some(0));
+    user.lace(&[&add[..], &lease[..1]].concat()).expect(0);
+    let (mut ends, began) = (guest(60), Instant::now());
+    user.lace(&["access", "remove", "--name", "guest", "--now"])
+        .expect(0);
+    assert_eq!(ends.wait().unwrap().code(), Some(255));
+    assert!(began.elapsed() < Duration::from_secs(20));
 }
 
 #[test]

@@ -140,6 +140,24 @@ fn devcontainer_rs_makes_the_dev_container_that_the_other_cli_makes() {
     container.up(&["--remove-existing-container"]).expect(0);
     logged_in("in what the other one has made");
     assert_eq!(aliases(&container), [KEY]);
+    // No label says what its Feature can do, but it says so itself: it is switched to certificates like any other.
+    container
+        .devcontainer_rs(&[&up[..], &["--remove-existing-container"]].concat())
+        .expect(0);
+    let text = container.user.read(".devcontainer/devcontainer.json");
+    let customized = "\"customizations\": { \"lace\": { \"ssh\": { \"auth\": \"certificate\" } } },\n  \"image\"";
+    container.user.write(
+        ".devcontainer/devcontainer.json",
+        &text.replacen("\"image\"", customized, 1),
+    );
+    container.devcontainer_rs(&up).expect(0);
+    logged_in("by a certificate");
+    let known = json(&container.lace(&["status", "--json"]).expect(0));
+    assert_eq!(known[0]["contract"], lace_ssh::trust::CONTRACT);
+    let keys = container.user.store().join("trust");
+    let id = known[0]["id"].as_str().unwrap();
+    let keys = fs::read_to_string(keys.join(id).join("authorized_keys")).unwrap();
+    assert_eq!(keys, "", "and by no key alone");
 }
 
 #[test]

@@ -47,7 +47,7 @@ fn what_is_installed_is_roots_and_starts_from_nothing() {
     let modes = "stat -c '%U %a %s %n' * | sed 's/ [0-9]* \\([a-z_]*\\)$/ \\1/' | tr '\\n' '|'";
     assert_eq!(
         container.ok(&format!("cd {SHARE}; {modes}")),
-        "root 755 authorized|root 755 entrypoint|root 755 session|root 644 sshd_config|root 755 start|root 644 user|"
+        "root 755 authorized|root 644 contract|root 755 entrypoint|root 755 session|root 644 sshd_config|root 755 start|root 644 user|"
     );
     assert_eq!(
         container.ok(&format!(
@@ -57,6 +57,8 @@ fn what_is_installed_is_roots_and_starts_from_nothing() {
     );
     assert_eq!(container.read(&format!("{STATE}/sshd.log")), "");
     assert_eq!(container.read(&format!("{SHARE}/user")), "dev\n");
+    let contract = format!("contract {}\n", lace_ssh::trust::CONTRACT);
+    assert_eq!(container.read(lace_ssh::trust::CONTRACT_FILE), contract);
     for name in ["authorized", "entrypoint", "session", "start"] {
         container.ok(&format!("cmp {SHARE}/{name} /tmp/feature/{name}"));
     }
