@@ -73,12 +73,16 @@ pub fn run(
         let named = settings.map_or_else(|_| Vec::new(), |settings| settings.engines);
         Engine::named(endpoint, &named)?.exec(exec, socket.try_clone()?, &mut hear)
     });
-    match began {
-        Ok(true) => words.rest().into_iter().for_each(tell),
-        // `proxy` waits for a greeting, and tells what has come in its place.
-        Ok(false) => writeln!(&socket, "{}", words.all())?,
-        Err(error) => writeln!(&socket, "{error:#}")?,
-    }
+    // `proxy` waits for a greeting, and tells what has come in its place. Where it has ended, nobody wants to know.
+    let instead = match began {
+        Ok(true) => {
+            words.rest().into_iter().for_each(tell);
+            return Ok(ExitCode::SUCCESS);
+        }
+        Ok(false) => words.all(),
+        Err(error) => format!("{error:#}"),
+    };
+    let _ = (&socket).write_all(format!("{instead}\n").as_bytes());
     Ok(ExitCode::SUCCESS)
 }
 

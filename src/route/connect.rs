@@ -12,6 +12,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{RecvFlags, recv};
 use socket2::{Domain, Socket, Type};
 
@@ -36,6 +37,11 @@ const QUIET: Duration = Duration::from_secs(1);
 const HEAD_START: Duration = Duration::from_millis(30);
 /// How long is waited where nobody listens.
 const PAUSE: Duration = Duration::from_millis(100);
+/// How long is waited for the next piece of what a stream of the engine says.
+const MOMENT: Timespec = Timespec {
+    tv_sec: 0,
+    tv_nsec: 10_000_000,
+};
 /// ssh and sshd set `TCP_NODELAY` late or never, and then a small packet waits until the one before is
 /// acknowledged: after 40 ms, were it not for this. Two ticks of the clock are the least that the kernel
 /// takes.
@@ -228,9 +234,15 @@ impl Race {
         is_stream && matches!(&self.trouble, Some((of, Trouble::Says(_))) if of == route)
     }
 
-    /// No way is left.
+    /// No way is left. What the Feature says of its sshd holds for the one that listens, too, where nobody does.
     fn is_lost(&self, routes: &[Route]) -> bool {
-        routes.iter().all(|route| self.has_told(route))
+        let is_ours =
+            matches!(&self.trouble, Some((_, Trouble::Says(line))) if line.contains(OURS));
+        let speaks_for_all = is_ours && self.under_way.is_empty();
+        match speaks_for_all {
+            true => routes.iter().any(|route| self.has_told(route)),
+            false => routes.iter().all(|route| self.has_told(route)),
+        }
     }
 
     /// What went wrong, where nothing better is known at this route.
@@ -241,7 +253,8 @@ impl Race {
             None => (route, &silence),
         };
         match trouble {
-            Trouble::Says(line) if route.address().is_none() => {
+            // The beginning of a greeting is no reason.
+            Trouble::Says(line) if route.address().is_none() && !line.starts_with("SSH-") => {
                 format!("does not start: {}", line.trim_start_matches(OURS))
             }
             _ => format!("does not answer {route}: {}", in_words(trouble)),
@@ -269,13 +282,16 @@ fn greeted(route: &Route, pump: &Pump, deadline: Instant) -> Result<Socket, Trou
     let mut length = 0;
     loop {
         stream.set_read_timeout(Some(left(deadline).map_err(|error| slow(length, error))?))?;
-        // Waits for one more byte than there was.
+        // Waits for one more byte than there was; at a socket pair, as long as there was none.
         let more = &mut said[..=length];
         let (seen, _) = match recv(&stream, more, RecvFlags::PEEK | RecvFlags::WAITALL) {
             Err(rustix::io::Errno::INTR) => continue,
             answer => answer.map_err(|error| slow(length, error.into()))?,
         };
         if seen <= length && left(deadline).is_ok() {
+            if route.address().is_none() && !has_hung_up(&stream) {
+                continue;
+            }
             return Err(match said[..length].split(|byte| *byte == b'\n').next() {
                 Some(line) if !line.is_empty() => {
                     Trouble::Says(String::from_utf8_lossy(line).trim_end().to_owned())
@@ -292,6 +308,12 @@ fn greeted(route: &Route, pump: &Pump, deadline: Instant) -> Result<Socket, Trou
             return Err(Error::other("it does not speak SSH").into());
         }
     }
+}
+
+/// Nobody is left at the other end of a socket pair; for a moment it is waited for that.
+fn has_hung_up(stream: &Socket) -> bool {
+    let mut hang_up = [PollFd::new(stream, PollFlags::empty())];
+    poll(&mut hang_up, Some(&MOMENT)).is_ok_and(|ended| ended > 0)
 }
 
 /// There may be other lines before the one that counts.
@@ -344,6 +366,7 @@ mod tests {
     use crate::environment::Environment;
     use std::io::{Read, Write};
     use std::net::{SocketAddr, TcpListener, TcpStream};
+    use std::slice;
 
     /// What starts no exec stream.
     fn nothing() -> Pump {
@@ -580,7 +603,7 @@ mod tests {
         assert_eq!(started(), "pump lace-x unix:///nowhere c\n");
         let mut race = Race::of(PATIENCE, pump("echo SSH-2.0-p >&0"));
         race.quiet = PATIENCE;
-        assert!(race.run(std::slice::from_ref(&exec)).is_some());
+        assert!(race.run(slice::from_ref(&exec)).is_some());
         started();
 
         // What it tells is told, and it is not started again.
@@ -588,19 +611,57 @@ mod tests {
         let mut race = Race::of(PATIENCE, refuses);
         race.quiet = PATIENCE;
         for _ in 0..3 {
-            assert!(race.run(std::slice::from_ref(&exec)).is_none());
+            assert!(race.run(slice::from_ref(&exec)).is_none());
         }
         assert_eq!(started().lines().count(), 1);
-        assert!(race.is_lost(std::slice::from_ref(&exec)));
+        assert!(race.is_lost(slice::from_ref(&exec)));
         let (_held, nobody) = nobody();
-        assert!(!race.is_lost(&[nobody.clone(), exec.clone()]));
-        assert!(race.run(std::slice::from_ref(&nobody)).is_none());
+        assert!(race.run(slice::from_ref(&nobody)).is_none());
         assert_eq!(race.told(&nobody), "does not start: no account");
+        // The Feature speaks for the one that listens, too, unless somebody may yet answer there.
+        let both = [nobody.clone(), exec.clone()];
+        assert!(race.is_lost(&both) && !race.is_lost(slice::from_ref(&nobody)));
+        race.under_way.push(nobody);
+        assert!(!race.is_lost(&both));
+        // Nobody else does.
+        let mut race = Race::of(PATIENCE, pump("echo 'OCI runtime exec failed' >&0"));
+        race.quiet = PATIENCE;
+        assert!(race.run(slice::from_ref(&exec)).is_none());
+        assert!(race.is_lost(slice::from_ref(&exec)) && !race.is_lost(&both));
+        started();
+        // Whatever the pieces in which it comes.
+        let slowly = "printf 'lace-ssh: error: no' >&0; sleep 0.1; echo ' account' >&0; sleep 0.1";
+        let mut race = Race::of(PATIENCE, pump(slowly));
+        race.quiet = PATIENCE;
+        assert!(race.run(slice::from_ref(&exec)).is_none());
+        assert_eq!(race.told(&exec), "does not start: no account");
+        let slowly = "printf S >&0; sleep 0.1; printf SH-2.0-p >&0; sleep 0.1; echo >&0; sleep 0.1";
+        race = Race::of(PATIENCE, pump(slowly));
+        race.quiet = PATIENCE;
+        assert!(race.run(slice::from_ref(&exec)).is_some());
+        race = Race::of(PATIENCE, pump("printf SSH-2.0-p >&0"));
+        race.quiet = PATIENCE;
+        assert!(race.run(slice::from_ref(&exec)).is_none());
+        assert_eq!(
+            race.told(&exec),
+            "does not answer by a stream of the engine: it says \"SSH-2.0-p\" and hangs up"
+        );
+        race = Race::of(
+            Duration::from_millis(300),
+            pump("printf SSH-2.0-p >&0; sleep 1"),
+        );
+        race.quiet = PATIENCE;
+        assert!(race.run(slice::from_ref(&exec)).is_none());
+        assert_eq!(
+            race.told(&exec),
+            "does not answer by a stream of the engine: its greeting does not come to an end within 15 s"
+        );
+        started();
         // One that only ends may do better.
         let mut race = Race::of(PATIENCE, pump(""));
         race.quiet = PATIENCE;
         for _ in 0..2 {
-            assert!(race.run(std::slice::from_ref(&exec)).is_none());
+            assert!(race.run(slice::from_ref(&exec)).is_none());
         }
         assert_eq!(started().lines().count(), 2);
         assert_eq!(

@@ -82,6 +82,7 @@ mod e2e {
     mod host_key;
     mod keys;
     mod multiplex;
+    mod outages;
     mod routes;
     mod signer;
 }

@@ -61,7 +61,7 @@ fn connect(user: &DevContainer, name: &str, line: &str) -> Said {
 }
 
 /// Nothing of ours runs any more, here or there.
-fn nothing_is_left(container: &str) {
+pub(super) fn nothing_is_left(container: &str) {
     let start = Instant::now();
     loop {
         let pumps = Said::of(Command::new("pgrep").args(["-f", &format!("pump .* {container}")]));
@@ -311,7 +311,7 @@ fn many_sessions_at_once_and_certificates_come_into_an_adopted_container() {
     user.lace(&["adopt", "lace-test-many"]).expect(0);
     user.lace(&["client-config", "install", "--yes"]).expect(0);
     let alias = "lace-lace-test-many";
-    let sessions: Vec<_> = (0..30)
+    let sessions: Vec<_> = (0..50)
         .map(|n| {
             let mut ssh = user.ssh_command(&[alias, &format!("echo {n}")]);
             ssh.stdout(Stdio::piped()).spawn().unwrap()

@@ -19,7 +19,7 @@ fn config(rest: &str) -> String {
 }
 
 /// The engine over TCP: it could be anybody's, so there is no bridge. Ends with the process.
-fn over_tcp() -> String {
+pub(super) fn over_tcp() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let endpoint = format!("tcp://{}", listener.local_addr().unwrap());
     thread::spawn(move || {
@@ -341,7 +341,7 @@ fn of_connections(container: &DevContainer) -> String {
 }
 
 /// Waits until nothing of any connection is left, here and there.
-fn nothing_is_left(container: &DevContainer) {
+pub(super) fn nothing_is_left(container: &DevContainer) {
     let start = Instant::now();
     loop {
         let left = (pumps(container), of_connections(container));

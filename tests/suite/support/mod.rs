@@ -3,6 +3,7 @@
 //! Nothing here touches the real `~/.ssh` or `~/.config`: `HOME` is a temporary folder, and `ssh`,
 //! which asks the password file for the home folder instead, is always given `-F`.
 
+pub mod between;
 pub mod engine;
 pub mod feature;
 pub mod openssh;

@@ -11,39 +11,93 @@ use super::Said;
 /// An address in its network that is no loopback: what is asked there is asked on another machine.
 pub const ELSEWHERE: &str = "192.0.2.7";
 
-/// A running engine; it ends with this value.
+/// How it listens with TLS.
+const TLS: &str = "--host tcp://0.0.0.0:2376 --tlsverify --tlscacert certificates/ca.pem --tlscert certificates/server.pem \
+                   --tlskey certificates/server-key.pem";
+
+/// A running engine; it ends with this value, and so does whatever runs there.
 pub struct Second {
     folder: tempfile::TempDir,
+    /// Those that it cannot change.
+    options: &'static str,
+    /// What holds its network while it restarts.
+    network: Child,
     child: Child,
 }
 
 impl Second {
     /// With TLS on loopback and [`ELSEWHERE`], port 2376, which knows the CA in the folder `certificates/`.
     pub fn start() -> Self {
+        Self::make(TLS, "{}", |folder| {
+            make_certificates(&folder.join("certificates"));
+        })
+    }
+
+    /// Without, on loopback, port 2375; with this in its `daemon.json`.
+    pub fn with(config: &str) -> Self {
+        Self::make("--host tcp://127.0.0.1:2375", config, |_| ())
+    }
+
+    fn make(options: &'static str, config: &str, prepare: impl FnOnce(&Path)) -> Self {
         let folder = tempfile::Builder::new()
             .prefix("lace-second")
             .tempdir_in("/var/tmp");
         let folder = folder.unwrap();
-        make_certificates(&folder.path().join("certificates"));
+        prepare(folder.path());
+        fs::write(folder.path().join("daemon.json"), config).unwrap();
+        let ready = folder.path().join("network");
         let script = format!(
-            "ip link set lo up; ip addr add {ELSEWHERE}/32 dev lo; cd {}; exec dockerd --host unix://$PWD/docker.sock \
-             --host tcp://0.0.0.0:2376 --tlsverify --tlscacert certificates/ca.pem --tlscert certificates/server.pem \
-             --tlskey certificates/server-key.pem --data-root $PWD/data --exec-root $PWD/exec --pidfile $PWD/pid >log 2>&1",
-            folder.path().display()
+            "ip link set lo up; ip addr add {ELSEWHERE}/32 dev lo; : >{}; exec sleep infinity",
+            ready.display()
         );
-        let mut command = Command::new("unshare");
-        command
-            .args(["--net", "sh", "-c", &script])
-            .stdin(Stdio::null());
-        let child = command.spawn().unwrap();
-        let second = Self { folder, child };
-        let start = Instant::now();
-        while second.docker(&["version"]).code != 0 {
-            let log = fs::read_to_string(second.path().join("log")).unwrap_or_default();
-            assert!(start.elapsed() < Duration::from_secs(45), "{log}");
-            std::thread::sleep(Duration::from_millis(200));
-        }
+        let mut network = Command::new("unshare");
+        network.args(["--net", "sh", "-c", &script]);
+        let network = network.stdin(Stdio::null()).spawn().unwrap();
+        until(|| ready.exists(), || "it has no network".into());
+        let child = dockerd(&network, folder.path(), options);
+        let second = Self {
+            folder,
+            options,
+            network,
+            child,
+        };
+        second.wait();
         second
+    }
+
+    /// As an update restarts it.
+    pub fn restart(&mut self) {
+        self.stop();
+        self.child = dockerd(&self.network, self.folder.path(), self.options);
+        self.wait();
+    }
+
+    /// This is in its `daemon.json` from now on, which ends its live-restore at once.
+    pub fn without_live_restore(&self, config: &str) {
+        fs::write(self.path().join("daemon.json"), config).unwrap();
+        self.signal("-HUP");
+        let told = || {
+            self.docker(&["info", "--format", "{{.LiveRestoreEnabled}}"])
+                .out
+        };
+        until(|| told() == "false\n", told);
+    }
+
+    fn signal(&self, signal: &str) {
+        if let Ok(pid) = fs::read_to_string(self.path().join("pid")) {
+            Said::of(Command::new("kill").args([signal, pid.trim()]));
+        }
+    }
+
+    fn stop(&mut self) {
+        self.signal("-TERM");
+        let _ = self.child.wait();
+    }
+
+    /// Until it answers.
+    fn wait(&self) {
+        let log = || fs::read_to_string(self.path().join("log")).unwrap_or_default();
+        until(|| self.docker(&["version"]).code == 0, log);
     }
 
     pub fn path(&self) -> &Path {
@@ -83,7 +137,28 @@ impl Second {
 
     /// The same command in its network.
     pub fn within(&self, command: &Command) -> Command {
-        within(self.child.id(), command)
+        within(self.network.id(), command)
+    }
+}
+
+/// Starts one in this network, with all that it has in this folder.
+fn dockerd(network: &Child, folder: &Path, options: &str) -> Child {
+    let script = format!(
+        "cd {}; exec dockerd --host unix://$PWD/docker.sock {options} --data-root $PWD/data --exec-root $PWD/exec \
+         --pidfile $PWD/pid --config-file $PWD/daemon.json >>log 2>&1",
+        folder.display()
+    );
+    let mut sh = Command::new("sh");
+    within(network.id(), sh.args(["-c", &script]))
+        .spawn()
+        .unwrap()
+}
+
+fn until(is_so: impl Fn() -> bool, why: impl Fn() -> String) {
+    let start = Instant::now();
+    while !is_so() {
+        assert!(start.elapsed() < Duration::from_secs(45), "{}", why());
+        std::thread::sleep(Duration::from_millis(50));
     }
 }
 
@@ -109,10 +184,16 @@ pub fn within(process: u32, command: &Command) -> Command {
 
 impl Drop for Second {
     fn drop(&mut self) {
-        if let Ok(pid) = fs::read_to_string(self.path().join("pid")) {
-            Said::of(Command::new("kill").arg(pid.trim()));
+        // Those would outlive one with live-restore.
+        let all = self.docker(&["ps", "--all", "--quiet"]).out;
+        for id in all.lines() {
+            self.docker(&["rm", "--force", id]);
         }
-        let _ = self.child.wait();
+        self.stop();
+        // One that was restarted leaves its own mount.
+        Said::of(Command::new("umount").arg(self.path().join("data")));
+        let _ = self.network.kill();
+        let _ = self.network.wait();
     }
 }
 
