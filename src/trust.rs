@@ -37,7 +37,8 @@ pub fn knows_streams(contract: Option<u32>) -> bool {
     contract >= Some(STREAMS)
 }
 
-/// What starts an sshd for one connection, on its stdin and stdout, and says on stderr what there is to say.
+/// What starts an sshd for one connection, on its stdin and stdout, and says on stderr what there is to say. The account may
+/// follow, for a Feature that was installed without one; others do not heed it.
 pub const STREAM: [&str; 2] = ["/usr/local/share/lace-ssh/start", "--stream"];
 
 /// Label with the workspace folder on the host, by which the devcontainer CLI finds a container again.

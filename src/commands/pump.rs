@@ -60,7 +60,10 @@ pub fn run(
     let began = brought.and_then(|text| {
         let (text, command) = match &text {
             Some(text) => (text.as_slice(), adopted::command(text)),
-            None => (&[][..], trust::STREAM.map(str::to_owned).into()),
+            None => {
+                let command = trust::STREAM.map(str::to_owned).into_iter();
+                (&[][..], command.chain(account(app, alias)).collect())
+            }
         };
         let exec = Exec {
             container,
@@ -122,6 +125,13 @@ fn end_with_grant(store: &Store, alias: &str, key: &str) {
             exit(0);
         });
     }
+}
+
+/// Who logs in, as the Feature may not know it; where nobody does, it says so.
+fn account(app: &App, alias: &str) -> Option<String> {
+    let registry = app.store.registry().ok()?;
+    let (_, known) = registry.by_alias(alias)?;
+    user::known(app, known)
 }
 
 /// What goes with a connection to a container that was adopted.

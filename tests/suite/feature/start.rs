@@ -196,6 +196,15 @@ fn where_the_image_knows_no_account_it_is_the_one_that_calls_first() {
         );
         assert!(logs_in(&container, account), "{variables}");
     }
+    // A host that comes in by a stream knows it, too, and it stays that one.
+    let container = ready("root");
+    container.ok(&format!("rm {SHARE}/user"));
+    let stream = container.run("root", &format!("{SHARE}/start --stream dev </dev/null"));
+    assert!(stream.out.starts_with("SSH-2.0-"), "{stream:?}");
+    assert_eq!(container.read(&format!("{SHARE}/user")), "dev\n");
+    container.run("root", &format!("{SHARE}/start --stream root </dev/null"));
+    assert_eq!(start(&container, "root", ""), quiet());
+    assert!(logs_in(&container, "dev") && !logs_in(&container, "root"));
     // What the host says is asked for first.
     let container = ready("root");
     container.ok(&format!("rm {SHARE}/user"));
@@ -499,10 +508,10 @@ fn the_log_does_not_grow_for_ever() {
     let container = ready("root");
     let log = format!("{STATE}/sshd.log");
     for (size, left) in [(1_000_000, 1_000_000), (1_000_001, 100_000)] {
-        container.ok(&format!(
-            "[ ! -s {PID} ] || kill $(cat {PID}); head -c {size} /dev/zero | tr '\\0' x >{log}"
-        ));
+        // The one before has its last word first.
+        container.ok(&format!("[ ! -s {PID} ] || kill $(cat {PID})"));
         container.until_nobody_listens();
+        container.ok(&format!("head -c {size} /dev/zero | tr '\\0' x >{log}"));
         assert_eq!(start(&container, "root", ""), runs(&container, "dev"));
         assert_eq!(container.read(&log).matches('x').count(), left);
         container.ok("[ ! -e /run/lace-ssh/log ]");
