@@ -39,11 +39,13 @@ function checkValue(name, before, after) {
     const added = Object.keys(after).filter((key) => !(key in before));
     const linked = existsSync(join(fixtures, name, 'schema.txt')) ? '$schema' : undefined;
     if (added.some((key) => !ours.includes(key) && key !== linked)) failures.push(`${name}: added ${added}`);
-    const features = Object.keys(after.features ?? {});
+    // What `lace prebuild` puts into the image counts, too.
+    const everyFeature = { ...after.features, ...after.customizations?.lace?.prebuildFeatures };
+    const features = Object.keys(everyFeature);
     if (features.filter((key) => /(^|\/)lace-ssh\/?([:@]|$)/.test(key)).length !== 1) failures.push(`${name}: features`);
     const mounts = (after.mounts ?? []).filter((mount) => /\/etc\/lace-ssh/.test(JSON.stringify(mount)));
     if (mounts.length !== (isCompose ? 0 : 1)) failures.push(`${name}: mounts`);
-    const port = after.features[features.find((key) => /lace-ssh/.test(key) && !/extra|my-/.test(key))]?.port ?? '2222';
+    const port = everyFeature[features.find((key) => /lace-ssh/.test(key) && !/extra|my-/.test(key))]?.port ?? '2222';
     const published = JSON.stringify([after.runArgs ?? [], after.appPort ?? []]).includes(`:${port}`);
     const isUnwanted = after.customizations?.lace?.ssh?.publish === false;
     const isOurs = (after.runArgs ?? []).includes(`--publish=127.0.0.1::${port}`);
