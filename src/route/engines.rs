@@ -250,8 +250,10 @@ impl<'a> Engines<'a> {
 
     /// The engine of a dev container that does not run at several.
     fn only(&mut self, id: &str, known: &DevContainer) -> Result<Engine> {
-        let place = self.place(id, known);
-        let place = place.map_err(Trouble::into_error)?;
+        let place = match self.alone(id, known) {
+            Some(place) => place,
+            None => self.place(id, known).map_err(Trouble::into_error)?,
+        };
         match &place.found {
             Found::Several(all) => Err(several(&place.engine, &known.alias, all)),
             _ => Ok(place.engine),
@@ -294,19 +296,53 @@ impl<'a> Engines<'a> {
         }
     }
 
-    /// Asks those that were not asked yet, all at the same time.
+    /// Where it runs, if all engines of this machine tell when they are asked for this one alone: among many, that is answered
+    /// sooner than a list of all. None: a list has to tell.
+    fn alone(&self, id: &str, known: &DevContainer) -> Option<Place> {
+        let (plan, sought) = (self.plan(id, &known.endpoint), sought(self.app, id, known));
+        let likely = |engine: &Engine| engine.likely(&sought);
+        let answers = self.answers(plan.here.iter(), &known.endpoint, &likely);
+        let told: std::result::Result<Vec<_>, _> = answers.into_iter().map(|(_, it)| it).collect();
+        let told: Vec<_> = told.ok()?.into_iter().flatten().collect();
+        let found = told.iter().map(|(_, it)| engine::found(it, &sought));
+        let found = engine::across(found);
+        let one = match &found {
+            Found::One(one) if one.runs() => one,
+            Found::Several(all) => all.first()?,
+            _ => return None,
+        };
+        let engine = told.iter().map(|(engine, _)| engine).find(|it| it.has(one));
+        Some(Place {
+            engine: engine?.clone(),
+            found,
+        })
+    }
+
+    /// Asks those that were not asked yet.
     fn ask(&mut self, endpoints: &[String], guess: &str) {
         let new = endpoints
             .iter()
             .filter(|it| !self.answers.contains_key(*it));
+        let answers = self.answers(new, guess, &Engine::containers);
+        self.answers.extend(answers);
+    }
+
+    /// What these engines tell, all at the same time.
+    fn answers<'e>(
+        &self,
+        endpoints: impl Iterator<Item = &'e String>,
+        guess: &str,
+        list: &(dyn Fn(&Engine) -> Result<Vec<Container>> + Sync),
+    ) -> Vec<(String, Answer)> {
         let named = &self.named;
         let is_named = |it: &String| it == guess || named.contains(it);
-        let answers: Vec<_> = thread::scope(|scope| {
-            let asked: Vec<_> = new
+        thread::scope(|scope| {
+            let asked: Vec<_> = endpoints
                 .map(|it| {
+                    let is_named = is_named(it);
                     (
                         it.clone(),
-                        scope.spawn(move || ask(it, is_named(it), named)),
+                        scope.spawn(move || ask(it, is_named, named, list)),
                     )
                 })
                 .collect();
@@ -315,8 +351,7 @@ impl<'a> Engines<'a> {
             answered
                 .map(|(it, answer)| (it, answer.join().unwrap_or_else(fell_over)))
                 .collect()
-        });
-        self.answers.extend(answers);
+        })
     }
 
     fn told(&self, endpoint: &str) -> Option<&(Engine, Vec<Container>)> {
@@ -351,13 +386,18 @@ impl<'a> Engines<'a> {
     }
 }
 
-fn ask(endpoint: &str, is_named: bool, named: &[String]) -> Answer {
+fn ask(
+    endpoint: &str,
+    is_named: bool,
+    named: &[String],
+    list: &dyn Fn(&Engine) -> Result<Vec<Container>>,
+) -> Answer {
     if !is_named && !listens(endpoint) {
         return Ok(None);
     }
     let ask = || -> Result<_> {
         let engine = Engine::named(endpoint, named)?;
-        let containers = engine.containers()?;
+        let containers = list(&engine)?;
         Ok(Some((engine, containers)))
     };
     ask().map_err(|error| Trouble::of(&error))
