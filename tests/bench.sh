@@ -381,7 +381,10 @@ start_second() {
     mkdir -p "$folder"
     unshare --net dockerd --host "unix://$folder/docker.sock" --data-root "$folder/data" --exec-root "$folder/exec" \
         --pidfile "$folder/pid" >"$folder/log" 2>&1 &
-    until docker --host "unix://$folder/docker.sock" version >/dev/null 2>&1; do sleep 0.5; done
+    for ((n = 1; n <= 120; n++)); do
+        if docker --host "unix://$folder/docker.sock" version >/dev/null 2>&1; then break; fi
+        sleep 0.5
+    done
     tar -c --files-from /dev/null | docker --host "unix://$folder/docker.sock" import - empty >/dev/null
     for ((n = 1; n <= $1; n++)); do
         docker --host "unix://$folder/docker.sock" create --label "devcontainer.local_folder=$work/second-$n" empty x >/dev/null

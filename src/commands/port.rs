@@ -31,8 +31,8 @@ fn text(app: &App, args: &cli::Port) -> Result<String> {
         args.name.as_deref(),
         &args.workspace.place(),
     )?;
-    let engine = engines::for_a_look(app, id, devcontainer)?;
-    let way = way::way(app, &engine, id, devcontainer)?;
+    let place = engines::for_a_look(app, id, devcontainer)?;
+    let way = way::way_at(app, &place, id, devcontainer)?;
     // Nobody but ssh will ask what listens there for its host key.
     if !way.is_ours(app, devcontainer)? {
         return Err(failure(
@@ -40,7 +40,7 @@ fn text(app: &App, args: &cli::Port) -> Result<String> {
                 "container {} has a mount that is only named like that of {}, and does not prove its host key",
                 way.container.name, devcontainer.alias
             ),
-            way::up(&engine, devcontainer, Some(&way.container)),
+            way::up(&place.engine, devcontainer, Some(&way.container)),
         ));
     }
     let Some(address) = way.container.published(devcontainer.port) else {

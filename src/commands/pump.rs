@@ -16,12 +16,11 @@ use zeroize::Zeroizing;
 
 use crate::app::{App, now};
 use crate::engine::{Engine, Exec};
-use crate::keys::PublicKey;
+use crate::ring::access;
 use crate::route::words::Words;
 use crate::route::{adopted, user};
 use crate::settings;
 use crate::store::Store;
-use crate::store::registry::Grant;
 use crate::talk::say;
 use crate::trust;
 
@@ -106,20 +105,15 @@ fn end_with(socket: &UnixStream) -> Result<()> {
 /// removed with `--now`. A key of the ring is no such key.
 fn end_with_grant(store: &Store, alias: &str, key: &str) {
     let (store, alias, key) = (store.clone(), alias.to_owned(), key.to_owned());
-    let grants = move || -> Option<usize> {
+    // None: nobody can tell now.
+    let may_go_on = move || -> Option<bool> {
         let registry = store.registry().ok()?;
-        let Some((id, _)) = registry.by_alias(&alias) else {
-            return Some(0);
-        };
-        let is_its = |grant: &&Grant| {
-            let public = PublicKey::parse(&grant.public);
-            public.is_ok_and(|public| public.fingerprint() == key) && !grant.is_over(now())
-        };
-        Some(registry.granted(id).filter(is_its).count())
+        let known = registry.by_alias(&alias);
+        Some(known.is_some_and(|(id, _)| access::may_go_on(&registry, id, &key, now())))
     };
-    if grants().is_some_and(|count| count > 0) {
+    if may_go_on() == Some(true) {
         thread::spawn(move || {
-            while grants().is_none_or(|count| count > 0) {
+            while may_go_on() != Some(false) {
                 thread::sleep(LOOK);
             }
             exit(0);

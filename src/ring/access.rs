@@ -64,6 +64,13 @@ fn read(grant: &Grant) -> Result<Granted<'_>> {
     })
 }
 
+/// What the key with this fingerprint has open in the dev container `id` may go on: somebody has let it in, and its time is not
+/// over. One that was removed opens nothing, but what it has opened is not ended.
+pub fn may_go_on(registry: &Registry, id: &str, key: &str, now: i64) -> bool {
+    let mut granted = registry.granted(id);
+    granted.any(|grant| !grant.is_over(now) && fingerprint(grant).as_deref() == Some(key))
+}
+
 /// The fingerprint of a grant's key; what cannot be read has none.
 pub fn fingerprint(grant: &Grant) -> Option<String> {
     let public = PublicKey::parse(&grant.public).ok()?;
@@ -400,6 +407,34 @@ mod tests {
             overlap: 1,
         });
         assert!(check(&registry, &grant("x", 4, None)).is_err());
+    }
+
+    #[test]
+    fn what_a_key_has_open_goes_on_until_its_time_is_over_or_it_was_ended() {
+        let mut registry = Registry::default();
+        let timed = Grant {
+            until: Some(50),
+            ..grant("timed", 1, Some("one"))
+        };
+        let (one, two, none) = (fingerprint(&timed).unwrap(), public(2), public(3));
+        let print = |public: &str| fingerprint(&Grant::example("x", public)).unwrap();
+        let (two, none) = (print(&two), print(&none));
+        registry.access = vec![timed, removed(grant("all", 2, None), 10)];
+        for (id, key, now, expected) in [
+            ("one", &one, 49, true),
+            ("one", &one, 50, false),
+            ("two", &one, 49, false),
+            ("one", &two, 49, true),
+            ("two", &two, 49, true),
+            ("two", &two, i64::MAX, false),
+            ("one", &none, 49, false),
+        ] {
+            let told = may_go_on(&registry, id, key, now);
+            assert_eq!(told, expected, "{id} {key} {now}");
+        }
+        // With `--now` nothing is left of it.
+        registry.access.clear();
+        assert!(!may_go_on(&registry, "one", &one, 49));
     }
 
     #[test]

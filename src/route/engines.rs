@@ -80,7 +80,7 @@ pub fn for_ssh(app: &App, id: &str, known: &DevContainer) -> Result<Engine> {
     let plan = engines.plan(id, &known.endpoint);
     let engine = match engines.likeliest(id, known, &plan) {
         Some(engine) => engine,
-        None => engines.only(id, known)?,
+        None => engines.only(id, known)?.engine,
     };
     if !is_first(&engine, &plan)
         && let Err(error) = whereabouts::write(&app.store, id, &known.endpoint, engine.address())
@@ -128,11 +128,11 @@ fn trust(app: &App, id: &str, other_ids: &[String]) -> Vec<PathBuf> {
     ids.map(|id| app.store.trust(id)).collect()
 }
 
-/// The engine for whoever looks.
+/// Where it is, for whoever looks.
 ///
 /// # Errors
 /// As [`for_ssh`].
-pub fn for_a_look(app: &App, id: &str, known: &DevContainer) -> Result<Engine> {
+pub fn for_a_look(app: &App, id: &str, known: &DevContainer) -> Result<Place> {
     Engines::of(app).only(id, known)
 }
 
@@ -248,15 +248,15 @@ impl<'a> Engines<'a> {
         Ok(all)
     }
 
-    /// The engine of a dev container that does not run at several.
-    fn only(&mut self, id: &str, known: &DevContainer) -> Result<Engine> {
+    /// Where a dev container is that does not run at several.
+    fn only(&mut self, id: &str, known: &DevContainer) -> Result<Place> {
         let place = match self.alone(id, known) {
             Some(place) => place,
             None => self.place(id, known).map_err(Trouble::into_error)?,
         };
         match &place.found {
             Found::Several(all) => Err(several(&place.engine, &known.alias, all)),
-            _ => Ok(place.engine),
+            _ => Ok(place),
         }
     }
 
@@ -312,10 +312,9 @@ impl<'a> Engines<'a> {
             _ => return None,
         };
         let engine = told.iter().map(|(engine, _)| engine).find(|it| it.has(one));
-        Some(Place {
-            engine: engine?.clone(),
-            found,
-        })
+        let engine = engine?.clone();
+        let found = found.map(|it| engine.with_contract(it));
+        Some(Place { engine, found })
     }
 
     /// Asks those that were not asked yet.
@@ -533,14 +532,18 @@ mod tests {
             endpoint: endpoint.into(),
             ..DevContainer::example("lace-x", "k")
         };
-        let error = engines.only("v", &known(&docker)).unwrap_err().to_string();
+        let error = engines
+            .only("v", &known(&docker))
+            .map(|_| ())
+            .unwrap_err()
+            .to_string();
         let both = format!("v-name at {docker}, w-name at {podman}");
         assert!(
             error.ends_with(&format!("of lace-x mounted: {both}")),
             "{error}"
         );
         assert_eq!(
-            engines.only("y", &known(&docker)).unwrap().address(),
+            engines.only("y", &known(&docker)).unwrap().engine.address(),
             podman
         );
         // One that is found is found, whoever else is silent.
@@ -653,7 +656,10 @@ mod tests {
             ..DevContainer::example("lace-x", "k")
         };
         let at = |engine: Result<Engine>| engine.unwrap().address().to_owned();
-        assert_eq!(at(for_a_look(&app, "y", &known(&docker))), podman);
+        assert_eq!(
+            at(for_a_look(&app, "y", &known(&docker)).map(|it| it.engine)),
+            podman
+        );
         assert!(!app.store.engines().exists());
         assert_eq!(at(for_ssh(&app, "x", &known(&docker))), docker);
         assert!(!app.store.engines().exists(), "it is where it was");
@@ -672,12 +678,12 @@ mod tests {
         };
         let third = machine.engine("run/user/docker.sock", &[("t", "running", "y")]);
         assert_eq!(at(for_ssh(&app, "y", &known(&docker))), podman);
-        several(for_a_look(&app, "y", &known(&docker)));
+        several(for_a_look(&app, "y", &known(&docker)).map(|it| it.engine));
         assert_eq!(at(for_ssh(&app, "y", &known(&third))), third);
         fs::remove_file(machine.socket("run/user/docker.sock")).unwrap();
         machine.engine("docker", &[("d", "running", "y")]);
         several(for_ssh(&app, "y", &known(&docker)));
-        several(for_a_look(&app, "y", &known(&docker)));
+        several(for_a_look(&app, "y", &known(&docker)).map(|it| it.engine));
         // It has moved.
         fs::remove_file(machine.socket("podman")).unwrap();
         machine.engine("podman", &[]);

@@ -5,8 +5,9 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
+use super::engines::{self, Place};
+use super::proof;
 use super::routes::{self, Route};
-use super::{engines, proof};
 use crate::advice::{Advise, failure, shell};
 use crate::app::App;
 use crate::devcontainer::find;
@@ -40,8 +41,29 @@ impl Way {
 /// # Errors
 /// The container is not there, does not run, or no route leads to it; each with the next step.
 pub fn way(app: &App, engine: &Engine, id: &str, devcontainer: &DevContainer) -> Result<Way> {
-    let alias = &devcontainer.alias;
     let (container, certain) = container(app, engine, id, devcontainer)?;
+    through(engine, container, certain, devcontainer)
+}
+
+/// The same for whoever has looked where it is already.
+///
+/// # Errors
+/// As [`way`].
+pub fn way_at(app: &App, place: &Place, id: &str, devcontainer: &DevContainer) -> Result<Way> {
+    match &place.found {
+        Found::One(container) => through(&place.engine, container.clone(), true, devcontainer),
+        // Which one, or the next step.
+        _ => way(app, &place.engine, id, devcontainer),
+    }
+}
+
+fn through(
+    engine: &Engine,
+    container: Container,
+    certain: bool,
+    devcontainer: &DevContainer,
+) -> Result<Way> {
+    let alias = &devcontainer.alias;
     let (command, up) = (engine.command(), up(engine, devcontainer, Some(&container)));
     if !container.runs() {
         let message = format!(

@@ -196,15 +196,15 @@ fn a_link_that_a_copy_has_made_a_folder_is_one_again_before_anything_is_said_to_
         let file = file.unwrap();
         fs::copy(file.path(), link.join(file.file_name())).unwrap();
     }
-    let held = fs::File::open(&link).unwrap();
+    let held = fs::File::open(link.join("authorized_keys")).unwrap();
     let said = user.ok(&["access", "remove", "--name", "guest", "--now"]);
     assert!(said.err.contains("has to be started again"), "{said:?}");
     assert_eq!(fs::read_link(&link).unwrap().to_str(), Some(&*ids[0]));
     let guest = GUEST.split(' ').nth(1).unwrap();
     assert!(!trusted(&user, &ids[1]).contains(guest));
-    // A container that has the folder mounted finds nothing in it.
-    let mounted = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&held));
-    assert_eq!(fs::read_dir(mounted).map_or(0, Iterator::count), 0);
+    // A container that has the folder mounted finds nothing in it: it was emptied, not moved.
+    let links = std::os::unix::fs::MetadataExt::nlink(&held.metadata().unwrap());
+    assert_eq!(links, 0);
     assert_eq!(aliases(&user), [KEY]);
     assert_eq!(initialize(&user, &ids[1]).err, "");
 }
@@ -246,4 +246,28 @@ fn what_lace_up_generates_is_edited_by_nobody_wherever_the_file_stands_that_a_pe
     let said = user.fails(1, &["initialize", "--id", &id]);
     assert!(said.err.contains("lacks what lace-ssh needs"), "{said:?}");
     assert_eq!(user.read(".lace/devcontainer.json"), CONFIG);
+}
+
+#[test]
+fn an_id_that_is_registered_by_itself_is_no_other_id_of_another() {
+    let (user, ids) = wired();
+    initialize(&user, &ids[0]);
+    initialize(&user, ID);
+    edit_registry(&user, |registry| {
+        registry["devcontainers"][&ids[0]]["other_ids"] = serde_json::json!([ID]);
+    });
+    let trusts = trusted(&user, ID);
+    user.ok(&[
+        "access",
+        "add",
+        KEY,
+        "--name",
+        "guest",
+        "--public-key",
+        GUEST,
+    ]);
+    assert_eq!(trusted(&user, ID), trusts, "it is not let in there");
+    edit_registry(&user, |registry| {
+        assert_eq!(registry["devcontainers"][&ids[0]].get("other_ids"), None);
+    });
 }
