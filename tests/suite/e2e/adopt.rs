@@ -314,12 +314,12 @@ fn many_sessions_at_once_and_certificates_come_into_an_adopted_container() {
     let sessions: Vec<_> = (0..50)
         .map(|n| {
             let mut ssh = user.ssh_command(&[alias, &format!("echo {n}")]);
-            ssh.stdout(Stdio::piped()).spawn().unwrap()
+            std::thread::spawn(move || Said::of(&mut ssh))
         })
         .collect();
     for (n, session) in sessions.into_iter().enumerate() {
-        let said = session.wait_with_output().unwrap();
-        assert_eq!(String::from_utf8_lossy(&said.stdout), format!("{n}\n"));
+        let said = session.join().unwrap().expect(0);
+        assert_eq!(said.out, format!("{n}\n"));
     }
     nothing_is_left(&plain.0);
     // What is revoked is in a list that is no text; what was issued before opens nothing, and the next one does.
