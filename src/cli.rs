@@ -1,9 +1,14 @@
-//! The command line: types only. What each command does is in `commands/`.
+//! The command line: types only. What each command does is in `commands/`; what a shell may complete a name to, in
+//! `cli/names.rs`.
+
+mod names;
 
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
+use clap_complete::ArgValueCandidates;
 
+use crate::client::elsewhere::Opener;
 use crate::environment::Environment;
 use crate::talk::agree;
 use crate::workspace::target::Place;
@@ -133,8 +138,8 @@ pub enum Command {
         /// The shell.
         shell: clap_complete::Shell,
     },
-    /// Print the manual page.
-    Man,
+    /// Print a manual page, or write those of all commands.
+    Man(Man),
     /// Hand a connection to ssh; called as its ProxyCommand.
     #[command(hide = true)]
     Proxy {
@@ -188,6 +193,7 @@ pub struct Setup {
 #[derive(Debug, Args)]
 pub struct Remove {
     /// The alias [default: the dev container of the workspace].
+    #[arg(add = ArgValueCandidates::new(names::aliases))]
     pub name: Option<String>,
     /// Which dev container.
     #[command(flatten)]
@@ -239,6 +245,7 @@ pub struct Initialize {
 pub struct Connect {
     /// The alias, a part of one, or a dev container ID [default: the dev container of the workspace, else
     /// the `default` of your settings, else the only one].
+    #[arg(add = ArgValueCandidates::new(names::aliases))]
     pub name: Option<String>,
     /// Which dev container.
     #[command(flatten)]
@@ -254,6 +261,7 @@ pub struct Connect {
 pub struct Port {
     /// The alias, a part of one, or a dev container ID [default: the dev container of the workspace, else
     /// the `default` of your settings, else the only one].
+    #[arg(add = ArgValueCandidates::new(names::aliases))]
     pub name: Option<String>,
     /// Which dev container.
     #[command(flatten)]
@@ -271,12 +279,60 @@ pub struct Status {
     pub json: bool,
 }
 
+/// `man`
+#[derive(Debug, Args)]
+pub struct Man {
+    /// The command, such as: keys rotate [default: lace-ssh itself].
+    #[arg(value_name = "COMMAND")]
+    pub command: Vec<String>,
+    /// Write the page of each command into this folder.
+    #[arg(long, short, value_name = "DIR", conflicts_with = "command")]
+    pub output: Option<PathBuf>,
+}
+
 /// `client-config`
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct ClientConfig {
-    /// Without one: print what ssh reads.
+    /// Without one: print.
     #[command(subcommand)]
     pub action: Option<ClientConfigAction>,
+    /// Only these: the alias, a part of one, or a dev container ID.
+    #[arg(add = ArgValueCandidates::new(names::aliases), value_name = "NAME")]
+    pub names: Vec<String>,
+    /// What to print.
+    #[arg(long, value_enum, default_value_t = Format::Openssh)]
+    pub format: Format,
+    /// Print what OpenSSH on another machine reads, which reaches this one so: ssh://me@workstation.
+    #[arg(long, value_name = "ADDRESS")]
+    pub via: Option<String>,
+    /// The private key there [default: those that ssh tries by itself].
+    #[arg(long, value_name = "FILE", requires = "via")]
+    pub identity_file: Option<PathBuf>,
+    /// The certificate there.
+    #[arg(long, value_name = "FILE", requires = "via")]
+    pub certificate_file: Option<PathBuf>,
+}
+
+impl ClientConfig {
+    /// What opens a dev container on the other machine.
+    pub fn opener(&self) -> Opener {
+        Opener {
+            identity: self.identity_file.clone(),
+            certificate: self.certificate_file.clone(),
+        }
+    }
+}
+
+/// Who is to read a client configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// OpenSSH.
+    Openssh,
+    /// WezTerm: Lua that returns its `ssh_domains`.
+    Wezterm,
+    /// Every other program: an array of objects.
+    Json,
 }
 
 /// What to do with the client configuration.
@@ -300,6 +356,7 @@ pub enum KeysAction {
     /// Everything about one key.
     Show {
         /// The key, or the alias of a dev container.
+        #[arg(add = ArgValueCandidates::new(names::keys))]
         name: String,
         /// Print an object.
         #[arg(long)]
@@ -308,6 +365,7 @@ pub enum KeysAction {
     /// The public half, one line, for pasting.
     Public {
         /// The key, or the alias of a dev container.
+        #[arg(add = ArgValueCandidates::new(names::keys))]
         name: String,
     },
     /// Put a new key in the place of an old one, without locking anybody out.
@@ -323,6 +381,7 @@ pub enum KeysAction {
     /// Delete a key; it can be brought back for 7 days, or until one of the same name is rotated.
     Delete {
         /// The key, or the alias of a dev container.
+        #[arg(add = ArgValueCandidates::new(names::keys))]
         name: String,
         /// Delete without asking.
         #[arg(long, short)]
@@ -342,6 +401,7 @@ pub enum KeysAction {
 #[derive(Debug, Args)]
 pub struct Rotate {
     /// The key, or the alias of a dev container [default: that of the workspace, or the only one].
+    #[arg(add = ArgValueCandidates::new(names::keys))]
     pub name: Option<String>,
     /// Rotate every key.
     #[arg(long, conflicts_with = "name")]
@@ -356,6 +416,7 @@ pub struct Rotate {
 #[derive(Debug, Args)]
 pub struct Export {
     /// The key, or the alias of a dev container.
+    #[arg(add = ArgValueCandidates::new(names::keys))]
     pub name: String,
     /// The file to make; one that is there already is left alone.
     #[arg(long, short, value_name = "FILE")]
@@ -369,6 +430,7 @@ pub struct Export {
 #[derive(Debug, Args)]
 pub struct Passphrase {
     /// The key, or the alias of a dev container.
+    #[arg(add = ArgValueCandidates::new(names::keys))]
     pub name: String,
     /// Take the encryption away.
     #[arg(long)]
@@ -418,6 +480,7 @@ pub enum CertAction {
     /// What a certificate says, in words.
     Show {
         /// The certificate, or the alias of a dev container [default: that of the workspace].
+        #[arg(add = ArgValueCandidates::new(names::aliases))]
         what: Option<String>,
         /// Print an object.
         #[arg(long)]
@@ -444,6 +507,7 @@ pub enum CertAction {
 pub struct Issue {
     /// The alias, a part of one, or a dev container ID [default: the dev container of the workspace, else
     /// the `default` of your settings, else the only one].
+    #[arg(add = ArgValueCandidates::new(names::aliases))]
     pub name: Option<String>,
     /// Which dev container.
     #[command(flatten)]
@@ -487,6 +551,7 @@ pub enum HostKeyAction {
 pub struct HostKeyShow {
     /// The alias, a part of one, or a dev container ID [default: the dev container of the workspace, else
     /// the `default` of your settings, else the only one].
+    #[arg(add = ArgValueCandidates::new(names::aliases))]
     pub name: Option<String>,
     /// Which dev container.
     #[command(flatten)]
@@ -500,6 +565,7 @@ pub struct HostKeyShow {
 #[derive(Debug, Args)]
 pub struct HostKeyRotate {
     /// The alias [default: the dev container of the workspace].
+    #[arg(add = ArgValueCandidates::new(names::aliases))]
     pub name: Option<String>,
     /// Which dev container.
     #[command(flatten)]
@@ -526,7 +592,7 @@ pub enum AccessAction {
 #[command(group(ArgGroup::new("whose").required(true)))]
 pub struct AccessAdd {
     /// The alias [default: the dev container of the workspace].
-    #[arg(value_name = "NAME")]
+    #[arg(add = ArgValueCandidates::new(names::aliases), value_name = "NAME")]
     pub dev_container: Option<String>,
     /// Which dev container.
     #[command(flatten)]
@@ -565,6 +631,7 @@ pub struct AccessAdd {
 #[derive(Debug, Args)]
 pub struct AccessList {
     /// Only what concerns this dev container: the alias, a part of one, or a dev container ID.
+    #[arg(add = ArgValueCandidates::new(names::aliases))]
     pub name: Option<String>,
     /// Print an object.
     #[arg(long)]
@@ -579,14 +646,14 @@ pub struct AccessRemove {
     #[arg(group = "whose")]
     pub fingerprint: Option<String>,
     /// The key, by its name.
-    #[arg(long, value_name = "NAME", group = "whose")]
+    #[arg(add = ArgValueCandidates::new(names::guests), long, value_name = "NAME", group = "whose")]
     pub name: Option<String>,
     /// The account's own ~/.ssh/authorized_keys, where it counts.
     #[arg(long, group = "whose")]
     pub own_keys: bool,
     /// Only what was given for this dev container: the alias [default for --own-keys: the dev container of
     /// the folder].
-    #[arg(long, value_name = "NAME")]
+    #[arg(add = ArgValueCandidates::new(names::aliases), long, value_name = "NAME")]
     pub from: Option<String>,
     /// End its open sessions and forwardings, too, within seconds; else they go on, for 7 days at most.
     #[arg(long, conflicts_with = "own_keys")]
@@ -597,7 +664,7 @@ pub struct AccessRemove {
 #[derive(Debug, Args)]
 pub struct Log {
     /// Only this key.
-    #[arg(long, value_name = "NAME")]
+    #[arg(add = ArgValueCandidates::new(names::keys), long, value_name = "NAME")]
     pub key: Option<String>,
     /// Only what happened in this time, such as 7d.
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]

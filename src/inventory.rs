@@ -8,10 +8,11 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 
 use crate::app::App;
-use crate::client::openssh::{self, Host, Multiplex, Paths};
+use crate::client::openssh::{self, Multiplex, Paths};
 use crate::settings::Settings;
-use crate::store::Store;
 use crate::store::registry::{DevContainer, Key, Registry};
+
+pub use crate::client::openssh::Host;
 
 /// The text that every ssh client of this machine shall read.
 ///
@@ -20,7 +21,7 @@ use crate::store::registry::{DevContainer, Key, Registry};
 pub fn client_config(app: &App, settings: &Settings, registry: &Registry) -> Result<String> {
     let known = registry.devcontainers.values();
     let hosts: Vec<_> = known
-        .map(|known| host(&app.store, settings, registry, known))
+        .map(|known| host(app, settings, registry, known))
         .collect();
     openssh::config(&hosts, &paths(app, settings))
 }
@@ -40,18 +41,20 @@ pub fn host_block(
     registry: &Registry,
     devcontainer: &DevContainer,
 ) -> Result<String> {
-    let host = host(&app.store, settings, registry, devcontainer);
+    let host = host(app, settings, registry, devcontainer);
     openssh::host_block(&host, &paths(app, settings))
 }
 
-fn host<'r>(
-    store: &Store,
+/// One dev container as every client sees it.
+pub fn host<'r>(
+    app: &App,
     settings: &Settings,
     registry: &Registry,
     devcontainer: &'r DevContainer,
 ) -> Host<'r> {
     let key = registry.keys.get(&devcontainer.key);
     let certified = !devcontainer.auth.takes_keys();
+    let store = &app.store;
     Host {
         alias: &devcontainer.alias,
         user: devcontainer.user.as_deref(),
@@ -103,7 +106,8 @@ pub fn known_host(devcontainer: &DevContainer) -> String {
         .collect()
 }
 
-fn paths(app: &App, settings: &Settings) -> Paths {
+/// What every client calls and reads.
+pub fn paths(app: &App, settings: &Settings) -> Paths {
     // Where there can be no sockets, `ring/masters.rs` has left no folder.
     let folder = app.store.masters();
     let multiplex = settings.multiplex.filter(|_| folder.is_dir());
@@ -127,7 +131,7 @@ mod tests {
     #[test]
     fn a_host_is_what_the_registry_says_of_its_dev_container_and_its_key() {
         let environment = Environment::example("/home/me".as_ref());
-        let store = Store::locate(&environment);
+        let app = App::new(&environment);
         let public = KeyPair::generate(&[1; 32], "x").unwrap().public();
         let at = |name: &str, file: &str| {
             PathBuf::from(format!("/home/me/.config/lace/ssh/keys/{name}/{file}"))
@@ -192,7 +196,7 @@ mod tests {
                 encrypted,
                 forwards_agent: retired,
             };
-            assert_eq!(host(&store, &settings, &registry, &devcontainer), wanted);
+            assert_eq!(host(&app, &settings, &registry, &devcontainer), wanted);
             // By a certificate, which is seen to when ssh connects.
             let certified = DevContainer {
                 auth: Auth::Certificate,
@@ -203,7 +207,7 @@ mod tests {
                 renewed: true,
                 ..wanted
             };
-            assert_eq!(host(&store, &settings, &registry, &certified), wanted);
+            assert_eq!(host(&app, &settings, &registry, &certified), wanted);
         }
     }
 

@@ -1,4 +1,4 @@
-//! The `lace-ssh` binary: parse, read the environment once, run, print the error and the way out.
+//! The `lace-ssh` binary: answer a shell that completes a command line; else parse, read the environment once, run, print the error and the way out.
 
 use std::process::ExitCode;
 
@@ -8,6 +8,7 @@ use lace_ssh::environment::Environment;
 use lace_ssh::{commands, talk};
 
 fn main() -> ExitCode {
+    commands::answer();
     let cli = Cli::parse();
     match cli.color {
         Color::Auto => {}

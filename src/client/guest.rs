@@ -44,6 +44,15 @@ pub fn here(door: &Door<'_>, known_hosts: &Path) -> Result<String> {
 /// # Errors
 /// A path cannot be quoted.
 pub fn elsewhere(door: &Door<'_>) -> Result<String> {
+    let proxy = proxy(door, &format!("ssh {THIS_MACHINE}"))?;
+    Ok(command(door, &proxy, &[]))
+}
+
+/// The ProxyCommand of another machine, which runs ours on this one by this command line.
+///
+/// # Errors
+/// A path cannot be quoted.
+pub(super) fn proxy(door: &Door<'_>, ssh: &str) -> Result<String> {
     // The shell there, and then the one here.
     let program = quote::program(door.program, door.store)?;
     let proxy = format!("{program} proxy {}", door.alias);
@@ -51,8 +60,7 @@ pub fn elsewhere(door: &Door<'_>) -> Result<String> {
         true => shell(Path::new(&proxy)),
         false => proxy,
     };
-    let proxy = format!("ssh {THIS_MACHINE} {proxy}");
-    Ok(command(door, &proxy, &[]))
+    Ok(format!("{ssh} {proxy}"))
 }
 
 fn command(door: &Door<'_>, proxy: &str, more: &[String]) -> String {

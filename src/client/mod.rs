@@ -1,9 +1,11 @@
 //! What ssh clients read: text out of values. Writes nothing.
 
+pub mod elsewhere;
 pub mod guest;
 pub mod include;
 pub mod openssh;
 pub mod quote;
+pub mod wezterm;
 
 use deunicode::deunicode;
 

@@ -5,11 +5,13 @@ mod access;
 mod adopt;
 mod cert;
 mod client_config;
+mod completions;
 mod connect;
 mod host_key;
 mod initialize;
 mod keys;
 mod log;
+mod man;
 mod port;
 mod post_start;
 mod proxy;
@@ -21,14 +23,15 @@ mod status;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use clap::CommandFactory;
 
 use crate::app::App;
-use crate::cli::{Cli, Command};
+use crate::cli::Command;
 use crate::devcontainer::options;
 use crate::environment::Environment;
 use crate::settings;
 use crate::talk::print_as_is;
+
+pub use completions::answer;
 
 /// Runs one command.
 ///
@@ -61,20 +64,7 @@ pub fn run(command: Command, environment: &Environment) -> Result<ExitCode> {
         } => pump::run(&app, &alias, &endpoint, &container, adopted.as_deref()),
         Command::Schema { settings: false } => print_as_is(options::SCHEMA),
         Command::Schema { settings: true } => print_as_is(settings::schema()?),
-        Command::Completions { shell } => print_as_is(completions(shell)),
-        Command::Man => {
-            let mut page = Vec::new();
-            clap_mangen::Man::new(Cli::command()).render(&mut page)?;
-            print_as_is(String::from_utf8_lossy(&page))
-        }
+        Command::Completions { shell } => completions::run(shell),
+        Command::Man(args) => man::run(&args),
     }
-}
-
-/// A completion script.
-fn completions(shell: clap_complete::Shell) -> String {
-    let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Cli::command(), "lace-ssh", &mut script);
-    // For a program with a hyphen in its name, clap_complete's bash script looks for its subcommands
-    // under another spelling than the one that it gives them.
-    String::from_utf8_lossy(&script).replace("lace__subcmd__ssh", "lace__ssh")
 }

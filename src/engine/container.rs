@@ -97,6 +97,20 @@ impl Container {
         self.mounts.iter().any(|(source, _)| is_at(source, path))
     }
 
+    /// Where this folder of the host is in it, if it, or one that it is in, is bound from there.
+    pub fn place_of(&self, path: &Path) -> Option<PathBuf> {
+        path.ancestors().find_map(|bound| {
+            let is_its = |(source, _): &&(PathBuf, PathBuf)| is_at(source, bound);
+            let (_, target) = self.mounts.iter().find(is_its)?;
+            let within = path.strip_prefix(bound).ok()?;
+            // Joined with nothing, it would end with a slash.
+            Some(match within.as_os_str().is_empty() {
+                true => target.clone(),
+                false => target.join(within),
+            })
+        })
+    }
+
     /// This folder of the host is what it has at our target.
     pub fn has_trust(&self, trust: &Path) -> bool {
         self.trusted().any(|source| is_at(source, trust))
@@ -452,6 +466,30 @@ mod tests {
         "/home/me/.config/lace/ssh/trust/0000000000000000000000000000000000000000000000000001";
 
     /// What the engines themselves said of the same containers, one in each state.
+    #[test]
+    fn a_folder_is_found_where_it_or_one_above_it_is_bound() {
+        let summary = json!({ "Id": "a", "Mounts": [
+            { "Source": "/home/me/src", "Destination": "/src" },
+            { "Source": "/host_mnt/home/me/src/p", "Destination": "/workspaces/p" },
+            { "Source": "volume", "Destination": "/home/me/other" },
+        ]});
+        let summary: Summary = serde_json::from_value(summary).unwrap();
+        let container = Container::from(summary);
+        let place = |folder: &str| container.place_of(Path::new(folder));
+        for (folder, there) in [
+            ("/home/me/src/p", Some("/workspaces/p")),
+            ("/home/me/src/p/a/b", Some("/workspaces/p/a/b")),
+            ("/home/me/src", Some("/src")),
+            ("/home/me/src/q", Some("/src/q")),
+            ("/home/me", None),
+            ("/home/me/other", None),
+        ] {
+            let told = place(folder);
+            let told = told.as_ref().map(|it| it.to_str().unwrap());
+            assert_eq!(told, there, "{folder}");
+        }
+    }
+
     #[test]
     fn every_state_of_every_engine_is_understood() {
         for (engine, answer, states) in [

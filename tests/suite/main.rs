@@ -11,12 +11,15 @@ mod cli {
     mod access;
     mod any_order;
     mod cert;
+    mod client_config;
+    mod completions;
     mod compose;
     mod engines;
     mod host_key;
     mod hostile;
     mod initialize;
     mod keys;
+    mod man;
     mod mending;
     mod migrate;
     mod multiplex;
@@ -74,6 +77,7 @@ mod e2e {
     mod access;
     mod adopt;
     mod certificates;
+    mod clients;
     mod clis;
     mod compose;
     mod connections;

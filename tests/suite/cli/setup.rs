@@ -400,20 +400,6 @@ fn an_include_below_a_host_is_moved_up_and_is_gone_after_uninstall() {
 }
 
 #[test]
-fn bash_completes_subcommands_of_subcommands() {
-    let user = User::without_config("x");
-    let file = user.home().join("completions");
-    fs::write(&file, user.ok(&["completions", "bash"]).out).unwrap();
-    let script = format!(
-        "source {}; COMP_WORDS=(lace-ssh keys rot); COMP_CWORD=2; \
-         _lace__ssh lace-ssh rot keys; echo \"${{COMPREPLY[@]}}\"",
-        file.display()
-    );
-    let said = Said::of(user.command("bash").args(["-c", &script])).expect(0);
-    assert_eq!(said.out.trim(), "rotate", "{said:?}");
-}
-
-#[test]
 fn a_formatter_leaves_no_empty_container_and_a_second_setup_no_silent_piece() {
     let user = User::with("{\"image\":\"x\"}\n");
     user.ok(&["setup", "--yes", "--no-client-config"]);
@@ -541,12 +527,6 @@ fn help_and_usage() {
         "what ssh calls is not shown"
     );
     Said::of(&mut user.lace(&["setup", "--yes", "--check"])).expect(2);
-    assert!(
-        user.ok(&["completions", "bash"])
-            .out
-            .contains("client-config")
-    );
-    assert!(user.ok(&["man"]).out.starts_with(".ie"));
 }
 
 #[test]

@@ -9,45 +9,10 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::support::engine::{DevContainer, IMAGE};
+use crate::support::engine::{DevContainer, IMAGE, Plain};
 use crate::support::openssh::new_key;
 use crate::support::ring::json;
 use crate::support::{Said, User, files};
-
-/// A container that is nobody's dev container; it ends with this value.
-struct Plain(String);
-
-impl Plain {
-    fn run(options: &[&str], image: &str) -> Self {
-        let mut run = Command::new("docker");
-        run.args(["run", "-d", "--init"]).args(options);
-        let said = Said::of(run.args([image, "sleep", "1000"])).expect(0);
-        Self(said.out.trim().to_owned())
-    }
-
-    fn exec(&self, command: &str) -> String {
-        let mut exec = Command::new("docker");
-        let path = "PATH=/usr/sbin:/usr/bin:/sbin:/bin";
-        exec.args([
-            "exec", "-u", "root", "-e", path, &self.0, "/bin/sh", "-c", command,
-        ]);
-        Said::of(&mut exec).expect(0).out
-    }
-
-    /// What it has beside its image.
-    fn changes(&self) -> Vec<String> {
-        let said = Said::of(Command::new("docker").args(["diff", &self.0])).expect(0);
-        let mut lines: Vec<_> = said.out.lines().map(str::to_owned).collect();
-        lines.sort();
-        lines
-    }
-}
-
-impl Drop for Plain {
-    fn drop(&mut self) {
-        Said::of(Command::new("docker").args(["rm", "-f", "-v", &self.0]));
-    }
-}
 
 /// A user on a machine whose engine may have anything.
 fn user() -> DevContainer {

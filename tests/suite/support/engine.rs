@@ -192,6 +192,42 @@ impl Drop for DevContainer {
     }
 }
 
+/// A container that is nobody's dev container; it ends with this value.
+pub struct Plain(pub String);
+
+impl Plain {
+    pub fn run(options: &[&str], image: &str) -> Self {
+        let mut run = Command::new("docker");
+        run.args(["run", "-d", "--init"]).args(options);
+        let said = Said::of(run.args([image, "sleep", "1000"])).expect(0);
+        Self(said.out.trim().to_owned())
+    }
+
+    /// What a shell of root's says.
+    pub fn exec(&self, command: &str) -> String {
+        let mut exec = Command::new("docker");
+        let path = "PATH=/usr/sbin:/usr/bin:/sbin:/bin";
+        exec.args([
+            "exec", "-u", "root", "-e", path, &self.0, "/bin/sh", "-c", command,
+        ]);
+        Said::of(&mut exec).expect(0).out
+    }
+
+    /// What it has beside its image.
+    pub fn changes(&self) -> Vec<String> {
+        let said = Said::of(Command::new("docker").args(["diff", &self.0])).expect(0);
+        let mut lines: Vec<_> = said.out.lines().map(str::to_owned).collect();
+        lines.sort();
+        lines
+    }
+}
+
+impl Drop for Plain {
+    fn drop(&mut self) {
+        Said::of(Command::new("docker").args(["rm", "-f", "-v", &self.0]));
+    }
+}
+
 /// Waits until the `sshd` of a container that publishes port 2222 has begun to speak.
 pub fn wait_for_sshd(id: &str) {
     let start = Instant::now();

@@ -1,0 +1,217 @@
+//! What OpenSSH on another machine reads, on which there is no lace-ssh: a host block that leads here by ssh, and on from
+//! here to the dev container. It is complete by itself: who logs in, by which key, and the pinned host key.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+
+use super::guest::{Door, proxy};
+use super::quote;
+
+/// How the other machine's ssh reaches this one. Each part is a plain word that no program takes for an option.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Machine {
+    /// Who logs in here.
+    pub user: Option<String>,
+    /// A name, an address, or an alias of the other machine's configuration.
+    pub host: String,
+    /// Where sshd of this machine listens.
+    pub port: Option<u16>,
+}
+
+impl Machine {
+    /// The command line that runs another one here. It has no terminal: bytes are to come through as they are.
+    fn ssh(&self) -> String {
+        let port = self.port.map(|port| format!(" -p {port}"));
+        let user = self.user.as_ref().map(|user| format!("{user}@"));
+        let (port, user) = (port.unwrap_or_default(), user.unwrap_or_default());
+        format!("ssh -T{port} {user}{}", self.host)
+    }
+}
+
+/// What opens a dev container there: paths of the other machine.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Opener {
+    /// The private key; none: those that ssh tries by itself.
+    pub identity: Option<PathBuf>,
+    /// The certificate for it.
+    pub certificate: Option<PathBuf>,
+}
+
+/// The host block for one dev container, whose host key may be one of these.
+///
+/// Nothing need be in the other machine's `known_hosts`: the pinned keys are in the block, for an ssh that can read them
+/// there (8.5), and in a comment for others.
+///
+/// # Errors
+/// A path cannot be quoted.
+pub fn host_block(
+    door: &Door<'_>,
+    pins: &[&str],
+    machine: &Machine,
+    opener: &Opener,
+) -> Result<String> {
+    let Door { alias, user, .. } = door;
+    let user = user.map(|user| format!("    User {user}\n"));
+    let path = |name: &str, path: &Option<PathBuf>| -> Result<String> {
+        path.as_deref().map_or_else(
+            || Ok(String::new()),
+            |path: &Path| Ok(format!("    {name} {}\n", quote::ssh_config(path)?)),
+        )
+    };
+    let identity = path("IdentityFile", &opener.identity)?;
+    let certificate = path("CertificateFile", &opener.certificate)?;
+    let only = match opener.identity {
+        Some(_) => "    IdentitiesOnly yes\n",
+        None => "",
+    };
+    let known: Vec<_> = pins.iter().map(|pin| format!("{alias} {pin}")).collect();
+    let comment: String = known.iter().map(|line| format!("#   {line}\n")).collect();
+    let echo: Vec<_> = known.iter().map(|line| format!("echo '{line}'")).collect();
+    Ok(format!(
+        "# Where ssh is older than 8.5, or there is no /bin/sh, ~/.ssh/known_hosts needs this, too:
+{comment}Host {alias}
+{user}    HostName {alias}
+    HostKeyAlias {alias}
+    ProxyCommand {proxy}
+{identity}{certificate}{only}    PreferredAuthentications publickey
+    IgnoreUnknown KnownHostsCommand
+    KnownHostsCommand /bin/sh -c \"{echo}\"
+    StrictHostKeyChecking yes
+    HostKeyAlgorithms ssh-ed25519
+    UpdateHostKeys no
+    CheckHostIP no
+    CanonicalizeHostname no
+",
+        user = user.unwrap_or_default(),
+        proxy = proxy(door, &machine.ssh())?,
+        echo = echo.join("; "),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::Command;
+
+    fn door(program: &str) -> Door<'_> {
+        Door {
+            alias: "lace-x",
+            user: Some("vscode"),
+            program: Path::new(program),
+            store: None,
+        }
+    }
+
+    fn machine() -> Machine {
+        Machine {
+            user: Some("me".into()),
+            host: "workstation".into(),
+            port: Some(2200),
+        }
+    }
+
+    /// What ssh there makes of it.
+    fn asked(block: &str) -> String {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("config");
+        std::fs::write(&file, block).unwrap();
+        let mut ssh = Command::new("ssh");
+        let output = ssh.arg("-TG").arg("-F").arg(&file).arg("lace-x").output();
+        let output = output.unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && said.is_empty(), "{said}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    #[test]
+    fn it_leads_by_this_machine_to_the_dev_container_and_holds_all_that_is_needed() {
+        let opener = Opener {
+            identity: Some("~/.ssh/id_ed25519".into()),
+            certificate: Some("/my keys/5%-cert.pub".into()),
+        };
+        let pins = ["ssh-ed25519 AAAA", "ssh-ed25519 BBBB"];
+        let block = host_block(&door("/bin/lace-ssh"), &pins, &machine(), &opener).unwrap();
+        let answer = asked(&block);
+        for line in [
+            "user vscode",
+            "hostname lace-x",
+            "hostkeyalias lace-x",
+            "proxycommand ssh -T -p 2200 me@workstation /bin/lace-ssh proxy lace-x",
+            "identityfile ~/.ssh/id_ed25519",
+            "certificatefile /my keys/5%%-cert.pub",
+            "identitiesonly yes",
+            "stricthostkeychecking true",
+            "updatehostkeys false",
+            "hostkeyalgorithms ssh-ed25519",
+            "preferredauthentications publickey",
+        ] {
+            assert!(answer.lines().any(|it| it == line), "{line}\n{answer}");
+        }
+        let comment = "#   lace-x ssh-ed25519 AAAA\n#   lace-x ssh-ed25519 BBBB\nHost lace-x\n";
+        assert!(block.contains(comment), "{block}");
+        // What ssh runs for the pins.
+        let run = block.lines().find_map(|line| {
+            let command = line
+                .trim()
+                .strip_prefix("KnownHostsCommand /bin/sh -c \"")?;
+            command.strip_suffix('"')
+        });
+        let output = Command::new("/bin/sh").args(["-c", run.unwrap()]).output();
+        assert_eq!(
+            String::from_utf8(output.unwrap().stdout).unwrap(),
+            "lace-x ssh-ed25519 AAAA\nlace-x ssh-ed25519 BBBB\n"
+        );
+    }
+
+    #[test]
+    fn what_is_not_given_is_left_to_the_other_machine() {
+        let nobody = Door {
+            user: None,
+            store: Some(Path::new("/s")),
+            ..door("/it's/lace-ssh")
+        };
+        let here = Machine {
+            user: None,
+            port: None,
+            ..machine()
+        };
+        let block = host_block(&nobody, &["ssh-ed25519 A"], &here, &Opener::default()).unwrap();
+        for absent in [
+            "    User ",
+            "IdentityFile",
+            "CertificateFile",
+            "IdentitiesOnly",
+        ] {
+            assert!(!block.contains(absent), "{block}");
+        }
+        let proxy = block
+            .lines()
+            .find_map(|line| line.trim().strip_prefix("ProxyCommand "));
+        let proxy = proxy.unwrap();
+        assert!(proxy.starts_with("ssh -T workstation "), "{proxy}");
+        // A shell there, and then one here.
+        let words = |line: &str| -> Vec<String> {
+            let script = format!("for word in {line}; do printf '%s\\n' \"$word\"; done");
+            let output = Command::new("sh").args(["-c", &script]).output().unwrap();
+            let out = String::from_utf8(output.stdout).unwrap();
+            out.lines().map(str::to_owned).collect()
+        };
+        let there = words(proxy);
+        assert_eq!(
+            words(&there[3..].join(" ")),
+            [
+                "env",
+                "LACE_SSH_HOME=/s",
+                "/it's/lace-ssh",
+                "proxy",
+                "lace-x"
+            ]
+        );
+        let quoted = Opener {
+            identity: Some("/a\"b".into()),
+            certificate: None,
+        };
+        assert!(host_block(&door("/x"), &[], &machine(), &quoted).is_err());
+    }
+}
