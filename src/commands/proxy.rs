@@ -37,7 +37,11 @@ pub fn run(app: &App, alias: &str) -> Result<ExitCode> {
     if ssh_starts(app) {
         way::start(app, &engine, id, devcontainer)?;
     }
-    let stream = connect::connect(app, &engine, id, devcontainer)?;
+    let stream = match connect::connect(app, &engine, id, devcontainer) {
+        // Nor is anybody left whom it could be told.
+        Err(_) if hand_over::caller_is_gone() => return Ok(ExitCode::FAILURE),
+        result => result?,
+    };
     hand_over::to_caller(stream)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -11,12 +11,13 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{RecvFlags, recv};
 use socket2::{Domain, Socket, Type};
 
 use super::adopted;
+use super::hand_over;
 use super::routes::Route;
 use super::stream::Pump;
 use super::user;
@@ -58,7 +59,7 @@ const GREETING: usize = 8 * 1024;
 ///
 /// The engine's own forwarder accepts before sshd listens, and then hangs up; so an accepted
 /// connection means nothing until the greeting is there. It is looked at, not taken. ssh would wait for
-/// the rest of one for ever.
+/// the rest of one for ever. Where whoever asked has gone, there is nothing more to wait for.
 pub fn connect(
     app: &App,
     engine: &Engine,
@@ -94,6 +95,9 @@ fn within(
         if let Some(stream) = race.run(&way.routes) {
             check_user(app, devcontainer, &way)?;
             return Ok(stream);
+        }
+        if hand_over::caller_is_gone() {
+            return Err(anyhow!("nobody waits for {alias} any more"));
         }
         if race.start.elapsed() >= QUIET && !std::mem::replace(&mut told, true) {
             say(format!("waiting for sshd of {alias} {}", way.routes[0]));

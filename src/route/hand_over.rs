@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 
 use anyhow::{Context, Result};
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{FileType, OFlags, Stat, fstat, stat};
 use rustix::io::{Errno, read, write};
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
@@ -48,6 +48,17 @@ pub fn speak_where_ssh_does() {
     if let Some(stderr) = ssh.and_then(|ssh| stderr_of(&ssh)) {
         let _ = dup2_stderr(stderr);
     }
+}
+
+/// Whether nobody is left who could take a connection.
+pub fn caller_is_gone() -> bool {
+    is_gone(std::io::stdout())
+}
+
+/// Nobody is left at the other end of this socket or pipe.
+fn is_gone(end: impl AsFd) -> bool {
+    let mut hang_up = [PollFd::new(&end, PollFlags::empty())];
+    poll(&mut hang_up, Some(&Timespec::default())).is_ok_and(|ended| ended > 0)
 }
 
 /// Whether it is OpenSSH that has called us, as far as can be told: then what a `Match` of its configuration does
@@ -250,6 +261,16 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let ours = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         (ours, listener.accept().unwrap().0)
+    }
+
+    #[test]
+    fn whoever_has_gone_is_seen_at_sockets_and_pipes_and_a_file_is_always_there() {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let (reader, writer) = std::io::pipe().unwrap();
+        let file = tempfile::tempfile().unwrap();
+        assert!(!is_gone(&ours) && !is_gone(&writer) && !is_gone(&file));
+        drop((theirs, reader));
+        assert!(is_gone(&ours) && is_gone(&writer));
     }
 
     #[test]

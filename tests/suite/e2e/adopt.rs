@@ -471,7 +471,7 @@ fn an_account_of_the_container_makes_root_run_none_of_its_programs() {
     let until = |there: bool| {
         let start = Instant::now();
         while pumps().is_empty() == there {
-            assert!(start.elapsed() < Duration::from_secs(30), "{}", pumps());
+            assert!(start.elapsed() < Duration::from_secs(20), "{}", pumps());
             thread::sleep(Duration::from_millis(50));
         }
     };
