@@ -8,7 +8,7 @@
 #   need_compose           Docker Compose 2, in the cache; sets COMPOSE to its path
 #   need_jsonc_parser      npm's jsonc-parser, in the cache; sets NODE_MODULES to the folder that has it
 #   need_ajv               the same for npm's ajv
-#   need_clients           other SSH clients, a team's CA, and another CLI, in the cache; sets CLIENT_PYTHON to a Python that
+#   need_clients           other SSH clients; and, in the cache, more of them, a team's CA and another CLI; sets CLIENT_PYTHON to a Python that
 #                          has asyncssh, paramiko, libssh and Lua, CLIENT_NODE_PATH to the folders that have npm's ssh2 and
 #                          ssh-config, CLIENT_BAO to OpenBao, CLIENT_DEVCONTAINER to the command of devcontainer-rs
 #   start_engine           uses the engine that answers, or starts one; sets ENGINE_STARTED to 1 if it did
@@ -20,8 +20,8 @@
 #                            busybox base, but /bin/sh is BusyBox and its applets come first, all of them, as on Alpine
 #                            faketime
 #                                    base with libfaketime, which shows a program another time
-#                            bullseye, trixie
-#                                    base of another Debian, with its OpenSSH (8.4, 10.0)
+#                            bullseye, trixie, testing
+#                                    base of another Debian, with its OpenSSH (8.4, 10.0, the newest)
 #   remove_images          removes these images again; the cache stays
 #   need_podman            Podman for root, with its own files and a network of its own, where it cannot touch Docker's bridge and rules;
 #                          sets PODMAN to a folder: the command podman, its API in podman/podman.sock, the image base
@@ -102,6 +102,8 @@ package_of() {
     sshd) echo openssh-server ;;
     ssh | ssh-agent | ssh-keygen | scp | sftp) echo openssh-client ;;
     apparmor_parser) echo apparmor ;;
+    dbclient | dropbearconvert) echo dropbear-bin ;;
+    plink | puttygen) echo putty-tools ;;
     *) echo "$1" ;;
     esac
 }
@@ -152,6 +154,7 @@ need_ajv() { need_npm ajv "$AJV_VERSION"; }
 
 need_clients() {
     local folder
+    need_commands dbclient plink || return 1
     folder=$LACE_SSH_TEST_CACHE/clients-$(cksum <<<"$CLIENT_PACKAGES" | cut -d ' ' -f 1)
     need_npm ssh2 "$SSH2_VERSION" && CLIENT_NODE_PATH=$NODE_MODULES || return 1
     need_npm ssh-config "$SSH_CONFIG_VERSION" || return 1
@@ -346,6 +349,8 @@ image_is_there() {
 
 make_image_base() { import_image base bookworm "$LACE_SSH_TEST_CACHE/debian-$IMAGE_RECIPE.tar.gz"; }
 make_image_bullseye() { import_image bullseye bullseye "$LACE_SSH_TEST_CACHE/bullseye-$IMAGE_RECIPE.tar.gz"; }
+# The newest OpenSSH that there is: this one moves.
+make_image_testing() { import_image testing testing "$LACE_SSH_TEST_CACHE/testing-$IMAGE_RECIPE.tar.gz"; }
 make_image_trixie() { import_image trixie trixie "$LACE_SSH_TEST_CACHE/trixie-$IMAGE_RECIPE.tar.gz"; }
 
 # import_image NAME SUITE TARBALL
@@ -391,7 +396,7 @@ derive_image() {
     return 1
 }
 
-remove_images() { docker image rm lace-ssh-test:{bare,nosudo,busybox,faketime,bullseye,trixie,base} >/dev/null 2>&1 || true; }
+remove_images() { docker image rm lace-ssh-test:{bare,nosudo,busybox,faketime,bullseye,trixie,testing,base} >/dev/null 2>&1 || true; }
 
 # make_tarball SUITE TARBALL. A subshell, so that whatever happens the folder of root's files goes.
 make_tarball() (
@@ -403,7 +408,7 @@ make_tarball() (
     engine_say "making a root folder of Debian $1 with debootstrap from $mirror (about a minute)"
     proxy=$(apt_proxy)
     as_root env ${proxy:+http_proxy="$proxy"} debootstrap --variant=minbase \
-        --include=ca-certificates,openssh-server,passwd,procps,sudo \
+        --include=ca-certificates,openssh-client,openssh-server,passwd,procps,sudo \
         "$1" "$root" "$mirror" 2>&1 </dev/null | progress || exit 1
     # shellcheck disable=SC2016 # $1 is for the inner shell
     as_root chroot "$root" sh -euc '

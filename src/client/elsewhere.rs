@@ -38,6 +38,13 @@ pub struct Opener {
     pub certificate: Option<PathBuf>,
 }
 
+/// What stands above the host blocks. An ssh that does not know an option refuses the whole file for it, also where the block
+/// that has it is for another host: as when it is run by the ProxyCommand.
+pub const HEAD: &str = "# Written by lace-ssh, for ~/.ssh/config of another machine.
+Host *
+    IgnoreUnknown KnownHostsCommand
+";
+
 /// The host block for one dev container, whose host key may be one of these.
 ///
 /// Nothing need be in the other machine's `known_hosts`: the pinned keys are in the block, for an ssh that can read them
@@ -75,7 +82,6 @@ pub fn host_block(
     HostKeyAlias {alias}
     ProxyCommand {proxy}
 {identity}{certificate}{only}    PreferredAuthentications publickey
-    IgnoreUnknown KnownHostsCommand
     KnownHostsCommand /bin/sh -c \"{echo}\"
     StrictHostKeyChecking yes
     HostKeyAlgorithms ssh-ed25519
@@ -115,7 +121,7 @@ mod tests {
     fn asked(block: &str) -> String {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("config");
-        std::fs::write(&file, block).unwrap();
+        std::fs::write(&file, format!("{HEAD}{block}")).unwrap();
         let mut ssh = Command::new("ssh");
         let output = ssh.arg("-TG").arg("-F").arg(&file).arg("lace-x").output();
         let output = output.unwrap();

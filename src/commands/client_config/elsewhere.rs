@@ -14,7 +14,7 @@ use crate::talk::say;
 /// A host block for each.
 pub fn config(app: &App, registry: &Registry, via: &str, opener: &Opener) -> Result<String> {
     let machine = machine(via)?;
-    let mut text = String::from("# Written by lace-ssh, for ~/.ssh/config of another machine.\n");
+    let mut text = String::from(elsewhere::HEAD);
     for known in registry.devcontainers.values() {
         text.push('\n');
         text.push_str(&block(app, known, &machine, opener)?);

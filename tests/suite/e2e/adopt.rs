@@ -152,7 +152,7 @@ fn a_dev_container_is_adopted_as_it_is_and_stays_the_same_when_it_is_rebuilt() {
 #[test]
 #[ignore = "needs an engine; run by tests/run.sh"]
 fn any_container_with_sshd_is_reachable_and_nothing_is_seen_or_kept_in_it() {
-    for image in ["base", "bullseye", "trixie", "busybox"] {
+    for image in ["base", "bullseye", "trixie", "testing", "busybox"] {
         let user = user();
         let image = format!("lace-ssh-test:{image}");
         let plain = Plain::run(

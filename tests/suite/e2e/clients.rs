@@ -6,10 +6,10 @@ use std::fs;
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-use crate::support::Said;
 use crate::support::engine::{DevContainer, IMAGE, Plain};
 use crate::support::ring::{KEY, json};
 use crate::support::sshd::{Sshd, user};
+use crate::support::{Said, binary};
 
 fn config(auth: &str) -> String {
     format!(
@@ -148,6 +148,7 @@ fn another_machine_comes_in_by_what_is_printed_and_by_nothing_else() {
     assert!(version.starts_with("OpenSSH_8.4"), "{version}");
     let private = laptop.run("cat ~/.ssh/laptop").expect(0).out;
     old.write(".ssh/laptop", &private);
+    old.write(".ssh/laptop.pub", &public);
     old.write(".ssh/config", &printed(&[]));
     old.write(".ssh/known_hosts", &machine);
     let line = format!("ssh -o BatchMode=yes {KEY} 'echo in' </dev/null");
@@ -243,4 +244,129 @@ fn wezterms_lua_and_the_records_say_what_a_client_needs_to_come_in() {
         text("workspace_folder"),
         container.user.project().to_str().unwrap()
     );
+}
+
+/// Each has forms of its own for keys and pins, made of what the record says; the connection is the proxy command's.
+#[test]
+#[ignore = "needs a container engine: tests/run.sh"]
+fn dropbears_client_and_plink_come_in_by_the_record() {
+    let container = DevContainer::up_with(&config("key"));
+    let record = json(
+        &container
+            .lace(&["client-config", "--format", "json"])
+            .expect(0),
+    );
+    let text = |name: &str| record[0][name].as_str().unwrap().to_owned();
+    let words = record[0]["proxy_command"].as_array().unwrap().iter();
+    let words: Vec<_> = words.map(|it| it.as_str().unwrap()).collect();
+    let proxy = words.join(" ");
+    let pin = record[0]["host_keys"][0].as_str().unwrap().to_owned();
+    let (key, user) = (text("identity_file"), text("user"));
+    let shown = container.lace(&["host-key", "show", "--json"]).expect(0);
+    let fingerprint = json(&shown)["host_keys"][0]["fingerprint"].to_string();
+    // A HOME of its own, for both keep what they know there.
+    let own = tempfile::tempdir().unwrap();
+    let run = |line: &str| {
+        let mut sh = container.command("sh");
+        sh.env("HOME", own.path()).current_dir(own.path());
+        // Its ProxyCommand has the user's.
+        let home = container.user.home();
+        let proxy = format!("env HOME={} {proxy}", home.display());
+        Said::of(sh.env("PROXY", proxy).args(["-c", line]))
+    };
+    fs::create_dir(own.path().join(".ssh")).unwrap();
+    let known = own.path().join(".ssh/known_hosts");
+    fs::write(&known, format!("{KEY} {pin}\n")).unwrap();
+    run(&format!(
+        "dropbearconvert openssh dropbear {key} dropbear.key"
+    ))
+    .expect(0);
+    let dropbear =
+        format!("dbclient -i dropbear.key -J \"$PROXY\" {user}@{KEY} 'echo in' </dev/null");
+    assert_eq!(run(&dropbear).expect(0).out, "in\n");
+    run(&format!("puttygen {key} -O private -o plink.ppk")).expect(0);
+    let plink = |fingerprint: &str| {
+        run(&format!(
+            "plink -batch -i plink.ppk -hostkey {fingerprint} -proxycmd \"$PROXY\" {user}@{KEY} 'echo in' </dev/null"
+        ))
+    };
+    assert_eq!(plink(&fingerprint).expect(0).out, "in\n");
+
+    // Another host key than the one that is pinned is refused.
+    let public = run("ssh-keygen -q -t ed25519 -N '' -f other && cat other.pub")
+        .expect(0)
+        .out;
+    fs::write(&known, format!("{KEY} {public}")).unwrap();
+    assert_ne!(run(&dropbear).code, 0);
+    let other = run("ssh-keygen -lf other | cut -d ' ' -f 2").expect(0).out;
+    assert_ne!(plink(other.trim()).code, 0);
+}
+
+#[test]
+#[ignore = "needs a container engine: tests/run.sh"]
+fn every_openssh_reads_what_is_written_and_has_nothing_to_say_of_it() {
+    let container = DevContainer::up_with(&config("key"));
+    let home = container.user.home().display().to_string();
+    let programs = binary().parent().unwrap().display().to_string();
+    let same = |path: &str| format!("--volume={path}:{path}");
+    let engine = "--volume=/var/run/docker.sock:/var/run/docker.sock";
+    let as_here = format!("--user={}", who_runs());
+    for (image, version, newer_scp) in [
+        ("bullseye", "OpenSSH_8.4", false),
+        ("base", "OpenSSH_9.2", true),
+        ("trixie", "OpenSSH_10.0", true),
+        ("testing", "OpenSSH_1", true),
+    ] {
+        let there = Plain::run(
+            &[
+                "--network=host",
+                &as_here,
+                &same(&home),
+                &same(&programs),
+                engine,
+            ],
+            &format!("lace-ssh-test:{image}"),
+        );
+        let run = |line: &str| {
+            let mut exec = Command::new("docker");
+            let home = format!("HOME={home}");
+            exec.args(["exec", "-e", &home, &there.0, "sh", "-c", line]);
+            Said::of(&mut exec)
+        };
+        let said = run("ssh -V").err;
+        assert!(said.starts_with(version), "{image}: {said}");
+        let options = format!("-F {home}/.ssh/config -o BatchMode=yes");
+        let old = if newer_scp { "-O" } else { "" };
+        let lines = [
+            format!("ssh {options} {KEY} 'echo in' </dev/null"),
+            format!(
+                "ssh {options} -W 127.0.0.1:2222 {KEY} </dev/null | head -c 8 | grep -q '^SSH-2.0-' && echo in"
+            ),
+            format!(
+                "scp -q {options} /etc/passwd {KEY}:/tmp/x && scp -q {options} {KEY}:/tmp/x /tmp/y && cmp /etc/passwd /tmp/y && echo in"
+            ),
+            format!(
+                "scp -q {old} {options} {KEY}:/tmp/x /tmp/z && cmp /etc/passwd /tmp/z && echo in"
+            ),
+            format!(
+                "echo 'get /tmp/x /tmp/s' | sftp -q {options} -b - {KEY} >/dev/null && cmp /etc/passwd /tmp/s && echo in"
+            ),
+        ];
+        for line in lines {
+            let said = run(&line);
+            let heard = (said.code, said.out.as_str(), said.err.as_str());
+            assert_eq!(heard, (0, "in\n", ""), "{image}: {line}");
+        }
+    }
+}
+
+/// Who runs the tests, as the engine takes it.
+fn who_runs() -> String {
+    let id = |option| {
+        Said::of(Command::new("id").arg(option))
+            .out
+            .trim()
+            .to_owned()
+    };
+    format!("{}:{}", id("-u"), id("-g"))
 }
