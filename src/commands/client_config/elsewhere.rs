@@ -11,30 +11,48 @@ use crate::route::user;
 use crate::store::registry::{DevContainer, Registry};
 use crate::talk::say;
 
-/// A host block for each.
+/// A host block for each whose user is known: over there, nobody can ask the container.
 pub fn config(app: &App, registry: &Registry, via: &str, opener: &Opener) -> Result<String> {
     let machine = machine(via)?;
     let mut text = String::from(elsewhere::HEAD);
+    let mut left_out = Vec::new();
     for known in registry.devcontainers.values() {
-        text.push('\n');
-        text.push_str(&block(app, known, &machine, opener)?);
-        missing(known, opener).iter().for_each(say);
+        match user::known(app, known) {
+            Some(user) => {
+                text.push('\n');
+                text.push_str(&block(app, known, &user, &machine, opener)?);
+                missing(known, opener).iter().for_each(say);
+            }
+            None => left_out.push(known.alias.as_str()),
+        }
     }
-    Ok(text)
+    let unknown = "its remote user is not known before its first connection";
+    let connect = |alias: &str| format!("lace-ssh connect {alias} -- true");
+    match left_out[..] {
+        [alias, ..] if left_out.len() == registry.devcontainers.len() => Err(failure(
+            format!("{alias} cannot be printed: {unknown}"),
+            connect(alias),
+        )),
+        _ => {
+            let told = left_out
+                .iter()
+                .map(|alias| format!("{alias} is left out: {unknown}: {}", connect(alias)));
+            told.for_each(say);
+            Ok(text)
+        }
+    }
 }
 
-fn block(app: &App, known: &DevContainer, machine: &Machine, opener: &Opener) -> Result<String> {
-    let alias = &known.alias;
-    // Over there nobody can ask the container.
-    let user = user::known(app, known).ok_or_else(|| {
-        failure(
-            format!("the remote user of {alias} is not known before its first connection"),
-            format!("lace-ssh connect {alias} -- true"),
-        )
-    })?;
+fn block(
+    app: &App,
+    known: &DevContainer,
+    user: &str,
+    machine: &Machine,
+    opener: &Opener,
+) -> Result<String> {
     let door = Door {
-        alias,
-        user: Some(&user),
+        alias: &known.alias,
+        user: Some(user),
         program: &app.environment.program,
         store: app.environment.store.as_deref(),
     };
@@ -130,10 +148,21 @@ mod tests {
             assert!(text.contains(&format!("Host {alias}\n    User vscode\n")));
             assert!(text.contains(&proxy), "{text}");
         }
-        let known = registry.devcontainers.get_mut("x").unwrap();
-        known.user = None;
-        let error = config(&app, &registry, "ssh://me@w", &opener).unwrap_err();
+        // Those whose user is not known are left out; where that is all, it is an error.
+        let aliases = |registry: &Registry| -> Result<Vec<String>> {
+            let text = config(&app, registry, "ssh://me@w", &opener)?;
+            let hosts = text
+                .lines()
+                .filter_map(|line| line.strip_prefix("Host lace-"));
+            Ok(hosts.map(str::to_owned).collect())
+        };
+        assert_eq!(aliases(&registry).unwrap(), ["x", "y"]);
+        registry.devcontainers.get_mut("x").unwrap().user = None;
+        assert_eq!(aliases(&registry).unwrap(), ["y"]);
+        registry.devcontainers.get_mut("y").unwrap().user = None;
+        let error = aliases(&registry).unwrap_err();
         assert_eq!(hint_of(&error), Some("lace-ssh connect lace-x -- true"));
+        assert_eq!(aliases(&Registry::default()).unwrap(), [""; 0]);
 
         let mut known = DevContainer::example("lace-x", "k");
         let with = |certificate: Option<&str>| Opener {

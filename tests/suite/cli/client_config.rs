@@ -148,6 +148,10 @@ fn what_another_machine_still_needs_is_told_and_what_cannot_be_printed_is_refuse
             .contains("hint: lace-ssh connect lace-unknown -- true\n"),
         "{said:?}"
     );
+    let said = Said::of(&mut via(&[])).expect(0);
+    assert!(said.out.contains("Host lace-my-project\n") && !said.out.contains("lace-unknown"));
+    let left_out = "lace-unknown is left out: its remote user is not known before its first connection: lace-ssh connect lace-unknown -- true\n";
+    assert!(said.err.contains(left_out), "{said:?}");
     let said = user.ok(&["client-config", "--format", "wezterm"]);
     assert!(!said.out.contains("lace-unknown"));
     assert_eq!(
