@@ -7,6 +7,7 @@ use anyhow::Result;
 
 use super::guest::{Door, proxy};
 use super::quote;
+use crate::advice::failure;
 
 /// How the other machine's ssh reaches this one. Each part is a plain word that no program takes for an option.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,12 +21,16 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// The command line that runs another one here. It has no terminal: bytes are to come through as they are.
+    /// The command line that runs another one here. It has no terminal, for bytes are to come through as they are, and nothing
+    /// of what its user may have set for his own sessions.
     fn ssh(&self) -> String {
         let port = self.port.map(|port| format!(" -p {port}"));
         let user = self.user.as_ref().map(|user| format!("{user}@"));
         let (port, user) = (port.unwrap_or_default(), user.unwrap_or_default());
-        format!("ssh -T{port} {user}{}", self.host)
+        format!(
+            "ssh -T -o RemoteCommand=none -o ClearAllForwardings=yes{port} {user}{}",
+            self.host
+        )
     }
 }
 
@@ -38,11 +43,12 @@ pub struct Opener {
     pub certificate: Option<PathBuf>,
 }
 
-/// What stands above the host blocks. An ssh that does not know an option refuses the whole file for it, also where the block
-/// that has it is for another host: as when it is run by the ProxyCommand.
-pub const HEAD: &str = "# Written by lace-ssh, for ~/.ssh/config of another machine.
-Host *
-    IgnoreUnknown KnownHostsCommand
+/// What stands above the host blocks. An ssh that does not know an option refuses the whole file for it, and `IgnoreUnknown`
+/// counts once, for all files: the user may have one.
+pub const HEAD: &str = "# Written by lace-ssh for another machine. There, it goes into a file of its own, ~/.ssh/lace, in the place of
+# an older one, and this becomes the first line of ~/.ssh/config: Include lace
+# An ssh older than 8.5 needs more: above that line, `IgnoreUnknown KnownHostsCommand`, and in ~/.ssh/known_hosts
+# what stands above each Host.
 ";
 
 /// The host block for one dev container, whose host key may be one of these.
@@ -63,9 +69,26 @@ pub fn host_block(
     let path = |name: &str, path: &Option<PathBuf>| -> Result<String> {
         path.as_deref().map_or_else(
             || Ok(String::new()),
-            |path: &Path| Ok(format!("    {name} {}\n", quote::ssh_config(path)?)),
+            |path: &Path| {
+                let quoted = quote::ssh_config(path).map_err(|error| {
+                    failure(
+                        error.to_string(),
+                        "use a path without quotes, `\\`, `$` and control characters; on Windows, too, with `/`",
+                    )
+                })?;
+                Ok(format!("    {name} {quoted}\n"))
+            },
         )
     };
+    let paths = [Some(door.program), door.store];
+    let quoted = |path: &&Path| path.display().to_string().contains('\'');
+    // Three readers would have to agree on it: ssh, the shell there, and the one here.
+    if let Some(path) = paths.into_iter().flatten().find(quoted) {
+        return Err(failure(
+            format!("{} cannot be written for another machine", path.display()),
+            "use a path without `'`",
+        ));
+    }
     let identity = path("IdentityFile", &opener.identity)?;
     let certificate = path("CertificateFile", &opener.certificate)?;
     let only = match opener.identity {
@@ -76,8 +99,7 @@ pub fn host_block(
     let comment: String = known.iter().map(|line| format!("#   {line}\n")).collect();
     let echo: Vec<_> = known.iter().map(|line| format!("echo '{line}'")).collect();
     Ok(format!(
-        "# Where ssh is older than 8.5, or there is no /bin/sh, ~/.ssh/known_hosts needs this, too:
-{comment}Host {alias}
+        "{comment}Host {alias}
 {user}    HostName {alias}
     HostKeyAlias {alias}
     ProxyCommand {proxy}
@@ -98,6 +120,7 @@ pub fn host_block(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::advice::hint_of;
     use std::process::Command;
 
     fn door(program: &str) -> Door<'_> {
@@ -143,7 +166,7 @@ mod tests {
             "user vscode",
             "hostname lace-x",
             "hostkeyalias lace-x",
-            "proxycommand ssh -T -p 2200 me@workstation /bin/lace-ssh proxy lace-x",
+            "proxycommand ssh -T -o RemoteCommand=none -o ClearAllForwardings=yes -p 2200 me@workstation /bin/lace-ssh proxy lace-x",
             "identityfile ~/.ssh/id_ed25519",
             "certificatefile /my keys/5%%-cert.pub",
             "identitiesonly yes",
@@ -174,8 +197,8 @@ mod tests {
     fn what_is_not_given_is_left_to_the_other_machine() {
         let nobody = Door {
             user: None,
-            store: Some(Path::new("/s")),
-            ..door("/it's/lace-ssh")
+            store: Some(Path::new("/my s")),
+            ..door("/5%/lace-ssh")
         };
         let here = Machine {
             user: None,
@@ -195,7 +218,9 @@ mod tests {
             .lines()
             .find_map(|line| line.trim().strip_prefix("ProxyCommand "));
         let proxy = proxy.unwrap();
-        assert!(proxy.starts_with("ssh -T workstation "), "{proxy}");
+        assert!(asked(&block).contains(&format!("proxycommand {proxy}\n")));
+        let proxy = proxy.replace("%%", "%");
+        assert!(proxy.contains("=yes workstation "), "{proxy}");
         // A shell there, and then one here.
         let words = |line: &str| -> Vec<String> {
             let script = format!("for word in {line}; do printf '%s\\n' \"$word\"; done");
@@ -203,13 +228,14 @@ mod tests {
             let out = String::from_utf8(output.stdout).unwrap();
             out.lines().map(str::to_owned).collect()
         };
-        let there = words(proxy);
+        let there = words(&proxy);
+        let command = there.iter().position(|it| it == "workstation").unwrap() + 1;
         assert_eq!(
-            words(&there[3..].join(" ")),
+            words(&there[command..].join(" ")),
             [
                 "env",
-                "LACE_SSH_HOME=/s",
-                "/it's/lace-ssh",
+                "LACE_SSH_HOME=/my s",
+                "/5%/lace-ssh",
                 "proxy",
                 "lace-x"
             ]
@@ -218,6 +244,18 @@ mod tests {
             identity: Some("/a\"b".into()),
             certificate: None,
         };
-        assert!(host_block(&door("/x"), &[], &machine(), &quoted).is_err());
+        let told = |door, opener| {
+            let error = host_block(&door, &[], &machine(), opener).unwrap_err();
+            format!("{error}: {}", hint_of(&error).unwrap())
+        };
+        assert!(told(door("/x"), &quoted).contains("an ssh_config: use a path without quotes"));
+        let none = Opener::default();
+        let moved = Door {
+            store: Some(Path::new("/it's")),
+            ..door("/x")
+        };
+        for door in [door("/it's/x"), moved] {
+            assert!(told(door, &none).contains(" for another machine: use a path without `'`"));
+        }
     }
 }

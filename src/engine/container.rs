@@ -104,11 +104,15 @@ impl Container {
             let (_, target) = self.mounts.iter().find(is_its)?;
             let within = path.strip_prefix(bound).ok()?;
             // Joined with nothing, it would end with a slash.
-            Some(match within.as_os_str().is_empty() {
+            let place = match within.as_os_str().is_empty() {
                 true => target.clone(),
                 false => target.join(within),
-            })
-        })
+            };
+            let hides = |(_, other): &(PathBuf, PathBuf)| {
+                other != target && other.starts_with(target) && place.starts_with(other)
+            };
+            Some((!self.mounts.iter().any(hides)).then_some(place))
+        })?
     }
 
     /// This folder of the host is what it has at our target.
@@ -472,6 +476,7 @@ mod tests {
             { "Source": "/home/me/src", "Destination": "/src" },
             { "Source": "/host_mnt/home/me/src/p", "Destination": "/workspaces/p" },
             { "Source": "volume", "Destination": "/home/me/other" },
+            { "Source": "", "Destination": "/src/hidden" },
         ]});
         let summary: Summary = serde_json::from_value(summary).unwrap();
         let container = Container::from(summary);
@@ -481,6 +486,9 @@ mod tests {
             ("/home/me/src/p/a/b", Some("/workspaces/p/a/b")),
             ("/home/me/src", Some("/src")),
             ("/home/me/src/q", Some("/src/q")),
+            ("/home/me/src/hidden", None),
+            ("/home/me/src/hidden/x", None),
+            ("/home/me/src/hidden-not", Some("/src/hidden-not")),
             ("/home/me", None),
             ("/home/me/other", None),
         ] {

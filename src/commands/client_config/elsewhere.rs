@@ -144,7 +144,9 @@ mod tests {
         let opener = Opener::default();
         let text = config(&app, &registry, "ssh://me@w", &opener).unwrap();
         for alias in ["lace-x", "lace-y"] {
-            let proxy = format!("ProxyCommand ssh -T me@w /x/lace-ssh proxy {alias}\n");
+            let proxy = format!(
+                "ProxyCommand ssh -T -o RemoteCommand=none -o ClearAllForwardings=yes me@w /x/lace-ssh proxy {alias}\n"
+            );
             assert!(text.contains(&format!("Host {alias}\n    User vscode\n")));
             assert!(text.contains(&proxy), "{text}");
         }

@@ -49,7 +49,9 @@ fn all_formats_agree() {
         let proxy: Vec<_> = proxy.into_iter().map(text).collect();
         let proxy = proxy.join(" ");
         assert_eq!(value(&here, "proxycommand"), Some(proxy.as_str()));
-        let by_ssh = format!("ssh -T -p 2200 me@workstation {proxy}");
+        let by_ssh = format!(
+            "ssh -T -o RemoteCommand=none -o ClearAllForwardings=yes -p 2200 me@workstation {proxy}"
+        );
         assert_eq!(value(&there, "proxycommand"), Some(by_ssh.as_str()));
         for lines in [&here, &there] {
             assert_eq!(value(lines, "user"), Some("vscode"));

@@ -82,10 +82,37 @@ fn where_nothing_can_be_read_nothing_is_said() {
         let script = user.ok(&["completions", shell]).out;
         assert!(script.contains("LACE_SSH_COMPLETE"), "{script}");
     }
-    // Another program's completion is none of ours.
-    let said = Said::of(user.lace(&["status"]).env("COMPLETE", "bash")).expect(0);
-    assert!(
-        said.err.contains("no dev container is known yet"),
-        "{said:?}"
+    // Another program's completion is none of ours, nor is a variable that is set for whatever reason.
+    for variable in ["COMPLETE", "LACE_SSH_COMPLETE"] {
+        let said = Said::of(user.lace(&["status"]).env(variable, "bash")).expect(0);
+        assert!(
+            said.err.contains("no dev container is known yet"),
+            "{said:?}"
+        );
+    }
+}
+
+/// A repository has files of whatever name: bash completes paths itself, and quotes them.
+#[test]
+fn no_name_of_a_file_is_offered_to_bash() {
+    let user = User::without_config("x");
+    for name in ["$(touch PWNED).pub", "k.pub\ntouch PWNED"] {
+        user.write(name, "");
+    }
+    let add = [
+        "access",
+        "add",
+        "lace-x",
+        "--name",
+        "q",
+        "--public-key-file",
+    ];
+    for start in ["", "k", "$", "./"] {
+        let line = [&add[..], &[start]].concat();
+        assert_eq!(completed(&user, &line), [""; 0], "{start}");
+    }
+    assert_eq!(
+        completed(&user, &["setup", "--workspace-folder", ""]),
+        [""; 0]
     );
 }

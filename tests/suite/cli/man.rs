@@ -31,10 +31,17 @@ fn each_command_has_a_page() {
     let said = user.fails(1, &["man", "keys", "nothing"]);
     assert_eq!(
         said.err,
-        "lace-ssh: error: there is no command `keys nothing`\nlace-ssh: hint: lace-ssh --help lists them\n"
+        "lace-ssh: error: there is no command `keys nothing`\nlace-ssh: hint: lace-ssh keys --help lists them\n"
     );
-    let folder = user.home().join("man/man1");
-    user.ok(&["man", "--output", folder.to_str().unwrap()]);
+    user.fails(1, &["man", "proxy"]);
+    assert!(shown(&["keys", "rotate"]).contains(concat!("lace-ssh ", env!("CARGO_PKG_VERSION"))));
+    let folder = user.home().join("my man/man1");
+    let said = user.ok(&["man", "--output", folder.to_str().unwrap()]).err;
+    let one = format!(
+        "; to read one: man '{}/lace-ssh-setup.1'\n",
+        folder.display()
+    );
+    assert!(said.ends_with(&one), "{said}");
     let mut pages: Vec<_> = fs::read_dir(&folder)
         .unwrap()
         .map(|it| it.unwrap().file_name().into_string().unwrap())

@@ -84,6 +84,9 @@ fn another_machine_comes_in_by_what_is_printed_and_by_nothing_else() {
     let host_key = fs::read_to_string(folder.path().join("host.pub")).unwrap();
     let machine = format!("[127.0.0.1]:{} {host_key}", sshd.port);
     laptop.write(".ssh/known_hosts", &machine);
+    // What leads to the machine itself is the laptop's own, with what one has for one's own sessions there.
+    let own = "Include lace\n\nHost 127.0.0.1\n    IdentityFile ~/.ssh/laptop\n    RemoteCommand tmux\n    RequestTTY yes\n";
+    laptop.write(".ssh/config", own);
     let via = format!("ssh://{}@127.0.0.1:{}", user(), sshd.port);
     let printed = |more: &[&str]| {
         let args = [
@@ -95,14 +98,10 @@ fn another_machine_comes_in_by_what_is_printed_and_by_nothing_else() {
             "~/.ssh/laptop",
         ];
         let said = container.lace(&[&args[..], more].concat()).expect(0);
-        // What leads to the machine itself is the laptop's own.
-        format!(
-            "{}\nHost 127.0.0.1\n    IdentityFile ~/.ssh/laptop\n",
-            said.out
-        )
+        said.out
     };
     let ssh = |line: &str| laptop.run(&format!("ssh -o BatchMode=yes {KEY} {line} </dev/null"));
-    laptop.write(".ssh/config", &printed(&[]));
+    laptop.write(".ssh/lace", &printed(&[]));
 
     // Its key is not known there yet; then it is, for as long as it is meant to be.
     let said = ssh("true").expect(255);
@@ -135,7 +134,7 @@ fn another_machine_comes_in_by_what_is_printed_and_by_nothing_else() {
     let pin = pin.unwrap();
     let words: Vec<_> = public.split(' ').take(2).collect();
     let other = block.replace(pin, &format!("{KEY} {}", words.join(" ")));
-    laptop.write(".ssh/config", &other);
+    laptop.write(".ssh/lace", &other);
     let said = ssh("true").expect(255);
     assert!(
         said.err.contains("Host key verification failed"),
@@ -149,7 +148,11 @@ fn another_machine_comes_in_by_what_is_printed_and_by_nothing_else() {
     let private = laptop.run("cat ~/.ssh/laptop").expect(0).out;
     old.write(".ssh/laptop", &private);
     old.write(".ssh/laptop.pub", &public);
-    old.write(".ssh/config", &printed(&[]));
+    old.write(".ssh/lace", &printed(&[]));
+    old.write(
+        ".ssh/config",
+        &format!("IgnoreUnknown KnownHostsCommand\n{own}"),
+    );
     old.write(".ssh/known_hosts", &machine);
     let line = format!("ssh -o BatchMode=yes {KEY} 'echo in' </dev/null");
     let said = old.run(&line).expect(255);
@@ -183,11 +186,11 @@ fn another_machine_comes_in_by_what_is_printed_and_by_nothing_else() {
         "-",
     ];
     let certificate = container.lace(&issue).expect(0).out;
-    laptop.write(".ssh/config", &printed(&[]));
+    laptop.write(".ssh/lace", &printed(&[]));
     ssh("true").expect(255);
     laptop.write(".ssh/lace-cert.pub", &certificate);
     laptop.write(
-        ".ssh/config",
+        ".ssh/lace",
         &printed(&["--certificate-file", "~/.ssh/lace-cert.pub"]),
     );
     assert_eq!(ssh("echo in").expect(0).out, "in\n");
