@@ -1,4 +1,5 @@
-//! The `lace-ssh` binary: answer a shell that completes a command line; else parse, read the environment once, run, print the error and the way out.
+//! The `lace-ssh` binary: answer a shell that completes a command line; else parse, read the environment once, run, print
+//! the error and the way out.
 
 use std::process::ExitCode;
 

@@ -66,31 +66,9 @@ pub fn host_block(
 ) -> Result<String> {
     let Door { alias, user, .. } = door;
     let user = user.map(|user| format!("    User {user}\n"));
-    let path = |name: &str, path: &Option<PathBuf>| -> Result<String> {
-        path.as_deref().map_or_else(
-            || Ok(String::new()),
-            |path: &Path| {
-                let quoted = quote::ssh_config(path).map_err(|error| {
-                    failure(
-                        error.to_string(),
-                        "use a path without quotes, `\\`, `$` and control characters; on Windows, too, with `/`",
-                    )
-                })?;
-                Ok(format!("    {name} {quoted}\n"))
-            },
-        )
-    };
-    let paths = [Some(door.program), door.store];
-    let quoted = |path: &&Path| path.display().to_string().contains('\'');
-    // Three readers would have to agree on it: ssh, the shell there, and the one here.
-    if let Some(path) = paths.into_iter().flatten().find(quoted) {
-        return Err(failure(
-            format!("{} cannot be written for another machine", path.display()),
-            "use a path without `'`",
-        ));
-    }
-    let identity = path("IdentityFile", &opener.identity)?;
-    let certificate = path("CertificateFile", &opener.certificate)?;
+    refuse_quote(door)?;
+    let identity = line("IdentityFile", opener.identity.as_deref())?;
+    let certificate = line("CertificateFile", opener.certificate.as_deref())?;
     let only = match opener.identity {
         Some(_) => "    IdentitiesOnly yes\n",
         None => "",
@@ -117,10 +95,37 @@ pub fn host_block(
     ))
 }
 
+/// The line with a path of the other machine, where there is one.
+fn line(name: &str, path: Option<&Path>) -> Result<String> {
+    let Some(path) = path else {
+        return Ok(String::new());
+    };
+    let path = quote::ssh_config(path).map_err(|error| {
+        failure(
+            error.to_string(),
+            "use a path without quotes, `\\`, `$` and control characters; on Windows, too, with `/`",
+        )
+    })?;
+    Ok(format!("    {name} {path}\n"))
+}
+
+/// Three readers would have to agree on it: ssh, the shell there, and the one here.
+fn refuse_quote(door: &Door<'_>) -> Result<()> {
+    let mut paths = [Some(door.program), door.store].into_iter().flatten();
+    let quoted = paths.find(|path| path.display().to_string().contains('\''));
+    quoted.map_or(Ok(()), |path| {
+        Err(failure(
+            format!("{} cannot be written for another machine", path.display()),
+            "use a path without `'`",
+        ))
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::advice::hint_of;
+    use crate::client::guest::tests::words;
     use std::process::Command;
 
     fn door(program: &str) -> Door<'_> {
@@ -222,12 +227,6 @@ mod tests {
         let proxy = proxy.replace("%%", "%");
         assert!(proxy.contains("=yes workstation "), "{proxy}");
         // A shell there, and then one here.
-        let words = |line: &str| -> Vec<String> {
-            let script = format!("for word in {line}; do printf '%s\\n' \"$word\"; done");
-            let output = Command::new("sh").args(["-c", &script]).output().unwrap();
-            let out = String::from_utf8(output.stdout).unwrap();
-            out.lines().map(str::to_owned).collect()
-        };
         let there = words(&proxy);
         let command = there.iter().position(|it| it == "workstation").unwrap() + 1;
         assert_eq!(

@@ -80,7 +80,7 @@ fn command(door: &Door<'_>, proxy: &str, more: &[String]) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
     fn door(program: &str) -> Door<'_> {
@@ -151,7 +151,8 @@ mod tests {
         assert_eq!(there, [program.to_str().unwrap(), "proxy", "lace-x"]);
     }
 
-    fn words(line: &str) -> Vec<String> {
+    /// What a shell makes of a line.
+    pub fn words(line: &str) -> Vec<String> {
         let script = format!("for word in {line}; do printf '%s\\n' \"$word\"; done");
         let output = std::process::Command::new("sh")
             .args(["-c", &script])

@@ -72,7 +72,7 @@ fn plain(path: &Path) -> Result<&str> {
     let is_plain = |c: char| c.is_alphanumeric() || "/._-+@,:".contains(c);
     let text = path.to_str().filter(|text| text.chars().all(is_plain));
     text.ok_or_else(|| anyhow!("WezTerm would not read {} as it is", path.display()))
-        .hint("use a path of letters, digits and /._-+@,: (LACE_SSH_HOME moves the store)")
+        .hint("use a path of letters, digits and /._-+@,: (LACE_SSH_HOME moves the store; this program can lie anywhere)")
 }
 
 /// A string of Lua's that says this, whatever it is.

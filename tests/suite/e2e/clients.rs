@@ -60,6 +60,66 @@ impl Laptop {
     }
 }
 
+/// The machine of the tests, as another one reaches it.
+struct Workstation {
+    sshd: Sshd,
+    /// What `--via` is told.
+    via: String,
+    /// Its line in the other one's known_hosts.
+    machine: String,
+    _folder: tempfile::TempDir,
+}
+
+impl Workstation {
+    /// This key is let in, as the user of the dev container.
+    fn of(container: &DevContainer, public: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let keys = folder.path().join("authorized_keys");
+        fs::write(&keys, format!("restrict {public}")).unwrap();
+        let engine = std::env::var("DOCKER_HOST").map(|it| format!(" DOCKER_HOST={it}"));
+        let more = format!(
+            "AuthorizedKeysFile {}\nSetEnv HOME={}{}",
+            keys.display(),
+            container.user.home().display(),
+            engine.unwrap_or_default()
+        );
+        let sshd = Sshd::start(folder.path(), "x", None, &more);
+        let host_key = fs::read_to_string(folder.path().join("host.pub")).unwrap();
+        Self {
+            via: format!("ssh://{}@127.0.0.1:{}", user(), sshd.port),
+            machine: format!("[127.0.0.1]:{} {host_key}", sshd.port),
+            sshd,
+            _folder: folder,
+        }
+    }
+}
+
+/// An ssh that knows no KnownHostsCommand says nothing of it, and takes what the comment says.
+fn an_old_ssh_comes_in((private, public): (&str, &str), machine: &str, own: &str, block: &str) {
+    let old = Laptop::new("lace-ssh-test:bullseye");
+    let version = old.run("ssh -V").err;
+    assert!(version.starts_with("OpenSSH_8.4"), "{version}");
+    old.write(".ssh/laptop", private);
+    old.write(".ssh/laptop.pub", public);
+    old.write(".ssh/lace", block);
+    old.write(
+        ".ssh/config",
+        &format!("IgnoreUnknown KnownHostsCommand\n{own}"),
+    );
+    old.write(".ssh/known_hosts", machine);
+    let line = format!("ssh -o BatchMode=yes {KEY} 'echo in' </dev/null");
+    let said = old.run(&line).expect(255);
+    assert!(
+        !said.err.to_lowercase().contains("knownhostscommand"),
+        "{said:?}"
+    );
+    let pin = block.lines().find_map(|line| line.strip_prefix("#   "));
+    let pin = pin.unwrap();
+    old.write(".ssh/known_hosts", &format!("{machine}{pin}\n"));
+    let said = old.run(&line).expect(0);
+    assert_eq!((said.out.as_str(), said.err.as_str()), ("in\n", ""));
+}
+
 #[test]
 #[ignore = "needs a container engine: tests/run.sh"]
 fn another_machine_comes_in_by_what_is_printed_and_by_nothing_else() {
@@ -70,30 +130,18 @@ fn another_machine_comes_in_by_what_is_printed_and_by_nothing_else() {
     let public = laptop.run("cat ~/.ssh/laptop.pub").expect(0).out;
     let public_file = home.join("laptop.pub");
     fs::write(&public_file, &public).unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    let keys = folder.path().join("authorized_keys");
-    fs::write(&keys, format!("restrict {public}")).unwrap();
-    let engine = std::env::var("DOCKER_HOST").map(|it| format!(" DOCKER_HOST={it}"));
-    let more = format!(
-        "AuthorizedKeysFile {}\nSetEnv HOME={}{}",
-        keys.display(),
-        home.display(),
-        engine.unwrap_or_default()
-    );
-    let sshd = Sshd::start(folder.path(), "x", None, &more);
-    let host_key = fs::read_to_string(folder.path().join("host.pub")).unwrap();
-    let machine = format!("[127.0.0.1]:{} {host_key}", sshd.port);
-    laptop.write(".ssh/known_hosts", &machine);
+    let workstation = Workstation::of(&container, &public);
+    let Workstation { via, machine, .. } = &workstation;
+    laptop.write(".ssh/known_hosts", machine);
     // What leads to the machine itself is the laptop's own, with what one has for one's own sessions there.
     let own = "Include lace\n\nHost 127.0.0.1\n    IdentityFile ~/.ssh/laptop\n    RemoteCommand tmux\n    RequestTTY yes\n";
     laptop.write(".ssh/config", own);
-    let via = format!("ssh://{}@127.0.0.1:{}", user(), sshd.port);
     let printed = |more: &[&str]| {
         let args = [
             "client-config",
             KEY,
             "--via",
-            &via,
+            via,
             "--identity-file",
             "~/.ssh/laptop",
         ];
@@ -108,7 +156,7 @@ fn another_machine_comes_in_by_what_is_printed_and_by_nothing_else() {
     assert!(
         said.err.contains("Permission denied (publickey)"),
         "{said:?}: {}",
-        sshd.log()
+        workstation.sshd.log()
     );
     let file = public_file.to_str().unwrap();
     let add = [
@@ -126,7 +174,7 @@ fn another_machine_comes_in_by_what_is_printed_and_by_nothing_else() {
         (said.out.as_str(), said.err.as_str()),
         ("vscode at /home/vscode\n", "")
     );
-    // Files and ports, as from here.
+    // Files, as from here.
     laptop.run(&format!("cd /tmp && head -c 3000000 /dev/urandom >a && scp -q a {KEY}:b && scp -q {KEY}:b c && cmp a c")).expect(0);
     // Whoever is there in its place, with another host key, is not let near.
     let block = printed(&[]);
@@ -141,28 +189,9 @@ fn another_machine_comes_in_by_what_is_printed_and_by_nothing_else() {
         "{said:?}"
     );
 
-    // An ssh that knows no KnownHostsCommand says nothing of it, and takes what the comment says.
-    let old = Laptop::new("lace-ssh-test:bullseye");
-    let version = old.run("ssh -V").err;
-    assert!(version.starts_with("OpenSSH_8.4"), "{version}");
     let private = laptop.run("cat ~/.ssh/laptop").expect(0).out;
-    old.write(".ssh/laptop", &private);
-    old.write(".ssh/laptop.pub", &public);
-    old.write(".ssh/lace", &printed(&[]));
-    old.write(
-        ".ssh/config",
-        &format!("IgnoreUnknown KnownHostsCommand\n{own}"),
-    );
-    old.write(".ssh/known_hosts", &machine);
-    let line = format!("ssh -o BatchMode=yes {KEY} 'echo in' </dev/null");
-    let said = old.run(&line).expect(255);
-    assert!(
-        !said.err.to_lowercase().contains("knownhostscommand"),
-        "{said:?}"
-    );
-    old.write(".ssh/known_hosts", &format!("{machine}{pin}\n"));
-    let said = old.run(&line).expect(0);
-    assert_eq!((said.out.as_str(), said.err.as_str()), ("in\n", ""));
+    let key = (private.as_str(), public.as_str());
+    an_old_ssh_comes_in(key, machine, own, &printed(&[]));
 
     // Where certificates open it, one that is issued for the laptop's key.
     container
