@@ -111,6 +111,8 @@ pub enum Command {
     Port(Port),
     /// Show every dev container at a glance.
     Status(Status),
+    /// Walk the chain from a name to a session: what holds, what is broken and why, and mend it.
+    Doctor(Doctor),
     /// The key ring: list, create, rotate, import, export, delete.
     #[command(subcommand)]
     Keys(KeysAction),
@@ -275,6 +277,27 @@ pub struct Port {
 #[derive(Debug, Args)]
 pub struct Status {
     /// Print an array of objects.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `doctor`
+#[derive(Debug, Args)]
+pub struct Doctor {
+    /// The alias, a part of one, or a dev container ID [default: the dev container of the workspace, else
+    /// the `default` of your settings, else the only one].
+    #[arg(add = ArgValueCandidates::new(names::aliases))]
+    pub name: Option<String>,
+    /// Which dev container.
+    #[command(flatten)]
+    pub workspace: Workspace,
+    /// Mend what can be mended without losing anything: each remedy is shown, and asked for.
+    #[arg(long, conflicts_with = "json")]
+    pub fix: bool,
+    /// With --fix: without asking.
+    #[arg(long, short, requires = "fix")]
+    pub yes: bool,
+    /// Print an object.
     #[arg(long)]
     pub json: bool,
 }

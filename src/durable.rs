@@ -246,6 +246,11 @@ pub fn remove(path: &Path) -> Result<()> {
     }
 }
 
+/// A temporary file of ours is called like that.
+pub fn is_temporary(name: &str) -> bool {
+    name.starts_with(TEMPORARY)
+}
+
 /// Removes temporary files of ours in `folder`; call it only where nobody else may be writing.
 ///
 /// # Errors
@@ -271,7 +276,7 @@ fn sweep_where(folder: &Path, goes: impl Fn(&fs::DirEntry) -> bool) -> Result<()
         return Ok(());
     };
     for entry in entries.flatten() {
-        let is_ours = entry.file_name().to_string_lossy().starts_with(TEMPORARY)
+        let is_ours = is_temporary(&entry.file_name().to_string_lossy())
             && entry.file_type().is_ok_and(|kind| !kind.is_dir());
         if is_ours && goes(&entry) {
             remove(&entry.path())?;

@@ -10,6 +10,7 @@ pub mod cli;
 pub mod client;
 pub mod commands;
 pub mod devcontainer;
+pub mod doctor;
 pub mod durable;
 pub mod engine;
 pub mod environment;

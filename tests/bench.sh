@@ -128,6 +128,7 @@ ready :: lace-ssh initialize --id $id
 first :: HOME=$work/fresh lace-ssh initialize --id $id :: rm -rf $fresh; mkdir -p $work/fresh
 port :: lace-ssh port lace-bench
 status :: lace-ssh status
+doctor :: lace-ssh doctor
 ssh-keygen :: ssh-keygen -q -t ed25519 -N '' -f $work/key :: rm -f $work/key*
 docker port :: docker port $container 2222
 docker inspect :: docker inspect $container
@@ -145,6 +146,7 @@ EOF
     against ready read-configuration '' '' "initialize, nothing to do" "devcontainer read-configuration"
     against status "docker inspect" '' '' "status" "docker inspect"
     against version ssh-keygen '' '' "--version" "ssh-keygen -t ed25519"
+    within "${median[doctor]}" 500 ms "doctor, with a real login"
 }
 
 # A bare sshd in the container, at port 2200, with the same keys; and what passes a socket to ssh and does nothing else.

@@ -134,6 +134,20 @@ pub fn renew(app: &App, registry: &Registry, id: &str, now: i64) -> Result<bool>
     }
 }
 
+/// The certificate that ssh shows to this dev container now, if it is good, and not revoked.
+///
+/// # Errors
+/// As [`trusted`], or it cannot be told what is revoked.
+pub fn good(app: &App, registry: &Registry, id: &str, now: i64) -> Result<Option<Certificate>> {
+    let (known, cas) = trusted(registry, id)?;
+    let public = public(registry, known)?;
+    let path = app.store.certificate(&known.key, &known.alias);
+    let key_id = key_id(app, &known.alias);
+    let terms = Request::own(known, id, &public, &key_id)?.terms(now);
+    let cas = cas.iter().filter_map(|ca| PublicKey::parse(ca).ok());
+    usable(app, known, &path, &terms, &cas.collect::<Vec<_>>(), now)
+}
+
 /// The certificate at `path`, if it is what is asked for, good now, and not revoked.
 fn usable(
     app: &App,

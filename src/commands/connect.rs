@@ -15,7 +15,7 @@ use crate::client::openssh;
 use crate::ring;
 use crate::route::{engines, proof, way};
 use crate::store::registry::Registry;
-use crate::talk::{self, ask};
+use crate::talk::{self, ask, say};
 use crate::workspace::adoption::{self, Meant};
 use crate::workspace::registered;
 use crate::workspace::target::Place;
@@ -56,10 +56,14 @@ pub fn run(app: &App, args: &cli::Connect) -> Result<ExitCode> {
     let code = ended
         .context("cannot run ssh")
         .hint("install the OpenSSH client")?;
-    if code == NOT_IN
-        && let Some(why) = proof::not_let_in(app, &registry, id)?
-    {
-        talk::fail(&why);
+    if code == NOT_IN && app.environment.interactive {
+        if let Some(why) = proof::not_let_in(app, &registry, id)? {
+            talk::fail(&why);
+        }
+        say(format!(
+            "link by link: lace-ssh doctor {}",
+            devcontainer.alias
+        ));
     }
     Ok(code.into())
 }

@@ -7,6 +7,7 @@ mod cert;
 mod client_config;
 mod completions;
 mod connect;
+mod doctor;
 mod host_key;
 mod initialize;
 mod keys;
@@ -48,6 +49,7 @@ pub fn run(command: Command, environment: &Environment) -> Result<ExitCode> {
         Command::Connect(args) => connect::run(&app, &args),
         Command::Port(args) => port::run(&app, &args),
         Command::Status(args) => status::run(&app, &args),
+        Command::Doctor(args) => doctor::run(&app, &args),
         Command::Keys(action) => keys::run(&app, &action),
         Command::Cert(action) => cert::run(&app, &action),
         Command::HostKey(action) => host_key::run(&app, &action),

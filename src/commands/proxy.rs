@@ -14,23 +14,34 @@ use crate::ring::{self, Ring};
 use crate::route::{connect, engines, hand_over, user, way};
 use crate::settings::{self, Start};
 use crate::store::registry::{DevContainer, Key, Registry};
-use crate::talk::{say, warn};
+use crate::talk::{self, say, warn};
 
 /// So often is tried again where a rotation switches meanwhile.
 const TURNS: usize = 3;
 
-/// Runs `proxy`.
+/// Runs `proxy`. Where it fails, the first broken link is told, and what tells them all.
 pub fn run(app: &App, alias: &str) -> Result<ExitCode> {
     hand_over::speak_where_ssh_does();
     let registry = app.store.registry().hint("lace-ssh status")?;
     let (id, devcontainer) = find(&registry, alias)?;
+    let opened = open(app, id, devcontainer);
+    if let Err(error) = &opened {
+        talk::fail(error);
+        say(format!("link by link: lace-ssh doctor {alias}"));
+        return Ok(ExitCode::FAILURE);
+    }
+    opened
+}
+
+fn open(app: &App, id: &str, devcontainer: &DevContainer) -> Result<ExitCode> {
     if !devcontainer.auth.takes_keys() && !hand_over::is_for_ssh() {
         // What its configuration asks `refresh` for, another client has not asked for.
         if let Err(error) = certify(app, id) {
             warn(&error);
         }
         say(format!(
-            "{alias} is opened by certificates, and by no key alone; a client that knows none (libssh) needs \"auth\": \"key\" in the options"
+            "{} is opened by certificates, and by no key alone; a client that knows none (libssh) needs \"auth\": \"key\" in the options",
+            devcontainer.alias
         ));
     }
     let engine = engines::for_ssh(app, id, devcontainer)?;
@@ -67,7 +78,10 @@ pub fn refresh(app: &App, alias: &str) -> Result<ExitCode> {
         user::learn(app, devcontainer, &engine.remote_user(&way.container)?)?;
     }
     let lost = |key: &Key| !ring::agent::holds(app, key);
-    if devcontainer.agent && registry.keys.get(&devcontainer.key).is_none_or(lost) {
+    if devcontainer.agent
+        && registry.keys.get(&devcontainer.key).is_none_or(lost)
+        && !hand_over::only_asks()
+    {
         let mut ring = Ring::open(app, "refresh")?;
         ring.ensure(&devcontainer.key, true)?;
         ring.commit()?;

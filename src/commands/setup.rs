@@ -8,13 +8,14 @@ use anyhow::Result;
 
 use crate::advice::failure;
 use crate::app::App;
-use crate::change::{Change, Plan};
+use crate::change::Change;
 use crate::cli;
-use crate::devcontainer::{Problem, SCHEMA_FILE, options, wire};
+use crate::devcontainer::{Problem, SCHEMA_FILE, options};
 use crate::settings;
 use crate::talk::agree::{Outcome, agree};
 use crate::talk::{print_json, say};
 use crate::workspace::target::Target;
+use crate::workspace::wired::{Wired, wired};
 use crate::workspace::{compose, config, feature, original, target, user_config};
 
 /// Runs `setup`.
@@ -25,7 +26,7 @@ pub fn run(app: &App, args: &cli::Setup) -> Result<ExitCode> {
     let config = config::read(&target.config, &settings.defaults)?;
     let mut wanted = config::wiring(&target, &config);
     if let Some(asked) = &args.feature {
-        if let Some(there) = config.feature.filter(|there| there != asked) {
+        if let Some(there) = config.feature.as_ref().filter(|there| *there != asked) {
             return Err(failure(
                 format!(
                     "{} has the Feature {there} already",
@@ -36,28 +37,12 @@ pub fn run(app: &App, args: &cli::Setup) -> Result<ExitCode> {
         }
         wanted.feature.clone_from(asked);
     }
-    let at_fault = |problem: Problem| problem.of_file(&target.config);
     wanted.schema = args
         .schema
         .then(|| format!("{}/{SCHEMA_FILE}", config::local_feature(&target)));
-    let edited = wire(&config.text, &wanted).map_err(at_fault)?;
-
-    let mut plan = Plan::default();
-    let written = edited.text.as_bytes();
-    plan.add(
-        Change::of(&target.config)?
-            .becomes(Some(written.to_vec()))
-            .because(edited.edits),
-    );
+    let Wired { mut plan, text } = wired(&target, &config, &wanted)?;
+    let written = text.as_bytes();
     let local = config::is_copy(&wanted.feature, &target);
-    if local {
-        let folder = feature::checked_folder(&target.folder)?;
-        add_files(&mut plan, &folder, &feature::FILES)?;
-    }
-    if config.compose.is_some() {
-        let folder = compose::checked_folder(&target.folder)?;
-        add_files(&mut plan, &folder, &compose::FILES)?;
-    }
     if args.schema {
         let file = feature::checked_folder(&target.folder)?.join(SCHEMA_FILE);
         let schema = options::document_schema()?.into_bytes();
@@ -133,14 +118,6 @@ fn tell(path: &Path, remark: Problem) {
     if let Some(hint) = hint {
         say(format!("hint: {hint}"));
     }
-}
-
-fn add_files(plan: &mut Plan, folder: &Path, files: &[(&str, &str)]) -> Result<()> {
-    for (name, text) in files {
-        let change = Change::of_ours(&folder.join(name))?;
-        plan.add(change.becomes(Some(text.as_bytes().to_vec())));
-    }
-    Ok(())
 }
 
 fn put_binary(app: &App, target: &Target) -> Result<()> {

@@ -45,8 +45,19 @@ pub struct Container {
     pub addresses: Vec<Ipv4Addr>,
     /// Source and target of each mount, as the engine names them.
     mounts: Vec<(PathBuf, PathBuf)>,
-    /// Container port and the address it is published at.
-    published: Vec<(u16, SocketAddr)>,
+    /// What is published.
+    published: Vec<Published>,
+}
+
+/// A port that is published.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Published {
+    /// The container port.
+    port: u16,
+    /// Where it is reached from here.
+    address: SocketAddr,
+    /// So it is from other machines, too.
+    is_open: bool,
 }
 
 impl Container {
@@ -84,12 +95,18 @@ impl Container {
         let of_port = || {
             self.published
                 .iter()
-                .filter(|(private, _)| *private == port)
-                .map(|(_, address)| *address)
+                .filter(|it| it.port == port)
+                .map(|it| it.address)
         };
         of_port()
             .find(|address| address.ip().is_loopback())
             .or_else(|| of_port().next())
+    }
+
+    /// The container port is published for other machines, too.
+    pub fn is_open(&self, port: u16) -> bool {
+        let mut published = self.published.iter();
+        published.any(|it| it.port == port && it.is_open)
     }
 
     /// This file or folder of the host is mounted into it.
@@ -129,6 +146,11 @@ impl Container {
         let mut parts = folder.components();
         let is_plain = parts.all(|it| matches!(it, Component::RootDir | Component::Normal(_)));
         (is_plain && self.mounts(folder)).then_some((folder, config_file))
+    }
+
+    /// The folder of its engine's machine that it has at our target.
+    pub fn trust_folder(&self) -> Option<&Path> {
+        self.trusted().next()
     }
 
     /// Something is mounted at our target: it was wired, here or by somebody else.
@@ -301,8 +323,14 @@ impl From<Summary> for Container {
         let labelled = path(LOCAL_FOLDER).zip(path(CONFIG_FILE)).map(Box::new);
         let metadata = label.and_then(|label| serde_json::from_str(label).ok());
         let published = summary.ports.iter().filter_map(|port| {
-            let address = address(port.ip.as_deref(), port.public_port?)?;
-            Some((port.private_port, address))
+            let ip = port.ip.as_deref();
+            // As Podman has it, no address means all.
+            let is_loopback = ip.and_then(|ip| ip.parse::<IpAddr>().ok());
+            Some(Published {
+                port: port.private_port,
+                address: address(ip, port.public_port?)?,
+                is_open: !is_loopback.is_some_and(|ip| ip.is_loopback()),
+            })
         });
         let mounts = summary.mounts.into_iter();
         let networks = summary.network_settings.networks.values();
@@ -470,6 +498,19 @@ mod tests {
         "/home/me/.config/lace/ssh/trust/0000000000000000000000000000000000000000000000000001";
 
     /// What the engines themselves said of the same containers, one in each state.
+    #[test]
+    fn a_port_is_open_where_not_only_this_machine_gets_to_it() {
+        let open = |ip: &str| {
+            let port = json!({ "IP": ip, "PrivatePort": 2222, "PublicPort": 5, "Type": "tcp" });
+            let told = json!({ "Id": "a", "Names": [], "State": "running", "Ports": [port] });
+            let container = Container::from(serde_json::from_value::<Summary>(told).unwrap());
+            assert!(!container.is_open(22));
+            container.is_open(2222)
+        };
+        assert!(["0.0.0.0", "::", "", "192.168.0.7"].into_iter().all(open));
+        assert!(!["127.0.0.1", "::1", "127.0.0.9"].into_iter().any(open));
+    }
+
     #[test]
     fn a_folder_is_found_where_it_or_one_above_it_is_bound() {
         let summary = json!({ "Id": "a", "Mounts": [

@@ -69,6 +69,9 @@ const LONGEST: usize = if cfg!(test) { 1 << 20 } else { 64 << 20 };
 const START_IT: &str =
     "start the engine, or say where it is: export DOCKER_HOST=unix:///path/to/docker.sock";
 
+const FORBIDDEN: &str =
+    "your account may not talk to it: sudo usermod -aG docker \"$USER\", and log in anew";
+
 /// One engine.
 #[derive(Debug, Clone)]
 pub struct Engine {
@@ -263,6 +266,17 @@ impl Engine {
         told.with_context(|| format!("{path} in container {id} is too long"))
     }
 
+    /// What it says that it is, and the version of its API: `26.1.5`, `1.45`.
+    ///
+    /// # Errors
+    /// As [`Engine::containers`].
+    pub fn version(&self) -> Result<(String, String)> {
+        let told = self.wait(self.docker.version())?;
+        let told = told.map_err(|error| unreachable(&self.endpoint, &error, self.patience))?;
+        let or_unknown = |it: Option<String>| it.unwrap_or_else(|| "?".to_owned());
+        Ok((or_unknown(told.version), or_unknown(told.api_version)))
+    }
+
     /// Starts the container `id`; one that runs stays as it is.
     ///
     /// # Errors
@@ -346,7 +360,12 @@ impl Engine {
                     format!("what the engine at {endpoint} answers is not understood")
                 }),
             Err(error) => {
-                Err(unreachable(&self.endpoint, &error, self.patience)).hint(self.way_out())
+                let error = unreachable(&self.endpoint, &error, self.patience);
+                let is_refused = error.to_string().contains("ermission denied");
+                Err(error).hint(match is_refused && self.is_here {
+                    true => FORBIDDEN.to_owned(),
+                    false => self.way_out(),
+                })
             }
         }
     }

@@ -90,6 +90,14 @@ pub fn holds(app: &App, key: &Key) -> bool {
     held().unwrap_or(false)
 }
 
+/// How many keys the agent of this session has.
+///
+/// # Errors
+/// There is no agent, or it does not answer.
+pub fn keys(app: &App) -> Result<usize> {
+    Ok(connect(app)?.list().map_err(explained)?.len())
+}
+
 fn connect(app: &App) -> Result<Agent> {
     let socket = app.environment.agent.as_deref();
     let socket = socket

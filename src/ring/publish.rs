@@ -69,17 +69,32 @@ pub fn is_current(
     devcontainer: &DevContainer,
     now: i64,
 ) -> Result<bool> {
+    Ok(differing(store, registry, id, devcontainer, now)?.is_empty())
+}
+
+/// The files in the trust folder of one dev container that are not as they must be.
+///
+/// # Errors
+/// As [`is_current`].
+pub fn differing(
+    store: &Store,
+    registry: &Registry,
+    id: &str,
+    devcontainer: &DevContainer,
+    now: i64,
+) -> Result<Vec<PathBuf>> {
     let revoked = revoked::read(store)?;
+    let mut differing = Vec::new();
     for (path, wanted) in trust_files(store, registry, &revoked, id, devcontainer, None, now)? {
         let current = match wanted {
             Some(bytes) => durable::holds(&path, &bytes)?,
             None => path.symlink_metadata().is_err(),
         };
         if !current {
-            return Ok(false);
+            differing.push(path);
         }
     }
-    Ok(true)
+    Ok(differing)
 }
 
 /// Whether the ssh clients' files know one dev container as they must.

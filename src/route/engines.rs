@@ -108,7 +108,10 @@ pub fn sought(app: &App, id: &str, known: &DevContainer) -> Sought {
 
 /// Which of several is meant, nobody can tell.
 pub fn several(engine: &Engine, alias: &str, containers: &[Container]) -> anyhow::Error {
-    let last = containers.last().map(|it| it.name.as_str());
+    // One that no CLI has made is less likely the one that is meant.
+    let foreign = containers.iter().rev().find(|it| it.labelled.is_none());
+    let other = foreign.or(containers.last());
+    let other = other.map(|it| it.name.as_str());
     failure(
         format!(
             "several running containers have the trust folder of {alias} mounted: {}",
@@ -117,7 +120,7 @@ pub fn several(engine: &Engine, alias: &str, containers: &[Container]) -> anyhow
         format!(
             "stop all but one: {} stop {}",
             engine.command(),
-            last.unwrap_or_default()
+            other.unwrap_or_default()
         ),
     )
 }
@@ -351,6 +354,18 @@ impl<'a> Engines<'a> {
                 .map(|(it, answer)| (it, answer.join().unwrap_or_else(fell_over)))
                 .collect()
         })
+    }
+
+    /// Where those are that have told, among all that were asked.
+    pub fn answered(&self) -> Vec<String> {
+        let mut answered: Vec<_> = self
+            .answers
+            .iter()
+            .filter(|(_, answer)| matches!(answer, Ok(Some(_))))
+            .map(|(endpoint, _)| endpoint.clone())
+            .collect();
+        answered.sort();
+        answered
     }
 
     fn told(&self, endpoint: &str) -> Option<&(Engine, Vec<Container>)> {

@@ -20,6 +20,15 @@ pub fn told(said: &str, devcontainer: &DevContainer, known_hosts: &Path) -> Opti
         .filter_map(|pin| PublicKey::parse(pin).ok())
         .map(|pin| pin.fingerprint())
         .collect();
+    if pins.iter().any(|pin| pin == found) {
+        return Some(failure(
+            format!(
+                "{alias} answered with {found}, which is its host key, and is not pinned in {}",
+                known_hosts.display()
+            ),
+            format!("to have it written anew: lace-ssh doctor {alias} --fix"),
+        ));
+    }
     let are = if pins.len() > 1 { "are" } else { "is" };
     let message = format!(
         "{alias} answered with the host key {found}, not {} that {are} pinned in {}",

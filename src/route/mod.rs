@@ -7,6 +7,7 @@
 
 pub mod adopted;
 mod bridge;
+pub mod command;
 pub mod connect;
 pub mod engines;
 #[cfg(test)]
@@ -16,7 +17,7 @@ pub mod host_proof;
 pub mod mismatch;
 pub mod own_agent;
 pub mod proof;
-mod refusal;
+pub mod refusal;
 pub mod routes;
 pub mod seen;
 mod stream;

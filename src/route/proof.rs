@@ -2,19 +2,15 @@
 
 use std::collections::HashMap;
 use std::ffi::OsString;
-use std::io::Read;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::process::Command;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
-use rustix::process::{Pid, Signal, kill_process_group};
+use anyhow::{Result, bail};
 
 use super::engines::Engines;
-use super::{mismatch, refusal, user};
+use super::{command, mismatch, refusal, user};
 use crate::advice::hint_of;
 use crate::app::App;
 use crate::client::{openssh, quote};
@@ -29,12 +25,6 @@ const PATIENCE: Duration = Duration::from_secs(if cfg!(test) { 60 } else { 8 });
 
 /// How long sshd may take to prove its host key.
 pub(super) const KEY_PATIENCE: Duration = Duration::from_secs(if cfg!(test) { 30 } else { 4 });
-
-/// As much is kept of what ssh says.
-const WORDS: u64 = 16 * 1024;
-
-/// How long is waited for the rest of it once ssh has ended.
-const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// What came of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -330,7 +320,7 @@ pub fn not_let_in(app: &App, registry: &Registry, id: &str) -> Result<Option<any
 /// Why a login failed, from what ssh has said.
 pub(super) fn why(said: &str, devcontainer: &DevContainer, known_hosts: &Path) -> String {
     let other = mismatch::told(said, devcontainer, known_hosts);
-    other.map_or_else(|| in_one_line(said), |other| other.to_string())
+    other.map_or_else(|| command::in_one_line(said), |other| other.to_string())
 }
 
 /// Runs `true` in a dev container by way of `ssh` with this key, where sshd proves one of these pinned host
@@ -376,72 +366,35 @@ pub(super) fn knock(
 pub fn run(arguments: &[OsString]) -> Result<std::result::Result<(), String>> {
     let mut all: Vec<OsString> = ["-o", "LogLevel=ERROR"].map(OsString::from).into();
     all.extend_from_slice(arguments);
-    Ok(ssh(&all, PATIENCE)?.map_err(|said| in_one_line(&said)))
-}
-
-fn in_one_line(said: &str) -> String {
-    let lines = said.lines();
-    let reason: Vec<_> = lines
-        .map(|line| line.trim_start_matches("lace-ssh: "))
-        .collect();
-    reason.join("; ")
+    Ok(ssh(&all, PATIENCE)?.map_err(|said| command::in_one_line(&said)))
 }
 
 fn ssh(arguments: &[OsString], patience: Duration) -> Result<std::result::Result<(), String>> {
+    let mut command = batch(arguments);
+    Ok(match command::ask(&mut command, patience)? {
+        None => Err(format!("no login within {} s", patience.as_secs())),
+        Some(answer) if answer.code == Some(0) => Ok(()),
+        Some(answer) => Err(answer.said),
+    })
+}
+
+/// `true`, by an ssh with these arguments that asks nobody anything.
+pub fn batch(arguments: &[OsString]) -> Command {
     let mut command = Command::new("ssh");
     command
         .args(["-o", "BatchMode=yes"])
         .args(arguments)
         .arg("true")
         // What runs `proxy`. The user's own one may read his start files first, and wait there for another.
-        .env("SHELL", "/bin/sh")
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .process_group(0);
-    let mut child = command.spawn().context("cannot run ssh")?;
-    let start = Instant::now();
-    let said = listen(child.stderr.take());
-    let status = loop {
-        if let Some(status) = child.try_wait().context("cannot wait for ssh")? {
-            break status;
-        }
-        if start.elapsed() > patience {
-            // With its `proxy`, which would go on waiting.
-            let _ = kill_process_group(Pid::from_child(&child), Signal::KILL);
-            let _ = child.wait();
-            return Ok(Err(format!("no login within {} s", patience.as_secs())));
-        }
-        thread::sleep(Duration::from_millis(5));
-    };
-    if status.success() {
-        return Ok(Ok(()));
-    }
-    // What ssh has left running may hold it open.
-    let said = said.recv_timeout(LAST_WORDS).unwrap_or_default();
-    Ok(Err(String::from_utf8_lossy(&said).into_owned()))
-}
-
-/// Reads what is said meanwhile, whatever a session adds to it: one that cannot go on writing does not
-/// end. The first of it is kept.
-fn listen(from: Option<impl Read + Send + 'static>) -> Receiver<Vec<u8>> {
-    let (tell, told) = channel();
-    thread::spawn(move || {
-        let mut said = Vec::new();
-        if let Some(mut from) = from {
-            let _ = from.by_ref().take(WORDS).read_to_end(&mut said);
-            let _ = std::io::copy(&mut from, &mut std::io::sink());
-        }
-        // Nobody asks for it after a login.
-        let _ = tell.send(said);
-    });
-    told
+        .env("SHELL", "/bin/sh");
+    command
 }
 
 #[cfg(test)]
 mod tests {
     use std::fs;
     use std::io::Write;
+    use std::time::Instant;
 
     use serde_json::{Value, json};
 
@@ -795,7 +748,8 @@ mod tests {
         let other = not_let_in(&app, &registry, "x").unwrap().unwrap();
         let other = other.to_string();
         assert!(
-            other.starts_with("lace-x answered with the host key SHA256:"),
+            other.starts_with("lace-x answered with SHA256:")
+                && other.contains(", which is its host key, and is not pinned in "),
             "{other}"
         );
     }
@@ -826,22 +780,13 @@ mod tests {
     }
 
     #[test]
-    fn what_ssh_and_proxy_say_is_one_line_and_no_more_than_is_of_use() {
+    fn what_ssh_and_proxy_say_is_one_line() {
         let says = "ProxyCommand=sh -c 'echo lace-ssh: one >&2; echo '$0' >&2'";
         let arguments = ["-F", "none", "-o", says, "x"].map(OsString::from);
         let told = run(&arguments).unwrap().unwrap_err();
         // ssh may or may not have a word of its own about how it ended.
         let lines: Vec<_> = told.split("; ").take(2).collect();
         assert_eq!(lines, ["one", "/bin/sh"], "{told}");
-        // All of it is read, or who says it would not end.
-        let (reader, mut writer) = std::io::pipe().unwrap();
-        let told = listen(Some(reader));
-        let words = usize::try_from(WORDS).unwrap();
-        assert!(words > 4096, "ssh's warning of another host key is long");
-        writer.write_all(&vec![b'x'; 20 * words]).unwrap();
-        drop(writer);
-        assert_eq!(told.recv().unwrap(), vec![b'x'; words]);
-        assert_eq!(listen(None::<fs::File>).recv().unwrap(), b"");
     }
 
     #[test]

@@ -45,6 +45,30 @@ pub fn reason(
     if !trust::knows_certificates(container.contract) {
         return Ok(Some(told(Refusal::Unknown)));
     }
+    let log = log_of(engine, container, knock)?;
+    Ok(log.and_then(|log| find(&log)).map(told))
+}
+
+/// Why sshd refuses a login, be it by a key or a certificate: from what its log gets while `knock`, that login, is refused
+/// once more. None where the log does not tell.
+///
+/// # Errors
+/// `knock` cannot be tried.
+pub fn in_words(
+    engine: &Engine,
+    container: &Container,
+    knock: impl FnOnce() -> Result<std::result::Result<(), String>>,
+) -> Result<Option<&'static str>> {
+    let log = log_of(engine, container, knock)?;
+    Ok(log.and_then(|log| log.lines().rev().find_map(words)))
+}
+
+/// What sshd's log gets while somebody is refused.
+fn log_of(
+    engine: &Engine,
+    container: &Container,
+    knock: impl FnOnce() -> Result<std::result::Result<(), String>>,
+) -> Result<Option<String>> {
     let lines = |seen| engine.lines(&container.id, trust::LOG, seen).ok();
     let Some((seen, _)) = lines(usize::MAX) else {
         return Ok(None);
@@ -52,8 +76,46 @@ pub fn reason(
     if knock()?.is_ok() {
         return Ok(None);
     }
-    let log = lines(seen);
-    Ok(log.and_then(|(_, log)| find(&log)).map(told))
+    Ok(lines(seen).map(|(_, log)| log))
+}
+
+/// What a line of sshd's log means, where it tells why somebody is refused. The words are those of OpenSSH from 8.4 to 10.6.
+fn words(line: &str) -> Option<&'static str> {
+    const MEANINGS: [(&str, &str); 10] = [
+        (
+            "not allowed because account is locked",
+            "sshd there takes the account for locked",
+        ),
+        (
+            "not allowed because shell",
+            "the shell of the account is missing there, or cannot be run",
+        ),
+        (
+            "not allowed because not listed in AllowUsers",
+            "sshd there lets in another account",
+        ),
+        ("has expired", "the account has expired there"),
+        ("Invalid user", "there is no such account there"),
+        (
+            "Unsafe AuthorizedKeysCommand",
+            "sshd there runs no script that others may write to, and others may write to the one that tells who may log in",
+        ),
+        (
+            "AuthorizedKeysCommand",
+            "the script there that tells sshd who may log in fails",
+        ),
+        ("revoked by file", "sshd there finds the key revoked"),
+        (
+            "in revoked keys file",
+            "sshd there cannot read the list of what is revoked, and so refuses everybody",
+        ),
+        (
+            "penalty",
+            "sshd there shuts out whoever was refused too often, for a while",
+        ),
+    ];
+    let mut known = MEANINGS.into_iter();
+    known.find_map(|(said, means)| line.contains(said).then_some(means))
 }
 
 /// The last refusal in these lines of sshd's log. The words are those of OpenSSH from 8.4 to 10.0; of a CA that it does not

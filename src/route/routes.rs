@@ -92,6 +92,29 @@ pub fn of(engine: &Engine, container: &Container, certain: bool, port: u16) -> V
     bridge.into_iter().chain(published).chain(exec).collect()
 }
 
+/// Why there is no other route to this port of a container that runs: the name of each, and the reason.
+pub fn left_out(
+    engine: &Engine,
+    container: &Container,
+    certain: bool,
+    port: u16,
+) -> Vec<(&'static str, String)> {
+    let there = of(engine, container, certain, port);
+    let is_there = |name: &str| there.iter().any(|route| route.name() == name);
+    let why = |name| match name {
+        _ if container.is_adopted => "it was adopted".to_owned(),
+        "bridge" if !engine.is_here() => "its engine is on another machine".to_owned(),
+        "bridge" => "no bridge of this machine leads to it".to_owned(),
+        "published" if !engine.is_here() => "its engine is on another machine".to_owned(),
+        "published" => format!("it publishes no port for its port {port}"),
+        _ => "its Feature is too old".to_owned(),
+    };
+    let all = ["bridge", "published", "exec"].into_iter();
+    all.filter(|name| !is_there(name))
+        .map(|name| (name, why(name)))
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use std::slice;

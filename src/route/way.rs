@@ -194,6 +194,13 @@ fn no_container(engine: &Engine, devcontainer: &DevContainer) -> Result<anyhow::
     };
     let up = up(engine, devcontainer, old.as_ref());
     Ok(match old {
+        None if devcontainer.workspace.is_none() => failure(
+            format!("{} has no container any more", devcontainer.alias),
+            format!(
+                "adopt the one that has taken its place: lace-ssh adopt --container NAME; or forget it: lace-ssh remove {}",
+                devcontainer.alias
+            ),
+        ),
         None => failure(format!("{} has no container", devcontainer.alias), up),
         Some(old) => failure(
             format!(

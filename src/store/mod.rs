@@ -238,6 +238,16 @@ impl Store {
         }
     }
 
+    /// The registry itself can be read, not its copy alone; or there is none yet.
+    pub fn is_registry_whole(&self) -> bool {
+        let read = durable::read(&self.registry_file(), LARGEST_LIST);
+        match read {
+            Ok(Some(bytes)) => Registry::parse(&bytes).is_ok(),
+            Ok(None) => !self.registry_copy().exists(),
+            Err(_) => false,
+        }
+    }
+
     fn has_keys(&self) -> bool {
         let mut folders = fs::read_dir(self.keys()).into_iter().flatten().flatten();
         folders.any(|folder| folder.path().join("identity").exists())

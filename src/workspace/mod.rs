@@ -9,3 +9,4 @@ pub mod original;
 pub mod registered;
 pub mod target;
 pub mod user_config;
+pub mod wired;

@@ -43,7 +43,7 @@ pub fn offer(app: &App, consent: Consent) -> Result<()> {
 /// # Errors
 /// A file cannot be read or written.
 pub fn is_installed(app: &App) -> Result<bool> {
-    let text = Change::of(&user_config(app))?.before.unwrap_or_default();
+    let text = Change::of(&path(app))?.before.unwrap_or_default();
     Ok(include::is_installed(&text, &argument(app)?))
 }
 
@@ -52,7 +52,7 @@ pub fn is_installed(app: &App) -> Result<bool> {
 /// # Errors
 /// The file cannot be read or written.
 pub fn install(app: &App, consent: Consent) -> Result<Outcome> {
-    let path = user_config(app);
+    let path = self::path(app);
     let change = Change::of(&path)?.with_mode_if_new(0o600);
     let before = change.before.clone();
     let after = include::install(before.as_deref().unwrap_or_default(), &argument(app)?);
@@ -88,7 +88,7 @@ pub fn install(app: &App, consent: Consent) -> Result<Outcome> {
 /// # Errors
 /// As [`install`].
 pub fn uninstall(app: &App, consent: Consent) -> Result<Outcome> {
-    let path = user_config(app);
+    let path = self::path(app);
     let change = Change::of(&path)?;
     let now = change.before.clone().unwrap_or_default();
     let after = match undo::original(&app.store, &path, &now)? {
@@ -119,7 +119,8 @@ pub fn uninstall(app: &App, consent: Consent) -> Result<Outcome> {
     Ok(outcome)
 }
 
-fn user_config(app: &App) -> PathBuf {
+/// Where it is.
+pub fn path(app: &App) -> PathBuf {
     app.environment.home.join(".ssh/config")
 }
 
@@ -141,7 +142,7 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let environment = Environment::example(home.path());
         let app = App::new(&environment);
-        let path = user_config(&app);
+        let path = path(&app);
         if let Some(before) = before {
             fs::create_dir(home.path().join(".ssh")).unwrap();
             fs::write(&path, before.replace("OURS", &argument(&app).unwrap())).unwrap();
@@ -152,7 +153,7 @@ mod tests {
     }
 
     fn text(app: &App) -> String {
-        fs::read_to_string(user_config(app)).unwrap()
+        fs::read_to_string(path(app)).unwrap()
     }
 
     fn installs(app: &App) {
@@ -170,7 +171,7 @@ mod tests {
         assert_eq!(uninstall(app, Consent::Given).unwrap(), Outcome::Applied);
         assert!(!is_installed(app).unwrap());
         assert_eq!(uninstall(app, Consent::Given).unwrap(), Outcome::Nothing);
-        let kept = undo::before(&app.store, &user_config(app)).unwrap();
+        let kept = undo::before(&app.store, &path(app)).unwrap();
         assert_eq!(kept, None, "it is of no more use");
     }
 
@@ -181,7 +182,7 @@ mod tests {
             installs(app);
             assert!(app.environment.home.join(".ssh/config").exists());
             let mode = |path: PathBuf| fs::metadata(path).unwrap().permissions().mode() & 0o777;
-            assert_eq!(mode(user_config(app)), 0o600);
+            assert_eq!(mode(path(app)), 0o600);
             assert_eq!(mode(app.environment.home.join(".ssh")), 0o700);
             uninstalls(app);
         });
@@ -206,7 +207,7 @@ mod tests {
         // He has gone on writing: only our line goes.
         let found = story(Some("Host x\n"), |app| {
             installs(app);
-            fs::write(user_config(app), text(app) + "Host y\n").unwrap();
+            fs::write(path(app), text(app) + "Host y\n").unwrap();
             uninstalls(app);
         });
         assert_eq!(found.as_deref(), Some("Host x\nHost y\n"));
@@ -227,7 +228,7 @@ mod tests {
                 let installed = text(app);
                 assert_eq!(uninstall(app, consent).unwrap(), Outcome::Shown);
                 assert_eq!(text(app), installed);
-                let kept = undo::before(&app.store, &user_config(app)).unwrap();
+                let kept = undo::before(&app.store, &path(app)).unwrap();
                 assert_eq!(kept, Some(Original::Bytes(b"Host x\n".to_vec())));
             });
             assert_ne!(after.as_deref(), Some("Host x\n"));

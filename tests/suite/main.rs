@@ -14,6 +14,7 @@ mod cli {
     mod client_config;
     mod completions;
     mod compose;
+    mod doctor;
     mod engines;
     mod host_key;
     mod hostile;
@@ -82,6 +83,7 @@ mod e2e {
     mod compose;
     mod connections;
     mod containers;
+    mod doctor;
     mod engines;
     mod host_key;
     mod keys;

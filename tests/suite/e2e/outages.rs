@@ -177,7 +177,7 @@ fn a_container_that_goes_and_a_stream_that_is_cut_are_told_soon() {
         let alias = format!("lace-{name}");
         let told = one_sentence(&mut ssh(&alias));
         assert!(
-            told.ends_with(&format!("{alias} has no container")),
+            told.ends_with(&format!("{alias} has no container any more")),
             "{told}"
         );
         container.lace(&["remove", &alias, "--yes"]).expect(0);

@@ -1,0 +1,110 @@
+//! The account that may log in: it is there, not locked, and has a shell.
+
+use super::inside::Account;
+use super::link::Link;
+use super::patient::{Login, Patient};
+
+/// Its name.
+const NAME: &str = "account";
+
+/// Looks.
+pub fn check(patient: &Patient<'_>) -> Link {
+    let inside = match patient.inside() {
+        Ok((inside, _)) => inside,
+        Err(why) => return Link::unknown(NAME, why),
+    };
+    let Some(user) = patient.user() else {
+        return Link::unknown(NAME, "nothing tells who may log in");
+    };
+    // What keeps nobody out is no fault: a locked account is let in by an sshd that asks PAM.
+    let got_in = matches!(patient.login(), Login::In(_));
+    let mut faults = inside.account.iter();
+    let fault = faults.find(|it| !got_in || **it == Account::HomeAbsent);
+    told(&user, fault, &patient.exec())
+}
+
+fn told(user: &str, fault: Option<&Account>, exec: &str) -> Link {
+    let Some(fault) = fault else {
+        return Link::holds(NAME, user);
+    };
+    let (says, advice) = match fault {
+        Account::Absent => (
+            format!("there is no account {user} in the container"),
+            "name one that there is: \"remoteUser\" in devcontainer.json; then rebuild".to_owned(),
+        ),
+        Account::Locked => (
+            format!("{user} is locked: sshd lets in nobody whose password begins with `!`"),
+            format!("{exec} sh -c \"echo '{user}:*' | chpasswd -e\""),
+        ),
+        Account::Expired => (
+            format!("the last day of {user} is over"),
+            format!("{exec} chage -E -1 {user}"),
+        ),
+        Account::ShellAbsent(shell) => (
+            format!("the shell of {user}, {shell}, is not there, or cannot be run"),
+            format!("install it; or take another: {exec} usermod -s /bin/sh {user}"),
+        ),
+        Account::ShellClosed(shell) => (
+            format!("the shell of {user} is {shell}, which lets nobody in"),
+            format!("{exec} usermod -s /bin/sh {user}"),
+        ),
+        Account::NobodyButRoot => (
+            "nobody but root may log in: there is /etc/nologin".to_owned(),
+            format!("{exec} rm /etc/nologin"),
+        ),
+        Account::HomeAbsent => {
+            return Link::warns(NAME, format!("the home folder of {user} is not there"))
+                .advise("make it in the image");
+        }
+    };
+    Link::breaks(NAME, says).advise(advice)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doctor::link::State;
+
+    #[test]
+    fn what_keeps_an_account_out_is_told_with_what_lets_it_in() {
+        let seen = |fault: Option<Account>| {
+            let link = told("vscode", fault.as_ref(), "docker exec -u root c");
+            let advice = link.remedy.map(|it| it.shown()).unwrap_or_default();
+            (link.state, link.says, advice)
+        };
+        assert_eq!(seen(None), (State::Holds, "vscode".into(), String::new()));
+        let cases = [
+            (Account::Absent, "no account vscode", "\"remoteUser\""),
+            (
+                Account::Locked,
+                "vscode is locked",
+                "c sh -c \"echo 'vscode:*' | chpasswd -e\"",
+            ),
+            (
+                Account::Expired,
+                "the last day of vscode",
+                "c chage -E -1 vscode",
+            ),
+            (
+                Account::ShellAbsent("/bin/zsh".into()),
+                "/bin/zsh, is not there",
+                "c usermod -s /bin/sh vscode",
+            ),
+            (
+                Account::ShellClosed("/bin/false".into()),
+                "is /bin/false",
+                "c usermod -s /bin/sh vscode",
+            ),
+            (Account::NobodyButRoot, "/etc/nologin", "c rm /etc/nologin"),
+        ];
+        for (fault, what, advised) in cases {
+            let (state, says, advice) = seen(Some(fault));
+            assert_eq!(state, State::Breaks);
+            assert!(
+                says.contains(what) && advice.contains(advised),
+                "{says} {advice}"
+            );
+        }
+        assert_eq!(seen(Some(Account::HomeAbsent)).0, State::Warns);
+    }
+}

@@ -1,0 +1,126 @@
+//! The host block of ours in effect: nothing in the user's own configuration says something else for the same name.
+
+use std::fs;
+use std::path::Path;
+
+use super::effect::{self, Effect};
+use super::link::{Link, Remedy};
+use super::patient::Patient;
+use crate::advice::shell;
+use crate::client::quote;
+use crate::workspace::user_config;
+
+/// Its name.
+const NAME: &str = "block";
+
+/// How ssh refuses a file that somebody else may have written.
+const REFUSED: &str = "Bad owner or permissions on ";
+
+/// Looks, by asking ssh itself.
+pub fn check(patient: &Patient<'_>) -> Link {
+    let (app, alias) = (patient.app, &patient.known().alias);
+    let users = user_config::path(app);
+    if !users.exists() {
+        return Link::unknown(NAME, format!("{} is not there", users.display()));
+    }
+    match effect::of(app, alias) {
+        Err(error) => unread(&error.to_string(), &users),
+        Ok(Effect::Ours) => Link::holds(NAME, format!("ssh takes for {alias} what ours says")),
+        Ok(Effect::Nothing) => Link::unknown(NAME, "ours is not included"),
+        Ok(Effect::Changed(changed)) => {
+            let include = quote::include(&app.store.config()).unwrap_or_default();
+            let text = fs::read_to_string(&users).unwrap_or_default();
+            told(alias, &users, &changed, stands_above(&text, &include))
+        }
+    }
+}
+
+fn unread(why: &str, users: &Path) -> Link {
+    let link = Link::breaks(NAME, why);
+    match why.split_once(REFUSED) {
+        Some((_, path)) => {
+            let path = path.split(';').next().unwrap_or_default();
+            link.mended_by(Remedy::Modes(vec![(path.trim().into(), 0o600)]))
+        }
+        None => link.advise(format!(
+            "mend what it names; to see which file is read when: ssh -v -F {} -G lace-ssh",
+            shell(users)
+        )),
+    }
+}
+
+/// The first line that says something, where that is not our `Include`: what stands above it wins.
+fn stands_above<'t>(text: &'t str, include: &str) -> Option<&'t str> {
+    let mut lines = text.lines().map(str::trim);
+    let first = lines.find(|line| !line.is_empty() && !line.starts_with('#'))?;
+    (!first.contains(include.trim_matches('"'))).then_some(first)
+}
+
+fn told(alias: &str, users: &Path, changed: &[String], above: Option<&str>) -> Link {
+    let says = format!(
+        "{} says something else for {alias}: {}",
+        users.display(),
+        changed.join("; ")
+    );
+    Link::breaks(NAME, says).advise(match above {
+        Some(first) => format!(
+            "move our Include to the top of {}, above {first:?}: the first that is said counts",
+            users.display()
+        ),
+        None => format!(
+            "take it from {alias} in the block that says so, as by Host * !lace-*; which one that is: ssh -v -F {} -G {alias} 2>&1 | grep Applying",
+            shell(users)
+        ),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_says_something_else_is_told_with_the_place_of_ours() {
+        let users = Path::new("/h/.ssh/config");
+        let advice = |above| {
+            let link = told("lace-x", users, &["a".into(), "b".into()], above);
+            assert_eq!(
+                link.says,
+                "/h/.ssh/config says something else for lace-x: a; b"
+            );
+            assert!(link.is_broken());
+            link.remedy.unwrap().shown()
+        };
+        assert!(
+            advice(Some("User me"))
+                .starts_with("move our Include to the top of /h/.ssh/config, above \"User me\"")
+        );
+        assert!(advice(None).contains("Host * !lace-*"));
+        let above = |text| stands_above(text, "\"/s/config\"");
+        assert_eq!(above("# x\n\n Include /s/config\nUser me\n"), None);
+        assert_eq!(
+            above("# x\n  User me\nInclude /s/config\n"),
+            Some("User me")
+        );
+        assert_eq!(above(""), None);
+    }
+
+    #[test]
+    fn a_file_that_ssh_refuses_is_closed_and_another_is_named() {
+        let users = Path::new("/h/.ssh/config");
+        let link = unread(
+            "ssh does not read /h/.ssh/config: Bad owner or permissions on /s/config",
+            users,
+        );
+        assert_eq!(link.remedy.unwrap().shown(), "chmod 600 /s/config");
+        let link = unread(
+            "ssh does not read /h/.ssh/config: line 3: Bad option",
+            users,
+        );
+        assert!(
+            link.remedy
+                .unwrap()
+                .shown()
+                .starts_with("mend what it names")
+        );
+    }
+}

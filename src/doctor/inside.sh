@@ -1,0 +1,74 @@
+#!/bin/sh
+# What root sees in a container, a line for each fact; what is as it should be has no line, but for what is measured.
+# $1: the account that may log in; $2: the port of sshd; $3: `adopted`, where nothing of ours is there.
+
+share=/usr/local/share/lace-ssh
+trust=/etc/lace-ssh
+config=$share/sshd_config
+
+main() {
+    echo "clock $(date +%s)"
+    account "$1"
+    if ! sshd=$(command -v sshd); then echo "sshd absent"; fi
+    case $(chroot / true 2>&1) in *'not permitted'*) echo "chroot forbidden" ;; esac
+    for folder in / /tmp /run; do
+        space=$(stat -f -c '%a %b %S %d %c' "$folder" 2>/dev/null) && echo "space $folder $space"
+    done
+    [ "$3" = adopted ] || wired "$1" "$2"
+    echo end
+}
+
+account() {
+    command -v id >/dev/null || return
+    if ! id "$1" >/dev/null 2>&1; then
+        echo "account absent"
+        return
+    fi
+    entry=$(getent passwd "$1" 2>/dev/null || sed -n "/^$1:/p" /etc/passwd)
+    shell=${entry##*:}
+    entry=${entry%:*}
+    home=${entry##*:}
+    [ -d "$home" ] || echo "home absent"
+    case ${shell##*/} in nologin | false) echo "shell closed $shell" ;; esac
+    if [ "$shell" ] && [ ! -x "$shell" ]; then echo "shell absent $shell"; fi
+    if [ -e /etc/nologin ] && [ "$(id -u "$1")" != 0 ]; then echo "nologin"; fi
+    shadow=$(sed -n "s/^$1://p" /etc/shadow 2>/dev/null)
+    case $shadow in '!'*) grep -Eqi '^ *UsePAM[ =]+yes' "$config" 2>/dev/null || echo "account locked" ;; esac
+    expires=$(echo "$shadow" | cut -d: -f7)
+    case $expires in
+    '' | *[!0-9]*) ;;
+    *) [ "$(date +%s)" -lt $((expires * 86400)) ] || echo "account expired" ;;
+    esac
+}
+
+# In a container that has the Feature, and the trust folder of the host.
+wired() {
+    echo "mount $(sed -n "s|^[^ ]* $trust [^ ]* \(r[ow]\)[ ,].*|\1|p" /proc/self/mounts | tail -n 1)"
+    echo "boot $(cat /proc/sys/kernel/random/boot_id)"
+    echo "folder $(stat -c %d:%i "$trust")"
+    for name in ssh_host_ed25519_key authorized_keys revoked_keys; do
+        if [ ! -e "$trust/$name" ]; then echo "missing $name"; elif [ ! -r "$trust/$name" ]; then echo "unreadable $name"; fi
+    done
+    for name in authorized_keys revoked_keys; do
+        sum=$(sha256sum <"$trust/$name") && echo "digest $name ${sum%% *}"
+    done 2>/dev/null
+    if public=$(ssh-keygen -y -P '' -f "$trust/ssh_host_ed25519_key" 2>/dev/null); then
+        echo "$public" | sed -n 's/^\([^ ]* [^ ]*\).*/host-key \1/p'
+    fi
+    [ -e "$share/start" ] || echo "feature absent"
+    # One that was taken away may still listen, and serves nobody.
+    [ "$sshd" ] || return
+    [ ! -e "$config" ] || said=$("$sshd" -t -f "$config" 2>&1) || echo "fault $(echo "$said" | head -n 1)"
+    for file in /run/lace-ssh/sshd.pid /var/lib/lace-ssh/own/*/sshd.pid; do
+        pid=$(cat "$file" 2>/dev/null) || continue
+        case $(tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null) in
+        *"$config"*AllowUsers="$1 "*) echo "sshd runs" ;;
+        *"$config"*) echo "sshd serves another" ;;
+        esac
+    done
+    if grep -Eqs "$(printf ':%04X' "$2") [0-9A-F]+:0000 0A " /proc/net/tcp /proc/net/tcp6; then echo "port taken"; fi
+}
+
+# The first is this text.
+shift
+main "$@"

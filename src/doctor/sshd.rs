@@ -1,0 +1,142 @@
+//! sshd in the container: installed, its configuration good, running for the account, and alone at its port.
+
+use super::inside::{Inside, Sshd};
+use super::link::Link;
+use super::patient::{Login, Patient};
+use crate::trust;
+
+/// Its name.
+const NAME: &str = "sshd";
+
+/// How it is started, also by hand.
+const START: &str = "/usr/local/share/lace-ssh/start";
+
+/// Looks.
+pub fn check(patient: &Patient<'_>) -> Link {
+    let inside = match patient.inside() {
+        Ok((inside, _)) => inside,
+        Err(why) => return Link::unknown(NAME, why),
+    };
+    let is_adopted = patient.running().is_some_and(|(_, it)| it.is_adopted);
+    let got_in = matches!(patient.login(), Login::In(_));
+    told(
+        inside,
+        is_adopted,
+        got_in,
+        &patient.exec(),
+        &patient.rebuilt(),
+    )
+}
+
+fn told(inside: &Inside, is_adopted: bool, got_in: bool, exec: &str, rebuilt: &str) -> Link {
+    let start = format!("{exec} {START}");
+    match inside.sshd {
+        Sshd::Absent => return Link::breaks(NAME, "it is not installed").advise(rebuilt),
+        _ if inside.is_chroot_forbidden => {
+            return Link::breaks(
+                NAME,
+                "it needs the capability SYS_CHROOT, which the container lacks",
+            )
+            .advise("in devcontainer.json: \"runArgs\": [\"--cap-add=SYS_CHROOT\"]; then rebuild");
+        }
+        _ if is_adopted => return Link::holds(NAME, "one is started for each connection"),
+        _ if inside.missing.iter().any(|name| name == trust::HOST_KEY) => {
+            return Link::unknown(NAME, "its host key is not there");
+        }
+        _ => {}
+    }
+    if let Some(fault) = &inside.fault {
+        return Link::breaks(NAME, format!("its configuration is at fault: {fault}"))
+            .advise(rebuilt);
+    }
+    let taken = "it does not run, and another program has taken its port";
+    let elsewhere = "give the Feature lace-ssh another \"port\", or let that program take another";
+    let stopped = "it does not run";
+    let by_stream = ", and ssh gets in all the same, by a stream of the engine";
+    match (inside.sshd, inside.is_port_taken, got_in) {
+        (Sshd::Runs, ..) => Link::holds(NAME, "it runs, and its configuration is good"),
+        (Sshd::ServesAnother, ..) => {
+            Link::breaks(NAME, "it runs, for another account").advise(start)
+        }
+        (_, true, true) => Link::warns(NAME, format!("{taken}{by_stream}")).advise(elsewhere),
+        (_, true, false) => Link::breaks(NAME, taken).advise(elsewhere),
+        (_, false, true) => Link::warns(NAME, format!("{stopped}{by_stream}")).advise(start),
+        (_, false, false) => Link::breaks(NAME, stopped).advise(start),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doctor::link::State;
+
+    #[test]
+    fn what_keeps_sshd_from_serving_is_told() {
+        let seen = |change: &dyn Fn(&mut Inside), is_adopted, got_in| {
+            let mut inside = Inside::default();
+            change(&mut inside);
+            let link = told(&inside, is_adopted, got_in, "docker exec c", "rebuild");
+            let advice = link.remedy.map(|it| it.shown()).unwrap_or_default();
+            (link.state, link.says, advice)
+        };
+        let is = |state, says: &str, advice: &str| (state, says.to_owned(), advice.to_owned());
+        let why = "docker exec c /usr/local/share/lace-ssh/start";
+        let runs = |it: &mut Inside| it.sshd = Sshd::Runs;
+        assert_eq!(
+            seen(&runs, false, true),
+            is(State::Holds, "it runs, and its configuration is good", "")
+        );
+        assert_eq!(
+            seen(&|_| (), false, false),
+            is(State::Breaks, "it does not run", why)
+        );
+        assert_eq!(
+            seen(&|_| (), false, true),
+            is(
+                State::Warns,
+                "it does not run, and ssh gets in all the same, by a stream of the engine",
+                why
+            )
+        );
+        assert_eq!(
+            seen(&|_| (), true, false),
+            is(State::Holds, "one is started for each connection", "")
+        );
+        let taken = |it: &mut Inside| it.is_port_taken = true;
+        let (state, says, _) = seen(&taken, false, false);
+        assert!(state == State::Breaks && says.ends_with("has taken its port"));
+        assert_eq!(seen(&taken, false, true).0, State::Warns);
+        let lacks = |it: &mut Inside| it.missing = vec![trust::HOST_KEY.into()];
+        assert_eq!(seen(&lacks, false, false).0, State::Unknown);
+        assert_eq!(seen(&lacks, true, false).0, State::Holds);
+        assert_eq!(
+            seen(&|it| it.sshd = Sshd::ServesAnother, false, true),
+            is(
+                State::Breaks,
+                "it runs, for another account",
+                "docker exec c /usr/local/share/lace-ssh/start"
+            )
+        );
+        let absent = |it: &mut Inside| it.sshd = Sshd::Absent;
+        for is_adopted in [true, false] {
+            assert_eq!(
+                seen(&absent, is_adopted, false),
+                is(State::Breaks, "it is not installed", "rebuild")
+            );
+            let (state, says, _) = seen(&|it| it.is_chroot_forbidden = true, is_adopted, false);
+            assert!(state == State::Breaks && says.contains("SYS_CHROOT"));
+        }
+        let fault = |it: &mut Inside| {
+            runs(it);
+            it.fault = Some("line 3".into());
+        };
+        assert_eq!(
+            seen(&fault, false, true),
+            is(
+                State::Breaks,
+                "its configuration is at fault: line 3",
+                "rebuild"
+            )
+        );
+    }
+}

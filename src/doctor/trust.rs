@@ -1,0 +1,37 @@
+//! The trust folder: what the dev container reads is what the registry says of it.
+
+use super::link::Link;
+use super::patient::Patient;
+use crate::ring::publish;
+use crate::trust::REVOKED_KEYS;
+
+/// Its name.
+const NAME: &str = "trust";
+
+/// Looks.
+pub fn check(patient: &Patient<'_>) -> Link {
+    let (app, known) = (patient.app, patient.known());
+    let folder = app.store.trust(patient.id);
+    let differing =
+        publish::differing(&app.store, patient.registry, patient.id, known, patient.now);
+    let names = match differing {
+        Ok(paths) => paths
+            .iter()
+            .filter_map(|path| Some(path.file_name()?.to_string_lossy().into_owned()))
+            .collect::<Vec<_>>(),
+        Err(error) => return Link::at_fault(NAME, &error),
+    };
+    if names.is_empty() {
+        return Link::holds(NAME, format!("{} is as it must be", folder.display()));
+    }
+    let refuses = match names.iter().any(|name| name == REVOKED_KEYS) {
+        true => "; without a list of what is revoked, sshd refuses everybody",
+        false => "",
+    };
+    let says = format!(
+        "not as they must be in {}: {}{refuses}",
+        folder.display(),
+        names.join(", ")
+    );
+    Link::breaks(NAME, says).mended_by(patient.made_anew())
+}
