@@ -279,6 +279,9 @@ pub struct Status {
     /// Print an array of objects.
     #[arg(long)]
     pub json: bool,
+    /// Keep it live on the screen; `q` ends it.
+    #[arg(long, short, conflicts_with = "json")]
+    pub watch: bool,
 }
 
 /// `doctor`

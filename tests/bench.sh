@@ -349,7 +349,7 @@ $logins"
 
 # Among many: the others are dev containers too, each with a trust folder of its own, and run.
 bench_many() {
-    local ids=() before
+    local ids=() before watched
     engine_say "port, among 2 containers and among 200"
     more_containers 1 1
     measure "$rounds" <<<"port 2 :: lace-ssh port lace-bench"
@@ -360,6 +360,7 @@ port 200 :: lace-ssh port lace-bench
 status 200 :: lace-ssh status
 list 200 :: docker ps -a
 EOF
+    watched=$(watch_cpu)
     docker rm -f "${ids[@]:100}" >/dev/null
     start_second 100
     measure "$rounds" <<<"port two :: lace-ssh port lace-bench"
@@ -373,6 +374,19 @@ EOF
     against "port 200" "port 2" '<=' 1.2 "port, among 200 containers" "among 2"
     against "port two" "port 2" '<=' 1.5 "port, among 200 on two engines" "among 2 on one"
     against "status 200" "list 200" '<=' 0.5 "status, 200 containers" "docker ps -a"
+    within "$watched" 2 % "a core, for status --watch of 200 containers"
+}
+
+# What `status --watch` takes of a core, in per cent, over half a minute.
+watch_cpu() {
+    local watch pid
+    (sleep 35; printf q) | script -qec "stty cols 120 rows 40; exec lace-ssh status --watch" /dev/null >/dev/null &
+    watch=$!
+    sleep 3
+    pid=$(pgrep -fx 'lace-ssh status --watch')
+    awk -v tick="$(getconf CLK_TCK)" -v before="$(cut -d ' ' -f 14,15 "/proc/$pid/stat")" -v after="$(sleep 30; cut -d ' ' -f 14,15 "/proc/$pid/stat")" '
+        BEGIN { split(before, b); split(after, a); printf "%.1f", (a[1] + a[2] - b[1] - b[2]) / tick / 30 * 100 }'
+    wait "$watch"
 }
 
 # start_second COUNT: an engine that the settings name, in a network of its own, with so many containers that were never

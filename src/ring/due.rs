@@ -32,6 +32,13 @@ pub fn is_of_age(devcontainer: &DevContainer, key: &Key, now: i64) -> bool {
     devcontainer.rotate.age().is_some_and(is_older)
 }
 
+/// When the key is of the age at which it is replaced; none, where no age decides.
+pub fn next(devcontainer: &DevContainer, key: &Key) -> Option<i64> {
+    let age = devcontainer.rotate.age();
+    let age = age.filter(|_| applies(devcontainer, key))?;
+    Some(key.since().saturating_add(age))
+}
+
 /// Whether the container that is there is another one than the key was made for; where there is none,
 /// the next one is.
 pub fn is_new(last_seen: Option<&str>, found: Option<&str>) -> bool {

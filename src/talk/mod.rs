@@ -7,6 +7,7 @@
 
 pub mod agree;
 pub mod passphrase;
+pub mod screen;
 pub mod table;
 pub mod time;
 

@@ -6,17 +6,21 @@ use unicode_width::UnicodeWidthStr;
 
 use crate::escape::shown;
 
+/// How many blanks are between two columns.
+const BETWEEN: usize = 2;
+
 /// One cell.
 pub type Cell<'c> = Cow<'c, str>;
 
 /// The rows as lines; the last column is not padded.
-pub fn render<const N: usize>(rows: &[[Cell<'_>; N]]) -> String {
-    let rows: Vec<[Cow<'_, str>; N]> = rows
+pub fn render<'c, R: AsRef<[Cell<'c>]>>(rows: &[R]) -> String {
+    let rows: Vec<Vec<_>> = rows
         .iter()
-        .map(|row| row.each_ref().map(|cell| shown(cell)))
+        .map(|row| row.as_ref().iter().map(|cell| shown(cell)).collect())
         .collect();
-    let mut widths = [0; N];
+    let mut widths: Vec<usize> = Vec::new();
     for row in &rows {
+        widths.resize(widths.len().max(row.len()), 0);
         for (width, cell) in widths.iter_mut().zip(row) {
             *width = cell.width().max(*width);
         }
@@ -24,9 +28,9 @@ pub fn render<const N: usize>(rows: &[[Cell<'_>; N]]) -> String {
     let mut text = String::new();
     for row in &rows {
         let start = text.len();
-        for (cell, width) in row.iter().zip(widths) {
+        for (cell, width) in row.iter().zip(&widths) {
             text.push_str(cell);
-            let padding = width - cell.width() + 2;
+            let padding = width - cell.width() + BETWEEN;
             text.extend(std::iter::repeat_n(' ', padding));
         }
         let end = start + text[start..].trim_end().len();
@@ -34,6 +38,47 @@ pub fn render<const N: usize>(rows: &[[Cell<'_>; N]]) -> String {
         text.push('\n');
     }
     text
+}
+
+/// One column of a table that has to fit.
+pub struct Column<'c> {
+    /// What stands above it.
+    pub head: &'static str,
+    /// How much it is needed; that with the lowest number is left out first, and one without a number never.
+    pub rank: Option<u8>,
+    /// One for each row.
+    pub cells: Vec<Cell<'c>>,
+}
+
+/// The columns as a table that is no wider than this, as far as those allow that are never left out.
+pub fn fitting(mut columns: Vec<Column<'_>>, width: Option<usize>) -> String {
+    while let Some(width) = width
+        && is_wider(&columns, width)
+        && let Some(least) = least(&columns)
+    {
+        columns.remove(least);
+    }
+    let heads = columns.iter().map(|it| Cell::from(it.head)).collect();
+    let count = columns.first().map_or(0, |it| it.cells.len());
+    let mut rows: Vec<Vec<_>> = vec![heads];
+    rows.extend((0..count).map(|row| columns.iter().map(|it| it.cells[row].clone()).collect()));
+    render(&rows)
+}
+
+fn is_wider(columns: &[Column<'_>], width: usize) -> bool {
+    let widest = |column: &Column<'_>| {
+        let cells = column.cells.iter().map(|cell| shown(cell).width());
+        cells.chain([column.head.width()]).max().unwrap_or(0)
+    };
+    let all: usize = columns.iter().map(widest).sum();
+    all + BETWEEN * columns.len().saturating_sub(1) > width
+}
+
+/// The column that is needed least.
+fn least(columns: &[Column<'_>]) -> Option<usize> {
+    let ranked = columns.iter().enumerate();
+    let ranked = ranked.filter_map(|(at, column)| Some((column.rank?, at)));
+    ranked.min().map(|(_, at)| at)
 }
 
 /// A span of seconds in its largest unit.
@@ -68,6 +113,37 @@ mod tests {
             ["longer".into(), "\u{1b}[2J".into()],
         ];
         assert_eq!(render(&rows), "a       bc\nlonger  \\u{1b}[2J\n");
+    }
+
+    #[test]
+    fn what_is_needed_least_is_left_out_until_the_rest_fits() {
+        let column = |head, rank, cell: &'static str| Column {
+            head,
+            rank,
+            cells: vec![cell.into()],
+        };
+        let columns = || {
+            vec![
+                column("NAME", None, "lace-x"),
+                column("A", Some(2), "aaaa"),
+                column("LONG", Some(1), "l"),
+                column("B", Some(3), "漢"),
+            ]
+        };
+        let heads = |width| {
+            let text = fitting(columns(), width);
+            text.lines().next().unwrap().to_owned()
+        };
+        assert_eq!(
+            fitting(columns(), None),
+            "NAME    A     LONG  B\nlace-x  aaaa  l     漢\n"
+        );
+        assert_eq!(heads(Some(22)), "NAME    A     LONG  B");
+        assert_eq!(heads(Some(21)), "NAME    A     B");
+        assert_eq!(heads(Some(16)), "NAME    A     B");
+        assert_eq!(heads(Some(15)), "NAME    B");
+        assert_eq!(heads(Some(9)), "NAME");
+        assert_eq!(heads(Some(1)), "NAME");
     }
 
     #[test]

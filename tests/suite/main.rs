@@ -32,6 +32,7 @@ mod cli {
     mod settings;
     mod setup;
     mod signer;
+    mod status;
     mod talk;
 }
 

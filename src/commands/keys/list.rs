@@ -181,8 +181,7 @@ fn scope(name: &str, opened: &[Opened<'_>]) -> &'static str {
 fn next_rotation(registry: &Registry, key: &Key, opened: &[Opened<'_>]) -> Option<Time> {
     let due = opened.iter().filter_map(|opened| {
         let known = registry.devcontainers.get(opened.id)?;
-        let age = known.rotate.age().filter(|_| due::applies(known, key))?;
-        Some(key.since() + age)
+        due::next(known, key)
     });
     due.min().map(Time)
 }

@@ -1,0 +1,177 @@
+//! The whole screen of a terminal, for what is kept live: another one than the shell's, which is there again afterwards.
+
+use std::io::{Read, Write, stdin, stdout};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::stdio;
+use rustix::termios::{
+    LocalModes, OptionalActions, Termios, isatty, tcgetattr, tcgetwinsize, tcsetattr,
+};
+use unicode_width::UnicodeWidthChar;
+
+/// The other screen, without a cursor; and back.
+const ENTER: &str = "\u{1b}[?1049h\u{1b}[?25l";
+const LEAVE: &str = "\u{1b}[?25h\u{1b}[?1049l";
+/// To the first place; to the end of a line, and of the screen, nothing.
+const HOME: &str = "\u{1b}[H";
+const END_OF_LINE: &str = "\u{1b}[K\r\n";
+const END: &str = "\u{1b}[J";
+
+/// How soon a window that has another size is noticed.
+const TICK: Duration = Duration::from_millis(250);
+
+/// How many lines a terminal has that does not say so.
+const LINES: u16 = 24;
+
+/// What ends it: `q`, Ctrl-C, Ctrl-D, Escape.
+const KEYS_TO_END: [u8; 4] = [b'q', 3, 4, 27];
+
+/// How many columns the terminal has that is written to; none, where there is none.
+pub fn width() -> Option<usize> {
+    size().map(|(width, _)| width)
+}
+
+/// Columns and lines.
+fn size() -> Option<(usize, usize)> {
+    let size = tcgetwinsize(stdio::stdout()).ok()?;
+    // Some programs that make a terminal say nothing of its lines.
+    let lines = if size.ws_row > 0 { size.ws_row } else { LINES };
+    (size.ws_col > 0).then(|| (size.ws_col.into(), lines.into()))
+}
+
+/// The other screen, as long as this value lives.
+pub struct Screen {
+    before: Termios,
+}
+
+/// Why nothing is shown any more.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Woken {
+    /// It has been long enough: there may be something new.
+    ByTime,
+    /// The user has seen enough, or is gone.
+    ToEnd,
+}
+
+impl Screen {
+    /// Takes the terminal; none, where a person can neither read nor type.
+    ///
+    /// # Errors
+    /// The terminal does not do what is asked of it.
+    pub fn open() -> Result<Option<Self>> {
+        if !isatty(stdio::stdin()) || size().is_none() {
+            return Ok(None);
+        }
+        let before = tcgetattr(stdio::stdin()).context("cannot read the modes of the terminal")?;
+        let mut modes = before.clone();
+        // Each key is read as it comes, Ctrl-C too, so that the screen is always given back.
+        modes
+            .local_modes
+            .remove(LocalModes::ICANON | LocalModes::ECHO | LocalModes::ISIG);
+        tcsetattr(stdio::stdin(), OptionalActions::Flush, &modes)
+            .context("cannot set the modes of the terminal")?;
+        let screen = Self { before };
+        write(ENTER)?;
+        Ok(Some(screen))
+    }
+
+    /// Shows lines, made for the width that there is, for so long; again, where the window gets another size.
+    ///
+    /// # Errors
+    /// The terminal cannot be written to.
+    pub fn show(&self, long: Duration, lines: impl Fn(usize) -> Vec<String>) -> Result<Woken> {
+        let until = Instant::now() + long;
+        let mut shown = None;
+        loop {
+            let now = size();
+            if now != shown {
+                let (width, height) = now.unwrap_or((80, LINES.into()));
+                write(&drawn(&lines(width), width, height))?;
+                shown = now;
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(Woken::ByTime);
+            }
+            if is_to_end(left.min(TICK)) {
+                return Ok(Woken::ToEnd);
+            }
+        }
+    }
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        let _ = write(LEAVE);
+        let _ = tcsetattr(stdio::stdin(), OptionalActions::Flush, &self.before);
+    }
+}
+
+fn write(text: &str) -> Result<()> {
+    let mut out = stdout();
+    out.write_all(text.as_bytes())
+        .and_then(|()| out.flush())
+        .context("cannot write to the terminal")
+}
+
+/// Waits for a key for so long.
+fn is_to_end(long: Duration) -> bool {
+    let wait = Timespec {
+        tv_sec: 0,
+        tv_nsec: long.subsec_nanos().into(),
+    };
+    let stdin = stdin();
+    let mut ready = [PollFd::new(&stdin, PollFlags::IN)];
+    if !poll(&mut ready, Some(&wait)).is_ok_and(|ready| ready > 0) {
+        return false;
+    }
+    let mut key = [0];
+    match (&stdin).read(&mut key) {
+        Ok(1) => KEYS_TO_END.contains(&key[0]),
+        // Nobody is at the other end any more.
+        _ => true,
+    }
+}
+
+/// What draws these lines on a screen of this size, and clears the rest.
+fn drawn(lines: &[String], width: usize, height: usize) -> String {
+    let mut text = HOME.to_owned();
+    for line in lines.iter().take(height.saturating_sub(1)) {
+        text.push_str(cut(line, width));
+        text.push_str(END_OF_LINE);
+    }
+    text.push_str(END);
+    text
+}
+
+/// As much of a line as the width holds.
+fn cut(line: &str, width: usize) -> &str {
+    let mut used = 0;
+    let end = line.char_indices().find(|(_, c)| {
+        used += c.width().unwrap_or(0);
+        used > width
+    });
+    end.map_or(line, |(at, _)| &line[..at])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_line_is_longer_than_the_screen_and_there_are_no_more_than_it_has() {
+        assert_eq!(cut("abc", 3), "abc");
+        assert_eq!(cut("abcd", 3), "abc");
+        assert_eq!(cut("a漢字", 3), "a漢");
+        assert_eq!(cut("a漢字", 4), "a漢");
+        assert_eq!(cut("", 0), "");
+        let lines = ["one", "two", "three"].map(str::to_owned);
+        let text = drawn(&lines, 3, 3);
+        assert_eq!(text, format!("{HOME}one{END_OF_LINE}two{END_OF_LINE}{END}"));
+        assert_eq!(drawn(&lines, 9, 1), format!("{HOME}{END}"));
+        let all = drawn(&lines, 9, 9);
+        assert!(all.contains("three"));
+    }
+}
