@@ -78,6 +78,7 @@ mod faults {
 mod e2e {
     mod access;
     mod adopt;
+    mod agent;
     mod certificates;
     mod clients;
     mod clis;
