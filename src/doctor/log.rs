@@ -33,7 +33,7 @@ pub fn check(app: &App, registry: &Registry) -> Link {
                     faults.join("; ")
                 ),
             )
-            .advise("somebody has changed it, and nothing puts it back; see what is left: lace-ssh log --verify")
+            .advise("it was changed, cut off or taken away by hand, and nothing puts it back; see what is left: lace-ssh log --verify")
         }
     }
 }

@@ -212,7 +212,7 @@ mod tests {
 
     #[test]
     fn a_connection_is_followed_to_its_end() {
-        use State::{Breaks, Holds, Unknown, Warns};
+        use State::{Holds, Unknown, Warns};
         let scene = Scene::new();
         let registry = scene.register();
         let running = |seen: &str| vec![scene.container("c", "running", seen)];
@@ -260,7 +260,16 @@ mod tests {
             &scene.look(&registry, running(&cut)),
             &[("mount", Unknown, "does not tell")],
         );
+    }
 
+    #[test]
+    fn a_login_that_fails_or_is_not_tried_is_told_with_its_reason() {
+        use State::{Breaks, Unknown, Warns};
+        let scene = Scene::new();
+        let registry = scene.register();
+        let running = |seen: &str| vec![scene.container("c", "running", seen)];
+        let full = WELL.replace("space / 90", "space / 0");
+        let locked = WELL.replace("end", "account locked\nend");
         // Nobody is let in.
         let app = scene.app();
         let trusted = app.store.trust("x").join(contract::AUTHORIZED_KEYS);

@@ -83,7 +83,12 @@ pub fn check(app: &App) -> Link {
 /// What puts a folder of ours in the place of a link to it.
 fn in_its_place(link: &Path) -> String {
     let (shown, target) = (shell(link), link.canonicalize());
-    match target.ok().filter(|target| target.is_dir()) {
+    // Only one that can have been ours: nobody shall move anything else because a link leads there.
+    let is_closed = |target: &PathBuf| {
+        let found = fs::metadata(target);
+        found.is_ok_and(|it| it.is_dir() && it.permissions().mode() & 0o077 == 0)
+    };
+    match target.ok().filter(is_closed) {
         Some(target) => format!("rm {shown} && mv {} {shown}", shell(&target)),
         None => format!("rm {shown}"),
     }

@@ -497,7 +497,6 @@ mod tests {
     const TRUST: &str =
         "/home/me/.config/lace/ssh/trust/0000000000000000000000000000000000000000000000000001";
 
-    /// What the engines themselves said of the same containers, one in each state.
     #[test]
     fn a_port_is_open_where_not_only_this_machine_gets_to_it() {
         let open = |ip: &str| {
@@ -539,6 +538,7 @@ mod tests {
         }
     }
 
+    /// What the engines themselves said of the same containers, one in each state.
     #[test]
     fn every_state_of_every_engine_is_understood() {
         for (engine, answer, states) in [

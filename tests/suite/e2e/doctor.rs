@@ -82,6 +82,12 @@ fn break_by(container: &DevContainer, line: &str) {
 #[ignore = "needs an engine; run by tests/run.sh"]
 fn what_is_broken_in_a_container_is_named_and_the_remedy_is_one() {
     let container = healthy(r#", "runArgs": ["--tmpfs=/tmp:size=4m"]"#);
+    breaks_of_the_account(&container);
+    breaks_of_sshd(&container);
+    breaks_of_the_disk_and_the_resolver(&container);
+}
+
+fn breaks_of_the_account(container: &DevContainer) {
     // What keeps the account out.
     for (line, words) in [
         ("usermod -L vscode", "vscode is locked"),
@@ -96,120 +102,125 @@ fn what_is_broken_in_a_container_is_named_and_the_remedy_is_one() {
         ),
         ("echo later >/etc/nologin", "nobody but root may log in"),
     ] {
-        break_by(&container, line);
+        break_by(container, line);
         assert_ne!(container.ssh(&[KEY, "true"]).code, 0, "{line}");
-        let remedy = sees(&container, "account", "breaks", words);
-        let login = link(&container, "login");
+        let remedy = sees(container, "account", "breaks", words);
+        let login = link(container, "login");
         assert_eq!(login["state"], "breaks", "{line}");
-        pastes(&container, &remedy);
-        all_is_well(&container);
+        pastes(container, &remedy);
+        all_is_well(container);
     }
     // By sshd's own words, where nothing else tells.
-    break_by(&container, "usermod -L vscode");
+    break_by(container, "usermod -L vscode");
     sees(
-        &container,
+        container,
         "login",
         "breaks",
         "sshd there takes the account for locked",
     );
-    break_by(&container, "echo 'vscode:*' | chpasswd -e");
-    break_by(&container, "mv /home/vscode /home/gone");
+    break_by(container, "echo 'vscode:*' | chpasswd -e");
+    break_by(container, "mv /home/vscode /home/gone");
     sees(
-        &container,
+        container,
         "account",
         "warns",
         "the home folder of vscode is not there",
     );
-    break_by(&container, "mv /home/gone /home/vscode");
+    break_by(container, "mv /home/gone /home/vscode");
+}
+
+/// Ends the sshd that listens.
+const KILL: &str = "kill $(cat /run/lace-ssh/sshd.pid); sleep 0.5";
+
+/// What that one reads.
+const SSHD_CONFIG: &str = "/usr/local/share/lace-ssh/sshd_config";
+
+fn breaks_of_sshd(container: &DevContainer) {
     // sshd itself.
-    let kill = "kill $(cat /run/lace-ssh/sshd.pid); sleep 0.5";
-    break_by(&container, kill);
+    break_by(container, KILL);
     sees(
-        &container,
+        container,
         "sshd",
         "warns",
         "it does not run, and ssh gets in all the same",
     );
-    all_is_well(&container);
-    let config = "/usr/local/share/lace-ssh/sshd_config";
+    all_is_well(container);
     break_by(
-        &container,
-        &format!("cp {config} /root/kept; echo Bad yes >>{config}"),
+        container,
+        &format!("cp {SSHD_CONFIG} /root/kept; echo Bad yes >>{SSHD_CONFIG}"),
     );
     sees(
-        &container,
+        container,
         "sshd",
         "breaks",
         "its configuration is at fault: ",
     );
-    break_by(&container, kill);
-    sees(
-        &container,
-        "sshd",
-        "breaks",
-        "Bad configuration option: Bad",
-    );
-    break_by(&container, &format!("cp /root/kept {config}"));
-    all_is_well_after_a_login(&container);
-    break_by(&container, "mv /usr/sbin/sshd /root");
-    sees(&container, "sshd", "breaks", "it is not installed");
-    break_by(&container, "mv /root/sshd /usr/sbin");
+    break_by(container, KILL);
+    sees(container, "sshd", "breaks", "Bad configuration option: Bad");
+    break_by(container, &format!("cp /root/kept {SSHD_CONFIG}"));
+    all_is_well_after_a_login(container);
+    break_by(container, "mv /usr/sbin/sshd /root");
+    sees(container, "sshd", "breaks", "it is not installed");
+    break_by(container, "mv /root/sshd /usr/sbin");
     // Somebody else at its port.
-    break_by(&container, kill);
+    break_by(container, KILL);
     break_by(
-        &container,
+        container,
         "ssh-keygen -q -t ed25519 -N '' -f /root/other; /usr/sbin/sshd -p 2222 -h /root/other -o PidFile=/root/pid",
     );
     sees(
-        &container,
+        container,
         "sshd",
         "breaks",
         "another program has taken its port",
     );
     let remedy = sees(
-        &container,
+        container,
         "port",
         "breaks",
         "does not prove the pinned host key",
     );
     assert!(remedy.starts_with("see who listens there"));
-    sees(&container, "login", "breaks", "answered with the host key ");
-    break_by(&container, "kill $(cat /root/pid); sleep 0.5");
-    all_is_well_after_a_login(&container);
+    sees(container, "login", "breaks", "answered with the host key ");
+    break_by(container, "kill $(cat /root/pid); sleep 0.5");
+    all_is_well_after_a_login(container);
+}
+
+fn breaks_of_the_disk_and_the_resolver(container: &DevContainer) {
     // The disk.
     break_by(
-        &container,
+        container,
         "head -c 8m /dev/zero >/tmp/much 2>/dev/null; true",
     );
     sees(
-        &container,
+        container,
         "container-disk",
         "warns",
         "the disk is full: 0 MB left in /tmp",
     );
-    break_by(&container, "rm /tmp/much");
+    break_by(container, "rm /tmp/much");
     // Its resolver: sshd asks it who is here, and it listens and says nothing.
     break_by(
-        &container,
+        container,
         "perl -MIO::Socket::INET -e '$s = IO::Socket::INET->new(LocalAddr => q(127.0.0.9), LocalPort => 53, Proto => q(udp)) || die; sleep 100' >/dev/null 2>&1 &",
     );
     let dead = "cp /etc/resolv.conf /root/resolv; echo 'nameserver 127.0.0.9\noptions timeout:2 attempts:1' >/etc/resolv.conf";
     break_by(
-        &container,
-        &format!("sed -i '1i UseDNS yes' {config}; {dead}; {kill}"),
+        container,
+        &format!("sed -i '1i UseDNS yes' {SSHD_CONFIG}; {dead}; {KILL}"),
     );
     container.ssh(&[KEY, "true"]);
     sees(
-        &container,
+        container,
         "speed",
         "warns",
         "no resolver answers in the container",
     );
     break_by(
-        &container,
-        &format!("cat /root/resolv >/etc/resolv.conf; cp /root/kept {config}; {kill}"),
+        container,
+        &format!("cat /root/resolv >/etc/resolv.conf; cp /root/kept {SSHD_CONFIG}; {KILL}"),
     );
-    all_is_well_after_a_login(&container);
+    all_is_well_after_a_login(container);
 }
 
 /// A login starts sshd again where it did not run.
