@@ -362,7 +362,8 @@ impl Engine {
             Err(error) => {
                 let error = unreachable(&self.endpoint, &error, self.patience);
                 let is_refused = error.to_string().contains("ermission denied");
-                Err(error).hint(match is_refused && self.is_here {
+                let is_docker = self.is_here && self.command() == "docker";
+                Err(error).hint(match is_refused && is_docker {
                     true => FORBIDDEN.to_owned(),
                     false => self.way_out(),
                 })

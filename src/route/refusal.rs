@@ -79,7 +79,8 @@ fn log_of(
     Ok(lines(seen).map(|(_, log)| log))
 }
 
-/// What a line of sshd's log means, where it tells why somebody is refused. The words are those of OpenSSH from 8.4 to 10.6.
+/// What a line of sshd's log means, where it tells why somebody is refused. Where another version has other words, it tells
+/// nothing.
 fn words(line: &str) -> Option<&'static str> {
     const MEANINGS: [(&str, &str); 10] = [
         (
@@ -275,5 +276,58 @@ mod tests {
         ] {
             assert!(!is_one(said), "{said}");
         }
+    }
+
+    #[test]
+    fn a_line_of_the_log_is_told_in_words_where_they_are_known() {
+        for (line, means) in [
+            (
+                "User vscode not allowed because account is locked",
+                "for locked",
+            ),
+            (
+                "User vscode not allowed because shell /bin/zsh does not exist",
+                "the shell of the account",
+            ),
+            (
+                "User vscode from 172.17.0.1 not allowed because not listed in AllowUsers",
+                "lets in another account",
+            ),
+            ("Account vscode has expired", "has expired there"),
+            (
+                "Invalid user ghost from 172.17.0.1 port 1",
+                "no such account",
+            ),
+            (
+                "error: Unsafe AuthorizedKeysCommand \"/x\": bad ownership or modes for file /x",
+                "others may write to",
+            ),
+            (
+                "error: AuthorizedKeysCommand /x failed, status 1",
+                "the script there",
+            ),
+            (
+                "error: Authentication key ED25519 SHA256:x revoked by file /x",
+                "finds the key revoked",
+            ),
+            (
+                "error: Error checking authentication key ED25519 SHA256:x in revoked keys file /x: No such file or directory",
+                "cannot read the list",
+            ),
+            (
+                "drop connection #0 from [172.17.0.1]:1 on [172.17.0.2]:2222 penalty: failed authentication",
+                "for a while",
+            ),
+        ] {
+            let told = words(line);
+            assert!(
+                told.is_some_and(|told| told.contains(means)),
+                "{line}: {told:?}"
+            );
+        }
+        assert_eq!(
+            words("Connection closed by authenticating user vscode 172.17.0.1 port 1 [preauth]"),
+            None
+        );
     }
 }
