@@ -129,6 +129,8 @@ pub enum Command {
     Log(Log),
     /// Print, install or take out the configuration of ssh clients.
     ClientConfig(ClientConfig),
+    /// Listen at one port of this machine's loopback for each dev container, for what knows no ProxyCommand.
+    Listen(Listen),
     /// Print the JSON Schema of customizations.lace.ssh, or of your own settings.
     Schema {
         /// That of settings.jsonc in the store (~/.config/lace/ssh).
@@ -148,6 +150,9 @@ pub enum Command {
         /// The alias.
         alias: String,
     },
+    /// Serve the connection that stdin and stdout are; called by `listen`, and by systemd in its place.
+    #[command(hide = true)]
+    Accepted,
     /// Carry the bytes of a connection that the engine's own stream is; called by `proxy`.
     #[command(hide = true)]
     Pump {
@@ -302,6 +307,23 @@ pub struct Doctor {
     pub yes: bool,
     /// Print an object.
     #[arg(long)]
+    pub json: bool,
+}
+
+/// `listen`
+#[derive(Debug, Args)]
+pub struct Listen {
+    /// Have systemd listen, whenever you are logged in: nothing of ours runs until somebody connects.
+    #[arg(long)]
+    pub install: bool,
+    /// Take that out again; what is open stays open.
+    #[arg(long, conflicts_with = "install")]
+    pub uninstall: bool,
+    /// How to agree to either.
+    #[command(flatten)]
+    pub consent: Consent,
+    /// Print an object for each port, a line each.
+    #[arg(long, conflicts_with_all = ["install", "uninstall", "dry_run", "check", "yes"])]
     pub json: bool,
 }
 

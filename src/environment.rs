@@ -37,6 +37,8 @@ pub struct Environment {
     pub system_sockets: PathBuf,
     /// The folder of the user's own sockets: `$XDG_RUNTIME_DIR`, or where it is by custom.
     pub user_sockets: PathBuf,
+    /// The folder of the user's own systemd units: in `$XDG_CONFIG_HOME`, or where it is by custom.
+    pub user_units: PathBuf,
     /// `$SSH_AUTH_SOCK`: where the user's agent listens.
     pub agent: Option<PathBuf>,
     /// `$SSH_ASKPASS`: a program that asks for a passphrase.
@@ -79,6 +81,7 @@ impl Environment {
             container_host: text("CONTAINER_HOST"),
             system_sockets: "/var/run".into(),
             user_sockets: user_sockets(),
+            user_units: user_units(&home),
             agent: text("SSH_AUTH_SOCK").map(PathBuf::from),
             askpass: text("SSH_ASKPASS"),
             askpass_forced: text("SSH_ASKPASS_REQUIRE").as_deref() == Some("force"),
@@ -106,6 +109,7 @@ impl Environment {
             container_host: None,
             system_sockets: home.join("run"),
             user_sockets: home.join("run/user"),
+            user_units: home.join(".config/systemd/user"),
             docker_config: home.join(".docker"),
             agent: None,
             askpass: None,
@@ -120,6 +124,13 @@ fn user_sockets() -> PathBuf {
     let set = text("XDG_RUNTIME_DIR").map(PathBuf::from);
     let usual = || format!("/run/user/{}", rustix::process::geteuid().as_raw()).into();
     set.filter(|path| path.is_absolute()).unwrap_or_else(usual)
+}
+
+fn user_units(home: &Path) -> PathBuf {
+    let set = text("XDG_CONFIG_HOME").map(PathBuf::from);
+    let set = set.filter(|path| path.is_absolute());
+    set.unwrap_or_else(|| home.join(".config"))
+        .join("systemd/user")
 }
 
 /// A variable that is set, not empty, and text.

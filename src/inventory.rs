@@ -28,7 +28,8 @@ pub fn client_config(app: &App, settings: &Settings, registry: &Registry) -> Res
 
 /// The pinned host keys that every ssh client of this machine shall read.
 pub fn known_hosts(registry: &Registry) -> String {
-    registry.devcontainers.values().map(known_host).collect()
+    let known = registry.devcontainers.values();
+    known.map(|known| pins(registry, known)).collect()
 }
 
 /// The part of [`client_config`] that is about one dev container.
@@ -66,7 +67,13 @@ pub fn host<'r>(
         renewed: devcontainer.agent || certified,
         encrypted: key.is_some_and(Key::is_encrypted),
         forwards_agent: settings.forward_agent.contains(&devcontainer.alias),
+        listen: listener(registry, devcontainer),
     }
+}
+
+/// The port at which the user's systemd listens for a dev container, if it does.
+pub fn listener(registry: &Registry, devcontainer: &DevContainer) -> Option<u16> {
+    devcontainer.listen.filter(|_| registry.listens)
 }
 
 /// The host block of one dev container with another identity, certificate and other pinned keys, for a proof by a
@@ -95,6 +102,7 @@ pub fn host_block_for(
         renewed: false,
         encrypted: false,
         forwards_agent: false,
+        listen: None,
     };
     openssh::host_block(&host, &paths)
 }
@@ -103,6 +111,19 @@ pub fn host_block_for(
 pub fn known_host(devcontainer: &DevContainer) -> String {
     let pins = devcontainer.host_key.all();
     pins.map(|host_key| openssh::known_host(&devcontainer.alias, host_key))
+        .collect()
+}
+
+/// The part of [`known_hosts`] that is about one dev container.
+pub fn pins(registry: &Registry, devcontainer: &DevContainer) -> String {
+    let port = listener(registry, devcontainer);
+    let all = devcontainer.host_key.all();
+    let at_port = port.into_iter().flat_map(|port| {
+        let all = devcontainer.host_key.all();
+        all.map(move |host_key| openssh::known_listener(port, host_key))
+    });
+    all.map(|host_key| openssh::known_host(&devcontainer.alias, host_key))
+        .chain(at_port)
         .collect()
 }
 
@@ -195,6 +216,7 @@ mod tests {
                 renewed,
                 encrypted,
                 forwards_agent: retired,
+                listen: None,
             };
             assert_eq!(host(&app, &settings, &registry, &devcontainer), wanted);
             // By a certificate, which is seen to when ssh connects.
@@ -209,6 +231,44 @@ mod tests {
             };
             assert_eq!(host(&app, &settings, &registry, &certified), wanted);
         }
+    }
+
+    /// Known to whoever reads an address, and to ssh by its alias as before.
+    #[test]
+    fn a_port_is_told_while_somebody_listens_there() {
+        let environment = Environment::example("/home/me".as_ref());
+        let app = App::new(&environment);
+        let devcontainer = DevContainer {
+            host_key: HostKey {
+                current: "ssh-ed25519 A".into(),
+                next: Some("ssh-ed25519 B".into()),
+            },
+            listen: Some(20_001),
+            ..DevContainer::example("lace-x", "k")
+        };
+        let mut registry = Registry::default();
+        registry
+            .devcontainers
+            .insert("x".into(), devcontainer.clone());
+        let told = |registry: &Registry| {
+            let block = host_block(&app, &Settings::default(), registry, &devcontainer);
+            (block.unwrap(), known_hosts(registry))
+        };
+        let by_alias = "lace-x ssh-ed25519 A\nlace-x ssh-ed25519 B\n";
+        let (block, pinned) = told(&registry);
+        assert!(block.contains("    HostName lace-x\n    HostKeyAlias lace-x\n"));
+        assert_eq!(pinned, by_alias);
+        registry.listens = true;
+        let (block, pinned) = told(&registry);
+        assert!(
+            block.contains("    HostName 127.0.0.1\n    Port 20001\n    HostKeyAlias lace-x\n")
+        );
+        let by_port = "[127.0.0.1]:20001 ssh-ed25519 A\n[127.0.0.1]:20001 ssh-ed25519 B\n";
+        assert_eq!(pinned, format!("{by_alias}{by_port}"));
+        // A proof is the command's own.
+        let pins = Path::new("/s/pins");
+        let block = host_block_for(&app, &devcontainer, "me", "/s/next".into(), None, pins);
+        assert!(block.unwrap().contains("    HostName lace-x\n"));
     }
 
     #[test]

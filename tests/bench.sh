@@ -199,6 +199,45 @@ EOF
     throughput "copy down" 0.9 "500 MB from the container, copied"
 }
 
+# By the port of `listen`, as whoever reads our block and no ProxyCommand would come; in bulk, as a client that knows the address alone.
+bench_listen() {
+    local lace port address published plain listened listen size=500000000 before
+    # Not through a pipe, which would end with the first line.
+    lace-ssh listen >"$work/listening" &
+    listen=$!
+    until [ -s "$work/listening" ]; do sleep 0.1; done
+    address=$(awk '$2 == "lace-bench" { print $1 }' "$work/listening")
+    port=${address##*:}
+    published=$(lace-ssh port lace-bench)
+    published=${published##*:}
+    grep '^lace-bench ' "$HOME/.config/lace/ssh/known_hosts" | sed "s/^lace-bench /[127.0.0.1]:$port,[127.0.0.1]:$published /" >"$work/known_hosts"
+    lace="ssh -F $HOME/.ssh/config"
+    plain="ssh -F none -i $HOME/.config/lace/ssh/keys/lace-bench/identity -o UserKnownHostsFile=$work/known_hosts -o BatchMode=yes vscode@127.0.0.1"
+    listened="$lace -o ProxyCommand=none -o HostName=127.0.0.1 -o Port=$port lace-bench"
+    engine_say "listen, $rounds rounds; then 500 MB each way, $bulk_rounds rounds; then a minute"
+    measure "$rounds" <<EOF
+listened :: $listened true
+by proxy :: $lace lace-bench true
+EOF
+    measure "$bulk_rounds" <<EOF
+up :: sh -c "head -c $size /dev/zero | $plain -p $port 'cat >/dev/null'"
+plain up :: sh -c "head -c $size /dev/zero | $plain -p $published 'cat >/dev/null'"
+down :: $plain -p $port 'head -c $size /dev/zero'
+plain down :: $plain -p $published 'head -c $size /dev/zero'
+EOF
+    before=$(cut -d ' ' -f 14,15 "/proc/$listen/stat")
+    sleep 60
+    heading "listen"
+    against listened "by proxy" '<=' 1.3 "ssh, by the port of listen" "ssh lace-x true"
+    throughput up 0.9 "500 MB to the container, by listen"
+    throughput down 0.9 "500 MB from the container, by listen"
+    row "$(awk -v tick="$(getconf CLK_TCK)" -v b="$before" -v a="$(cut -d ' ' -f 14,15 "/proc/$listen/stat")" '
+        BEGIN { n = split(b, x); split(a, y); while (n) { s += y[n] - x[n]; n-- } printf "%.2f", s / tick }')" '<=' 0 \
+        "seconds of a core in an idle minute of listen" '' ''
+    within "$(awk '/^VmHWM/ { printf "%.1f", $2 / 1024 }' "/proc/$listen/status")" 15 MB "memory of listen, at most"
+    kill "$listen"
+}
+
 # A dev container without a network: by the engine alone, as `docker exec` would lead there.
 make_secluded() {
     make_project "$work/secluded" 1
@@ -559,6 +598,6 @@ prepare
 make_container
 printf 'medians; %s cores, %s, %s; engine %s; %s\n' "$(nproc)" "$(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -n 1)" \
     "$(. /etc/os-release && echo "$PRETTY_NAME")" "$(docker version --format '{{ .Server.Version }}')" "$(ssh -V 2>&1)"
-[ $# -gt 0 ] || set -- commands ssh streams adopt certificates many editor growth size
+[ $# -gt 0 ] || set -- commands ssh listen streams adopt certificates many editor growth size
 for part in "$@"; do "bench_$part"; done
 printf '\n%s\n' "$([ "$missed" = 0 ] && echo "every target is reached" || echo "targets missed: $missed")"

@@ -100,6 +100,7 @@ package_of() {
     pip3) echo python3-pip ;;
     sha256sum) echo coreutils ;;
     sshd) echo openssh-server ;;
+    systemctl) echo systemd ;;
     ssh | ssh-agent | ssh-keygen | scp | sftp) echo openssh-client ;;
     apparmor_parser) echo apparmor ;;
     dbclient | dropbearconvert) echo dropbear-bin ;;

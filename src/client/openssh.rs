@@ -33,6 +33,8 @@ pub struct Host<'a> {
     pub encrypted: bool,
     /// What runs there may use the user's agent.
     pub forwards_agent: bool,
+    /// The port of this machine's loopback that leads to it, too: for whoever reads an address and no `ProxyCommand`.
+    pub listen: Option<u16>,
 }
 
 /// What the host blocks call and name.
@@ -147,9 +149,14 @@ pub fn host_block(host: &Host<'_>, paths: &Paths) -> Result<String> {
         ),
         None => String::new(),
     };
+    let address = match host.listen {
+        // ssh itself dials it no more than it would the alias.
+        Some(port) => format!("127.0.0.1\n    Port {port}"),
+        None => (*alias).to_owned(),
+    };
     let mut text = format!(
         "Host {alias}
-{user}    HostName {alias}
+{user}    HostName {address}
     HostKeyAlias {alias}
     ProxyCommand {command} proxy {alias}
 {pass}    IdentityFile {identity}
@@ -187,6 +194,11 @@ pub fn known_host(alias: &str, host_key: &str) -> String {
     format!("{alias} {host_key}\n")
 }
 
+/// The same for a client that looks for the address, whatever the `HostKeyAlias` says.
+pub fn known_listener(port: u16, host_key: &str) -> String {
+    format!("[127.0.0.1]:{port} {host_key}\n")
+}
+
 /// The arguments that make plain `ssh` use our configuration alone.
 pub fn arguments(config: &Path, alias: &str) -> Vec<std::ffi::OsString> {
     vec!["-F".into(), config.into(), alias.into()]
@@ -209,6 +221,7 @@ mod tests {
             renewed: false,
             encrypted: false,
             forwards_agent: false,
+            listen: None,
         }
     }
 

@@ -67,6 +67,14 @@ pub fn proxy_command(path: &Path) -> Result<String> {
     Ok(shell(path).replace('%', "%%"))
 }
 
+/// A path between the quotes of a systemd unit.
+///
+/// # Errors
+/// As [`ssh_config`].
+pub fn unit(path: &Path) -> Result<String> {
+    Ok(safe(path)?.replace('%', "%%"))
+}
+
 fn safe(path: &Path) -> Result<String> {
     let text = path.to_str().filter(|text| {
         !text.contains(|c: char| c.is_control() || c == '"' || c == '\\' || c == '$')

@@ -101,6 +101,7 @@ mod tests {
             renewed: false,
             encrypted: false,
             forwards_agent: false,
+            listen: None,
         }
     }
 

@@ -11,6 +11,7 @@ mod doctor;
 mod host_key;
 mod initialize;
 mod keys;
+mod listen;
 mod log;
 mod man;
 mod port;
@@ -57,6 +58,8 @@ pub fn run(command: Command, environment: &Environment) -> Result<ExitCode> {
         Command::Log(args) => log::run(&app, &args),
         Command::ClientConfig(args) => client_config::run(&app, &args),
         Command::Proxy { alias } => proxy::run(&app, &alias),
+        Command::Listen(args) => listen::run(&app, &args),
+        Command::Accepted => proxy::accepted(&app),
         Command::Refresh { alias } => proxy::refresh(&app, &alias),
         Command::Pump {
             alias,

@@ -1,5 +1,5 @@
 //! `proxy`: what ssh calls to get a connection. Finds the way in *now*, waits until sshd answers, and
-//! hands the connection over.
+//! hands the connection over. `accepted` does the same for whoever has connected to a port of the loopback.
 //!
 //! `refresh` is called while ssh still reads its configuration, where the user is not known yet.
 
@@ -11,7 +11,7 @@ use crate::advice::Advise;
 use crate::app::{App, now};
 use crate::ca;
 use crate::ring::{self, Ring};
-use crate::route::{connect, engines, hand_over, user, way};
+use crate::route::{accepted, connect, engines, hand_over, user, way};
 use crate::settings::{self, Start};
 use crate::store::registry::{DevContainer, Key, Registry};
 use crate::talk::{self, say, warn};
@@ -24,13 +24,30 @@ pub fn run(app: &App, alias: &str) -> Result<ExitCode> {
     hand_over::speak_where_ssh_does();
     let registry = app.store.registry().hint("lace-ssh status")?;
     let (id, devcontainer) = find(&registry, alias)?;
-    let opened = open(app, id, devcontainer);
-    if let Err(error) = &opened {
-        talk::fail(error);
-        say(format!("link by link: lace-ssh doctor {alias}"));
-        return Ok(ExitCode::FAILURE);
-    }
-    opened
+    Ok(serve(app, id, devcontainer))
+}
+
+/// Runs `accepted`, whose stdin and stdout are a connection to the port of a dev container.
+pub fn accepted(app: &App) -> Result<ExitCode> {
+    let port = accepted::port(std::io::stdin())?;
+    let registry = app.store.registry().hint("lace-ssh status")?;
+    let mut known = registry.devcontainers.iter();
+    let (id, devcontainer) = known
+        .find(|(_, known)| known.listen == Some(port))
+        .ok_or_else(|| anyhow!("no dev container has port {port}"))
+        .hint("lace-ssh listen --install")?;
+    Ok(serve(app, id, devcontainer))
+}
+
+fn serve(app: &App, id: &str, devcontainer: &DevContainer) -> ExitCode {
+    open(app, id, devcontainer).unwrap_or_else(|error| {
+        talk::fail(&error);
+        say(format!(
+            "link by link: lace-ssh doctor {}",
+            devcontainer.alias
+        ));
+        ExitCode::FAILURE
+    })
 }
 
 fn open(app: &App, id: &str, devcontainer: &DevContainer) -> Result<ExitCode> {

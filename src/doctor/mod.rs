@@ -19,6 +19,7 @@ mod include;
 mod inside;
 mod key;
 pub mod link;
+mod listen;
 mod log;
 mod login;
 mod mount;
@@ -67,7 +68,7 @@ pub fn of_the_machine(
 
 /// The links of one dev container, in the order in which a connection needs them, each as it is asked for.
 pub fn of<'p>(patient: &'p Patient<'_>) -> impl Iterator<Item = Link> + 'p {
-    let checks: [fn(&Patient<'_>) -> Link; 21] = [
+    let checks: [fn(&Patient<'_>) -> Link; 22] = [
         config::check,
         key::check,
         agent::check,
@@ -76,6 +77,7 @@ pub fn of<'p>(patient: &'p Patient<'_>) -> impl Iterator<Item = Link> + 'p {
         host_key::check,
         client_files::check,
         block::check,
+        listen::check,
         engine::check,
         container::check,
         feature::check,

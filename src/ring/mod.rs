@@ -24,11 +24,13 @@ pub mod masters;
 mod mend;
 pub mod named;
 pub mod policy;
+pub mod ports;
 pub mod publish;
 pub mod purge;
 pub mod record;
 mod revocation;
 pub mod rotation;
+pub mod sockets;
 pub mod switch;
 pub mod trash;
 
@@ -167,6 +169,9 @@ impl<'a> Ring<'a> {
     /// The registry or the clients' files cannot be written; or a trust folder that was touched: the first
     /// is the error, the others are told.
     pub fn commit(&mut self) -> Result<()> {
+        if self.registry.listens {
+            ports::give(&mut self.registry, ports::is_free);
+        }
         self.save()?;
         let touched = std::mem::take(&mut self.touched);
         let mut failed: Vec<_> = touched
@@ -175,6 +180,11 @@ impl<'a> Ring<'a> {
             .collect();
         masters::end(&self.app.store, &std::mem::take(&mut self.ended));
         publish::write_clients(self.app, &self.settings, &self.registry)?;
+        if self.registry.listens
+            && let Err(error) = sockets::converge(self.app, &self.registry)
+        {
+            warn(&error);
+        }
         for (alias, user) in self.learnt.drain(..) {
             // Somebody may have learnt another one meanwhile.
             if learnt::read(&self.app.store, &alias) == user

@@ -115,7 +115,7 @@ pub fn clients_are_current(
     Ok(holds(&app.store.config(), &block)?
         && holds(
             &app.store.known_hosts(),
-            &inventory::known_host(devcontainer),
+            &inventory::pins(registry, devcontainer),
         )?)
 }
 

@@ -373,10 +373,16 @@ fn open(route: &Route, pump: &Pump, patience: Duration) -> Result<Socket, Error>
         socket.bind_device(Some(interface.as_bytes()))?;
     }
     socket.connect_timeout(&address.into(), patience)?;
+    hasten(&socket)?;
+    Ok(socket)
+}
+
+/// Lets no small packet wait for another at this end of a connection.
+pub(super) fn hasten(socket: &Socket) -> Result<(), Error> {
     socket.set_tcp_nodelay(true)?;
     // Without it, it takes longer.
-    let _ = socket::acknowledge_within(&socket, ACKNOWLEDGE);
-    Ok(socket)
+    let _ = socket::acknowledge_within(socket, ACKNOWLEDGE);
+    Ok(())
 }
 
 #[cfg(test)]

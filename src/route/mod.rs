@@ -5,6 +5,7 @@
 //! lock. Whether a listener is the container is proven afterwards, by ssh, with the pinned host key;
 //! only where nobody would ask for that, [`proof`] does it here.
 
+pub mod accepted;
 pub mod adopted;
 mod bridge;
 pub mod command;

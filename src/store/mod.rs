@@ -284,6 +284,12 @@ impl Store {
         durable::write(&self.registry_copy(), &text, PRIVATE)
     }
 
+    /// What is another after each change of the registry; none, where there is no registry.
+    pub fn edition(&self) -> Option<impl PartialEq + use<>> {
+        let metadata = fs::metadata(self.registry_file()).ok()?;
+        Some((metadata.ino(), metadata.mtime(), metadata.mtime_nsec()))
+    }
+
     fn registry_file(&self) -> PathBuf {
         self.root.join("registry.json")
     }

@@ -148,6 +148,7 @@ fn with_options(
         endpoint: String::new(),
         adopted: None,
         other_ids: known.map_or_else(Vec::new, |known| known.other_ids.clone()),
+        listen: known.and_then(|known| known.listen),
         port: options.port,
         host_key: HostKey {
             next: known

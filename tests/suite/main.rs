@@ -89,6 +89,7 @@ mod e2e {
     mod engines;
     mod host_key;
     mod keys;
+    mod listen;
     mod multiplex;
     mod outages;
     mod routes;

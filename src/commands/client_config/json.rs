@@ -2,7 +2,7 @@
 //! described in the README.
 
 use std::borrow::Cow;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
@@ -26,6 +26,8 @@ struct Record<'r> {
     state: Cow<'static, str>,
     /// Where sshd is published now.
     address: Option<SocketAddr>,
+    /// Where the user's systemd listens for it (`listen --install`).
+    listen: Option<SocketAddr>,
     /// As ssh tries them, the quickest first.
     routes: Vec<Value>,
     user: Option<String>,
@@ -80,6 +82,7 @@ fn record<'r>(
         alias: &known.alias,
         id,
         address: running.and_then(|container| container.published(known.port)),
+        listen: host.listen.map(|port| (Ipv4Addr::LOCALHOST, port).into()),
         routes: seen.routes.iter().map(Route::to_json).collect(),
         user: user::known(app, known),
         proxy_command: moved.into_iter().flatten().chain(proxy).collect(),
@@ -130,6 +133,8 @@ mod tests {
             }
             registry.devcontainers.insert(id.into(), known);
         }
+        registry.listens = true;
+        registry.devcontainers.get_mut("runs").unwrap().listen = Some(20_001);
         let records = records(&app, &Settings::default(), &registry).unwrap();
         let store = home.path().join("store");
         let keys = store.join("keys/k");
@@ -141,7 +146,7 @@ mod tests {
             records,
             json!([
                 {
-                    "alias": "lace-gone", "id": "gone", "state": "none", "address": null, "routes": [], "user": null,
+                    "alias": "lace-gone", "id": "gone", "state": "none", "address": null, "listen": null, "routes": [], "user": null,
                     "proxy_command": proxy("lace-gone"), "identity_file": keys.join("identity"),
                     "previous_identity_file": null, "certificate_file": keys.join("lace-gone-cert.pub"),
                     "host_keys": ["ssh-ed25519 A", "ssh-ed25519 B"], "known_hosts_file": store.join("known_hosts"),
@@ -149,6 +154,7 @@ mod tests {
                 },
                 {
                     "alias": "lace-runs", "id": "runs", "state": "running", "address": "127.0.0.1:5",
+                    "listen": "127.0.0.1:20001",
                     "routes": [
                         { "via": "published", "host": "127.0.0.1", "port": 5 },
                         { "via": "exec", "container": "r" },

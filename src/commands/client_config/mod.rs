@@ -65,6 +65,7 @@ fn meant(app: &App, registry: Registry, names: &[String]) -> Result<Registry> {
         return Ok(registry);
     }
     let mut meant = Registry::default();
+    meant.listens = registry.listens;
     for name in names {
         let (id, _) = registered(app, &registry, Some(name), &Place::default())?;
         let Registry {

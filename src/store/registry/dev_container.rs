@@ -63,6 +63,9 @@ pub struct DevContainer {
     /// The other IDs that CLIs have given it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub other_ids: Vec<String>,
+    /// The port of this machine's loopback that leads to it where somebody listens there. It was given once, and stays.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub listen: Option<u16>,
 }
 
 /// What the engine itself knows of a container that was adopted. What an image can say of itself counts for nothing alone.
@@ -158,6 +161,7 @@ impl DevContainer {
             own_keys: false,
             adopted: None,
             other_ids: Vec::new(),
+            listen: None,
         }
     }
 }

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 /// What this version knows of the registry, of a dev container, of a key, and of what is in them.
-const REGISTRY: [&str; 7] = [
+const REGISTRY: [&str; 8] = [
     "version",
     "devcontainers",
     "keys",
@@ -12,8 +12,9 @@ const REGISTRY: [&str; 7] = [
     "client_config_offered",
     "audit_head",
     "ca",
+    "listens",
 ];
-const DEV_CONTAINER: [&str; 21] = [
+const DEV_CONTAINER: [&str; 22] = [
     "alias",
     "workspace",
     "user",
@@ -35,6 +36,7 @@ const DEV_CONTAINER: [&str; 21] = [
     "own_keys",
     "adopted",
     "other_ids",
+    "listen",
 ];
 const ADOPTED: [&str; 2] = ["container", "workspace"];
 const CA: [&str; 3] = ["public", "next", "retired"];
@@ -162,6 +164,7 @@ mod tests {
                 }),
             }),
             other_ids: vec!["y".into()],
+            listen: Some(20_000),
         };
         let key = Key {
             algorithm: "ssh-ed25519".into(),
@@ -197,6 +200,7 @@ mod tests {
                     until: 2,
                 }],
             }),
+            listens: true,
             is_upgraded: false,
             access: vec![Grant::example("laptop", "g")],
         }

@@ -50,6 +50,9 @@ pub struct Registry {
     /// Who signs certificates, once one was needed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca: Option<Ca>,
+    /// The user's systemd listens for each dev container, at its own port of the loopback.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub listens: bool,
     /// It was read from a file of an older version, which is still there.
     #[serde(skip)]
     pub is_upgraded: bool,
@@ -65,6 +68,7 @@ impl Default for Registry {
             client_config_offered: false,
             audit_head: None,
             ca: None,
+            listens: false,
             is_upgraded: false,
         }
     }
@@ -234,6 +238,7 @@ impl Registry {
                 .collect(),
             keys: key.map(owned).into_iter().collect(),
             ca: self.ca.clone(),
+            listens: self.listens,
             access: devcontainer.map_or_else(Vec::new, |_| self.granted(id).cloned().collect()),
             ..Self::default()
         }

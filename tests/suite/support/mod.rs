@@ -116,6 +116,7 @@ impl User {
             "DOCKER_TLS_VERIFY",
             "DOCKER_CERT_PATH",
             "XDG_RUNTIME_DIR",
+            "XDG_CONFIG_HOME",
             "PWD",
         ] {
             command.env_remove(name);
