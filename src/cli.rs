@@ -113,6 +113,8 @@ pub enum Command {
     Status(Status),
     /// Walk the chain from a name to a session: what holds, what is broken and why, and mend it.
     Doctor(Doctor),
+    /// Reach ports of a dev container on this machine's loopback, until it is ended.
+    Forward(Forward),
     /// The key ring: list, create, rotate, import, export, delete.
     #[command(subcommand)]
     Keys(KeysAction),
@@ -306,6 +308,28 @@ pub struct Doctor {
     #[arg(long, short, requires = "fix")]
     pub yes: bool,
     /// Print an object.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `forward`
+#[derive(Debug, Args)]
+pub struct Forward {
+    /// The alias, a part of one, or a dev container ID [default: the dev container of the workspace, else
+    /// the `default` of your settings, else the only one]; what is a port is none.
+    #[arg(add = ArgValueCandidates::new(names::aliases))]
+    pub name: Option<String>,
+    /// The ports: 3000, 8080:3000 for another one here, db:5432 for one of another host that the container
+    /// reaches [default: what forwardPorts and appPort say].
+    #[arg(value_name = "PORT")]
+    pub ports: Vec<String>,
+    /// Which dev container.
+    #[command(flatten)]
+    pub workspace: Workspace,
+    /// Take every port, too, at which something begins to listen there.
+    #[arg(long)]
+    pub auto: bool,
+    /// Print an object for each event, a line each; ask nothing.
     #[arg(long)]
     pub json: bool,
 }

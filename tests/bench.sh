@@ -238,6 +238,29 @@ EOF
     kill "$listen"
 }
 
+# The same port of the container, by `forward` and by ssh alone.
+bench_forward() {
+    local forward plain size=500000000
+    # shellcheck disable=SC2016 # perl's own
+    docker exec -d "$container" perl -e 'use IO::Socket::INET; $SIG{PIPE} = "IGNORE"; my $chunk = "\0" x 262144;
+        my $s = IO::Socket::INET->new(LocalAddr => "127.0.0.1", LocalPort => 24000, Listen => 9) or die;
+        while (my $c = $s->accept) { while (syswrite $c, $chunk) {} close $c }'
+    lace-ssh forward lace-bench 24001:24000 >"$work/forwarding" &
+    forward=$!
+    until [ -s "$work/forwarding" ]; do sleep 0.1; done
+    ssh -F "$HOME/.ssh/config" -N -L 24002:localhost:24000 lace-bench &
+    plain=$!
+    until (exec 3<>/dev/tcp/127.0.0.1/24002) 2>/dev/null; do sleep 0.1; done
+    engine_say "forward, 500 MB, $bulk_rounds rounds"
+    measure "$bulk_rounds" <<EOF
+forward :: bash -c "head -c $size </dev/tcp/127.0.0.1/24001"
+plain forward :: bash -c "head -c $size </dev/tcp/127.0.0.1/24002"
+EOF
+    heading "forward"
+    throughput forward 0.9 "500 MB by forward" "ssh -L"
+    kill "$forward" "$plain"
+}
+
 # A dev container without a network: by the engine alone, as `docker exec` would lead there.
 make_secluded() {
     make_project "$work/secluded" 1
@@ -598,6 +621,6 @@ prepare
 make_container
 printf 'medians; %s cores, %s, %s; engine %s; %s\n' "$(nproc)" "$(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -n 1)" \
     "$(. /etc/os-release && echo "$PRETTY_NAME")" "$(docker version --format '{{ .Server.Version }}')" "$(ssh -V 2>&1)"
-[ $# -gt 0 ] || set -- commands ssh listen streams adopt certificates many editor growth size
+[ $# -gt 0 ] || set -- commands ssh listen forward streams adopt certificates many editor growth size
 for part in "$@"; do "bench_$part"; done
 printf '\n%s\n' "$([ "$missed" = 0 ] && echo "every target is reached" || echo "targets missed: $missed")"

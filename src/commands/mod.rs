@@ -8,6 +8,7 @@ mod client_config;
 mod completions;
 mod connect;
 mod doctor;
+mod forward;
 mod host_key;
 mod initialize;
 mod keys;
@@ -51,6 +52,7 @@ pub fn run(command: Command, environment: &Environment) -> Result<ExitCode> {
         Command::Port(args) => port::run(&app, &args),
         Command::Status(args) => status::run(&app, &args),
         Command::Doctor(args) => doctor::run(&app, &args),
+        Command::Forward(args) => forward::run(&app, &args),
         Command::Keys(action) => keys::run(&app, &action),
         Command::Cert(action) => cert::run(&app, &action),
         Command::HostKey(action) => host_key::run(&app, &action),

@@ -11,6 +11,7 @@ mod document;
 mod edited;
 pub mod features;
 pub mod find;
+pub mod forward;
 mod guard;
 pub mod id;
 mod insertion;

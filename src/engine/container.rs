@@ -318,7 +318,7 @@ impl From<ContainerSummary> for Summary {
 
 impl From<Summary> for Container {
     fn from(summary: Summary) -> Self {
-        let label = summary.labels.get("devcontainer.metadata");
+        let label = summary.labels.get(METADATA);
         let path = |name: &str| summary.labels.get(name).map(PathBuf::from);
         let labelled = path(LOCAL_FOLDER).zip(path(CONFIG_FILE)).map(Box::new);
         let metadata = label.and_then(|label| serde_json::from_str(label).ok());
@@ -375,6 +375,8 @@ pub(super) struct Inspected {
 #[serde(rename_all = "PascalCase")]
 struct Config {
     user: Option<String>,
+    #[serde(default, deserialize_with = "or_default")]
+    labels: HashMap<String, String>,
 }
 
 #[derive(Default, Deserialize)]
@@ -403,9 +405,10 @@ impl From<ContainerInspectResponse> for Inspected {
         };
         let ports = ports.unwrap_or_default().into_iter();
         Self {
-            config: Config {
-                user: told.config.and_then(|config| config.user),
-            },
+            config: told.config.map_or_else(Config::default, |config| Config {
+                user: config.user,
+                labels: config.labels.unwrap_or_default(),
+            }),
             network_settings: NetworkSettings {
                 ports: ports
                     .map(|(port, bindings)| (port, bindings.map(of_port)))
@@ -426,6 +429,13 @@ impl Inspected {
         }
     }
 
+    /// What images, Features and the config file say in its metadata label, in the order in which they were applied.
+    pub fn metadata(&self) -> Vec<Value> {
+        let label = self.config.labels.get(METADATA);
+        let told = label.and_then(|label| serde_json::from_str(label).ok());
+        told.map_or_else(Vec::new, |told| entries(&told).to_vec())
+    }
+
     /// Where a container port is published.
     pub fn published(&self, port: u16) -> Option<SocketAddr> {
         let bindings = self.network_settings.ports.get(&format!("{port}/tcp"))?;
@@ -436,6 +446,9 @@ impl Inspected {
         bindings.iter().flatten().find_map(address)
     }
 }
+
+/// The label in which the CLI keeps what images, Features and config say.
+const METADATA: &str = "devcontainer.metadata";
 
 /// The entries of the metadata label: one for each image, Feature and config, in the order in which they
 /// were applied.
@@ -852,6 +865,23 @@ mod tests {
                 is || target != MOUNT_TARGET,
                 "{source} at {target}"
             );
+        }
+    }
+
+    #[test]
+    fn the_metadata_of_one_container_is_all_that_its_label_has() {
+        let of = |labels: Value| {
+            let told = json!({ "Config": { "Labels": labels } });
+            serde_json::from_value::<Inspected>(told)
+                .unwrap()
+                .metadata()
+        };
+        let two = json!([{ "forwardPorts": [1] }, {}]);
+        let labelled = |label: &Value| of(json!({ METADATA: label.to_string(), "other": "[1]" }));
+        assert_eq!(labelled(&two), two.as_array().unwrap()[..]);
+        assert_eq!(labelled(&two[0]), [two[0].clone()]);
+        for none in [json!(null), json!({}), json!({ METADATA: "{" })] {
+            assert_eq!(of(none), [] as [Value; 0]);
         }
     }
 

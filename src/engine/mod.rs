@@ -52,6 +52,7 @@ use bollard::query_parameters::{
 use bollard::{API_DEFAULT_VERSION, Docker};
 use futures_core::Stream;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use tokio::runtime::Runtime;
 use tokio::time::timeout;
 
@@ -222,6 +223,14 @@ impl Engine {
             Some(user) => Ok(user.clone()),
             None => Ok(self.inspect(&container.id)?.user().to_owned()),
         }
+    }
+
+    /// What images, Features and the config file say of a container in its label, unchecked.
+    ///
+    /// # Errors
+    /// As [`Engine::containers`], or there is no such container.
+    pub fn metadata(&self, container: &Container) -> Result<Vec<Value>> {
+        Ok(self.inspect(&container.id)?.metadata())
     }
 
     /// The same container, with the contract of its Feature: where no label has it, the Feature itself tells (devcontainer-rs

@@ -14,7 +14,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 const PRINTED: u64 = 256 * 1024;
 
 /// As much is kept of what it says.
-const SAID: u64 = 16 * 1024;
+pub(super) const SAID: u64 = 16 * 1024;
 
 /// How long is waited for the rest of it once it has ended: what it has left running may hold it open.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -61,8 +61,8 @@ pub fn ask(command: &mut Command, patience: Duration) -> Result<Option<Answer>> 
         .process_group(0)
         .spawn()
         .with_context(|| format!("cannot run {name}"))?;
-    let out = listen(child.stdout.take(), PRINTED);
-    let said = listen(child.stderr.take(), SAID);
+    let out = hear(child.stdout.take(), PRINTED);
+    let said = hear(child.stderr.take(), SAID);
     let start = Instant::now();
     let status = loop {
         let ended = child.try_wait();
@@ -77,19 +77,15 @@ pub fn ask(command: &mut Command, patience: Duration) -> Result<Option<Answer>> 
         }
         thread::sleep(TICK);
     };
-    let text = |from: Receiver<Vec<u8>>| {
-        let bytes = from.recv_timeout(LAST_WORDS).unwrap_or_default();
-        String::from_utf8_lossy(&bytes).into_owned()
-    };
     Ok(Some(Answer {
         code: status.code(),
-        said: text(said),
-        out: text(out),
+        said: last_words(&said),
+        out: last_words(&out),
     }))
 }
 
 /// Reads all of it, and keeps the beginning: one that cannot go on writing does not end.
-fn listen(from: Option<impl Read + Send + 'static>, most: u64) -> Receiver<Vec<u8>> {
+pub(super) fn hear(from: Option<impl Read + Send + 'static>, most: u64) -> Receiver<Vec<u8>> {
     let (tell, told) = channel();
     thread::spawn(move || {
         let mut kept = Vec::new();
@@ -101,6 +97,12 @@ fn listen(from: Option<impl Read + Send + 'static>, most: u64) -> Receiver<Vec<u
         let _ = tell.send(kept);
     });
     told
+}
+
+/// What was heard of a program that has ended.
+pub(super) fn last_words(heard: &Receiver<Vec<u8>>) -> String {
+    let bytes = heard.recv_timeout(LAST_WORDS).unwrap_or_default();
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 #[cfg(test)]

@@ -22,6 +22,8 @@ pub mod refusal;
 pub mod routes;
 pub mod seen;
 mod stream;
+mod tcp_table;
+pub mod tunnel;
 pub mod user;
 pub mod way;
 pub mod words;

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use serde_json::Value;
 
 use super::target::Target;
 use crate::devcontainer::compose::{self, Compose};
@@ -57,6 +58,16 @@ pub fn text(path: &Path) -> Result<String> {
         .with_context(|| format!("no such file: {}", path.display()))?;
     let text = dialect::decode(&bytes).map_err(|problem| problem.of_file(path))?;
     Ok(text.to_owned())
+}
+
+/// All that a config file says, for what is none of ours in it.
+///
+/// # Errors
+/// It cannot be read, or is no JSON with comments; with path and position.
+pub fn value(path: &Path) -> Result<Value> {
+    let text = text(path)?;
+    let document = Document::parse(&text).map_err(|problem| problem.of_file(path))?;
+    Ok(document.value())
 }
 
 /// What a text says.

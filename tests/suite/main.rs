@@ -87,6 +87,7 @@ mod e2e {
     mod containers;
     mod doctor;
     mod engines;
+    mod forward;
     mod host_key;
     mod keys;
     mod listen;

@@ -1,0 +1,249 @@
+//! Ports of a dev container on this machine's loopback, without an editor: what the config says, what the user names, and
+//! what begins to listen later.
+//!
+//! `cargo test` lists these as ignored; `tests/run.sh` prepares the machine and runs them.
+
+use std::io::{BufRead, BufReader, Lines, Read};
+use std::net::{TcpListener, TcpStream};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::support::Said;
+use crate::support::engine::{DevContainer, Plain};
+use crate::support::ring::KEY;
+
+/// On the image that `tests/engine.sh` makes. Ports that nobody else has on this machine, most likely.
+const CONFIG: &str = r#"{
+    "image": "lace-ssh-test:base",
+    "remoteUser": "vscode",
+    "forwardPorts": [23110, 23111],
+    "portsAttributes": {
+        "23110": { "label": "web", "protocol": "http" },
+        "23114": { "onAutoForward": "ignore" }
+    }
+}"#;
+
+/// `lace-ssh forward`, until it is dropped.
+struct Forwards {
+    child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Forwards {
+    fn start(container: &DevContainer, arguments: &[&str]) -> Self {
+        let mut forward = container.command("lace-ssh");
+        forward.args(["forward", "--json"]).args(arguments);
+        let mut child = forward.stdout(Stdio::piped()).spawn().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        Self { child, lines }
+    }
+
+    fn event(&mut self) -> Value {
+        let line = self.lines.next().expect("it has ended").unwrap();
+        serde_json::from_str(&line).unwrap()
+    }
+
+    /// The next event is this one, of this port.
+    fn tells(&mut self, event: &str, port: u16) -> Value {
+        let told = self.event();
+        assert_eq!(
+            (&told["event"], &told["port"]),
+            (&json!(event), &json!(port)),
+            "{told}"
+        );
+        told
+    }
+}
+
+impl Drop for Forwards {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Something that says this to everybody who connects to this address in a container.
+fn serve(id: &str, address: &str, port: u16, words: &str) {
+    let script = format!(
+        "use IO::Socket::INET; my $s = IO::Socket::INET->new(LocalAddr => '{address}', LocalPort => {port}, Listen => 9, \
+         ReuseAddr => 1) or die; while (my $c = $s->accept) {{ print $c '{words}'; close $c }}"
+    );
+    let mut exec = Command::new("docker");
+    exec.args(["exec", "-d", id, "perl", "-e", &script]);
+    Said::of(&mut exec).expect(0);
+    let shown = format!("{:04X} 00000000:0000 0A", port);
+    let start = Instant::now();
+    loop {
+        let mut look = Command::new("docker");
+        if Said::of(look.args(["exec", id, "cat", "/proc/net/tcp"]))
+            .out
+            .contains(&shown)
+        {
+            return;
+        }
+        assert!(
+            start.elapsed() < Duration::from_secs(20),
+            "it does not listen"
+        );
+        thread::sleep(Duration::from_millis(50));
+    }
+}
+
+fn heard(port: u16) -> String {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    let mut heard = String::new();
+    stream.read_to_string(&mut heard).unwrap();
+    heard
+}
+
+/// Nobody listens here any more, soon.
+fn is_left(port: u16) {
+    let start = Instant::now();
+    while TcpStream::connect(("127.0.0.1", port)).is_ok() {
+        assert!(
+            start.elapsed() < Duration::from_secs(20),
+            "{port} is still there"
+        );
+        thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+#[ignore = "needs an engine; run by tests/run.sh"]
+fn what_the_config_says_is_reachable_and_what_comes_later_is_told_and_a_restart_is_survived() {
+    let container = DevContainer::up_with(CONFIG);
+    let id = container.id();
+    serve(&id, "127.0.0.1", 23110, "web");
+    let mut forwards = Forwards::start(&container, &[]);
+    let web = forwards.tells("forwarded", 23110);
+    let expected = json!({
+        "event": "forwarded", "alias": KEY, "host": null, "port": 23110, "local": "127.0.0.1:23110", "label": "web",
+        "url": "http://127.0.0.1:23110",
+    });
+    assert_eq!(web, expected);
+    // Nobody listens there yet; it is there for when somebody does.
+    forwards.tells("forwarded", 23111);
+    assert_eq!(heard(23110), "web");
+    assert_eq!(heard(23111), "");
+    serve(&id, "0.0.0.0", 23111, "later");
+    assert_eq!(heard(23111), "later");
+    // What begins to listen is told, unless it is of no interest.
+    serve(&id, "127.0.0.1", 23114, "x");
+    serve(&id, "127.0.0.1", 23112, "x");
+    forwards.tells("listens", 23112);
+
+    container.docker(&["restart", "-t", "0"]).expect(0);
+    assert_eq!(forwards.event()["event"], "lost");
+    assert_eq!(forwards.event()["event"], "back");
+    serve(&id, "127.0.0.1", 23110, "again");
+    assert_eq!(heard(23110), "again");
+
+    // However it ends, nothing is left.
+    forwards.child.kill().unwrap();
+    is_left(23110);
+    let mut processes = Command::new("pgrep");
+    processes.arg("-f").arg(container.user.store());
+    assert_eq!(Said::of(&mut processes).out, "");
+
+    // A person reads it.
+    let mut forward = container.command("lace-ssh");
+    forward
+        .args(["forward", "my-project", "23110"])
+        .stdout(Stdio::piped());
+    let mut forward = forward.spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(forward.stdout.take().unwrap())
+        .read_line(&mut line)
+        .unwrap();
+    assert_eq!(
+        line,
+        "127.0.0.1:23110 -> lace-my-project:23110  web  http://127.0.0.1:23110\n"
+    );
+    forward.kill().unwrap();
+    forward.wait().unwrap();
+    is_left(23110);
+}
+
+#[test]
+#[ignore = "needs an engine; run by tests/run.sh"]
+fn ports_are_the_same_where_they_can_be_and_never_low_ones_by_themselves() {
+    let container = DevContainer::up_with(&CONFIG.replace("[23110, 23111]", "[23120]"));
+    let id = container.id();
+    serve(&id, "127.0.0.1", 23120, "own");
+    let taken = TcpListener::bind("127.0.0.1:23120").unwrap();
+    // A host that the container alone reaches.
+    let other = Plain::run(&[], "lace-ssh-test:base");
+    serve(&other.0, "0.0.0.0", 23121, "db");
+    let mut inspect = Command::new("docker");
+    inspect.args([
+        "inspect",
+        "--format",
+        "{{ .NetworkSettings.IPAddress }}",
+        &other.0,
+    ]);
+    let address = Said::of(&mut inspect).expect(0).out.trim().to_owned();
+    let named = [
+        format!("{address}:23121"),
+        "23120".into(),
+        "23129:23120".into(),
+    ];
+    let named: Vec<_> = named.iter().map(String::as_str).collect();
+    let mut forwards = Forwards::start(&container, &[&[KEY][..], &named].concat());
+    assert_eq!(forwards.tells("forwarded", 23121)["host"], address.as_str());
+    assert_eq!(heard(23121), "db");
+    assert_eq!(
+        forwards.tells("forwarded", 23120)["local"],
+        "127.0.0.1:23121".replace("121", "122")
+    );
+    assert_eq!(heard(23122), "own");
+    assert_eq!(
+        forwards.tells("forwarded", 23120)["local"],
+        "127.0.0.1:23129"
+    );
+    assert_eq!(heard(23129), "own");
+    drop(forwards);
+
+    // What the user has named and cannot have is no use to begin with; the way out works.
+    let said = container.lace(&["forward", KEY, "23120:23120"]).expect(1);
+    assert!(
+        said.err.contains("port 23120 cannot be had here"),
+        "{said:?}"
+    );
+    let (_, hint) = said.err.split_once("hint: lace-ssh forward ").unwrap();
+    let words: Vec<_> = hint.split_whitespace().collect();
+    let mut forwards = Forwards::start(&container, &words);
+    forwards.tells("forwarded", 23120);
+    drop((forwards, taken));
+
+    // Everything that begins to listen, and nothing below 1024.
+    let mut forwards = Forwards::start(&container, &["--auto"]);
+    forwards.tells("forwarded", 23120);
+    let mut allow = Command::new("docker");
+    allow.args(["exec", "-u", "root", "-d", &id, "perl", "-e"]);
+    let script = "use IO::Socket::INET; my $s = IO::Socket::INET->new(LocalPort => 80, Listen => 9) or die; \
+                  while (my $c = $s->accept) { print $c 'low'; close $c }";
+    Said::of(allow.arg(script)).expect(0);
+    let low = forwards.tells("forwarded", 80);
+    let local: u16 = low["local"]
+        .as_str()
+        .unwrap()
+        .rsplit(':')
+        .next()
+        .unwrap()
+        .parse()
+        .unwrap();
+    assert!((8080..8100).contains(&local), "{low}");
+    assert_eq!(heard(local), "low");
+    drop(forwards);
+
+    // One that is not there, or that no port is meant by.
+    let said = container.lace(&["forward", KEY, "web"]).expect(1);
+    assert!(said.err.contains("\"web\" is no port"), "{said:?}");
+    container.docker(&["pause"]).expect(0);
+    let said = container.lace(&["forward", KEY, "23120"]).expect(1);
+    assert!(said.err.contains("docker unpause"), "{said:?}");
+    container.docker(&["unpause"]).expect(0);
+}
