@@ -21,7 +21,8 @@ git ls-files -z --cached --others --exclude-standard | tar --null --ignore-faile
 # A fault in one of these costs a key, lets the wrong one in, or locks the right one out. A new file of that kind belongs here.
 if [ $# = 0 ]; then
     set -- src/{change,durable,escape,inventory,settings,trust}.rs src/{ca,client,engine,keys,ring,route,settings,workspace}/*.rs \
-        src/store/{*,*/*}.rs src/commands/{access,keys,remove}/*.rs src/devcontainer/{compose,guard,options,publish}.rs
+        src/store/{*,*/*}.rs src/commands/{access,forward,keys,listen,remove}/*.rs \
+        src/devcontainer/{compose,forward,guard,options,publish}.rs
 fi
 # The tests make thousands of small files and flush them: in memory they take a third of the time.
 if folder=$(memory_folder); then

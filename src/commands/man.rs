@@ -8,6 +8,7 @@ use clap::CommandFactory;
 
 use crate::advice::{failure, shell};
 use crate::cli::{self, Cli};
+use crate::durable;
 use crate::talk::{print_as_is, say};
 
 /// Runs `man`.
@@ -46,7 +47,8 @@ fn write_all(folder: &Path) -> Result<ExitCode> {
     let mut commands = vec![&root];
     while let Some(command) = commands.pop() {
         let name = command.get_display_name().unwrap_or("lace-ssh");
-        std::fs::write(folder.join(format!("{name}.1")), page(command)?).with_context(shown)?;
+        let file = folder.join(format!("{name}.1"));
+        durable::write(&file, &page(command)?, 0o644).with_context(shown)?;
         commands.extend(command.get_subcommands().filter(|it| !it.is_hide_set()));
     }
     let one = folder.join("lace-ssh-setup.1");

@@ -11,7 +11,11 @@ use std::process::{Command, Stdio};
 use std::sync::Mutex;
 use std::thread;
 
+use bollard::models::ContainerSummary;
 use serde_json::{Value, json};
+
+use super::answer::Summary;
+use super::container::Container;
 
 /// Answers at a socket in this folder until the process ends; its endpoint. `containers` are as in an
 /// engine's list; each may have a member `Inspected`, which is then the answer of an inspection, a member `Files`, in
@@ -217,4 +221,29 @@ fn decoded(text: &str) -> String {
         }
     }
     String::from_utf8(bytes).unwrap()
+}
+
+/// A trust folder.
+pub const TRUST: &str =
+    "/home/me/.config/lace/ssh/trust/0000000000000000000000000000000000000000000000000001";
+
+/// The containers in the text of an answer, as it is decoded where bollard does not understand it.
+pub fn containers(answer: &[u8]) -> serde_json::Result<Vec<Container>> {
+    let list: Vec<Summary> = serde_json::from_slice(answer)?;
+    Ok(list.into_iter().map(Container::from).collect())
+}
+
+/// One container of a list, with these members besides.
+pub fn with(members: Value) -> Container {
+    let mut one = json!({ "Id": "0123", "Names": ["/name", "/other"], "State": "running" });
+    let known = one.as_object_mut().unwrap();
+    known.extend(members.as_object().unwrap().clone());
+    let strict =
+        serde_json::from_value(one.clone()).map(|it: ContainerSummary| Summary::from(it).into());
+    let container = containers(json!([one]).to_string().as_bytes())
+        .unwrap()
+        .remove(0);
+    // Where bollard understands it, that is the same.
+    assert_eq!(strict.ok(), Some(container.clone()), "{one}");
+    container
 }

@@ -180,7 +180,7 @@ pub fn names(containers: &[Container]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::container::containers;
+    use crate::engine::example::containers;
 
     const TRUST: &str = "/home/me/.config/lace/ssh/trust/0123456789";
     const LIKE: &str = "/project/.config/lace/ssh/trust/0123456789";

@@ -20,6 +20,7 @@
 //! A file in a container is asked for without anything being run there.
 
 mod address;
+mod answer;
 mod container;
 mod dial;
 pub mod endpoint;
@@ -58,7 +59,7 @@ use tokio::time::timeout;
 
 use crate::advice::{Advise, failure};
 use crate::trust;
-use container::{Inspected, Summary};
+use answer::{Inspected, Summary};
 use lines::Lines;
 
 /// Until an engine that does not answer is given up.

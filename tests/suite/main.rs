@@ -94,5 +94,6 @@ mod e2e {
     mod multiplex;
     mod outages;
     mod routes;
+    mod shells;
     mod signer;
 }
