@@ -10,13 +10,22 @@ const NAME: &str = "client-files";
 /// Looks.
 pub fn check(patient: &Patient<'_>) -> Link {
     let (store, known) = (&patient.app.store, patient.known());
-    let current =
-        publish::clients_are_current(patient.app, patient.settings, patient.registry, known);
-    let files = format!("{} and known_hosts", store.config().display());
-    match current {
-        Ok(true) => Link::holds(NAME, format!("{files} have it")),
-        Ok(false) => Link::breaks(NAME, format!("{files} do not have it as it must be"))
-            .mended_by(Remedy::Mend(Some(known.alias.clone()))),
-        Err(error) => Link::at_fault(NAME, &error),
+    let differing =
+        publish::differing_for_clients(patient.app, patient.settings, patient.registry, known);
+    match differing.as_deref() {
+        Ok([]) => {
+            let files = format!("{} and known_hosts", store.config().display());
+            Link::holds(NAME, format!("{files} have it"))
+        }
+        Ok(differing) => {
+            let files: Vec<_> = differing
+                .iter()
+                .map(|it| it.display().to_string())
+                .collect();
+            let files = files.join(" and ");
+            Link::breaks(NAME, format!("not as it must be in {files}"))
+                .mended_by(Remedy::Mend(Some(known.alias.clone())))
+        }
+        Err(error) => Link::at_fault(NAME, error),
     }
 }

@@ -4,7 +4,7 @@
 //! They are computed whole and compared with what is there; only what differs is written. So every
 //! command that changes the registry ends here, and repeats what a killed one left undone.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Result;
 
@@ -107,16 +107,36 @@ pub fn clients_are_current(
     registry: &Registry,
     devcontainer: &DevContainer,
 ) -> Result<bool> {
-    let holds = |path: &Path, part: &str| -> Result<bool> {
-        let bytes = durable::read(path, LARGEST_LIST)?.unwrap_or_default();
-        Ok(std::str::from_utf8(&bytes).is_ok_and(|text| text.contains(part)))
-    };
-    let block = inventory::host_block(app, settings, registry, devcontainer)?;
-    Ok(holds(&app.store.config(), &block)?
-        && holds(
-            &app.store.known_hosts(),
-            &inventory::pins(registry, devcontainer),
-        )?)
+    Ok(differing_for_clients(app, settings, registry, devcontainer)?.is_empty())
+}
+
+/// The ssh clients' files that do not know one dev container as they must.
+///
+/// # Errors
+/// A file cannot be read.
+pub fn differing_for_clients(
+    app: &App,
+    settings: &Settings,
+    registry: &Registry,
+    devcontainer: &DevContainer,
+) -> Result<Vec<PathBuf>> {
+    let mut differing = Vec::new();
+    for (path, part) in [
+        (
+            app.store.config(),
+            inventory::host_block(app, settings, registry, devcontainer)?,
+        ),
+        (
+            app.store.known_hosts(),
+            inventory::pins(registry, devcontainer),
+        ),
+    ] {
+        let bytes = durable::read(&path, LARGEST_LIST)?.unwrap_or_default();
+        if !std::str::from_utf8(&bytes).is_ok_and(|text| text.contains(&part)) {
+            differing.push(path);
+        }
+    }
+    Ok(differing)
 }
 
 fn client_files(app: &App, settings: &Settings, registry: &Registry) -> Result<Vec<Wanted>> {
@@ -197,6 +217,7 @@ mod tests {
     use std::fs;
     use std::os::unix::fs::{PermissionsExt, symlink};
     use std::os::unix::net::UnixListener;
+    use std::path::Path;
 
     #[test]
     fn a_trust_folder_holds_what_follows_from_the_registry_and_nothing_that_is_stale() {

@@ -329,7 +329,8 @@ fn keys_pins_and_files_that_are_not_as_the_registry_has_them_are_made_anew() {
     sees_and_mends(&user, "host-key", "is not the one that sshd reads");
     for file in ["config", "known_hosts"] {
         fs::write(store.join(file), "").unwrap();
-        sees_and_mends(&user, "client-files", "do not have it as it must be");
+        let words = format!("not as it must be in {}", store.join(file).display());
+        sees_and_mends(&user, "client-files", &words);
     }
     let identity = store.join("keys").join(KEY).join("identity");
     fs::remove_file(&identity).unwrap();
