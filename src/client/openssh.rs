@@ -196,7 +196,7 @@ pub fn known_host(alias: &str, host_key: &str) -> String {
 
 /// The same for a client that looks for the address, whatever the `HostKeyAlias` says.
 pub fn known_listener(port: u16, host_key: &str) -> String {
-    format!("[127.0.0.1]:{port} {host_key}\n")
+    format!("[127.0.0.1]:{port},[localhost]:{port} {host_key}\n")
 }
 
 /// The arguments that make plain `ssh` use our configuration alone.

@@ -29,13 +29,15 @@ pub fn run(app: &App, alias: &str) -> Result<ExitCode> {
 
 /// Runs `accepted`, whose stdin and stdout are a connection to the port of a dev container.
 pub fn accepted(app: &App) -> Result<ExitCode> {
-    let port = accepted::port(std::io::stdin())?;
+    let Some(port) = accepted::port(std::io::stdin())? else {
+        return Ok(ExitCode::FAILURE);
+    };
     let registry = app.store.registry().hint("lace-ssh status")?;
     let mut known = registry.devcontainers.iter();
     let (id, devcontainer) = known
         .find(|(_, known)| known.listen == Some(port))
         .ok_or_else(|| anyhow!("no dev container has port {port}"))
-        .hint("lace-ssh listen --install")?;
+        .hint("lace-ssh client-config --format json tells which has which")?;
     Ok(serve(app, id, devcontainer))
 }
 

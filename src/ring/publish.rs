@@ -126,10 +126,7 @@ pub fn differing_for_clients(
             app.store.config(),
             inventory::host_block(app, settings, registry, devcontainer)?,
         ),
-        (
-            app.store.known_hosts(),
-            inventory::pins(registry, devcontainer),
-        ),
+        (app.store.known_hosts(), inventory::pins(devcontainer)),
     ] {
         let bytes = durable::read(&path, LARGEST_LIST)?.unwrap_or_default();
         if !std::str::from_utf8(&bytes).is_ok_and(|text| text.contains(&part)) {

@@ -12,22 +12,24 @@ use super::connect;
 use super::tcp_table::rows;
 use crate::advice::Advise;
 
-/// The port at which the connection was accepted.
+/// The port at which the connection was accepted; none, where whoever made it has gone already.
 ///
 /// # Errors
 /// It is no connection, or one that another user of this machine has made: a port of the loopback is open to all of them.
-pub fn port(connection: impl AsFd) -> Result<u16> {
+pub fn port(connection: impl AsFd) -> Result<Option<u16>> {
     let socket = SockRef::from(&connection);
-    let ends = || Some((socket.local_addr().ok()?, socket.peer_addr().ok()?));
-    let ends = ends().and_then(|(here, there)| Some((here.as_socket()?, there.as_socket()?)));
-    let (here, there) = ends
+    let here = socket.local_addr().ok().and_then(|here| here.as_socket());
+    let here = here
         .context("stdin is no connection")
-        .hint("lace-ssh listen")?;
+        .hint("lace-ssh listen calls this, and systemd")?;
+    let Some(there) = socket.peer_addr().ok().and_then(|there| there.as_socket()) else {
+        return Ok(None);
+    };
     if cfg!(target_os = "linux") && owner(there, here) != Some(geteuid().as_raw()) {
         bail!("refused: a connection from {there}, which is not of this user");
     }
     connect::hasten(&socket)?;
-    Ok(here.port())
+    Ok(Some(here.port()))
 }
 
 /// The user of the socket that is bound here and connected there.
@@ -37,7 +39,7 @@ fn owner(local: SocketAddr, peer: SocketAddr) -> Option<u32> {
     let texts = tables.map(|table| fs::read_to_string(table).unwrap_or_default());
     let mut rows = texts.iter().flat_map(|text| rows(text));
     let found = rows.find(|row| row.local == local && row.peer == peer);
-    found.map(|row| row.user)
+    found.and_then(|row| row.user)
 }
 
 #[cfg(test)]
@@ -55,9 +57,12 @@ mod tests {
             let address = listener.local_addr().unwrap();
             let made = TcpStream::connect(address).unwrap();
             let (accepted, _) = listener.accept().unwrap();
-            assert_eq!(port(&accepted).unwrap(), address.port());
+            assert_eq!(port(&accepted).unwrap(), Some(address.port()));
             assert!(accepted.nodelay().unwrap());
+            // What its program has left is nobody's, whoever that was.
             drop(made);
+            assert!(!matches!(port(&accepted), Ok(Some(_))));
+            assert!(matches!(port(&listener), Ok(None)));
         }
         let error = port(fs::File::open("/dev/null").unwrap()).unwrap_err();
         assert_eq!(error.to_string(), "stdin is no connection");

@@ -13,8 +13,8 @@ pub struct Row {
     pub peer: SocketAddr,
     /// It waits for connections.
     pub listens: bool,
-    /// Whose it is; of one that its program has left already, nobody's: 0.
-    pub user: u32,
+    /// Whose it is; of one that its program has left already, nobody's.
+    pub user: Option<u32>,
 }
 
 /// The sockets of a table; what is no row of one is passed over.
@@ -28,11 +28,13 @@ fn row(line: &str) -> Option<Row> {
     let listens = words.next()? == LISTENS;
     // Queues, timer, retransmissions.
     let user = words.nth(3)?.parse().ok()?;
+    // How long it waits.
+    let is_held = words.nth(1)? != "0";
     Some(Row {
         local,
         peer,
         listens,
-        user,
+        user: is_held.then_some(user),
     })
 }
 
@@ -66,7 +68,7 @@ mod tests {
   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
    0: 0100007F:4E21 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1000        0 5 1 0 100 0 0 10 0
    1: 0100007F:A0B4 0100007F:4E21 01 00000000:00000000 00:00000000 00000000  1001        0 6 1 0 20 4 30 10 -1
-   2: 0000000000000000FFFF00000100007F:A0B5 0000000000000000FFFF00000100007F:4E21 01 0:0 0:0 0  1002 0 8
+   2: 0000000000000000FFFF00000100007F:A0B5 0000000000000000FFFF00000100007F:4E21 01 0:0 0:0 0  1002 0 0
    3: 00000000000000000000000001000000:0016 00000000000000000000000000000000:0000 0A 0:0 0:0 0  0 0 8
    4: 0100007F:A0B6 0100007F:4E21 01 short
    5: 0100007:A0B6 0100007F:4E21 01 0:0 0:0 0 1 0 8
@@ -83,10 +85,10 @@ mod tests {
             })
             .collect();
         let expected = [
-            ("127.0.0.1:20001", "0.0.0.0:0", true, 1000),
-            ("127.0.0.1:41140", "127.0.0.1:20001", false, 1001),
-            ("127.0.0.1:41141", "127.0.0.1:20001", false, 1002),
-            ("[::1]:22", "[::]:0", true, 0),
+            ("127.0.0.1:20001", "0.0.0.0:0", true, Some(1000)),
+            ("127.0.0.1:41140", "127.0.0.1:20001", false, Some(1001)),
+            ("127.0.0.1:41141", "127.0.0.1:20001", false, None),
+            ("[::1]:22", "[::]:0", true, Some(0)),
         ];
         let expected = expected
             .map(|(local, peer, listens, user)| (local.to_owned(), peer.to_owned(), listens, user));
@@ -101,6 +103,6 @@ mod tests {
         let table = std::fs::read_to_string("/proc/self/net/tcp").unwrap();
         let own = rows(&table).find(|row| row.local == address).unwrap();
         let user = rustix::process::geteuid().as_raw();
-        assert_eq!((own.listens, own.user), (true, user));
+        assert_eq!((own.listens, own.user), (true, Some(user)));
     }
 }

@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Lines, Read};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::thread;
@@ -92,9 +92,6 @@ fn a_port_leads_to_whatever_container_there_is_now_and_starts_it_if_the_user_say
     // Only what is installed is told to others.
     let told = json(&container.lace(&["client-config", "--format", "json"]));
     assert_eq!(told[0]["listen"], serde_json::Value::Null);
-    let pins = container.user.store().join("known_hosts");
-    let pinned = fs::read_to_string(&pins).unwrap();
-    fs::write(&pins, pinned.replace(KEY, &format!("[127.0.0.1]:{port}"))).unwrap();
     gets_in(&container, port);
 
     // The engine publishes another port, and another container is there.
@@ -103,8 +100,6 @@ fn a_port_leads_to_whatever_container_there_is_now_and_starts_it_if_the_user_say
     assert_ne!(container.lace(&["port"]).expect(0).out, before);
     gets_in(&container, port);
     container.up(&["--remove-existing-container"]).expect(0);
-    let pinned = fs::read_to_string(&pins).unwrap();
-    fs::write(&pins, pinned.replace(KEY, &format!("[127.0.0.1]:{port}"))).unwrap();
     gets_in(&container, port);
 
     // Twenty at once, with what is more than fits anywhere on the way.
@@ -329,25 +324,39 @@ fn systemd_listens_once_it_is_installed_for_each_dev_container_and_until_it_is_t
     lace(&[&["remove", "--yes", "--purge"][..], &folder].concat()).expect(0);
     assert_eq!(listening(), [port]);
 
-    // What somebody has stopped or changed, the doctor tells, and mends what is a file of ours.
+    // What somebody has stopped or changed, the doctor tells and mends.
     let unit = format!("lace-ssh@{port}.socket");
-    Said::of(
-        systemd
-            .command(&container, "systemctl")
-            .args(["--user", "stop", &unit]),
-    )
-    .expect(0);
+    let stop = ["--user", "stop", &unit];
+    Said::of(systemd.command(&container, "systemctl").args(stop)).expect(0);
     let told = lace(&["doctor"]).expect(0).out;
-    assert!(told.contains("systemd does not listen at"), "{told}");
+    assert!(told.contains("nobody listens at 127.0.0.1"), "{told}");
+    lace(&["listen", "--install", "--check"]).expect(1);
+    lace(&["doctor", "--fix", "--yes"]).expect(0);
+    assert_eq!(listening(), [port]);
     fs::remove_file(units.join("lace-ssh@.service")).unwrap();
     lace(&["doctor", "--fix", "--yes"]).expect(0);
     assert!(units.join("lace-ssh@.service").exists());
-    Said::of(
-        systemd
-            .command(&container, "systemctl")
-            .args(["--user", "restart", &unit]),
-    )
-    .expect(0);
+    gets_in(&container, port);
+
+    // Nothing is said to lead anywhere that some other program has.
+    Said::of(systemd.command(&container, "systemctl").args(stop)).expect(0);
+    let other = TcpListener::bind(format!("127.0.0.1:{port}")).unwrap();
+    let said = lace(&["listen", "--install", "--yes"]).expect(1);
+    let words = format!("systemd does not listen at 127.0.0.1:{port} for {KEY}");
+    assert!(
+        said.err.contains(&words) && !said.err.contains("leads to"),
+        "{said:?}"
+    );
+    let told = lace(&["doctor"]).expect(0).out;
+    assert!(told.contains("another program has 127.0.0.1"), "{told}");
+    drop(other);
+    lace(&["listen", "--install", "--yes"]).expect(0);
+    assert_eq!(listening(), [port]);
+    // Where systemd cannot be asked, it would go on.
+    container
+        .lace(&["listen", "--uninstall", "--yes"])
+        .expect(1);
+    lace(&["listen", "--install", "--check"]).expect(0);
 
     // A session goes on when it is taken out, and nothing of it is left.
     let mut open = plain_ssh(&container, port);
@@ -361,6 +370,7 @@ fn systemd_listens_once_it_is_installed_for_each_dev_container_and_until_it_is_t
     assert_eq!(lines.next().unwrap().unwrap(), "still");
     assert!(open.wait().unwrap().success());
     assert!(listening().is_empty());
+    lace(&["listen", "--uninstall", "--check"]).expect(0);
     let left: Vec<_> = fs::read_dir(&units)
         .unwrap()
         .flatten()
