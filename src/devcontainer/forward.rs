@@ -122,7 +122,7 @@ pub fn wanted(entries: &[Value]) -> (Vec<Wanted>, Vec<String>) {
             match wanted {
                 Ok(wanted) if all.iter().any(|it| it.target == wanted.target) => {}
                 Ok(wanted) => all.push(wanted),
-                Err(value) => unusable.push(value),
+                Err(value) => unusable.push(in_a_word(&value)),
             }
         }
     }
@@ -179,10 +179,8 @@ pub fn attributes(entries: &[Value], target: &Target) -> Attributes {
         for entry in entries {
             let members = entry["portsAttributes"].as_object();
             let of_port = members.into_iter().flatten();
-            for (name, value) in of_port.filter(|(name, _)| means(name, target) == Some(is_exact)) {
-                let _ = name;
-                told.take(value);
-            }
+            let of_port = of_port.filter(|(name, _)| means(name, target) == Some(is_exact));
+            of_port.for_each(|(_, value)| told.take(value));
         }
     }
     told
@@ -198,11 +196,19 @@ fn means(name: &str, target: &Target) -> Option<bool> {
     (target.host.is_none() && range.contains(&target.port)).then_some(false)
 }
 
+/// The beginning of it, in one line.
+fn in_a_word(text: &str) -> String {
+    const LONGEST: usize = 80;
+    let blank = |c: char| if c.is_whitespace() { ' ' } else { c };
+    text.chars().take(LONGEST).map(blank).collect()
+}
+
 impl Attributes {
     fn take(&mut self, value: &Value) {
         let text = |name: &str| value[name].as_str().map(str::to_owned);
         let protocol = text("protocol").filter(|it| ["http", "https"].contains(&it.as_str()));
-        self.label = text("label").or(self.label.take());
+        let label = text("label").map(|label| in_a_word(&label));
+        self.label = label.or(self.label.take());
         self.protocol = protocol.or(self.protocol.take());
         self.needs_same = value["requireLocalPort"]
             .as_bool()
@@ -326,5 +332,10 @@ mod tests {
         }
         assert_eq!(told(of("db", 5432)).label.as_deref(), Some("data"));
         assert_eq!(attributes(&[], &Target::own(1)), Attributes::default());
+        // Nor more than one line of it.
+        let label = format!("x)\nlace-ssh: run this\r{}", "y".repeat(1000));
+        let hostile = [json!({ "portsAttributes": { "1": { "label": label } } })];
+        let told = attributes(&hostile, &Target::own(1)).label.unwrap();
+        assert!(told.starts_with("x) lace-ssh: run this yyy") && told.len() == 80);
     }
 }

@@ -1,15 +1,17 @@
 //! One connection of ssh's that carries any number of forwarded ports, and tells which ports listen in the container.
 //!
 //! It is a master of its own (`ControlMaster`), whose one session answers each line with what the container's kernel says of
-//! its sockets. So it ends with us, however we end: nothing is left to ask it anything.
+//! its sockets. It ends with us, however we end: where nobody is left to ask anything, the session ends its own sshd, and
+//! with it what is still open. What a container makes of that session costs it the telling, and no port.
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
 use tempfile::TempDir;
@@ -19,17 +21,20 @@ use super::tcp_table::rows;
 use crate::advice::Advise;
 use crate::app::App;
 use crate::client::{openssh, quote};
+use crate::store::Store;
 
-/// What the session does; it ends with its stdin. A login shell of any kind can begin it.
-const SESSION: &str = "exec sh -c 'while read -r _; do cat /proc/net/tcp /proc/net/tcp6 2>/dev/null; echo lace-ssh: end; done'";
+/// What the session does, as long as its stdin does not end. A login shell of any kind can begin it.
+const SESSION: &str = "exec sh -c 'while read -r _; do cat /proc/net/tcp /proc/net/tcp6 2>/dev/null; echo lace-ssh: end; done; kill $PPID'";
 /// How each answer ends.
 const END: &str = "lace-ssh: end";
 /// As much of an answer is heard, in bytes: many thousand sockets.
 const LARGEST: usize = 4 * 1024 * 1024;
-/// How long the first answer may take: a container may have to come up, and a person to type.
+/// How long a connection may take: a container may have to come up, and a person to type.
 const FIRST: Duration = Duration::from_secs(90);
-/// How long each other one may take. Until then ssh itself has noticed that nobody is there any more.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// How long an answer may take.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How often it is looked whether there is a connection.
+const TICK: Duration = Duration::from_millis(20);
 /// How long a forwarding may take to be set up.
 const SET_UP: Duration = Duration::from_secs(10);
 
@@ -38,8 +43,10 @@ pub struct Tunnel {
     ssh: Child,
     asks: ChildStdin,
     answers: Receiver<BTreeSet<u16>>,
-    /// The folder of its socket, which nobody else can enter.
-    folder: TempDir,
+    /// Where it is told which ports to forward.
+    socket: PathBuf,
+    /// The folder of that, where it is none of the store's.
+    _folder: Option<TempDir>,
 }
 
 impl Tunnel {
@@ -48,7 +55,7 @@ impl Tunnel {
     /// # Errors
     /// ssh does not get in: what it said.
     pub fn open(app: &App, alias: &str) -> Result<Self> {
-        let folder = folder()?;
+        let (socket, folder) = socket(&app.store, alias)?;
         let mut ssh = Command::new("ssh");
         ssh.args(openssh::arguments(&app.store.config(), alias));
         // A socket of the user's own masters has no part in this, nor what he forwards elsewhere.
@@ -58,7 +65,7 @@ impl Tunnel {
             "ForwardAgent=no",
             "ServerAliveInterval=5",
             "ServerAliveCountMax=3",
-            &control_path(folder.path())?,
+            &control_path(&socket)?,
         ] {
             ssh.args(["-o", option]);
         }
@@ -76,22 +83,37 @@ impl Tunnel {
             answers: answers(out),
             ssh,
             asks,
-            folder,
+            socket,
+            _folder: folder,
         };
-        if tunnel.ask(FIRST).is_some() {
-            return Ok(tunnel);
+        let start = Instant::now();
+        // ssh listens there as soon as it is let in.
+        while tunnel.is_alive() && start.elapsed() < FIRST {
+            if tunnel.socket.exists() {
+                return Ok(tunnel);
+            }
+            thread::sleep(TICK);
         }
-        // What it says comes before its end.
         let _ = tunnel.ssh.kill();
-        let _ = tunnel.ssh.wait();
         let said = command::in_one_line(&command::last_words(&said));
-        Err(anyhow!("no connection to {alias}: {said}")).hint(format!("lace-ssh doctor {alias}"))
+        let why = match said.as_str() {
+            "" => "ssh has ended without a word; is there a login shell for the account?",
+            said => said,
+        };
+        Err(anyhow!("no connection to {alias}: {why}")).hint(format!("lace-ssh doctor {alias}"))
     }
 
-    /// The ports of the container at which something listens that its own loopback reaches; none, where the connection
-    /// is lost.
+    /// The connection is there.
+    pub fn is_alive(&mut self) -> bool {
+        matches!(self.ssh.try_wait(), Ok(None))
+    }
+
+    /// The ports of the container at which something listens that its own loopback reaches; none, where it does not say.
     pub fn listening(&mut self) -> Option<BTreeSet<u16>> {
-        self.ask(PATIENCE)
+        // What came too late, or unasked.
+        while self.answers.try_recv().is_ok() {}
+        self.asks.write_all(b"\n").ok()?;
+        self.answers.recv_timeout(PATIENCE).ok()
     }
 
     /// Lets whoever connects to this port of the loopback here reach `target`, as the container would: `3000`, `db:5432`.
@@ -109,7 +131,7 @@ impl Tunnel {
     fn listen(&self, address: &str, forward: &str) -> Result<()> {
         let mut ssh = Command::new("ssh");
         ssh.args(["-F", "none", "-O", "forward", "-o"]);
-        ssh.arg(control_path(self.folder.path())?);
+        ssh.arg(control_path(&self.socket)?);
         ssh.args(["-L", &format!("{address}:{forward}"), "lace"]);
         match command::ask(&mut ssh, SET_UP)? {
             Some(answer) if answer.code == Some(0) => Ok(()),
@@ -117,39 +139,45 @@ impl Tunnel {
             None => bail!("ssh does not answer"),
         }
     }
-
-    fn ask(&mut self, patience: Duration) -> Option<BTreeSet<u16>> {
-        self.asks.write_all(b"\n").ok()?;
-        self.answers.recv_timeout(patience).ok()
-    }
 }
 
 impl Drop for Tunnel {
     fn drop(&mut self) {
         let _ = self.ssh.kill();
         let _ = self.ssh.wait();
+        let _ = fs::remove_file(&self.socket);
     }
 }
 
-/// A folder for a socket: the usual one may have too long a path.
-fn folder() -> Result<TempDir> {
-    let made = tempfile::tempdir();
-    let fits = |folder: &TempDir| openssh::takes_sockets(folder.path());
-    let made = made.ok().filter(fits);
-    match made {
-        Some(folder) => Ok(folder),
-        None => tempfile::tempdir_in("/tmp").context("cannot make a folder in /tmp"),
+/// Where a master listens: among the others of the dev container, which end when its key is revoked. Where none can be there, in
+/// a folder of its own.
+fn socket(store: &Store, alias: &str) -> Result<(PathBuf, Option<TempDir>)> {
+    let name = format!(
+        "{}forward-{}",
+        openssh::socket_prefix(alias),
+        std::process::id()
+    );
+    let usual = store.masters();
+    if openssh::takes_sockets(&usual) && store.folder(&usual).is_ok() {
+        let socket = usual.join(name);
+        let _ = fs::remove_file(&socket);
+        return Ok((socket, None));
     }
+    let folder = tempfile::Builder::new()
+        .prefix("lace-ssh-")
+        .tempdir_in("/tmp");
+    let folder = folder.context("cannot make a folder in /tmp")?;
+    Ok((folder.path().join(name), Some(folder)))
 }
 
-fn control_path(folder: &Path) -> Result<String> {
-    let path = quote::ssh_config(&folder.join("socket"))?;
-    Ok(format!("ControlPath={path}"))
+fn control_path(socket: &Path) -> Result<String> {
+    Ok(format!("ControlPath={}", quote::ssh_config(socket)?))
 }
 
 /// The answers on this stream, each as it is whole. What a shell says before the first one belongs to none.
 fn answers(from: impl Read + Send + 'static) -> Receiver<BTreeSet<u16>> {
-    let (tell, told) = channel();
+    // No more than one is kept, whoever sends more.
+    let (tell, told) = sync_channel(1);
     thread::spawn(move || {
         let mut lines = BufReader::new(from);
         let mut answer = String::new();
@@ -262,9 +290,11 @@ mod tests {
             .unwrap_err()
             .to_string();
         assert!(error.starts_with("ssh does not forward it: "), "{error}");
-        let folder = tunnel.folder.path().to_path_buf();
+        assert!(tunnel.is_alive());
+        let socket = tunnel.socket.clone();
+        assert!(socket.starts_with(app.store.masters()));
         drop(tunnel);
-        assert!(TcpStream::connect(("127.0.0.1", here)).is_err() && !folder.exists());
+        assert!(TcpStream::connect(("127.0.0.1", here)).is_err() && !socket.exists());
 
         let error = Tunnel::open(&app, "lace-y")
             .map(drop)

@@ -6,6 +6,7 @@
 //! made fit to be read. Every line of talk is one write: other programs stamp and mix what comes in pieces.
 
 pub mod agree;
+pub mod offer;
 pub mod passphrase;
 pub mod screen;
 pub mod table;

@@ -97,7 +97,7 @@ impl<'a> Lines<'a> {
         if self.as_json {
             return self.event("back", None, json!({}));
         }
-        say(format!("{} is back, and its ports are", self.alias));
+        say(format!("{} is back", self.alias));
         Ok(())
     }
 
@@ -158,7 +158,7 @@ mod tests {
             "lace-ssh: 3000 listens in lace-x; to reach it: lace-ssh forward lace-x 3000",
             "lace-ssh: warning: b: a",
             "lace-ssh: the connection to lace-x is lost; it is made anew when the container runs",
-            "lace-ssh: lace-x is back, and its ports are",
+            "lace-ssh: lace-x is back",
         ];
         assert_eq!(told(false), expected);
     }

@@ -7,12 +7,12 @@
 mod lines;
 mod local;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Result, anyhow};
+use anyhow::{Context, Result, anyhow};
 use serde_json::Value;
 
 use self::lines::Lines;
@@ -24,14 +24,19 @@ use crate::devcontainer::forward::{self, Target, Wanted};
 use crate::engine::{Container, Engine};
 use crate::ring;
 use crate::route::tunnel::Tunnel;
-use crate::route::{engines, way};
+use crate::route::{engines, hand_over, way};
 use crate::store::registry::DevContainer;
-use crate::talk::{ask, say, warn};
+use crate::talk::{offer, say, warn};
 use crate::workspace::config;
 use crate::workspace::registered::registered;
 
 /// How often it is looked what listens, and whether there is a container again.
-const TICK: Duration = Duration::from_secs(1);
+const TICK: Duration = Duration::from_secs(2);
+/// How often another port is tried, where ssh did not get one that was free a moment ago.
+const TURNS: usize = 3;
+
+/// As many ports are taken or told of by themselves: a container that wants more wants to keep others from theirs.
+const MOST: usize = 100;
 
 /// Runs `forward`, until it is ended.
 pub fn run(app: &App, args: &cli::Forward) -> Result<ExitCode> {
@@ -46,10 +51,17 @@ pub fn run(app: &App, args: &cli::Forward) -> Result<ExitCode> {
         lines: Lines::new(&known.alias, args.json),
         entries: entries(&engine, &container, known),
         known: [Target::own(known.port)].into(),
+        reserved: BTreeSet::new(),
         forwarded: BTreeMap::new(),
+        due: BTreeSet::new(),
+        failed: BTreeSet::new(),
+        waits: VecDeque::new(),
+        asked: None,
         takes_all: args.auto,
         watches: args.auto || named.is_empty(),
         asks: app.environment.interactive && !args.json,
+        is_told_full: false,
+        is_told_blind: false,
         published: &|port| container.published(port).filter(|_| engine.is_here()),
     };
     let mut tunnel = Tunnel::open(app, forward.alias)?;
@@ -59,11 +71,24 @@ pub fn run(app: &App, args: &cli::Forward) -> Result<ExitCode> {
     }
     loop {
         forward.watch(&mut tunnel)?;
+        if hand_over::caller_is_gone() {
+            return Ok(ExitCode::SUCCESS);
+        }
         // Its ports are free for the next one.
         drop(tunnel);
         forward.lines.lost()?;
-        tunnel = again(app, forward.alias);
-        forward.come_back(&tunnel)?;
+        // Nobody has asked for the container to be started again.
+        let open = || {
+            way::way(app, &engine, id, known)?;
+            Tunnel::open(app, &known.alias)
+        };
+        let Some(again) = again(open) else {
+            return Ok(ExitCode::SUCCESS);
+        };
+        tunnel = again;
+        forward.due.extend(forward.forwarded.keys().cloned());
+        forward.take_due(&tunnel)?;
+        forward.lines.back()?;
     }
 }
 
@@ -95,12 +120,12 @@ fn entries(engine: &Engine, container: &Container, known: &DevContainer) -> Vec<
     entries
 }
 
-/// Waits until there is a connection again; says each reason once.
-fn again(app: &App, alias: &str) -> Tunnel {
+/// Waits until there is a connection again; says each reason once. None, where nobody reads any more what is told.
+fn again(open: impl Fn() -> Result<Tunnel>) -> Option<Tunnel> {
     let mut told = String::new();
-    loop {
-        match Tunnel::open(app, alias) {
-            Ok(tunnel) => return tunnel,
+    while !hand_over::caller_is_gone() {
+        match open() {
+            Ok(tunnel) => return Some(tunnel),
             Err(error) => {
                 let why = error.to_string();
                 if why != told {
@@ -111,6 +136,7 @@ fn again(app: &App, alias: &str) -> Tunnel {
         }
         thread::sleep(TICK);
     }
+    None
 }
 
 /// What is forwarded, and what is known of the rest.
@@ -120,12 +146,22 @@ struct Forward<'a> {
     entries: Vec<Value>,
     /// What was forwarded or offered already, or is no matter of anybody's.
     known: BTreeSet<Target>,
+    /// What is wanted here, and no other port is to have.
+    reserved: BTreeSet<u16>,
     /// The ports here.
     forwarded: BTreeMap<Target, u16>,
+    /// Those of them that the connection does not carry yet, and those that it could not, which was told.
+    due: BTreeSet<Target>,
+    failed: BTreeSet<Target>,
+    /// What is still to be offered, and what is.
+    waits: VecDeque<Target>,
+    asked: Option<Target>,
     takes_all: bool,
     /// What begins to listen is taken or offered.
     watches: bool,
     asks: bool,
+    is_told_full: bool,
+    is_told_blind: bool,
     /// Where the engine has published a port on this machine.
     published: &'a dyn Fn(u16) -> Option<std::net::SocketAddr>,
 }
@@ -133,6 +169,7 @@ struct Forward<'a> {
 impl Forward<'_> {
     /// Takes what the user has named: all of it can be had, or it is no use to begin.
     fn take_named(&mut self, tunnel: &Tunnel, named: &[Wanted]) -> Result<()> {
+        self.reserve(named);
         for wanted in named {
             self.take(tunnel, wanted, true)?;
         }
@@ -143,9 +180,13 @@ impl Forward<'_> {
     fn take_configured(&mut self, tunnel: &Tunnel) -> Result<()> {
         let (all, unusable) = forward::wanted(&self.entries);
         for value in unusable {
-            say(format!("not forwarded: {value}, which is no port"));
+            say(format!("not forwarded: {value}, which is no single port"));
         }
+        self.reserve(&all);
         for wanted in all {
+            if self.is_full() {
+                break;
+            }
             let own = wanted.target.host.is_none().then_some(wanted.target.port);
             if let Some(address) = own.and_then(self.published) {
                 self.known.insert(wanted.target.clone());
@@ -161,6 +202,18 @@ impl Forward<'_> {
         Ok(())
     }
 
+    /// No more ports are taken or told of; that is said once.
+    fn is_full(&mut self) -> bool {
+        let is_full = self.known.len() > MOST;
+        if is_full && !std::mem::replace(&mut self.is_told_full, true) {
+            say(format!(
+                "more than {MOST} ports: the others are left out; to reach one: lace-ssh forward {} PORT",
+                self.alias
+            ));
+        }
+        is_full
+    }
+
     fn take(&mut self, tunnel: &Tunnel, wanted: &Wanted, is_named: bool) -> Result<()> {
         let target = &wanted.target;
         let attributes = forward::attributes(&self.entries, target);
@@ -169,10 +222,10 @@ impl Forward<'_> {
             is_named,
             is_only: (is_named && wanted.local.is_some()) || attributes.needs_same,
         };
-        let local = place
-            .choose(local::is_free)
+        let local = self
+            .bind(tunnel, target, &place)
+            .with_context(|| format!("{target} is not forwarded"))
             .hint_with(|| self.elsewhere(target))?;
-        tunnel.forward(local, target.host.as_deref(), target.port)?;
         self.known.insert(target.clone());
         self.forwarded.insert(target.clone(), local);
         self.lines.forwarded(target, local, &attributes)?;
@@ -181,6 +234,49 @@ impl Forward<'_> {
                 "port {} cannot be had here: it is {local}",
                 place.port
             ));
+        }
+        Ok(())
+    }
+
+    /// A port here that leads to `target`.
+    fn bind(&self, tunnel: &Tunnel, target: &Target, place: &Place) -> Result<u16> {
+        let mut refused = BTreeSet::new();
+        loop {
+            let local = place.choose(|port| {
+                let is_ours = port == place.port || !self.reserved.contains(&port);
+                is_ours && !refused.contains(&port) && local::is_free(port)
+            })?;
+            match tunnel.forward(local, target.host.as_deref(), target.port) {
+                Ok(()) => return Ok(local),
+                Err(error) if refused.len() == TURNS => return Err(error),
+                Err(_) => refused.insert(local),
+            };
+        }
+    }
+
+    fn reserve(&mut self, wanted: &[Wanted]) {
+        let places = wanted.iter().map(|it| it.local.unwrap_or(it.target.port));
+        self.reserved.extend(places);
+    }
+
+    /// Has the connection carry what it does not yet.
+    fn take_due(&mut self, tunnel: &Tunnel) -> Result<()> {
+        for target in std::mem::take(&mut self.due) {
+            let local = self.forwarded[&target];
+            match tunnel.forward(local, target.host.as_deref(), target.port) {
+                Ok(()) if self.failed.remove(&target) => {
+                    let attributes = forward::attributes(&self.entries, &target);
+                    self.lines.forwarded(&target, local, &attributes)?;
+                }
+                Ok(()) => {}
+                Err(error) => {
+                    if self.failed.insert(target.clone()) {
+                        let error = error.context(format!("{target} has lost port {local} here"));
+                        self.lines.failed(&target, &error)?;
+                    }
+                    self.due.insert(target);
+                }
+            }
         }
         Ok(())
     }
@@ -199,41 +295,56 @@ impl Forward<'_> {
         }
     }
 
-    /// Takes or offers what begins to listen, until the connection is lost.
+    /// Takes or offers what begins to listen, until the connection is lost, or nobody reads any more what is told.
     fn watch(&mut self, tunnel: &mut Tunnel) -> Result<()> {
-        while let Some(listening) = tunnel.listening() {
-            let new: Vec<_> = listening
-                .into_iter()
-                .map(Target::own)
-                .filter(|target| self.watches && !self.known.contains(target))
-                .collect();
-            for target in new {
-                self.meet(tunnel, target)?;
+        while tunnel.is_alive() && !hand_over::caller_is_gone() {
+            self.take_due(tunnel)?;
+            if self.watches {
+                match tunnel.listening() {
+                    Some(listening) => self.meet(tunnel, listening)?,
+                    None if tunnel.is_alive() => self.tell_blind(),
+                    None => break,
+                }
             }
-            thread::sleep(TICK);
+            self.attend(tunnel)?;
         }
         Ok(())
     }
 
-    /// Something has begun to listen there.
-    fn meet(&mut self, tunnel: &Tunnel, target: Target) -> Result<()> {
-        self.known.insert(target.clone());
-        let attributes = forward::attributes(&self.entries, &target);
-        if attributes.is_ignored {
-            return Ok(());
+    fn tell_blind(&mut self) {
+        if !std::mem::replace(&mut self.is_told_blind, true) {
+            say(format!(
+                "what listens in {} cannot be seen, for its shell does not tell; to reach a port: lace-ssh forward {0} PORT",
+                self.alias
+            ));
         }
-        if let Some(address) = (self.published)(target.port) {
-            return self.lines.published(&target, address);
+    }
+
+    /// What has begun to listen there is taken, told, or will be offered.
+    fn meet(&mut self, tunnel: &Tunnel, listening: BTreeSet<u16>) -> Result<()> {
+        for target in listening.into_iter().map(Target::own) {
+            if self.known.contains(&target) || self.is_full() {
+                continue;
+            }
+            self.known.insert(target.clone());
+            let attributes = forward::attributes(&self.entries, &target);
+            if attributes.is_ignored {
+                continue;
+            }
+            if let Some(address) = (self.published)(target.port) {
+                self.lines.published(&target, address)?;
+            } else if self.takes_all {
+                self.take_own(tunnel, target)?;
+            } else if self.asks {
+                self.waits.push_back(target);
+            } else {
+                self.lines.listens(&target, &attributes)?;
+            }
         }
-        let question = format!("{target} listens in {}; forward it?", self.alias);
-        let is_taken = self.takes_all || (self.asks && ask(&question)?);
-        if !is_taken {
-            // Whoever has said no knows of it.
-            return match self.asks {
-                true => Ok(()),
-                false => self.lines.listens(&target, &attributes),
-            };
-        }
+        Ok(())
+    }
+
+    fn take_own(&mut self, tunnel: &Tunnel, target: Target) -> Result<()> {
         let wanted = Wanted {
             target,
             local: None,
@@ -244,14 +355,29 @@ impl Forward<'_> {
         }
     }
 
-    /// The same ports as before, over another connection.
-    fn come_back(&mut self, tunnel: &Tunnel) -> Result<()> {
-        for (target, local) in &self.forwarded {
-            if let Err(error) = tunnel.forward(*local, target.host.as_deref(), target.port) {
-                self.lines.failed(target, &error)?;
+    /// Offers one after the other, and waits a moment, for the answer or not.
+    fn attend(&mut self, tunnel: &Tunnel) -> Result<()> {
+        if self.asked.is_none()
+            && let Some(target) = self.waits.front()
+        {
+            let label = forward::attributes(&self.entries, target).label;
+            let label = label.map_or_else(String::new, |label| format!(" ({label})"));
+            let question = format!("{target}{label} listens in {}; forward it?", self.alias);
+            if offer::put(&question) {
+                self.asked = self.waits.pop_front();
             }
         }
-        self.lines.back()
+        let Some(target) = self.asked.clone() else {
+            thread::sleep(TICK);
+            return Ok(());
+        };
+        match offer::answered(TICK)? {
+            None => return Ok(()),
+            Some(true) => self.take_own(tunnel, target)?,
+            Some(false) => {}
+        }
+        self.asked = None;
+        Ok(())
     }
 }
 

@@ -32,12 +32,16 @@ type Listeners = BTreeMap<u16, (String, TcpListener)>;
 pub fn listen(app: &App, as_json: bool) -> Result<ExitCode> {
     let mut listeners = Listeners::new();
     let mut served: Vec<Child> = Vec::new();
-    let mut edition = None;
+    follow(app, &mut listeners, as_json)?;
+    let mut edition = app.store.edition();
     loop {
         let now = app.store.edition();
-        if edition != Some(now) {
-            follow(app, &mut listeners, as_json)?;
-            edition = Some(app.store.edition());
+        if edition != now {
+            // It may pass, and is no reason to leave those that are served.
+            if let Err(error) = follow(app, &mut listeners, as_json) {
+                warn(&error);
+            }
+            edition = now;
         }
         let connections = accepted(&listeners);
         served.retain_mut(|child| matches!(child.try_wait(), Ok(None)));

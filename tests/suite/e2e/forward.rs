@@ -3,7 +3,7 @@
 //!
 //! `cargo test` lists these as ignored; `tests/run.sh` prepares the machine and runs them.
 
-use std::io::{BufRead, BufReader, Lines, Read};
+use std::io::{BufRead, BufReader, Lines, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::thread;
@@ -63,6 +63,13 @@ impl Drop for Forwards {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// A stream that has ended.
+fn other_stdout() -> ChildStdout {
+    let mut none = Command::new("true").stdout(Stdio::piped()).spawn().unwrap();
+    none.wait().unwrap();
+    none.stdout.take().unwrap()
 }
 
 /// Something that says this to everybody who connects to this address in a container.
@@ -141,12 +148,63 @@ fn what_the_config_says_is_reachable_and_what_comes_later_is_told_and_a_restart_
     serve(&id, "127.0.0.1", 23110, "again");
     assert_eq!(heard(23110), "again");
 
-    // However it ends, nothing is left.
+    // However it ends, nothing is left, be there a connection or not.
+    let open = TcpStream::connect("127.0.0.1:23110").unwrap();
     forwards.child.kill().unwrap();
     is_left(23110);
+    drop(open);
+    let start = Instant::now();
     let mut processes = Command::new("pgrep");
     processes.arg("-f").arg(container.user.store());
-    assert_eq!(Said::of(&mut processes).out, "");
+    while Said::of(&mut processes).code == 0 {
+        assert!(
+            start.elapsed() < Duration::from_secs(20),
+            "something is left"
+        );
+        thread::sleep(Duration::from_millis(50));
+    }
+    let left = std::fs::read_dir(container.user.store().join("mux"));
+    assert_eq!(left.unwrap().count(), 0);
+
+    // Nobody reads any more what is told.
+    let mut forwards = Forwards::start(&container, &[]);
+    forwards.tells("forwarded", 23110);
+    let Forwards { child, lines } = &mut forwards;
+    let unread = std::mem::replace(lines, BufReader::new(other_stdout()).lines());
+    drop(unread);
+    assert!(child.wait().unwrap().success());
+    is_left(23110);
+
+    // A person is asked, one after the other, and may leave it for later.
+    serve(&id, "127.0.0.1", 23113, "asked");
+    let mut person = container.command("script");
+    person.args(["-qec", "lace-ssh forward", "/dev/null"]);
+    let mut person = person
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let (mut keys, mut screen) = (person.stdin.take().unwrap(), person.stdout.take().unwrap());
+    let mut seen = String::new();
+    let mut until = |words: &str| {
+        let mut piece = [0; 512];
+        while !seen.contains(words) {
+            let count = screen.read(&mut piece).unwrap();
+            assert!(count > 0, "{words}: {seen}");
+            seen.push_str(&String::from_utf8_lossy(&piece[..count]));
+        }
+        seen.clear();
+    };
+    until("23113 listens in lace-my-project; forward it? [y/N]");
+    container.docker(&["restart", "-t", "0"]).expect(0);
+    until("lace-my-project is back");
+    serve(&id, "127.0.0.1", 23113, "asked");
+    keys.write_all(b"y\n").unwrap();
+    until("127.0.0.1:23113 -> lace-my-project:23113");
+    assert_eq!(heard(23113), "asked");
+    keys.write_all(b"\x03").unwrap();
+    person.wait().unwrap();
+    is_left(23113);
 
     // A person reads it.
     let mut forward = container.command("lace-ssh");
@@ -196,7 +254,7 @@ fn ports_are_the_same_where_they_can_be_and_never_low_ones_by_themselves() {
     assert_eq!(heard(23121), "db");
     assert_eq!(
         forwards.tells("forwarded", 23120)["local"],
-        "127.0.0.1:23121".replace("121", "122")
+        "127.0.0.1:23122"
     );
     assert_eq!(heard(23122), "own");
     assert_eq!(
@@ -238,6 +296,24 @@ fn ports_are_the_same_where_they_can_be_and_never_low_ones_by_themselves() {
     assert!((8080..8100).contains(&local), "{low}");
     assert_eq!(heard(local), "low");
     drop(forwards);
+
+    // A container that would have them all has some.
+    let script = "use IO::Socket::INET; my @all = map { IO::Socket::INET->new(LocalPort => 24200 + $_, Listen => 1) } 1 .. 150; sleep 600";
+    let mut many = Command::new("docker");
+    Said::of(many.args(["exec", "-d", &id, "perl", "-e", script])).expect(0);
+    let mut greedy = container.command("lace-ssh");
+    greedy
+        .args(["forward", "--json"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut greedy = greedy.spawn().unwrap();
+    let mut said = BufReader::new(greedy.stderr.take().unwrap()).lines();
+    let told = said.find(|line| line.as_ref().unwrap().contains("more than 100 ports"));
+    assert!(told.is_some());
+    greedy.kill().unwrap();
+    let output = greedy.wait_with_output().unwrap().stdout;
+    let events = String::from_utf8_lossy(&output).lines().count();
+    assert!((90..=101).contains(&events), "{events}");
 
     // One that is not there, or that no port is meant by.
     let said = container.lace(&["forward", KEY, "web"]).expect(1);
