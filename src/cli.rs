@@ -316,7 +316,7 @@ pub struct Doctor {
 #[derive(Debug, Args)]
 pub struct Forward {
     /// The alias, a part of one, or a dev container ID [default: the dev container of the workspace, else
-    /// the `default` of your settings, else the only one]; what is a port is none.
+    /// the `default` of your settings, else the only one]. A word that is a port is taken for the first of those.
     #[arg(add = ArgValueCandidates::new(names::aliases))]
     pub name: Option<String>,
     /// The ports: 3000, 8080:3000 for another one here, db:5432 for one of another host that the container

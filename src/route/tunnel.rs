@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -55,7 +56,7 @@ impl Tunnel {
     /// # Errors
     /// ssh does not get in: what it said.
     pub fn open(app: &App, alias: &str) -> Result<Self> {
-        let (socket, folder) = socket(&app.store, alias)?;
+        let (socket, folder) = socket(&app.store)?;
         let mut ssh = Command::new("ssh");
         ssh.args(openssh::arguments(&app.store.config(), alias));
         // A socket of the user's own masters has no part in this, nor what he forwards elsewhere.
@@ -149,18 +150,17 @@ impl Drop for Tunnel {
     }
 }
 
-/// Where a master listens: among the others of the dev container, which end when its key is revoked. Where none can be there, in
-/// a folder of its own.
-fn socket(store: &Store, alias: &str) -> Result<(PathBuf, Option<TempDir>)> {
-    let name = format!(
-        "{}forward-{}",
-        openssh::socket_prefix(alias),
-        std::process::id()
-    );
-    let usual = store.masters();
-    if openssh::takes_sockets(&usual) && store.folder(&usual).is_ok() {
-        let socket = usual.join(name);
-        let _ = fs::remove_file(&socket);
+/// Where the master listens: in the store, where sockets can be there, else in a folder that is made for it.
+fn socket(store: &Store) -> Result<(PathBuf, Option<TempDir>)> {
+    let name = std::process::id().to_string();
+    let usual = store.forwards();
+    let socket = usual.join(&name);
+    let _ = fs::remove_file(&socket);
+    let can_be = openssh::takes_sockets(&usual)
+        && store.folder(&usual).is_ok()
+        && UnixListener::bind(&socket).is_ok();
+    let _ = fs::remove_file(&socket);
+    if can_be {
         return Ok((socket, None));
     }
     let folder = tempfile::Builder::new()
@@ -293,7 +293,7 @@ mod tests {
         assert!(error.starts_with("ssh does not forward it: "), "{error}");
         assert!(tunnel.is_alive());
         let socket = tunnel.socket.clone();
-        assert!(socket.starts_with(app.store.masters()));
+        assert!(socket.starts_with(app.store.forwards()));
         drop(tunnel);
         assert!(TcpStream::connect(("127.0.0.1", here)).is_err() && !socket.exists());
 

@@ -122,6 +122,11 @@ impl Store {
         self.root.join("mux")
     }
 
+    /// The sockets by which a running `forward` tells its ssh what to do.
+    pub fn forwards(&self) -> PathBuf {
+        self.root.join("forward")
+    }
+
     /// The pinned host keys.
     pub fn known_hosts(&self) -> PathBuf {
         self.root.join("known_hosts")

@@ -9,6 +9,14 @@ use crate::devcontainer::forward::{Attributes, Target};
 use crate::escape;
 use crate::talk::{print, print_as_is, say, warn};
 
+/// A port, and what it is called.
+pub fn called(target: &Target, attributes: &Attributes) -> String {
+    match &attributes.label {
+        Some(label) => format!("{target} ({label})"),
+        None => target.to_string(),
+    }
+}
+
 /// Tells of one dev container.
 pub struct Lines<'a> {
     alias: &'a str,
@@ -58,10 +66,9 @@ impl<'a> Lines<'a> {
                 json!({ "label": attributes.label }),
             );
         }
-        let label = attributes.label.as_ref();
-        let label = label.map_or_else(String::new, |label| format!(" ({label})"));
         say(format!(
-            "{target}{label} listens in {0}; to reach it: lace-ssh forward {0} {target}",
+            "{} listens in {1}; to reach it: lace-ssh forward {1} {target}",
+            called(target, attributes),
             self.alias
         ));
         Ok(())

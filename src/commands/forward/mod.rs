@@ -34,7 +34,6 @@ use crate::workspace::registered::registered;
 const TICK: Duration = Duration::from_secs(2);
 /// How often another port is tried, where ssh did not get one that was free a moment ago.
 const TURNS: usize = 3;
-
 /// As many ports are taken or told of by themselves: a container that wants more wants to keep others from theirs.
 const MOST: usize = 100;
 
@@ -360,9 +359,8 @@ impl Forward<'_> {
         if self.asked.is_none()
             && let Some(target) = self.waits.front()
         {
-            let label = forward::attributes(&self.entries, target).label;
-            let label = label.map_or_else(String::new, |label| format!(" ({label})"));
-            let question = format!("{target}{label} listens in {}; forward it?", self.alias);
+            let called = lines::called(target, &forward::attributes(&self.entries, target));
+            let question = format!("{called} listens in {}; forward it?", self.alias);
             if offer::put(&question) {
                 self.asked = self.waits.pop_front();
             }

@@ -3,16 +3,16 @@
 //!
 //! `cargo test` lists these as ignored; `tests/run.sh` prepares the machine and runs them.
 
-use std::io::{BufRead, BufReader, Lines, Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use crate::support::Said;
-use crate::support::engine::{DevContainer, Plain};
+use crate::support::engine::{DevContainer, Plain, Talks};
 use crate::support::ring::KEY;
 
 /// On the image that `tests/engine.sh` makes. Ports that nobody else has on this machine, most likely.
@@ -26,50 +26,28 @@ const CONFIG: &str = r#"{
     }
 }"#;
 
-/// `lace-ssh forward`, until it is dropped.
-struct Forwards {
-    child: Child,
-    lines: Lines<BufReader<ChildStdout>>,
-}
+/// `lace-ssh forward --json`
+struct Forwards(Talks);
 
 impl Forwards {
     fn start(container: &DevContainer, arguments: &[&str]) -> Self {
-        let mut forward = container.command("lace-ssh");
-        forward.args(["forward", "--json"]).args(arguments);
-        let mut child = forward.stdout(Stdio::piped()).spawn().unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        Self { child, lines }
+        Self(Talks::start(
+            container,
+            &[&["forward", "--json"], arguments].concat(),
+        ))
     }
 
     fn event(&mut self) -> Value {
-        let line = self.lines.next().expect("it has ended").unwrap();
-        serde_json::from_str(&line).unwrap()
+        serde_json::from_str(&self.0.line()).unwrap()
     }
 
     /// The next event is this one, of this port.
     fn tells(&mut self, event: &str, port: u16) -> Value {
         let told = self.event();
-        assert_eq!(
-            (&told["event"], &told["port"]),
-            (&json!(event), &json!(port)),
-            "{told}"
-        );
+        let expected = (&json!(event), &json!(port));
+        assert_eq!((&told["event"], &told["port"]), expected, "{told}");
         told
     }
-}
-
-impl Drop for Forwards {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// A stream that has ended.
-fn other_stdout() -> ChildStdout {
-    let mut none = Command::new("true").stdout(Stdio::piped()).spawn().unwrap();
-    none.wait().unwrap();
-    none.stdout.take().unwrap()
 }
 
 /// Something that says this to everybody who connects to this address in a container.
@@ -150,7 +128,7 @@ fn what_the_config_says_is_reachable_and_what_comes_later_is_told_and_a_restart_
 
     // However it ends, nothing is left, be there a connection or not.
     let open = TcpStream::connect("127.0.0.1:23110").unwrap();
-    forwards.child.kill().unwrap();
+    forwards.0.child.kill().unwrap();
     is_left(23110);
     drop(open);
     let start = Instant::now();
@@ -163,16 +141,13 @@ fn what_the_config_says_is_reachable_and_what_comes_later_is_told_and_a_restart_
         );
         thread::sleep(Duration::from_millis(50));
     }
-    let left = std::fs::read_dir(container.user.store().join("mux"));
+    let left = std::fs::read_dir(container.user.store().join("forward"));
     assert_eq!(left.unwrap().count(), 0);
 
     // Nobody reads any more what is told.
     let mut forwards = Forwards::start(&container, &[]);
     forwards.tells("forwarded", 23110);
-    let Forwards { child, lines } = &mut forwards;
-    let unread = std::mem::replace(lines, BufReader::new(other_stdout()).lines());
-    drop(unread);
-    assert!(child.wait().unwrap().success());
+    assert!(forwards.0.unread().success());
     is_left(23110);
 
     // A person is asked, one after the other, and may leave it for later.
@@ -207,21 +182,10 @@ fn what_the_config_says_is_reachable_and_what_comes_later_is_told_and_a_restart_
     is_left(23113);
 
     // A person reads it.
-    let mut forward = container.command("lace-ssh");
-    forward
-        .args(["forward", "my-project", "23110"])
-        .stdout(Stdio::piped());
-    let mut forward = forward.spawn().unwrap();
-    let mut line = String::new();
-    BufReader::new(forward.stdout.take().unwrap())
-        .read_line(&mut line)
-        .unwrap();
-    assert_eq!(
-        line,
-        "127.0.0.1:23110 -> lace-my-project:23110  web  http://127.0.0.1:23110\n"
-    );
-    forward.kill().unwrap();
-    forward.wait().unwrap();
+    let mut forward = Talks::start(&container, &["forward", "my-project", "23110"]);
+    let expected = "127.0.0.1:23110 -> lace-my-project:23110  web  http://127.0.0.1:23110";
+    assert_eq!(forward.line(), expected);
+    drop(forward);
     is_left(23110);
 }
 

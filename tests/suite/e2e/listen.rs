@@ -4,15 +4,15 @@
 //! `cargo test` lists these as ignored; `tests/run.sh` prepares the machine and runs them.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Lines, Read};
+use std::io::{BufRead, BufReader, Read};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::support::Said;
-use crate::support::engine::DevContainer;
+use crate::support::engine::{DevContainer, Talks};
 use crate::support::ring::{KEY, json};
 
 /// On the image that `tests/engine.sh` makes.
@@ -51,38 +51,11 @@ fn gets_in(container: &DevContainer, port: &str) {
     assert_eq!((said.out.as_str(), &*said.told()), ("vscode\n", ""));
 }
 
-/// `lace-ssh listen` in a terminal, until it is dropped.
-struct Listens {
-    child: Child,
-    lines: Lines<BufReader<ChildStdout>>,
-}
-
-impl Listens {
-    fn start(container: &DevContainer, arguments: &[&str]) -> Self {
-        let mut listen = container.command("lace-ssh");
-        listen.arg("listen").args(arguments).stdout(Stdio::piped());
-        let mut child = listen.spawn().unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        Self { child, lines }
-    }
-
-    fn line(&mut self) -> String {
-        self.lines.next().unwrap().unwrap()
-    }
-}
-
-impl Drop for Listens {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 #[test]
 #[ignore = "needs an engine; run by tests/run.sh"]
 fn a_port_leads_to_whatever_container_there_is_now_and_starts_it_if_the_user_says_so() {
     let container = DevContainer::up_with(CONFIG);
-    let mut listens = Listens::start(&container, &[]);
+    let mut listens = Talks::start(&container, &["listen"]);
     let line = listens.line();
     let (port, alias) = line
         .strip_prefix("127.0.0.1:")
@@ -170,7 +143,7 @@ fn a_port_leads_to_whatever_container_there_is_now_and_starts_it_if_the_user_say
     });
     drop(listens);
     // The same port the next time.
-    let mut again = Listens::start(&container, &["--json"]);
+    let mut again = Talks::start(&container, &["listen", "--json"]);
     let told: serde_json::Value = serde_json::from_str(&again.line()).unwrap();
     let first = serde_json::json!({ "alias": KEY, "listen": format!("127.0.0.1:{port}") });
     let told_of_other = serde_json::from_str(&again.line()).unwrap();
@@ -311,52 +284,8 @@ fn systemd_listens_once_it_is_installed_for_each_dev_container_and_until_it_is_t
     lace(&["listen", "--install", "--check"]).expect(0);
     assert_eq!(container.user.store_files(), before);
 
-    // A dev container that comes has a port at once, and one that goes has none.
-    let second = container
-        .user
-        .write("../second/.devcontainer/devcontainer.json", CONFIG);
-    let folder = second.parent().unwrap().parent().unwrap().to_path_buf();
-    let folder = ["--workspace-folder", folder.to_str().unwrap()];
-    lace(&[&["setup", "--yes"][..], &folder].concat()).expect(0);
-    let id = "0".repeat(52);
-    lace(&[&["initialize", "--id", &id][..], &folder].concat()).expect(0);
-    assert_eq!(listening().len(), 2);
-    lace(&[&["remove", "--yes", "--purge"][..], &folder].concat()).expect(0);
-    assert_eq!(listening(), [port]);
-
-    // What somebody has stopped or changed, the doctor tells and mends.
-    let unit = format!("lace-ssh@{port}.socket");
-    let stop = ["--user", "stop", &unit];
-    Said::of(systemd.command(&container, "systemctl").args(stop)).expect(0);
-    let told = lace(&["doctor"]).expect(0).out;
-    assert!(told.contains("nobody listens at 127.0.0.1"), "{told}");
-    lace(&["listen", "--install", "--check"]).expect(1);
-    lace(&["doctor", "--fix", "--yes"]).expect(0);
-    assert_eq!(listening(), [port]);
-    fs::remove_file(units.join("lace-ssh@.service")).unwrap();
-    lace(&["doctor", "--fix", "--yes"]).expect(0);
-    assert!(units.join("lace-ssh@.service").exists());
-    gets_in(&container, port);
-
-    // Nothing is said to lead anywhere that some other program has.
-    Said::of(systemd.command(&container, "systemctl").args(stop)).expect(0);
-    let other = TcpListener::bind(format!("127.0.0.1:{port}")).unwrap();
-    let said = lace(&["listen", "--install", "--yes"]).expect(1);
-    let words = format!("systemd does not listen at 127.0.0.1:{port} for {KEY}");
-    assert!(
-        said.err.contains(&words) && !said.err.contains("leads to"),
-        "{said:?}"
-    );
-    let told = lace(&["doctor"]).expect(0).out;
-    assert!(told.contains("another program has 127.0.0.1"), "{told}");
-    drop(other);
-    lace(&["listen", "--install", "--yes"]).expect(0);
-    assert_eq!(listening(), [port]);
-    // Where systemd cannot be asked, it would go on.
-    container
-        .lace(&["listen", "--uninstall", "--yes"])
-        .expect(1);
-    lace(&["listen", "--install", "--check"]).expect(0);
+    comes_and_goes(&systemd, &container, port);
+    is_told_and_mended(&systemd, &container, port);
 
     // A session goes on when it is taken out, and nothing of it is left.
     let mut open = plain_ssh(&container, port);
@@ -385,4 +314,60 @@ fn systemd_listens_once_it_is_installed_for_each_dev_container_and_until_it_is_t
         .expect(0)
         .out;
     assert!(asked.contains(&format!("hostname {KEY}\n")));
+}
+
+/// A dev container that comes has a port at once, and one that goes has none.
+fn comes_and_goes(systemd: &Systemd, container: &DevContainer, port: &str) {
+    let lace = |arguments: &[&str]| systemd.lace(container, arguments);
+    let listening = || systemd.listening(container);
+    let second = container
+        .user
+        .write("../second/.devcontainer/devcontainer.json", CONFIG);
+    let folder = second.parent().unwrap().parent().unwrap().to_path_buf();
+    let folder = ["--workspace-folder", folder.to_str().unwrap()];
+    lace(&[&["setup", "--yes"][..], &folder].concat()).expect(0);
+    let id = "0".repeat(52);
+    lace(&[&["initialize", "--id", &id][..], &folder].concat()).expect(0);
+    assert_eq!(listening().len(), 2);
+    lace(&[&["remove", "--yes", "--purge"][..], &folder].concat()).expect(0);
+    assert_eq!(listening(), [port]);
+}
+
+/// What somebody has stopped, changed or taken, the doctor tells, and mends what is ours.
+fn is_told_and_mended(systemd: &Systemd, container: &DevContainer, port: &str) {
+    let lace = |arguments: &[&str]| systemd.lace(container, arguments);
+    let listening = || systemd.listening(container);
+    let units = container.user.home().join(".config/systemd/user");
+    let unit = format!("lace-ssh@{port}.socket");
+    let stop = ["--user", "stop", &unit];
+    Said::of(systemd.command(container, "systemctl").args(stop)).expect(0);
+    let told = lace(&["doctor"]).expect(0).out;
+    assert!(told.contains("nobody listens at 127.0.0.1"), "{told}");
+    lace(&["listen", "--install", "--check"]).expect(1);
+    lace(&["doctor", "--fix", "--yes"]).expect(0);
+    assert_eq!(listening(), [port]);
+    fs::remove_file(units.join("lace-ssh@.service")).unwrap();
+    lace(&["doctor", "--fix", "--yes"]).expect(0);
+    assert!(units.join("lace-ssh@.service").exists());
+    gets_in(container, port);
+
+    // Nothing is said to lead anywhere that some other program has.
+    Said::of(systemd.command(container, "systemctl").args(stop)).expect(0);
+    let other = TcpListener::bind(format!("127.0.0.1:{port}")).unwrap();
+    let said = lace(&["listen", "--install", "--yes"]).expect(1);
+    let words = format!("systemd does not listen at 127.0.0.1:{port} for {KEY}");
+    assert!(
+        said.err.contains(&words) && !said.err.contains("leads to"),
+        "{said:?}"
+    );
+    let told = lace(&["doctor"]).expect(0).out;
+    assert!(told.contains("another program has 127.0.0.1"), "{told}");
+    drop(other);
+    lace(&["listen", "--install", "--yes"]).expect(0);
+    assert_eq!(listening(), [port]);
+    // Where systemd cannot be asked, it would go on.
+    container
+        .lace(&["listen", "--uninstall", "--yes"])
+        .expect(1);
+    lace(&["listen", "--install", "--check"]).expect(0);
 }

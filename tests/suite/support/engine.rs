@@ -1,7 +1,8 @@
 //! A real dev container: `devcontainer up`, the engine, `ssh`. Only for tests that `tests/run.sh` runs.
 
+use std::io::{BufRead, BufReader, Lines};
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
@@ -189,6 +190,40 @@ impl Drop for DevContainer {
                 Said::of(Command::new("docker").args(["rmi", "-f", image.trim(), &first]));
             }
         }
+    }
+}
+
+/// `lace-ssh` with these arguments, which tells line by line, until it is dropped.
+pub struct Talks {
+    pub child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Talks {
+    pub fn start(container: &DevContainer, arguments: &[&str]) -> Self {
+        let mut lace = container.command("lace-ssh");
+        let mut child = lace.args(arguments).stdout(Stdio::piped()).spawn().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        Self { child, lines }
+    }
+
+    pub fn line(&mut self) -> String {
+        self.lines.next().expect("it has ended").unwrap()
+    }
+
+    /// Waits until it ends because nobody reads any more what it tells.
+    pub fn unread(mut self) -> ExitStatus {
+        let mut none = Command::new("true").stdout(Stdio::piped()).spawn().unwrap();
+        none.wait().unwrap();
+        self.lines = BufReader::new(none.stdout.take().unwrap()).lines();
+        self.child.wait().unwrap()
+    }
+}
+
+impl Drop for Talks {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
