@@ -152,14 +152,15 @@ impl Drop for Tunnel {
 
 /// Where the master listens: in the store, where sockets can be there, else in a folder that is made for it.
 fn socket(store: &Store) -> Result<(PathBuf, Option<TempDir>)> {
+    // What ssh calls it at first has so much more.
+    const AT_FIRST: &str = ".0123456789abcdef";
     let name = std::process::id().to_string();
     let usual = store.forwards();
-    let socket = usual.join(&name);
-    let _ = fs::remove_file(&socket);
-    let can_be = openssh::takes_sockets(&usual)
-        && store.folder(&usual).is_ok()
-        && UnixListener::bind(&socket).is_ok();
-    let _ = fs::remove_file(&socket);
+    let (socket, tried) = (usual.join(&name), usual.join(name.clone() + AT_FIRST));
+    let can_be = store.folder(&usual).is_ok() && UnixListener::bind(&tried).is_ok();
+    for left in [&socket, &tried] {
+        let _ = fs::remove_file(left);
+    }
     if can_be {
         return Ok((socket, None));
     }

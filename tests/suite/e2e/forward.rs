@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::support::Said;
 use crate::support::engine::{DevContainer, Plain, Talks};
 use crate::support::ring::KEY;
+use crate::support::{Said, User};
 
 /// On the image that `tests/engine.sh` makes. Ports that nobody else has on this machine, most likely.
 const CONFIG: &str = r#"{
@@ -99,7 +99,10 @@ fn is_left(port: u16) {
 #[test]
 #[ignore = "needs an engine; run by tests/run.sh"]
 fn what_the_config_says_is_reachable_and_what_comes_later_is_told_and_a_restart_is_survived() {
-    let container = DevContainer::up_with(CONFIG);
+    // Where paths are short enough for sockets in the store.
+    let container = DevContainer::of(User::near(CONFIG));
+    container.lace(&["setup", "--yes"]).expect(0);
+    container.up(&[]).expect(0);
     let id = container.id();
     serve(&id, "127.0.0.1", 23110, "web");
     let mut forwards = Forwards::start(&container, &[]);
