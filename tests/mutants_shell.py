@@ -28,6 +28,7 @@ TESTS = {
     "authorized": ["keys::authorized_keys", "feature::authorized", "--skip=a_real_sshd"],
     "session": ["feature::session"],
     "start": ["feature::start"],
+    "post-start": ["feature::post_start"],
     "entrypoint": ["feature::entrypoint"],
     "install.sh": ["feature::install"],
 }

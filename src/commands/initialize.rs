@@ -100,7 +100,7 @@ fn registered_id(ring: &Ring<'_>, wanted: &Wanted<'_>) -> Result<String> {
         return Ok(linked);
     }
     let Some(id) = ids.iter().find(is_registered) else {
-        return Ok(linked);
+        return Ok(moved(ring, wanted)?.unwrap_or(linked));
     };
     Ok(match other_ids::add(store, given, id)? {
         Added::Taken => linked,
@@ -114,6 +114,42 @@ fn registered_id(ring: &Ring<'_>, wanted: &Wanted<'_>) -> Result<String> {
             id.clone()
         }
     })
+}
+
+/// The ID of a dev container that has come here: it has the name that this one would have, its folder was called the same and
+/// is not there any more, and the engine has no container of it. Somebody has moved the folder, or has brought the store
+/// from another machine or another home.
+///
+/// # Errors
+/// The link cannot be made.
+fn moved(ring: &Ring<'_>, wanted: &Wanted<'_>) -> Result<Option<String>> {
+    let alias = entry::wanted_alias(wanted);
+    let Some((id, known)) = ring.registry.by_alias(&alias) else {
+        return Ok(None);
+    };
+    let Some(old) = known
+        .workspace
+        .as_ref()
+        .filter(|old| entry::may_have_moved(old, wanted.target))
+    else {
+        return Ok(None);
+    };
+    let is_gone = matches!(old.folder.try_exists(), Ok(false));
+    let has_none = || {
+        let labels = [(trust::LOCAL_FOLDER, &*old.folder)];
+        let found = Engine::at(wanted.endpoint).and_then(|engine| engine.with_labels(&labels));
+        found.is_ok_and(|containers| containers.is_empty())
+    };
+    if !is_gone || !has_none() || other_ids::add(&ring.app.store, wanted.given, id)? == Added::Taken
+    {
+        return Ok(None);
+    }
+    say(format!(
+        "{alias} was {}, which is not there any more: it is {} from now on",
+        old.folder.display(),
+        wanted.target.folder.display()
+    ));
+    Ok(Some(id.to_owned()))
 }
 
 /// What is mounted is a folder of this machine: an engine on another one would say no more than that there is no such

@@ -175,6 +175,15 @@ fn with_options(
     }
 }
 
+/// Whether what is in `new` may be what was in `old`, by the names of its folder and of its config file in there.
+pub fn may_have_moved(old: &Workspace, new: &Target) -> bool {
+    let within =
+        |config: &Path, folder: &Path| config.strip_prefix(folder).map(Path::to_owned).ok();
+    old.folder.file_name() == new.folder.file_name()
+        && within(&old.config_file, &old.folder)
+            .is_some_and(|config| within(&new.config, &new.folder) == Some(config))
+}
+
 /// The alias before anybody asks whether it is taken.
 pub fn wanted_alias(wanted: &Wanted<'_>) -> String {
     let chosen = wanted.config.options.host.clone();

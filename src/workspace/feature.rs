@@ -12,7 +12,7 @@ use crate::advice::failure;
 use crate::durable;
 
 /// The text files of the Feature, as they are in `feature/src/lace-ssh`.
-pub const FILES: [(&str, &str); 9] = [
+pub const FILES: [(&str, &str); 10] = [
     (
         "devcontainer-feature.json",
         include_str!("../../feature/src/lace-ssh/devcontainer-feature.json"),
@@ -37,6 +37,10 @@ pub const FILES: [(&str, &str); 9] = [
     (
         "session",
         include_str!("../../feature/src/lace-ssh/session"),
+    ),
+    (
+        "post-start",
+        include_str!("../../feature/src/lace-ssh/post-start"),
     ),
     (
         "NOTES.md",

@@ -53,6 +53,7 @@ mod feature {
     mod authorized;
     mod entrypoint;
     mod install;
+    mod post_start;
     mod session;
     mod start;
 }
@@ -91,6 +92,7 @@ mod e2e {
     mod host_key;
     mod keys;
     mod listen;
+    mod moves;
     mod multiplex;
     mod outages;
     mod routes;

@@ -48,8 +48,15 @@ install_sshd() {
     elif command -v microdnf >/dev/null; then
         microdnf install -y openssh-server util-linux
         microdnf clean all
+    elif command -v zypper >/dev/null; then
+        zypper --non-interactive install --no-recommends openssh-server util-linux
+        zypper clean --all
+    elif command -v pacman >/dev/null; then
+        # All of it: newer packages among older ones are not meant to work.
+        pacman -Syu --noconfirm --needed openssh
+        pacman -Scc --noconfirm
     else
-        fail "there is no sshd in this image, and no apt-get, apk, dnf or microdnf to install it with; add the OpenSSH server to the image"
+        fail "there is no sshd in this image, and no apt-get, apk, dnf, microdnf, zypper or pacman to install it with; add the OpenSSH server to the image"
     fi
     for key in /etc/ssh/ssh_host_*; do
         echo "$before" | grep -qxF "$key" || rm -f "$key"
@@ -59,7 +66,7 @@ install_sshd() {
 
 install_scripts() {
     mkdir -p "$share"
-    install -m 0755 entrypoint start session authorized "$share/"
+    install -m 0755 entrypoint start session authorized post-start "$share/"
     # Not every CLI labels the container with it.
     sed -n 's/.*"contract": *\([0-9]*\).*/contract \1/p' devcontainer-feature.json >"$share/contract"
     if [ -n "$REMOTE_USER" ]; then echo "$REMOTE_USER" >"$share/user"; else rm -f "$share/user"; fi
@@ -111,17 +118,21 @@ sshd_knows() {
     ! "$(command -v sshd)" -t -f /dev/null -o "$1=no" 2>&1 | grep -qi 'bad configuration option'
 }
 
-# The binary gives `lace-ssh post-start`. sshd works without it.
+# For `lace-ssh post-start`: the binary for this machine, of those that a package has, or the one that `setup` put here. It
+# may be none, or one for another system: then a script does it.
 install_binary() {
-    if [ ! -f lace-ssh ]; then
-        echo "lace-ssh: the binary is not beside install.sh; going on without it"
-    elif cp lace-ssh "$share/lace-ssh.new" && chmod 0755 "$share/lace-ssh.new" && "$share/lace-ssh.new" --version; then
-        mkdir -p /usr/local/bin
-        mv -f "$share/lace-ssh.new" /usr/local/bin/lace-ssh
-    else
+    mkdir -p /usr/local/bin
+    for binary in "lace-ssh-$(uname -m)" lace-ssh; do
+        [ -f "$binary" ] || continue
+        if cp "$binary" "$share/lace-ssh.new" && chmod 0755 "$share/lace-ssh.new" && "$share/lace-ssh.new" --version; then
+            mv -f "$share/lace-ssh.new" /usr/local/bin/lace-ssh
+            return
+        fi
         rm -f "$share/lace-ssh.new"
-        echo "lace-ssh: warning: the binary beside install.sh does not run here; going on without it" >&2
-    fi
+        echo "lace-ssh: warning: the binary $binary beside install.sh does not run here" >&2
+    done
+    echo "lace-ssh: no binary beside install.sh runs here: a script takes its place"
+    ln -sf "$share/post-start" /usr/local/bin/lace-ssh
 }
 
 fail() {

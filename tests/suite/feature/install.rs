@@ -41,13 +41,13 @@ fn what_is_installed_is_roots_and_starts_from_nothing() {
     let said = install(&container, "_REMOTE_USER=dev").expect(0);
     assert_eq!(
         said.out,
-        "lace-ssh: the binary is not beside install.sh; going on without it\n\
+        "lace-ssh: no binary beside install.sh runs here: a script takes its place\n\
          lace-ssh: installed; sshd will listen on port 2222 and let dev in\n"
     );
-    let modes = "stat -c '%U %a %s %n' * | sed 's/ [0-9]* \\([a-z_]*\\)$/ \\1/' | tr '\\n' '|'";
+    let modes = "stat -c '%U %a %s %n' * | sed 's/ [0-9]* \\([a-z_-]*\\)$/ \\1/' | tr '\\n' '|'";
     assert_eq!(
         container.ok(&format!("cd {SHARE}; {modes}")),
-        "root 755 authorized|root 644 contract|root 755 entrypoint|root 755 session|root 644 sshd_config|root 755 start|root 644 user|"
+        "root 755 authorized|root 644 contract|root 755 entrypoint|root 755 post-start|root 755 session|root 644 sshd_config|root 755 start|root 644 user|"
     );
     assert_eq!(
         container.ok(&format!(
@@ -59,7 +59,7 @@ fn what_is_installed_is_roots_and_starts_from_nothing() {
     assert_eq!(container.read(&format!("{SHARE}/user")), "dev\n");
     let contract = format!("contract {}\n", lace_ssh::trust::CONTRACT);
     assert_eq!(container.read(lace_ssh::trust::CONTRACT_FILE), contract);
-    for name in ["authorized", "entrypoint", "session", "start"] {
+    for name in ["authorized", "entrypoint", "post-start", "session", "start"] {
         container.ok(&format!("cmp {SHARE}/{name} /tmp/feature/{name}"));
     }
     // A login shell has the PATH that the session had.
@@ -170,11 +170,11 @@ fn options_are_for_the_sshd_that_knows_them() {
 #[test]
 fn where_there_is_no_sshd_its_package_is_installed_without_its_host_keys() {
     let container = image();
-    let managers = ["apt-get", "apk", "dnf", "microdnf"];
-    container.ok("cd /usr/bin; for it in apt-get apk dnf microdnf; do [ ! -e $it ] || mount --bind /dev/null $it; done
+    let managers = ["apt-get", "apk", "dnf", "microdnf", "zypper", "pacman"];
+    container.ok("cd /usr/bin; for it in apt-get apk dnf microdnf zypper pacman; do [ ! -e $it ] || mount --bind /dev/null $it; done
         cp /usr/sbin/sshd /tmp/sshd; chmod 755 /tmp/sshd; mount -t tmpfs tmpfs /usr/sbin
         mkdir -p /etc/ssh");
-    let none = "there is no sshd in this image, and no apt-get, apk, dnf or microdnf to install it with; \
+    let none = "there is no sshd in this image, and no apt-get, apk, dnf, microdnf, zypper or pacman to install it with; \
                 add the OpenSSH server to the image";
     fails(&container, "", none);
     container.ok("echo old >/etc/ssh/ssh_host_a_key");
@@ -185,13 +185,17 @@ fn where_there_is_no_sshd_its_package_is_installed_without_its_host_keys() {
                           install -y --no-install-recommends openssh-server|"
             }
             "apk" => "add --no-cache openssh-server openssh-sftp-server|",
+            "zypper" => {
+                "--non-interactive install --no-recommends openssh-server util-linux|clean --all|"
+            }
+            "pacman" => "-Syu --noconfirm --needed openssh|-Scc --noconfirm|",
             _ => "install -y openssh-server util-linux|clean all|",
         };
         // Those that come later in the list are there, too: the first is asked.
         container.program(
             name,
             "printf '%s|' \"$*\" >>/tmp/asked; echo $DEBIAN_FRONTEND >/tmp/frontend
-            case \"$*\" in *openssh-server*) ;; *) exit 0 ;; esac
+            case \"$*\" in *openssh*) ;; *) exit 0 ;; esac
             echo new >/etc/ssh/ssh_host_a_key.pub; echo new >/etc/ssh/ssh_host_b_key
             [ ! -e /tmp/gives ] || cp /tmp/sshd /usr/local/sbin",
         );
@@ -207,7 +211,7 @@ fn where_there_is_no_sshd_its_package_is_installed_without_its_host_keys() {
         let said = install(&container, "").expect(0);
         assert!(
             said.out
-                .starts_with("lace-ssh: installing sshd\nlace-ssh: the binary is not"),
+                .starts_with("lace-ssh: installing sshd\nlace-ssh: no binary"),
             "{}",
             said.out
         );
@@ -231,28 +235,53 @@ fn where_there_is_no_sshd_its_package_is_installed_without_its_host_keys() {
 }
 
 #[test]
-fn a_binary_that_does_not_run_is_left_out() {
+fn the_binary_for_this_machine_is_taken_and_where_none_runs_a_script() {
     let container = image();
-    container.script(
-        "/tmp/feature/lace-ssh",
-        "[ \"$*\" = --version ] && echo 1.2.3",
-    );
+    let put = |name: &str, body: &str| container.script(&format!("/tmp/feature/{name}"), body);
+    let warning = |name: &str| {
+        format!("lace-ssh: warning: the binary {name} beside install.sh does not run here\n")
+    };
+    let is = |name: &str| {
+        container.ok(&format!(
+            "cd /usr/local/bin; [ ! -L lace-ssh ]; cmp /tmp/feature/{name} lace-ssh; \
+             [ $(stat -c %a lace-ssh) = 755 ]; [ ! -e {SHARE}/lace-ssh.new ]"
+        ));
+    };
+    container.program("uname", "[ \"$*\" = -m ] && echo machine");
+    let script = |said: Said| {
+        let takes_over =
+            "lace-ssh: no binary beside install.sh runs here: a script takes its place\n";
+        assert!(said.out.starts_with(takes_over), "{said:?}");
+        container.ok(&format!(
+            "[ $(readlink /usr/local/bin/lace-ssh) = {SHARE}/post-start ]; [ ! -e {SHARE}/lace-ssh.new ]"
+        ));
+        said.err
+    };
+    put("lace-ssh-other", "echo of another machine");
+    assert_eq!(script(install(&container, "").expect(0)), "");
+
+    // What `setup` puts there.
+    let version = "[ \"$*\" = --version ] && echo 1.2.3";
+    put("lace-ssh", version);
     container.ok("chmod 600 /tmp/feature/lace-ssh");
     let said = install(&container, "").expect(0);
-    assert!(
-        said.out.starts_with("1.2.3\n") && said.err.is_empty(),
-        "{said:?}"
-    );
-    container.ok("cmp /tmp/feature/lace-ssh /usr/local/bin/lace-ssh; [ $(stat -c %a /usr/local/bin/lace-ssh) = 755 ]");
-    container.ok(&format!(
-        "rm /usr/local/bin/lace-ssh; [ ! -e {SHARE}/lace-ssh.new ]"
-    ));
-    container.script("/tmp/feature/lace-ssh", "exit 1");
+    assert!(said.out.starts_with("1.2.3\n"), "{said:?}");
+    assert_eq!(said.err, "");
+    is("lace-ssh");
+
+    // A package has one for each machine.
+    put("lace-ssh-machine", "echo 4.5.6");
     let said = install(&container, "").expect(0);
-    let warning =
-        "lace-ssh: warning: the binary beside install.sh does not run here; going on without it\n";
-    assert_eq!(said.err, warning);
-    container.ok(&format!(
-        "[ ! -e {SHARE}/lace-ssh.new ] && [ ! -e /usr/local/bin/lace-ssh ]"
-    ));
+    assert!(said.out.starts_with("4.5.6\n"), "{said:?}");
+    is("lace-ssh-machine");
+    put("lace-ssh-machine", "exit 1");
+    let said = install(&container, "").expect(0);
+    assert_eq!(said.err, warning("lace-ssh-machine"));
+    is("lace-ssh");
+
+    put("lace-ssh", "exit 1");
+    assert_eq!(
+        script(install(&container, "").expect(0)),
+        warning("lace-ssh-machine") + &warning("lace-ssh")
+    );
 }

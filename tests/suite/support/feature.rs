@@ -134,7 +134,7 @@ impl Container {
             std::fs::write(root.join(path), text).unwrap();
         }
         std::fs::write(root.join("var/lib/lace-ssh/sshd.log"), "").unwrap();
-        for name in ["authorized", "session", "start", "entrypoint"] {
+        for name in ["authorized", "session", "start", "entrypoint", "post-start"] {
             let to = root.join("usr/local/share/lace-ssh").join(name);
             run(
                 "install",

@@ -1,0 +1,100 @@
+//! What comes from elsewhere: a Feature without a binary, a project that was moved, a store of another home.
+//!
+//! `cargo test` lists these as ignored; `tests/run.sh` prepares the machine and runs them.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use crate::support::engine::{DevContainer, IMAGE};
+use crate::support::{Said, User};
+use lace_ssh::devcontainer::id::devcontainer_id;
+
+fn config(rest: &str) -> String {
+    format!(r#"{{ "image": "{IMAGE}", "remoteUser": "vscode"{rest} }}"#)
+}
+
+#[test]
+#[ignore = "needs a container engine: tests/run.sh"]
+fn where_no_binary_runs_sessions_have_their_environment_all_the_same() {
+    let variables = r#", "containerEnv": { "OF_ALL": "it's" }, "remoteEnv": { "OF_REMOTE": "a b", "PATH": "${containerEnv:PATH}:/opt/own" }"#;
+    let container = DevContainer::of(User::with(&config(variables)));
+    container.lace(&["setup", "--yes"]).expect(0);
+    // As on a host whose binary is for no container: none can be put there.
+    let binary = container
+        .user
+        .project()
+        .join(".devcontainer/lace-ssh/lace-ssh");
+    let _ = fs::remove_file(&binary);
+    fs::create_dir(&binary).unwrap();
+    container.up(&[]).expect(0);
+    let said = container.exec(&["lace-ssh", "--version"]);
+    assert_ne!(said.code, 0, "no binary is there: {said:?}");
+    assert!(said.err.contains("no binary of lace-ssh runs"), "{said:?}");
+    let told = container.ssh(&[
+        "lace-my-project",
+        r#"printf '%s|' "$OF_ALL" "$OF_REMOTE" "${PATH##*:}" "${LACE_SSH_FOLDER##*/}""#,
+    ]);
+    assert_eq!(told.expect(0).out, "it's|a b|/opt/own|my-project|");
+}
+
+#[test]
+#[ignore = "needs a container engine: tests/run.sh"]
+fn a_store_of_another_home_knows_its_dev_containers_again() {
+    let there = DevContainer::up_with(&config(""));
+    let public = |container: &DevContainer| {
+        let said = container.lace(&["keys", "public", "lace-my-project"]);
+        said.expect(0).out
+    };
+    let copied = |from: &Path, to: &Path| {
+        Said::of(Command::new("cp").arg("-aT").arg(from).arg(to)).expect(0);
+    };
+    let here = DevContainer::of(User::with("{}"));
+    fs::create_dir_all(here.user.store().parent().unwrap()).unwrap();
+    copied(&there.user.store(), &here.user.store());
+    let key = public(&there);
+
+    // In a folder beside it while the other one is still there, or its container: nobody guesses.
+    let beside = there.user.home().join("elsewhere/my-project");
+    fs::create_dir_all(beside.parent().unwrap()).unwrap();
+    let id =
+        |folder: &Path| devcontainer_id(folder, &folder.join(".devcontainer/devcontainer.json"));
+    for moved in [false, true] {
+        match moved {
+            false => copied(&there.user.project(), &beside),
+            true => {
+                fs::remove_dir_all(&beside).unwrap();
+                fs::rename(there.user.project(), &beside).unwrap();
+            }
+        }
+        let mut initialize = there.command("lace-ssh");
+        initialize
+            .current_dir(&beside)
+            .args(["initialize", "--id", &id(&beside)]);
+        let said = Said::of(&mut initialize).expect(0);
+        assert!(said.err.contains("lace-my-project is "), "{said:?}");
+        let purge = ["remove", "--yes", "--purge"];
+        let mut remove = there.command("lace-ssh");
+        Said::of(remove.current_dir(&beside).args(purge)).expect(0);
+        let mut wire = there.command("lace-ssh");
+        Said::of(wire.current_dir(&beside).args(["setup", "--yes"])).expect(0);
+    }
+
+    // Here, neither is.
+    there.docker(&["rm", "-f", "-v"]).expect(0);
+    copied(&beside, &here.user.project());
+    here.lace(&["client-config", "install", "--yes"]).expect(0);
+    let said = here.up(&[]).expect(0);
+    let told = format!(
+        "lace-my-project was {}, which is not there any more: it is {} from now on",
+        there.user.project().display(),
+        here.user.project().display()
+    );
+    assert!(said.err.contains(&told), "{said:?}");
+    let said = here.ssh(&["lace-my-project", "pwd"]).expect(0);
+    assert_eq!(said.out, "/home/vscode\n");
+    assert_eq!(public(&here), key);
+    // Once is enough.
+    assert!(!here.up(&[]).expect(0).err.contains("from now on"));
+    here.lace(&["doctor", "lace-my-project"]).expect(0);
+}
