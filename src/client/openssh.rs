@@ -93,10 +93,10 @@ impl Paths {
 /// A path cannot be quoted.
 pub fn config(hosts: &[Host<'_>], paths: &Paths) -> Result<String> {
     let mut text = String::from("# Written by lace-ssh; what is changed here by hand is lost.\n");
-    // First, for in an ssh_config the first value counts. A store that no `Include` can name is none that
-    // anything is learnt for.
+    // First, for in an ssh_config the first value counts; below a `Host`, for there are readers that refuse a file in
+    // which anything comes before one. A store that no `Include` can name is none that anything is learnt for.
     if let Ok(learnt) = quote::include_all(&paths.learnt) {
-        text.push_str(&format!("Include {learnt}\n"));
+        text.push_str(&format!("\nHost *\n    Include {learnt}\n"));
     }
     for host in hosts {
         text.push('\n');

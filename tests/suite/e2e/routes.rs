@@ -557,6 +557,7 @@ fn other_clients_come_in_through_the_same_file() {
         (python.as_str(), "with_paramiko.py"),
         (python.as_str(), "with_asyncssh.py"),
         (python.as_str(), "with_libssh.py"),
+        (python.as_str(), "with_pylibssh.py"),
         ("node", "with_ssh2.js"),
     ] {
         let said = comes_in(program, script).expect(0);
@@ -574,7 +575,11 @@ fn other_clients_come_in_through_the_same_file() {
         let said = comes_in(&python, script).expect(0);
         assert_eq!(said.out, "through 256000\n", "{script}");
     }
-    for (program, script) in [(&*python, "with_libssh.py"), ("node", "with_ssh2.js")] {
+    for (program, script) in [
+        (&*python, "with_libssh.py"),
+        (&*python, "with_pylibssh.py"),
+        ("node", "with_ssh2.js"),
+    ] {
         assert_ne!(comes_in(program, script).code, 0, "{script}");
     }
 }
