@@ -129,6 +129,16 @@ pub enum Command {
     Access(AccessAction),
     /// What happened to which key, when.
     Log(Log),
+    /// Write the whole store, with its private keys, to one file that a passphrase opens.
+    Backup {
+        /// The file to make; one that is there already is left alone.
+        file: PathBuf,
+    },
+    /// Put what `backup` has written into an empty store, here or on another machine.
+    Restore {
+        /// The file.
+        file: PathBuf,
+    },
     /// Print, install or take out the configuration of ssh clients.
     ClientConfig(ClientConfig),
     /// Listen at one port of this machine's loopback for each dev container, for what knows no ProxyCommand.

@@ -62,6 +62,34 @@ pub fn write_as(path: &Path, bytes: &[u8], mode: u32, owner: Option<Owner>) -> R
     flush_folder(folder)
 }
 
+/// Makes a file that was not there before, closed to others from the first instant: a copy for the user, wherever he wants
+/// it.
+///
+/// # Errors
+/// Names `path`: something is there already, and stays; or it cannot be written, and then nothing is left of it.
+pub fn create(path: &Path, bytes: &[u8]) -> Result<()> {
+    let opened = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(PRIVATE)
+        .open(path);
+    let mut file = match opened {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            return Err(failure(
+                format!("{} is there already; left as it is", path.display()),
+                "name another file",
+            ));
+        }
+        opened => opened.with_context(|| format!("cannot make {}", path.display()))?,
+    };
+    let written = file.write_all(bytes).and_then(|()| file.sync_all());
+    if written.is_err() {
+        // A part of a secret is of no use to anybody but a thief.
+        let _ = fs::remove_file(path);
+    }
+    written.with_context(|| format!("cannot write {}", path.display()))
+}
+
 /// A file with these bytes for a moment, closed to others, gone with the value; a killed process leaves it to the
 /// next sweep.
 ///
@@ -340,6 +368,28 @@ mod tests {
 
     fn pipe(path: &Path) {
         rustix::fs::mknodat(rustix::fs::CWD, path, FileType::Fifo, Mode::RUSR, 0).unwrap();
+    }
+
+    #[test]
+    fn a_new_file_is_closed_to_others_and_takes_the_place_of_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, target) = (folder.path().join("copy"), folder.path().join("target"));
+        create(&path, b"a key").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"a key");
+        assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+        fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
+        let error = create(&path, b"another").unwrap_err();
+        assert_eq!(crate::advice::hint_of(&error), Some("name another file"));
+        assert_eq!(fs::read(&path).unwrap(), b"a key");
+        symlink(&target, folder.path().join("link")).unwrap();
+        assert!(create(&folder.path().join("link"), b"a key").is_err());
+        assert!(!target.exists());
+        let error = create(&folder.path().join("none/copy"), b"a key").unwrap_err();
+        assert!(error.to_string().starts_with("cannot make "), "{error}");
+        // Where nothing can be written, nothing is left; a device is not removed.
+        if let Ok(()) = symlink("/dev/full", folder.path().join("full")) {
+            assert!(create(&folder.path().join("full"), b"a key").is_err());
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! A library with a thin `main.rs`, so that tests, benches and fuzz targets reach every part.
 
 pub mod advice;
+pub mod age;
 pub mod app;
 pub mod ca;
 pub mod change;

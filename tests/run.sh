@@ -51,7 +51,7 @@ note() {
 }
 
 prepare() {
-    need_commands git node npm shellcheck strace ssh ssh-agent ssh-keygen sshd openssl busybox mksh && need_cargo
+    need_commands git node npm shellcheck strace ssh ssh-agent ssh-keygen sshd openssl busybox mksh age && need_cargo
 }
 
 prepare_engine() {

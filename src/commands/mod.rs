@@ -3,6 +3,7 @@
 
 mod access;
 mod adopt;
+mod backup;
 mod cert;
 mod client_config;
 mod completions;
@@ -58,6 +59,8 @@ pub fn run(command: Command, environment: &Environment) -> Result<ExitCode> {
         Command::HostKey(action) => host_key::run(&app, &action),
         Command::Access(action) => access::run(&app, &action),
         Command::Log(args) => log::run(&app, &args),
+        Command::Backup { file } => backup::run(&app, &file),
+        Command::Restore { file } => backup::restore(&app, &file),
         Command::ClientConfig(args) => client_config::run(&app, &args),
         Command::Proxy { alias } => proxy::run(&app, &alias),
         Command::Listen(args) => listen::run(&app, &args),

@@ -7,6 +7,7 @@
 //! read without a bound, and everything is written through [`crate::durable`].
 
 pub mod audit;
+pub mod backup;
 pub mod learnt;
 mod limits;
 pub mod lock;

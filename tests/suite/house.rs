@@ -13,6 +13,7 @@ const TIERS: [&[&str]; 3] = [
     &["ca", "inventory", "ring", "route", "workspace"],
     &[
         "advice",
+        "age",
         "app",
         "change",
         "client",

@@ -10,6 +10,7 @@ mod support;
 mod cli {
     mod access;
     mod any_order;
+    mod backup;
     mod cert;
     mod client_config;
     mod completions;

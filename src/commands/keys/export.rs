@@ -1,17 +1,13 @@
 //! `keys export`: a copy of a private key leaves the ring.
 
-use std::fs::OpenOptions;
-use std::io::{ErrorKind, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::Result;
 
-use crate::advice::{Advise, failure};
+use crate::advice::failure;
 use crate::app::App;
 use crate::cli;
-use crate::durable::PRIVATE;
+use crate::durable;
 use crate::keys::KeyPair;
 use crate::keys::identity::DEFAULT_ROUNDS;
 use crate::ring::{self, Ring, identity, named};
@@ -39,7 +35,7 @@ pub fn run(app: &App, args: &cli::Export) -> Result<ExitCode> {
         Some(new) => identity::encrypted(&KeyPair::parse(&text, None)?, &new)?,
         None => text,
     };
-    write_new(&args.output, content.as_bytes())?;
+    durable::create(&args.output, content.as_bytes())?;
     ring.note(Kind::Exported, &name, |event| {
         event.detail = Some(
             if args.encrypt || protected {
@@ -76,35 +72,9 @@ pub fn run(app: &App, args: &cli::Export) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// A file that was not there before, closed to others from the first instant.
-fn write_new(path: &Path, bytes: &[u8]) -> Result<()> {
-    let opened = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(PRIVATE)
-        .open(path);
-    let mut file = match opened {
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-            return Err(anyhow!(
-                "{} is there already; left as it is",
-                path.display()
-            ))
-            .hint("name another file with --output");
-        }
-        opened => opened.with_context(|| format!("cannot make {}", path.display()))?,
-    };
-    let written = file.write_all(bytes).and_then(|()| file.sync_all());
-    if written.is_err() {
-        // A part of a private key is of no use to anybody but a thief.
-        let _ = std::fs::remove_file(path);
-    }
-    written.with_context(|| format!("cannot write {}", path.display()))
-}
-
 #[cfg(test)]
 mod tests {
-    use std::fs::{self, Permissions};
-    use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::fs;
 
     use super::*;
     use crate::commands::keys::askpass;
@@ -112,31 +82,6 @@ mod tests {
     use crate::store::audit::{self, Filter};
     use crate::store::registry::{Custody, Origin};
     use crate::talk::said;
-
-    #[test]
-    fn a_copy_of_a_key_is_closed_to_others_and_takes_the_place_of_nothing() {
-        let folder = tempfile::tempdir().unwrap();
-        let (path, target) = (folder.path().join("copy"), folder.path().join("target"));
-        write_new(&path, b"a key").unwrap();
-        assert_eq!(fs::read(&path).unwrap(), b"a key");
-        assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
-        fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
-        let error = write_new(&path, b"another").unwrap_err();
-        assert_eq!(
-            crate::advice::hint_of(&error),
-            Some("name another file with --output")
-        );
-        assert_eq!(fs::read(&path).unwrap(), b"a key");
-        symlink(&target, folder.path().join("link")).unwrap();
-        assert!(write_new(&folder.path().join("link"), b"a key").is_err());
-        assert!(!target.exists());
-        let error = write_new(&folder.path().join("none/copy"), b"a key").unwrap_err();
-        assert!(error.to_string().starts_with("cannot make "), "{error}");
-        // Where nothing can be written, nothing is left; a device is not removed.
-        if let Ok(()) = symlink("/dev/full", folder.path().join("full")) {
-            assert!(write_new(&folder.path().join("full"), b"a key").is_err());
-        }
-    }
 
     #[test]
     fn what_leaves_the_ring_has_the_passphrase_that_was_asked_for_and_is_in_the_log() {
