@@ -35,6 +35,7 @@ mod cli {
     mod signer;
     mod status;
     mod talk;
+    mod upgrade;
 }
 
 /// The editor of `devcontainer.json`, as a library.
