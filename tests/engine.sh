@@ -105,6 +105,8 @@ package_of() {
     apparmor_parser) echo apparmor ;;
     dbclient | dropbearconvert) echo dropbear-bin ;;
     plink | puttygen) echo putty-tools ;;
+    qemu-aarch64-static) echo qemu-user-static ;;
+    readelf) echo binutils ;;
     *) echo "$1" ;;
     esac
 }

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# All tests of the Feature: `devcontainer features test` and `… package`, and mounted.sh.
+# All tests of the Feature: `devcontainer features test`, its package, and mounted.sh.
 #
 # usage: run.sh [DEVCONTAINER]
 #
@@ -49,17 +49,18 @@ TMPDIR=$work quiet "$devcontainer" features test --project-folder "$feature" --f
     --skip-duplicated
 grep -a 'Passed:' "$work/out"
 
-say "package.sh"
-quiet "$feature/package.sh" "$work/package"
-package=$work/package/devcontainer-feature-lace-ssh.tgz
-for file in install.sh entrypoint start session authorized sshd_config devcontainer-feature.json; do
-    tar -xOf "$package" "./$file" | cmp - "$feature/src/lace-ssh/$file"
+say "feature.sh"
+need_binary
+mkdir "$work/binaries" "$work/unpacked"
+for architecture in x86_64 aarch64; do cp "$BINARY" "$work/binaries/lace-ssh-$architecture"; done
+quiet "$feature/../packaging/feature.sh" "$work/binaries" "$work/package"
+tar -xf "$work/package/devcontainer-feature-lace-ssh.tgz" -C "$work/unpacked"
+for file in install.sh entrypoint start post-start session authorized sshd_config NOTES.md; do
+    cmp "$work/unpacked/$file" "$feature/src/lace-ssh/$file"
 done
-mkdir "$work/unpacked"
-tar -xf "$package" -C "$work/unpacked" ./lace-ssh
 # Static, so it runs where there is nothing else.
-as_root chroot "$work/unpacked" /lace-ssh --version
-echo "ok: the package holds the scripts and a binary that runs anywhere"
+for architecture in x86_64 aarch64; do as_root chroot "$work/unpacked" "/lace-ssh-$architecture" --version; done
+echo "ok: the package holds the scripts and binaries that run anywhere"
 
 say "with the mount"
-LACE_SSH_TEST_BINARY=$work/unpacked/lace-ssh TMPDIR=$work "$test/mounted.sh" "$devcontainer"
+LACE_SSH_TEST_BINARY=$BINARY TMPDIR=$work "$test/mounted.sh" "$devcontainer"

@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# The Feature with the binaries for both architectures in it, of which install.sh takes the one of `uname -m`. The archive is
+# what a registry, or the address of a file, gives to `devcontainer up`; unpacked, it is a Feature that a project can have as its own.
+#
+# usage: feature.sh BINARIES FOLDER     makes FOLDER/devcontainer-feature-lace-ssh.tgz
+set -euo pipefail
+
+# shellcheck source=packaging/lib.sh
+source "$(dirname "$0")/lib.sh"
+[ $# = 2 ] || { engine_say "usage: feature.sh BINARIES FOLDER"; exit 2; }
+need_binaries "$1"
+output=$(realpath -m "$2")
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+# A binary of another build may lie in the source, under the name that .gitignore has.
+for file in "$ROOT"/feature/src/lace-ssh/*; do
+    [ "${file##*/}" = lace-ssh ] || cp "$file" "$work"
+done
+# The version is that of the crate.
+sed -i "s/^\(    \"version\": \)\"[^\"]*\"/\1\"$VERSION\"/" "$work/devcontainer-feature.json"
+grep -q "^    \"version\": \"$VERSION\",$" "$work/devcontainer-feature.json"
+for architecture in "${ARCHITECTURES[@]}"; do
+    install -m 0755 "$BINARIES/lace-ssh-$architecture" "$work/"
+done
+mkdir -p "$output"
+pack "$output/devcontainer-feature-lace-ssh.tgz" "$work" .
