@@ -1,5 +1,7 @@
 //! The user's settings: they can be read, and name what there is.
 
+use std::collections::BTreeSet;
+
 use anyhow::Result;
 
 use super::link::Link;
@@ -18,7 +20,8 @@ pub fn check(app: &App, settings: &Result<Settings>, registry: Option<&Registry>
         Err(error) => return Link::at_fault(NAME, error),
     };
     let named = settings.default.iter().chain(&settings.forward_agent);
-    let unknown: Vec<_> = named
+    // Each once, however often it is named.
+    let unknown: BTreeSet<_> = named
         .filter(|alias| registry.is_some_and(|it| it.by_alias(alias).is_none()))
         .map(String::as_str)
         .collect();
@@ -28,7 +31,7 @@ pub fn check(app: &App, settings: &Result<Settings>, registry: Option<&Registry>
             format!(
                 "{} names {}, which no dev container is called",
                 path.display(),
-                unknown.join(", ")
+                Vec::from_iter(unknown).join(", ")
             ),
         )
         .advise("lace-ssh status lists them"),
