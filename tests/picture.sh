@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes the picture of `lace-ssh status` in the README anew, from what it really prints at a terminal of 80 columns: some dev
+# Makes the picture of `lace-ssh status` in README.md anew, from what it really prints at a terminal of 80 columns: some dev
 # containers are made, each in another state, and taken away again. Only a temporary HOME is used.
 set -euo pipefail
 

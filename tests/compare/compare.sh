@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Who keeps what: this editor, npm's jsonc-parser and jsonc-parser's CST do the same edit on 50 documents; prints the
-# table of the README.
+# table of docs/how-it-works.md.
 set -euo pipefail
 
 cd "$(dirname "$0")/../.."

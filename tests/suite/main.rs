@@ -3,6 +3,7 @@
 //! What is ignored needs minutes, `strace` or an engine: `tests/run.sh` prepares the machine and runs
 //! it. Each of them is in `faults` or `e2e`.
 
+mod docs;
 mod house;
 mod support;
 
@@ -88,6 +89,7 @@ mod e2e {
     mod compose;
     mod connections;
     mod containers;
+    mod docs;
     mod doctor;
     mod engines;
     mod forward;

@@ -1,5 +1,5 @@
 //! `client-config --format json`: the dev containers for every other program. Its shape is part of the interface, and
-//! described in the README.
+//! described in `docs/commands.md`.
 
 use std::borrow::Cow;
 use std::net::{Ipv4Addr, SocketAddr};

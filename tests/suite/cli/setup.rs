@@ -530,31 +530,6 @@ fn help_and_usage() {
 }
 
 #[test]
-fn the_readme_lists_the_options_that_the_schema_has() {
-    let user = User::without_config("readme");
-    let schema: serde_json::Value = serde_json::from_str(&user.ok(&["schema"]).out).unwrap();
-    let readme = include_str!("../../../README.md");
-    let table = readme.split("## Options").nth(1).unwrap();
-    let table = table.split("\n## ").next().unwrap();
-    let cell = |row: &str, n: usize| row.split('|').nth(n).unwrap().trim().replace('`', "");
-    let rows: Vec<_> = table
-        .lines()
-        .filter(|line| line.starts_with("| `"))
-        .collect();
-    let names: Vec<_> = rows.iter().map(|row| cell(row, 1)).collect();
-    let properties = schema["properties"].as_object().unwrap();
-    assert_eq!(names, properties.keys().cloned().collect::<Vec<_>>());
-    for (row, (name, property)) in rows.iter().zip(properties) {
-        if let Some(default) = property.get("default") {
-            let default = default
-                .as_str()
-                .map_or_else(|| default.to_string(), str::to_owned);
-            assert_eq!(cell(row, 3), default, "{name}");
-        }
-    }
-}
-
-#[test]
 fn symlinks_of_a_stranger_in_the_place_of_the_feature_are_not_followed() {
     for link in ["lace-ssh/NOTES.md", "lace-ssh/lace-ssh", "lace-ssh"] {
         let user = User::with(CONFIG);

@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Lines};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::{Said, User, binary};
@@ -14,6 +14,11 @@ pub const IMAGE: &str = "lace-ssh-test:base";
 /// One build at a time: the CLI gives what it builds the same tag for every project, so that one would get another's
 /// Feature. Nor may an image go while another is built upon the same.
 static BUILDS: Mutex<()> = Mutex::new(());
+
+/// Nobody else builds until the value goes.
+pub fn one_build_at_a_time() -> MutexGuard<'static, ()> {
+    BUILDS.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// A user whose project becomes a dev container; its containers and images are removed at the end.
 pub struct DevContainer {

@@ -10,6 +10,7 @@ pub mod openssh;
 pub mod ring;
 pub mod second;
 pub mod sshd;
+pub mod story;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
