@@ -13,9 +13,10 @@ use crate::support::story::Page;
 use crate::support::{Said, User};
 
 /// The pages whose commands need no engine.
-const WITHOUT_ENGINE: [&str; 6] = [
+const WITHOUT_ENGINE: [&str; 7] = [
     "docs/certificates.md",
     "docs/commands.md",
+    "docs/installing.md",
     "docs/options.md",
     "docs/security.md",
     "docs/teams.md",
@@ -37,16 +38,41 @@ pub const WITH_ENGINE: [&str; 10] = [
 ];
 
 /// What is shown and not run: the page, the first line of the block, and why.
-const NOT_RUN: [(&str, &str, &str); 2] = [
-    (
-        "README.md",
-        "cargo install --locked --path .",
-        "it takes minutes, and the tests have built the same already",
-    ),
+const NOT_RUN: [(&str, &str, &str); 7] = [
     (
         "README.md",
         "RUSTFLAGS=\"-C target-feature=+crt-static\" cargo install --locked --path . --target x86_64-unknown-linux-gnu",
-        "the same; tests/engine.sh builds so",
+        "it takes minutes; tests/engine.sh builds so",
+    ),
+    (
+        "docs/installing.md",
+        "packaging/all.sh ~/packages",
+        "it takes minutes; packaging/test.sh does it",
+    ),
+    (
+        "docs/installing.md",
+        "sudo apt install ./lace-ssh_0.1.0-1_amd64.deb",
+        "packaging/test.sh does that, in an empty root",
+    ),
+    (
+        "docs/installing.md",
+        "npm install --global ./lace-ssh-0.1.0.tgz ./lace-ssh-linux-x64-0.1.0.tgz",
+        "the same",
+    ),
+    (
+        "docs/installing.md",
+        "pipx install ./lace_ssh-0.1.0-*x86_64*.whl",
+        "the same, with pip",
+    ),
+    (
+        "docs/installing.md",
+        "tar -xzf lace-ssh-x86_64-unknown-linux-gnu.tar.gz && sudo install lace-ssh-x86_64-unknown-linux-gnu/lace-ssh /usr/local/bin/",
+        "the same, into a home folder",
+    ),
+    (
+        "docs/installing.md",
+        "RUSTFLAGS=\"-C target-feature=+crt-static\" cargo install --locked --path . --target x86_64-unknown-linux-gnu",
+        "it takes minutes; tests/engine.sh builds so",
     ),
 ];
 
