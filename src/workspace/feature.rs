@@ -260,6 +260,12 @@ mod tests {
     }
 
     #[test]
+    fn the_feature_has_the_version_of_the_program() {
+        let feature: serde_json::Value = serde_json::from_str(FILES[0].1).unwrap();
+        assert_eq!(feature["version"], env!("CARGO_PKG_VERSION"));
+    }
+
+    #[test]
     fn a_copy_says_what_a_container_built_with_it_can_do() {
         let folder = tempfile::tempdir().unwrap();
         let copy = folder.path().join("lace-ssh");
