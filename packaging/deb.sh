@@ -33,6 +33,7 @@ changelog() {
 need_cargo_deb
 # cargo-deb takes what it packs from below the manifest's folder, or by its target folder.
 cp -R "$ROOT/Cargo.toml" "$ROOT/Cargo.lock" "$ROOT/src" "$ROOT/LICENSE" "$ROOT/README.md" "$work"
+install -D -m 0644 -t "$work/packaging" "$ROOT/packaging/lintian-overrides"
 put_documents "$work/target/deb"
 cp "$BINARIES/THIRD-PARTY" "$work/target/deb/"
 changelog >"$work/target/deb/changelog"

@@ -105,16 +105,21 @@ crate() {
 
 dry_publication() { cargo publish --quiet --dry-run --locked --manifest-path "$ROOT/Cargo.toml" --target-dir "$work/target"; }
 
-# What is in the archive is the Feature of a project.
+# A project with what is in the archive as its Feature, wired by the binary that is published, and entered as its user would.
 feature() {
-    local container
-    mkdir -p "$work/$name/.devcontainer/lace-ssh"
-    tar -xzf "$packages/devcontainer-feature-lace-ssh.tgz" -C "$work/$name/.devcontainer/lace-ssh"
-    echo '{ "image": "lace-ssh-test:base", "remoteUser": "vscode", "features": { "./lace-ssh": {} } }' >"$work/$name/.devcontainer/devcontainer.json"
-    "$DEVCONTAINER" up --workspace-folder "$work/$name" >"$work/up" 2>&1 || { tail -n 20 "$work/up"; return 1; }
-    container=$(docker ps -q --filter "label=devcontainer.local_folder=$work/$name")
-    docker exec -i -u vscode "$container" bash -s feature /none "$VERSION" <"$ROOT/packaging/inside.sh"
-    qemu-aarch64-static "$work/$name/.devcontainer/lace-ssh/lace-ssh-aarch64" --version
+    local project=$work/$name
+    mkdir -p "$project/.devcontainer/lace-ssh" "$work/home" "$work/bin"
+    tar -xzf "$packages/devcontainer-feature-lace-ssh.tgz" -C "$project/.devcontainer/lace-ssh"
+    cp "$work/lace-ssh-x86_64" "$work/bin/lace-ssh"
+    chmod 755 "$work/bin/lace-ssh"
+    echo '{ "image": "lace-ssh-test:base", "remoteUser": "vscode" }' >"$project/.devcontainer/devcontainer.json"
+    export HOME=$work/home PATH=$work/bin:$PATH
+    lace-ssh setup --yes --no-client-config --workspace-folder "$project" >"$work/setup" 2>&1
+    # `setup` puts itself there; what is to be tried are the archive's.
+    rm -f "$project/.devcontainer/lace-ssh/lace-ssh"
+    "$DEVCONTAINER" up --workspace-folder "$project" >"$work/up" 2>&1 || { tail -n 20 "$work/up"; return 1; }
+    ssh -F "$HOME/.config/lace/ssh/config" "lace-$name" "bash -s feature /none $VERSION" <"$ROOT/packaging/inside.sh"
+    qemu-aarch64-static "$project/.devcontainer/lace-ssh/lace-ssh-aarch64" --version
 }
 
 workflows() {
@@ -124,7 +129,7 @@ workflows() {
     echo "read, and run nowhere but at GitHub"
 }
 
-need_commands git lintian python3 node npm readelf qemu-aarch64-static shellcheck
+need_commands git lintian python3 node npm ssh readelf qemu-aarch64-static shellcheck
 start_engine && need_image bare && need_devcontainer && need_builder && need_cargo
 python3 -c 'import ensurepip' 2>/dev/null || { apt_get update && apt_get install --no-install-recommends python3-venv; }
 if [ -z "$packages" ]; then
