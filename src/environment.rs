@@ -1,10 +1,12 @@
 //! The process environment, read once in `main` and handed down as a value.
 
-use std::env;
 use std::io::IsTerminal;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::{env, fs};
 
 use anyhow::{Context, Result};
+use sha2::{Digest, Sha256};
 
 use crate::advice::Advise;
 
@@ -15,6 +17,8 @@ pub struct Environment {
     pub home: PathBuf,
     /// Who that is, and on which machine, as the log of an sshd shall have it: `$USER` and the name of the host.
     pub who: String,
+    /// What tells this machine from others, where it says (`/etc/machine-id`).
+    pub machine: String,
     /// `$SUDO_UID`: who has called this program by way of `sudo`.
     pub sudo_by: Option<u32>,
     /// `$LACE_SSH_HOME`: another place for the store.
@@ -69,6 +73,7 @@ impl Environment {
         let user = text("USER").unwrap_or_else(|| rustix::process::getuid().as_raw().to_string());
         Ok(Self {
             who: format!("{user}@{}", host.nodename().to_string_lossy()),
+            machine: fs::read_to_string("/etc/machine-id").unwrap_or_default(),
             sudo_by: text("SUDO_UID").and_then(|uid| uid.parse().ok()),
             store: text("LACE_SSH_HOME").map(|path| current.join(path)),
             docker_certificates: text("DOCKER_CERT_PATH").map(|path| current.join(path)),
@@ -90,6 +95,15 @@ impl Environment {
             home,
         })
     }
+
+    /// This home folder on this machine, as a digest: a machine's ID is not to be shown around.
+    pub fn place(&self) -> String {
+        let mut digest = Sha256::new();
+        digest.update(self.home.as_os_str().as_bytes());
+        digest.update([0]);
+        digest.update(self.machine.trim_end());
+        base16ct::lower::encode_string(&digest.finalize())
+    }
 }
 
 #[cfg(test)]
@@ -99,6 +113,7 @@ impl Environment {
         Self {
             home: home.into(),
             who: "mona@laptop".into(),
+            machine: "laptop".into(),
             sudo_by: None,
             store: None,
             folder: home.into(),

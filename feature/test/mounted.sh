@@ -729,7 +729,8 @@ case_binary() {
     up
     check "the container says which contract it follows" grep -qF '"customizations":{"lace":{"ssh":{"contract":2}}}' \
         <(docker inspect --format '{{ index .Config.Labels "devcontainer.metadata" }}' "$id")
-    check "one that does not run is left out" refused docker exec "$id" test -e /usr/local/bin/lace-ssh
+    check "a script stands for one that does not run" equals "$(docker exec "$id" readlink /usr/local/bin/lace-ssh)" \
+        /usr/local/share/lace-ssh/post-start
     check "login without it" until_login vscode
 }
 

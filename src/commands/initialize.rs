@@ -116,22 +116,20 @@ fn registered_id(ring: &Ring<'_>, wanted: &Wanted<'_>) -> Result<String> {
     })
 }
 
-/// The ID of a dev container that has come here: it has the name that this one would have, its folder was called the same and
-/// is not there any more, and the engine has no container of it. Somebody has moved the folder, or has brought the store
-/// from another machine or another home.
+/// The ID of a dev container that came with the store from another machine or another home: it has the name that this one
+/// would have, its folder was called the same and is not here, and nor is a container of it.
+///
+/// Of a store that is where it was, nobody says so: a stranger's repository could be called as one that is gone.
 ///
 /// # Errors
 /// The link cannot be made.
 fn moved(ring: &Ring<'_>, wanted: &Wanted<'_>) -> Result<Option<String>> {
     let alias = entry::wanted_alias(wanted);
-    let Some((id, known)) = ring.registry.by_alias(&alias) else {
-        return Ok(None);
-    };
-    let Some(old) = known
-        .workspace
-        .as_ref()
-        .filter(|old| entry::may_have_moved(old, wanted.target))
-    else {
+    let came = ring
+        .registry
+        .by_alias(&alias)
+        .filter(|(_, known)| known.came);
+    let Some((id, Some(old))) = came.map(|(id, known)| (id, known.workspace.as_ref())) else {
         return Ok(None);
     };
     let is_gone = matches!(old.folder.try_exists(), Ok(false));
@@ -140,12 +138,15 @@ fn moved(ring: &Ring<'_>, wanted: &Wanted<'_>) -> Result<Option<String>> {
         let found = Engine::at(wanted.endpoint).and_then(|engine| engine.with_labels(&labels));
         found.is_ok_and(|containers| containers.is_empty())
     };
-    if !is_gone || !has_none() || other_ids::add(&ring.app.store, wanted.given, id)? == Added::Taken
+    if !entry::may_have_moved(old, wanted.target)
+        || !is_gone
+        || !has_none()
+        || other_ids::add(&ring.app.store, wanted.given, id)? == Added::Taken
     {
         return Ok(None);
     }
     say(format!(
-        "{alias} was {}, which is not there any more: it is {} from now on",
+        "{alias} was {} elsewhere: here it is {}",
         old.folder.display(),
         wanted.target.folder.display()
     ));
@@ -420,7 +421,11 @@ fn prepare(ring: &mut Ring<'_>, wanted: &Wanted<'_>) -> Result<String> {
             ),
         });
     }
-    let changed = known.as_ref() != Some(&entry);
+    let before = known.clone().map(|known| DevContainer {
+        came: false,
+        ..known
+    });
+    let changed = before.as_ref() != Some(&entry);
     let made = enter::enter(ring, wanted.id, entry)?;
     let user = |known: &DevContainer| known.user_chosen.then(|| known.user.clone()).flatten();
     let entry = &ring.registry.devcontainers[wanted.id];
@@ -438,4 +443,131 @@ fn prepare(ring: &mut Ring<'_>, wanted: &Wanted<'_>) -> Result<String> {
         Some(_) if changed => format!("{alias} updated"),
         Some(_) => String::new(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::engine::example;
+    use crate::environment::Environment;
+    use crate::store::registry::Workspace;
+    use crate::talk::said;
+
+    const ID: &str = "0123456789abcdefghijklmnopqrstuv0123456789abcdefghij";
+    const OLD: &str = "old3456789abcdefghijklmnopqrstuv0123456789abcdefghij";
+
+    fn workspace(folder: &Path) -> Target {
+        let config = folder.join(".devcontainer/devcontainer.json");
+        fs::create_dir_all(config.parent().unwrap()).unwrap();
+        fs::write(&config, "{}").unwrap();
+        Target {
+            folder: folder.to_owned(),
+            config,
+        }
+    }
+
+    #[test]
+    fn what_came_from_elsewhere_is_known_again_and_nothing_else_is_taken_for_it() {
+        let home = tempfile::tempdir().unwrap();
+        let at = |path: &str| home.path().join(path);
+        for (came, old, new, containers, is_it) in [
+            (true, "old/shop", "new/shop", json!([]), true),
+            // It was here all the time: a stranger's may be called the same.
+            (false, "old/shop", "new/shop", json!([]), false),
+            (true, "old/other", "new/shop", json!([]), false),
+            // It is still there, or its container is.
+            (true, "new/api/shop", "new/shop", json!([]), false),
+            (true, "old/shop", "new/shop", json!(["old/shop"]), false),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            let label = |path: &serde_json::Value| at(path.as_str().unwrap());
+            let all = containers.as_array().unwrap().iter();
+            let all = all.map(|path| {
+                let mut one = example::container("a", "exited", Path::new("/none"), 1);
+                one["Labels"] = json!({ trust::LOCAL_FOLDER: label(path) });
+                one
+            });
+            let endpoint = example::engine(folder.path(), all.collect());
+            fs::create_dir_all(at("new/api/shop")).unwrap();
+            let target = workspace(&at(new));
+            let store = folder.path().join("home");
+            fs::create_dir(&store).unwrap();
+            let environment = Environment::example(&store);
+            let app = App::new(&environment);
+            let mut ring = Ring::open(&app, "test").unwrap();
+            ring.knows(OLD, "lace-shop", "lace-shop");
+            let known = ring.registry.devcontainers.get_mut(OLD).unwrap();
+            known.came = came;
+            known.workspace = Some(Workspace {
+                folder: at(old),
+                config_file: at(old).join(".devcontainer/devcontainer.json"),
+            });
+            let settings = settings::read(&app.store).unwrap();
+            let config = config::read(&target.config, &settings.defaults).unwrap();
+            let wanted = |endpoint| Wanted {
+                id: ID,
+                given: ID,
+                target: &target,
+                config: &config,
+                settings: &settings,
+                endpoint,
+            };
+            assert_eq!(
+                moved(&ring, &wanted("unix:///nowhere")).unwrap(),
+                None,
+                "nobody can tell"
+            );
+            let found = moved(&ring, &wanted(&endpoint)).unwrap();
+            assert_eq!(found.as_deref(), is_it.then_some(OLD), "{old} {containers}");
+            assert_eq!(
+                other_ids::of(&app.store, OLD),
+                [ID].map(str::to_owned)[..usize::from(is_it)]
+            );
+            let told = said();
+            assert_eq!(told.contains("elsewhere: here it is"), is_it, "{told}");
+        }
+    }
+
+    #[test]
+    fn in_another_home_nothing_was_seen_yet() {
+        let mut registry = Registry::default();
+        registry
+            .devcontainers
+            .insert("a".into(), DevContainer::example("lace-a", "lace-a"));
+        for (place, came) in [
+            ("here", false),
+            ("here", false),
+            ("there", true),
+            ("there", true),
+        ] {
+            registry.arrive(place.into());
+            assert_eq!(registry.devcontainers["a"].came, came, "{place}");
+            assert_eq!(registry.place.as_deref(), Some(place));
+        }
+        let home = Environment::example(Path::new("/home/me"));
+        let others = [
+            Environment::example(Path::new("/home/you")),
+            Environment {
+                machine: "desk".into(),
+                ..home.clone()
+            },
+            Environment {
+                home: "/home/mel".into(),
+                machine: "aptop".into(),
+                ..home.clone()
+            },
+        ];
+        assert!(others.iter().all(|other| other.place() != home.place()));
+        let ended = Environment {
+            machine: "laptop\n".into(),
+            ..home.clone()
+        };
+        assert_eq!(ended.place(), home.place());
+        assert!(home.place().len() == 64 && !home.place().contains("laptop"));
+    }
 }

@@ -104,6 +104,7 @@ impl<'a> Ring<'a> {
             mends: true,
             _lock: lock,
         };
+        ring.registry.arrive(app.environment.place());
         if let Err(error) = masters::prepare(&app.store, &ring.settings) {
             warn(&error);
         }

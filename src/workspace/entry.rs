@@ -149,6 +149,7 @@ fn with_options(
         adopted: None,
         other_ids: known.map_or_else(Vec::new, |known| known.other_ids.clone()),
         listen: known.and_then(|known| known.listen),
+        came: false,
         port: options.port,
         host_key: HostKey {
             next: known

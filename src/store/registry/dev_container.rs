@@ -66,6 +66,9 @@ pub struct DevContainer {
     /// The port of this machine's loopback that leads to it where somebody listens there. It was given once, and stays.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub listen: Option<u16>,
+    /// It was registered on another machine or in another home, and was not seen here yet.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub came: bool,
 }
 
 /// What the engine itself knows of a container that was adopted. What an image can say of itself counts for nothing alone.
@@ -162,6 +165,7 @@ impl DevContainer {
             adopted: None,
             other_ids: Vec::new(),
             listen: None,
+            came: false,
         }
     }
 }

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 /// What this version knows of the registry, of a dev container, of a key, and of what is in them.
-const REGISTRY: [&str; 8] = [
+const REGISTRY: [&str; 9] = [
     "version",
     "devcontainers",
     "keys",
@@ -13,8 +13,9 @@ const REGISTRY: [&str; 8] = [
     "audit_head",
     "ca",
     "listens",
+    "place",
 ];
-const DEV_CONTAINER: [&str; 22] = [
+const DEV_CONTAINER: [&str; 23] = [
     "alias",
     "workspace",
     "user",
@@ -37,6 +38,7 @@ const DEV_CONTAINER: [&str; 22] = [
     "adopted",
     "other_ids",
     "listen",
+    "came",
 ];
 const ADOPTED: [&str; 2] = ["container", "workspace"];
 const CA: [&str; 3] = ["public", "next", "retired"];
@@ -165,6 +167,7 @@ mod tests {
             }),
             other_ids: vec!["y".into()],
             listen: Some(20_000),
+            came: true,
         };
         let key = Key {
             algorithm: "ssh-ed25519".into(),
@@ -201,6 +204,7 @@ mod tests {
                 }],
             }),
             listens: true,
+            place: Some("here".into()),
             is_upgraded: false,
             access: vec![Grant::example("laptop", "g")],
         }

@@ -53,6 +53,9 @@ pub struct Registry {
     /// The user's systemd listens for each dev container, at its own port of the loopback.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub listens: bool,
+    /// The home folder and the machine in which it was written last, as a digest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<String>,
     /// It was read from a file of an older version, which is still there.
     #[serde(skip)]
     pub is_upgraded: bool,
@@ -69,6 +72,7 @@ impl Default for Registry {
             audit_head: None,
             ca: None,
             listens: false,
+            place: None,
             is_upgraded: false,
         }
     }
@@ -247,6 +251,16 @@ impl Registry {
     /// The grants that concern a dev container.
     pub fn granted(&self, id: &str) -> impl Iterator<Item = &Grant> {
         self.access.iter().filter(move |grant| grant.is_for(id))
+    }
+
+    /// It is read in this home and on this machine. Where that is not where it was written, no dev container has been seen
+    /// here yet.
+    pub fn arrive(&mut self, place: String) {
+        if self.place.as_ref().is_some_and(|before| *before != place) {
+            let all = self.devcontainers.values_mut();
+            all.for_each(|known| known.came = true);
+        }
+        self.place = Some(place);
     }
 
     /// The dev container with this alias.

@@ -54,7 +54,7 @@ fn a_store_of_another_home_knows_its_dev_containers_again() {
     copied(&there.user.store(), &here.user.store());
     let key = public(&there);
 
-    // In a folder beside it while the other one is still there, or its container: nobody guesses.
+    // In the same home, nobody guesses: neither beside the other one, nor when that is gone.
     let beside = there.user.home().join("elsewhere/my-project");
     fs::create_dir_all(beside.parent().unwrap()).unwrap();
     let id =
@@ -86,7 +86,7 @@ fn a_store_of_another_home_knows_its_dev_containers_again() {
     here.lace(&["client-config", "install", "--yes"]).expect(0);
     let said = here.up(&[]).expect(0);
     let told = format!(
-        "lace-my-project was {}, which is not there any more: it is {} from now on",
+        "lace-my-project was {} elsewhere: here it is {}\n",
         there.user.project().display(),
         here.user.project().display()
     );
@@ -95,6 +95,6 @@ fn a_store_of_another_home_knows_its_dev_containers_again() {
     assert_eq!(said.out, "/home/vscode\n");
     assert_eq!(public(&here), key);
     // Once is enough.
-    assert!(!here.up(&[]).expect(0).err.contains("from now on"));
+    assert!(!here.up(&[]).expect(0).err.contains("elsewhere: here"));
     here.lace(&["doctor", "lace-my-project"]).expect(0);
 }
