@@ -155,8 +155,15 @@ fn what_the_config_says_is_reachable_and_what_comes_later_is_told_and_a_restart_
 
     // A person is asked, one after the other, and may leave it for later.
     serve(&id, "127.0.0.1", 23113, "asked");
-    let mut person = container.command("script");
-    person.args(["-qec", "lace-ssh forward", "/dev/null"]);
+    // Who runs the tests may have them ignore Ctrl-C.
+    let mut person = container.command("env");
+    person.args([
+        "--default-signal=INT,QUIT",
+        "script",
+        "-qec",
+        "lace-ssh forward",
+        "/dev/null",
+    ]);
     let mut person = person
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

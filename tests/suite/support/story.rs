@@ -350,7 +350,7 @@ impl<'a> Reader<'a> {
         let state = self.root.join("state");
         let mut shell = match at_terminal {
             false => {
-                let mut shell = (self.command)("bash");
+                let mut shell = self.interruptible("bash");
                 shell.args(["-c", SHELL, "bash"]).arg(state).arg(line);
                 shell
             }
@@ -359,7 +359,7 @@ impl<'a> Reader<'a> {
                 let quoted = |text: &str| format!("'{}'", text.replace('\'', r"'\''"));
                 let state = state.display().to_string();
                 let all = [&script, "bash", &state, line].map(quoted).join(" ");
-                let mut shell = (self.command)("script");
+                let mut shell = self.interruptible("script");
                 shell.args(["-qec", &format!("bash -c {all}"), "/dev/null"]);
                 shell.stdin(Stdio::piped());
                 shell
@@ -377,6 +377,13 @@ impl<'a> Reader<'a> {
         shell.env("HOME", &self.home).current_dir(&self.home);
         shell.env("USER", "me").env("LC_ALL", "C.UTF-8");
         shell
+    }
+
+    /// A program that ends with Ctrl-C, also where who runs the tests has them ignore that.
+    fn interruptible(&self, program: &str) -> Command {
+        let mut command = (self.command)("env");
+        command.args(["--default-signal=INT,QUIT", program]);
+        command
     }
 
     /// The same for every reader.
