@@ -6,17 +6,12 @@ set -euo pipefail
 
 # shellcheck source=packaging/lib.sh
 source "$(dirname "$0")/lib.sh"
-[ $# = 2 ] || { engine_say "usage: archive.sh BINARIES FOLDER"; exit 2; }
-need_binaries "$1"
-output=$(realpath -m "$2")
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+wrap "$@"
 
-mkdir -p "$output"
 for architecture in "${ARCHITECTURES[@]}"; do
     name=lace-ssh-$architecture-unknown-linux-gnu
-    put_documents "$work/$name"
-    install -m 0644 "$ROOT/LICENSE" "$ROOT/README.md" "$ROOT/CHANGELOG.md" "$BINARIES/THIRD-PARTY" "$work/$name/"
-    install -m 0755 "$BINARIES/lace-ssh-$architecture" "$work/$name/lace-ssh"
-    pack "$output/$name.tar.gz" "$work" "$name"
+    put_documents "$WORK/$name"
+    install -m 0644 "$ROOT/LICENSE" "$ROOT/README.md" "$ROOT/CHANGELOG.md" "$BINARIES/THIRD-PARTY" "$WORK/$name/"
+    install -m 0755 "$BINARIES/lace-ssh-$architecture" "$WORK/$name/lace-ssh"
+    pack "$OUTPUT/$name.tar.gz" "$WORK" "$name"
 done

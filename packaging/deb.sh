@@ -8,11 +8,7 @@ CARGO_DEB_VERSION=3.8.0
 
 # shellcheck source=packaging/lib.sh
 source "$(dirname "$0")/lib.sh"
-[ $# = 2 ] || { engine_say "usage: deb.sh BINARIES FOLDER"; exit 2; }
-need_binaries "$1"
-output=$(realpath -m "$2")
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+wrap "$@"
 
 need_cargo_deb() {
     local folder=$LACE_SSH_TEST_CACHE/cargo-deb-$CARGO_DEB_VERSION
@@ -32,15 +28,14 @@ changelog() {
 
 need_cargo_deb
 # cargo-deb takes what it packs from below the manifest's folder, or by its target folder.
-cp -R "$ROOT/Cargo.toml" "$ROOT/Cargo.lock" "$ROOT/src" "$ROOT/LICENSE" "$ROOT/README.md" "$work"
-install -D -m 0644 -t "$work/packaging" "$ROOT/packaging/lintian-overrides"
-put_documents "$work/target/deb"
-cp "$BINARIES/THIRD-PARTY" "$work/target/deb/"
-changelog >"$work/target/deb/changelog"
-mkdir -p "$output"
+cp -R "$ROOT/Cargo.toml" "$ROOT/Cargo.lock" "$ROOT/src" "$ROOT/LICENSE" "$ROOT/README.md" "$WORK"
+install -D -m 0644 -t "$WORK/packaging" "$ROOT/packaging/lintian-overrides"
+put_documents "$WORK/target/deb"
+cp "$BINARIES/THIRD-PARTY" "$WORK/target/deb/"
+changelog >"$WORK/target/deb/changelog"
 for architecture in "${ARCHITECTURES[@]}"; do
     triple=$architecture-unknown-linux-gnu
-    install -D -m 0755 "$BINARIES/lace-ssh-$architecture" "$work/target/$triple/release/lace-ssh"
-    CARGO_TARGET_DIR=$work/target cargo deb --quiet --locked --offline --no-build --no-strip --target "$triple" \
-        --manifest-path "$work/Cargo.toml" --output "$output/"
+    install -D -m 0755 "$BINARIES/lace-ssh-$architecture" "$WORK/target/$triple/release/lace-ssh"
+    CARGO_TARGET_DIR=$WORK/target cargo deb --quiet --locked --offline --no-build --no-strip --target "$triple" \
+        --manifest-path "$WORK/Cargo.toml" --output "$OUTPUT/"
 done

@@ -7,21 +7,13 @@ set -euo pipefail
 
 # shellcheck source=packaging/lib.sh
 source "$(dirname "$0")/lib.sh"
-[ $# = 2 ] || { engine_say "usage: feature.sh BINARIES FOLDER"; exit 2; }
-need_binaries "$1"
-output=$(realpath -m "$2")
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+wrap "$@"
 
 # A binary of another build may lie in the source, under the name that .gitignore has.
 for file in "$ROOT"/feature/src/lace-ssh/*; do
-    [ "${file##*/}" = lace-ssh ] || cp "$file" "$work"
+    [ "${file##*/}" = lace-ssh ] || cp "$file" "$WORK"
 done
-# The version is that of the crate.
-sed -i "s/^\(    \"version\": \)\"[^\"]*\"/\1\"$VERSION\"/" "$work/devcontainer-feature.json"
-grep -q "^    \"version\": \"$VERSION\",$" "$work/devcontainer-feature.json"
 for architecture in "${ARCHITECTURES[@]}"; do
-    install -m 0755 "$BINARIES/lace-ssh-$architecture" "$work/"
+    install -m 0755 "$BINARIES/lace-ssh-$architecture" "$WORK/"
 done
-mkdir -p "$output"
-pack "$output/devcontainer-feature-lace-ssh.tgz" "$work" .
+pack "$OUTPUT/devcontainer-feature-lace-ssh.tgz" "$WORK" .

@@ -3,7 +3,8 @@
 # VERSION to its version, and everything by which the same source could come out as other bytes elsewhere.
 #
 #   field NAME                     prints what Cargo.toml says of the crate
-#   need_binaries FOLDER           fails unless binaries.sh has filled the folder; sets BINARIES to its path
+#   wrap BINARIES FOLDER           begins a script that wraps what binaries.sh has built: sets BINARIES and OUTPUT to these folders, and
+#                                  WORK to one that goes with the script; fails where a binary is missing
 #   put_documents FOLDER           writes manual pages to FOLDER/man and completions to FOLDER/completions
 #   pack FILE FOLDER NAME…         a .tar.gz of what is named in the folder, in which owners, dates and order are always the same
 #   need_builder                   a root folder of Debian with the compilers, in the cache; sets BUILDER to its path
@@ -25,21 +26,31 @@ field() { sed -n "s/^$1 = \"\(.*\)\"\$/\1/p" "$ROOT/Cargo.toml" | head -n 1; }
 VERSION=$(field version)
 ARCHITECTURES=(x86_64 aarch64)
 BINARIES=
+OUTPUT=
+WORK=
 BUILDER=
 
 umask 022
 export TZ=UTC LC_ALL=C
 export SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git -c safe.directory='*' -C "$ROOT" log -1 --format=%ct)}
 
-need_binaries() {
+wrap() {
     local architecture
+    if [ $# != 2 ]; then
+        engine_say "usage: ${0##*/} BINARIES FOLDER"
+        exit 2
+    fi
     for architecture in "${ARCHITECTURES[@]}"; do
         if [ ! -x "$1/lace-ssh-$architecture" ]; then
             engine_say "$1 has no lace-ssh-$architecture; to make it: $ROOT/packaging/binaries.sh $1"
-            return 1
+            exit 1
         fi
     done
     BINARIES=$(realpath "$1")
+    OUTPUT=$(realpath -m "$2")
+    WORK=$(mktemp -d)
+    trap 'rm -rf "$WORK"' EXIT
+    mkdir -p "$OUTPUT"
 }
 
 # By the binary that runs here: they are the same for all.

@@ -9,11 +9,7 @@ set -euo pipefail
 
 # shellcheck source=packaging/lib.sh
 source "$(dirname "$0")/lib.sh"
-[ $# = 2 ] || { engine_say "usage: npm.sh BINARIES FOLDER"; exit 2; }
-need_binaries "$1"
-output=$(realpath -m "$2")
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+wrap "$@"
 
 # manifest NAME MEMBERS: a package.json with what is the same in all.
 manifest() {
@@ -32,17 +28,16 @@ END
 
 # Dates, owners and order are npm's own, always the same.
 npm_pack() {
-    (cd "$1" && npm pack --silent --ignore-scripts --cache "$work/cache" --pack-destination "$output" </dev/null >/dev/null)
+    (cd "$1" && npm pack --silent --ignore-scripts --cache "$WORK/cache" --pack-destination "$OUTPUT" </dev/null >/dev/null)
 }
 
 need_commands node npm
-mkdir -p "$output"
 for architecture in "${ARCHITECTURES[@]}"; do
     case $architecture in
     x86_64) cpu=x64 ;;
     aarch64) cpu=arm64 ;;
     esac
-    folder=$work/linux-$cpu
+    folder=$WORK/linux-$cpu
     install -D -m 0755 "$BINARIES/lace-ssh-$architecture" "$folder/lace-ssh"
     install -m 0644 "$ROOT/LICENSE" "$BINARIES/THIRD-PARTY" "$folder/"
     echo "The binary of [lace-ssh](https://www.npmjs.com/package/lace-ssh) for Linux on $cpu: install that." >"$folder/README.md"
@@ -51,10 +46,10 @@ for architecture in "${ARCHITECTURES[@]}"; do
     npm_pack "$folder"
 done
 
-folder=$work/lace-ssh
-put_documents "$work/documents"
+folder=$WORK/lace-ssh
+put_documents "$WORK/documents"
 install -D -m 0755 "$ROOT/packaging/npm/lace-ssh.js" "$folder/bin/lace-ssh.js"
-install -D -m 0644 -t "$folder/man" "$work/documents/man/"*
+install -D -m 0644 -t "$folder/man" "$WORK/documents/man/"*
 install -m 0644 "$ROOT/LICENSE" "$ROOT/README.md" "$folder/"
 pages=$(cd "$folder" && printf '"%s", ' man/*)
 pages=${pages%, }

@@ -9,11 +9,7 @@ WHEEL_PACKAGES='wheel==0.48.0 packaging==26.4'
 
 # shellcheck source=packaging/lib.sh
 source "$(dirname "$0")/lib.sh"
-[ $# = 2 ] || { engine_say "usage: wheel.sh BINARIES FOLDER"; exit 2; }
-need_binaries "$1"
-output=$(realpath -m "$2")
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+wrap "$@"
 
 need_wheel() {
     PYTHON=$LACE_SSH_TEST_CACHE/wheel-$(cksum <<<"$WHEEL_PACKAGES" | cut -d ' ' -f 1)/bin/python3
@@ -50,26 +46,25 @@ END
 }
 
 need_wheel
-put_documents "$work/documents"
-mkdir -p "$output"
+put_documents "$WORK/documents"
 for architecture in "${ARCHITECTURES[@]}"; do
     # Static: it runs beside any C library. Each name is one that PyPI takes.
     tags=(manylinux_2_17_"$architecture" manylinux2014_"$architecture" musllinux_1_1_"$architecture")
-    unpacked=$work/$architecture/lace_ssh-$VERSION
+    unpacked=$WORK/$architecture/lace_ssh-$VERSION
     info=$unpacked/lace_ssh-$VERSION.dist-info
     data=$unpacked/lace_ssh-$VERSION.data
     mkdir -p "$info/licenses" "$data/data/share/man/man1" "$data/data/share/bash-completion/completions" \
         "$data/data/share/zsh/site-functions" "$data/data/share/fish/vendor_completions.d"
     install -D -m 0755 "$BINARIES/lace-ssh-$architecture" "$data/scripts/lace-ssh"
-    install -m 0644 "$work/documents/man/"* "$data/data/share/man/man1/"
-    install -m 0644 "$work/documents/completions/lace-ssh" "$data/data/share/bash-completion/completions/"
-    install -m 0644 "$work/documents/completions/_lace-ssh" "$data/data/share/zsh/site-functions/"
-    install -m 0644 "$work/documents/completions/lace-ssh.fish" "$data/data/share/fish/vendor_completions.d/"
+    install -m 0644 "$WORK/documents/man/"* "$data/data/share/man/man1/"
+    install -m 0644 "$WORK/documents/completions/lace-ssh" "$data/data/share/bash-completion/completions/"
+    install -m 0644 "$WORK/documents/completions/_lace-ssh" "$data/data/share/zsh/site-functions/"
+    install -m 0644 "$WORK/documents/completions/lace-ssh.fish" "$data/data/share/fish/vendor_completions.d/"
     install -m 0644 "$ROOT/LICENSE" "$BINARIES/THIRD-PARTY" "$info/licenses/"
     metadata >"$info/METADATA"
     {
         printf 'Wheel-Version: 1.0\nGenerator: lace-ssh/packaging\nRoot-Is-Purelib: false\n'
         printf 'Tag: py3-none-%s\n' "${tags[@]}"
     } >"$info/WHEEL"
-    "$PYTHON" -m wheel pack --dest-dir "$output" "$unpacked" >/dev/null
+    "$PYTHON" -m wheel pack --dest-dir "$OUTPUT" "$unpacked" >/dev/null
 done

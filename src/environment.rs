@@ -162,3 +162,27 @@ fn logical_folder(current: PathBuf) -> PathBuf {
         .filter(|pwd| same(pwd))
         .unwrap_or(current)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_a_home_on_a_machine_and_shows_neither() {
+        let place = |home: &str, machine: &str| {
+            let example = Environment::example(Path::new(home));
+            let machine = machine.into();
+            Environment { machine, ..example }.place()
+        };
+        let here = place("/home/me", "laptop");
+        for (home, machine) in [
+            ("/home/you", "laptop"),
+            ("/home/me", "desk"),
+            ("/home/mel", "aptop"),
+        ] {
+            assert_ne!(place(home, machine), here, "{home} {machine}");
+        }
+        assert_eq!(place("/home/me", "laptop\n"), here);
+        assert!(here.len() == 64 && !here.contains("laptop"));
+    }
+}

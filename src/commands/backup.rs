@@ -114,7 +114,7 @@ pub fn restore(app: &App, path: &Path) -> Result<ExitCode> {
         .collect();
     if !in_agent.is_empty() {
         say(format!(
-            "made anew at the first `ssh`, for no agent here has them: {}",
+            "in ssh-agent when the backup was made, so not in it; made anew at the first `ssh`: {}",
             names(in_agent).join(", ")
         ));
     }

@@ -100,7 +100,7 @@ fn registered_id(ring: &Ring<'_>, wanted: &Wanted<'_>) -> Result<String> {
         return Ok(linked);
     }
     let Some(id) = ids.iter().find(is_registered) else {
-        return Ok(moved(ring, wanted)?.unwrap_or(linked));
+        return Ok(came(ring, wanted)?.unwrap_or(linked));
     };
     Ok(match other_ids::add(store, given, id)? {
         Added::Taken => linked,
@@ -123,13 +123,13 @@ fn registered_id(ring: &Ring<'_>, wanted: &Wanted<'_>) -> Result<String> {
 ///
 /// # Errors
 /// The link cannot be made.
-fn moved(ring: &Ring<'_>, wanted: &Wanted<'_>) -> Result<Option<String>> {
+fn came(ring: &Ring<'_>, wanted: &Wanted<'_>) -> Result<Option<String>> {
     let alias = entry::wanted_alias(wanted);
-    let came = ring
+    let known = ring
         .registry
         .by_alias(&alias)
         .filter(|(_, known)| known.came);
-    let Some((id, Some(old))) = came.map(|(id, known)| (id, known.workspace.as_ref())) else {
+    let Some((id, Some(old))) = known.map(|(id, known)| (id, known.workspace.as_ref())) else {
         return Ok(None);
     };
     let is_gone = matches!(old.folder.try_exists(), Ok(false));
@@ -475,14 +475,16 @@ mod tests {
     fn what_came_from_elsewhere_is_known_again_and_nothing_else_is_taken_for_it() {
         let home = tempfile::tempdir().unwrap();
         let at = |path: &str| home.path().join(path);
-        for (came, old, new, containers, is_it) in [
-            (true, "old/shop", "new/shop", json!([]), true),
+        let usual = ".devcontainer/devcontainer.json";
+        for (is_from_elsewhere, old, file, containers, is_it) in [
+            (true, "old/shop", usual, json!([]), true),
             // It was here all the time: a stranger's may be called the same.
-            (false, "old/shop", "new/shop", json!([]), false),
-            (true, "old/other", "new/shop", json!([]), false),
+            (false, "old/shop", usual, json!([]), false),
+            (true, "old/other", usual, json!([]), false),
+            (true, "old/shop", ".devcontainer.json", json!([]), false),
             // It is still there, or its container is.
-            (true, "new/api/shop", "new/shop", json!([]), false),
-            (true, "old/shop", "new/shop", json!(["old/shop"]), false),
+            (true, "new/api/shop", usual, json!([]), false),
+            (true, "old/shop", usual, json!(["old/shop"]), false),
         ] {
             let folder = tempfile::tempdir().unwrap();
             let label = |path: &serde_json::Value| at(path.as_str().unwrap());
@@ -494,7 +496,7 @@ mod tests {
             });
             let endpoint = example::engine(folder.path(), all.collect());
             fs::create_dir_all(at("new/api/shop")).unwrap();
-            let target = workspace(&at(new));
+            let target = workspace(&at("new/shop"));
             let store = folder.path().join("home");
             fs::create_dir(&store).unwrap();
             let environment = Environment::example(&store);
@@ -502,28 +504,32 @@ mod tests {
             let mut ring = Ring::open(&app, "test").unwrap();
             ring.knows(OLD, "lace-shop", "lace-shop");
             let known = ring.registry.devcontainers.get_mut(OLD).unwrap();
-            known.came = came;
+            known.came = is_from_elsewhere;
             known.workspace = Some(Workspace {
                 folder: at(old),
-                config_file: at(old).join(".devcontainer/devcontainer.json"),
+                config_file: at(old).join(file),
             });
             let settings = settings::read(&app.store).unwrap();
-            let config = config::read(&target.config, &settings.defaults).unwrap();
+            let read = config::read(&target.config, &settings.defaults).unwrap();
             let wanted = |endpoint| Wanted {
                 id: ID,
                 given: ID,
                 target: &target,
-                config: &config,
+                config: &read,
                 settings: &settings,
                 endpoint,
             };
             assert_eq!(
-                moved(&ring, &wanted("unix:///nowhere")).unwrap(),
+                came(&ring, &wanted("unix:///nowhere")).unwrap(),
                 None,
                 "nobody can tell"
             );
-            let found = moved(&ring, &wanted(&endpoint)).unwrap();
-            assert_eq!(found.as_deref(), is_it.then_some(OLD), "{old} {containers}");
+            let found = came(&ring, &wanted(&endpoint)).unwrap();
+            assert_eq!(
+                found.as_deref(),
+                is_it.then_some(OLD),
+                "{old} {file} {containers}"
+            );
             assert_eq!(
                 other_ids::of(&app.store, OLD),
                 [ID].map(str::to_owned)[..usize::from(is_it)]
@@ -531,43 +537,5 @@ mod tests {
             let told = said();
             assert_eq!(told.contains("elsewhere: here it is"), is_it, "{told}");
         }
-    }
-
-    #[test]
-    fn in_another_home_nothing_was_seen_yet() {
-        let mut registry = Registry::default();
-        registry
-            .devcontainers
-            .insert("a".into(), DevContainer::example("lace-a", "lace-a"));
-        for (place, came) in [
-            ("here", false),
-            ("here", false),
-            ("there", true),
-            ("there", true),
-        ] {
-            registry.arrive(place.into());
-            assert_eq!(registry.devcontainers["a"].came, came, "{place}");
-            assert_eq!(registry.place.as_deref(), Some(place));
-        }
-        let home = Environment::example(Path::new("/home/me"));
-        let others = [
-            Environment::example(Path::new("/home/you")),
-            Environment {
-                machine: "desk".into(),
-                ..home.clone()
-            },
-            Environment {
-                home: "/home/mel".into(),
-                machine: "aptop".into(),
-                ..home.clone()
-            },
-        ];
-        assert!(others.iter().all(|other| other.place() != home.place()));
-        let ended = Environment {
-            machine: "laptop\n".into(),
-            ..home.clone()
-        };
-        assert_eq!(ended.place(), home.place());
-        assert!(home.place().len() == 64 && !home.place().contains("laptop"));
     }
 }

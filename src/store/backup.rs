@@ -3,6 +3,7 @@
 //! Not in it is what follows from the registry (trust folders, what ssh reads), what belongs to this machine (sockets, locks,
 //! where engines are), and what lives elsewhere: the private halves of keys in an agent.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::Read;
 use std::path::{Component, Path};
@@ -14,7 +15,9 @@ use super::{LARGEST_LOG, Store};
 use crate::advice::{failure, shell};
 use crate::durable;
 
-/// The files and folders, below the store. What comes last makes a store of all that is there before.
+/// What makes a store of all the rest.
+const REGISTRY: &str = "registry.json";
+/// The files and folders, below the store.
 const KEPT: [&str; 9] = [
     "settings.jsonc",
     "audit.jsonl",
@@ -24,25 +27,25 @@ const KEPT: [&str; 9] = [
     "keys",
     "trash",
     "undo",
-    "registry.json",
+    REGISTRY,
 ];
 
-/// A file below the store: its path there, and what is in it.
-pub type File = (String, Zeroizing<Vec<u8>>);
+/// What is in each file, by its path below the store.
+pub type Files = BTreeMap<String, Zeroizing<Vec<u8>>>;
 
-/// All files that are there now, in the order in which they are to be put back. The caller holds the lock.
+/// All files that are there now. The caller holds the lock.
 ///
 /// # Errors
 /// Names the file that cannot be read.
-pub fn files(store: &Store) -> Result<Vec<File>> {
-    let mut files = Vec::new();
+pub fn files(store: &Store) -> Result<Files> {
+    let mut files = Files::new();
     for name in KEPT {
         gather(store.root(), name, &mut files)?;
     }
     Ok(files)
 }
 
-fn gather(root: &Path, name: &str, files: &mut Vec<File>) -> Result<()> {
+fn gather(root: &Path, name: &str, files: &mut Files) -> Result<()> {
     let path = root.join(name);
     let is_folder = fs::symlink_metadata(&path).is_ok_and(|found| found.is_dir());
     if !is_folder {
@@ -52,7 +55,7 @@ fn gather(root: &Path, name: &str, files: &mut Vec<File>) -> Result<()> {
             false => path,
         };
         if let Some(bytes) = durable::read(&path, LARGEST_LOG)? {
-            files.push((name.to_owned(), Zeroizing::new(bytes)));
+            files.insert(name.to_owned(), Zeroizing::new(bytes));
         }
         return Ok(());
     }
@@ -61,9 +64,7 @@ fn gather(root: &Path, name: &str, files: &mut Vec<File>) -> Result<()> {
     let names = entries
         .into_iter()
         .filter_map(|it| it.file_name().into_string().ok());
-    let mut names: Vec<_> = names.filter(|it| !is_passing(it)).collect();
-    names.sort();
-    for below in names {
+    for below in names.filter(|it| !is_passing(it)) {
         gather(root, &format!("{name}/{below}"), files)?;
     }
     Ok(())
@@ -78,11 +79,11 @@ fn is_passing(name: &str) -> bool {
 ///
 /// # Errors
 /// A path is too long for an archive.
-pub fn pack(files: &[File], now: u64) -> Result<Zeroizing<Vec<u8>>> {
+pub fn pack(files: &Files, now: u64) -> Result<Zeroizing<Vec<u8>>> {
     // Made at once in its full size: what grows leaves copies behind, which nobody zeroes.
     let size = files
-        .iter()
-        .map(|(_, bytes)| bytes.len() + 4 * 512)
+        .values()
+        .map(|bytes| bytes.len() + 4 * 512)
         .sum::<usize>()
         + 1024;
     let mut archive = tar::Builder::new(Vec::with_capacity(size));
@@ -97,19 +98,16 @@ pub fn pack(files: &[File], now: u64) -> Result<Zeroizing<Vec<u8>>> {
     Ok(Zeroizing::new(archive.into_inner()?))
 }
 
-/// The files of an archive, in its order.
+/// The files of an archive.
 ///
 /// # Errors
 /// It is damaged, or has something in it that is no file of a store: it may come from a stranger.
-pub fn unpack(archive: &[u8]) -> Result<Vec<File>> {
-    let mut files: Vec<File> = Vec::new();
+pub fn unpack(archive: &[u8]) -> Result<Files> {
+    let mut files = Files::new();
     for entry in tar::Archive::new(archive).entries()? {
         let mut entry = entry.context("the archive in it is damaged")?;
         let path = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
-        if !entry.header().entry_type().is_file()
-            || !is_ours(&path)
-            || files.iter().any(|(it, _)| *it == path)
-        {
+        if !entry.header().entry_type().is_file() || !is_ours(&path) || files.contains_key(&path) {
             bail!("{path:?} is no file of a store");
         }
         let mut bytes = Zeroizing::new(Vec::with_capacity(
@@ -118,9 +116,9 @@ pub fn unpack(archive: &[u8]) -> Result<Vec<File>> {
         entry
             .read_to_end(&mut bytes)
             .context("the archive in it is damaged")?;
-        files.push((path, bytes));
+        files.insert(path, bytes);
     }
-    if !files.iter().any(|(path, _)| path == "registry.json") {
+    if !files.contains_key(REGISTRY) {
         bail!("there is no registry in it");
     }
     Ok(files)
@@ -149,32 +147,31 @@ fn is_ours(path: &str) -> bool {
 /// # Errors
 /// There is a file that the backup does not have, or that is another one: nothing is written. Or one cannot be written: the
 /// same again goes on.
-pub fn put(store: &Store, files: &[File]) -> Result<()> {
-    for (path, bytes) in self::files(store)? {
-        let in_backup = files.iter().find(|(it, _)| *it == path);
-        if in_backup.is_none_or(|(_, wanted)| **wanted != *bytes) {
-            let root = shell(store.root());
-            return Err(failure(
-                format!(
-                    "{} is there already, and a backup goes into an empty store",
-                    store.root().join(path).display()
-                ),
-                format!("mv {root} {root}.old"),
-            ));
-        }
+pub fn put(store: &Store, files: &Files) -> Result<()> {
+    if let Some((path, _)) = self::files(store)?
+        .iter()
+        .find(|(path, bytes)| files.get(*path) != Some(*bytes))
+    {
+        let root = shell(store.root());
+        return Err(failure(
+            format!(
+                "{} is there already, and a backup goes into an empty store",
+                store.root().join(path).display()
+            ),
+            format!("mv {root} {root}.old"),
+        ));
     }
-    let mut files: Vec<_> = files.iter().collect();
-    // The registry is what makes it a store.
-    files.sort_by_key(|(path, _)| path == "registry.json");
-    for (path, bytes) in files {
-        let mut folder = store.root().to_owned();
-        let mut steps: Vec<_> = path.split('/').collect();
-        steps.pop();
-        for step in steps {
-            folder.push(step);
-            store.folder(&folder)?;
+    let (last, first): (Vec<_>, Vec<_>) = files.iter().partition(|(path, _)| *path == REGISTRY);
+    for (path, bytes) in first.into_iter().chain(last) {
+        let path = store.root().join(path);
+        let within = path
+            .ancestors()
+            .skip(1)
+            .take_while(|it| *it != store.root());
+        for folder in within.collect::<Vec<_>>().into_iter().rev() {
+            store.folder(folder)?;
         }
-        durable::ensure(&store.root().join(path), bytes)?;
+        durable::ensure(&path, bytes)?;
     }
     Ok(())
 }
@@ -188,10 +185,6 @@ mod tests {
 
     fn store(home: &Path) -> Store {
         Store::locate(&Environment::example(home))
-    }
-
-    fn paths(files: &[File]) -> Vec<&str> {
-        files.iter().map(|(path, _)| path.as_str()).collect()
     }
 
     /// An archive with one entry of this kind and path.
@@ -208,26 +201,11 @@ mod tests {
         builder.into_inner().unwrap()
     }
 
-    #[test]
-    fn what_cannot_be_had_again_is_in_it_and_comes_back_byte_for_byte() {
-        let home = tempfile::tempdir().unwrap();
-        let from = store(home.path());
-        from.prepare().unwrap();
-        let root = from.root().to_owned();
-        for folder in [
-            "keys/a",
-            "ca",
-            "host_keys",
-            "mux",
-            "learnt",
-            "trust/x",
-            "undo",
-        ] {
-            fs::create_dir_all(root.join(folder)).unwrap();
-        }
-        let long = format!("keys/{}/identity", "n".repeat(120));
-        fs::create_dir_all(root.join(&long).parent().unwrap()).unwrap();
-        for name in [
+    /// A store with something in every place, and what a backup has of it.
+    fn filled(home: &Path) -> Files {
+        let store = store(home);
+        store.prepare().unwrap();
+        for path in [
             "registry.json",
             "registry.copy.json",
             "audit.jsonl",
@@ -236,47 +214,67 @@ mod tests {
             "lock",
             "keys/a/identity",
             "keys/a/identity.pub",
+            "keys/a/.lace-ssh-tmp-Ab12Cd",
             "ca/lock",
             "ca/x.lock",
             "ca/key",
             "host_keys/x",
             "learnt/x",
             "trust/x/user",
-            "keys/a/.lace-ssh-tmp-Ab12Cd",
             "mux/x",
             "undo/x",
-            &long,
         ] {
-            fs::write(root.join(name), format!("{name}\0\u{e9}")).unwrap();
+            let path = store.root().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(
+                &path,
+                [b"\0\xff", path.as_os_str().as_encoded_bytes()].concat(),
+            )
+            .unwrap();
         }
-        fs::write(home.path().join("dotfile"), "{}").unwrap();
-        symlink(home.path().join("dotfile"), root.join("settings.jsonc")).unwrap();
-        let files = files(&from).unwrap();
+        let long = store.root().join("keys").join("n".repeat(120));
+        fs::create_dir(&long).unwrap();
+        fs::write(long.join("identity"), "long").unwrap();
+        fs::write(home.join("dotfile"), "{}").unwrap();
+        symlink(home.join("dotfile"), store.settings()).unwrap();
+        files(&store).unwrap()
+    }
+
+    #[test]
+    fn what_cannot_be_had_again_is_in_it_and_nothing_else() {
+        let home = tempfile::tempdir().unwrap();
+        let files = filled(home.path());
+        let long = format!("keys/{}/identity", "n".repeat(120));
         let kept = [
-            "settings.jsonc",
             "audit.jsonl",
             "ca/key",
             "host_keys/x",
             "keys/a/identity",
             "keys/a/identity.pub",
             &long,
-            "undo/x",
             "registry.json",
+            "settings.jsonc",
+            "undo/x",
         ];
-        assert_eq!(paths(&files), kept);
+        assert!(files.keys().eq(kept), "{:?}", files.keys());
         let packed = pack(&files, 1_700_000_000).unwrap();
-        assert!(packed.capacity() >= packed.len());
         assert_eq!(unpack(&packed).unwrap(), files);
+        // It has not grown: that would leave a part of it somewhere.
+        let wanted: usize = files.values().map(|bytes| bytes.len() + 2048).sum();
+        assert_eq!(packed.capacity(), wanted + 1024);
+    }
 
-        let other = tempfile::tempdir().unwrap();
-        let to = store(other.path());
+    #[test]
+    fn it_comes_back_byte_for_byte_also_where_it_was_cut_off() {
+        let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (wanted, to) = (filled(from.path()), store(to.path()));
         to.prepare().unwrap();
-        put(&to, &files).unwrap();
-        // Cut off somewhere, it goes on.
-        fs::remove_file(to.root().join("registry.json")).unwrap();
-        fs::remove_file(to.root().join("keys/a/identity")).unwrap();
-        put(&to, &files).unwrap();
-        assert_eq!(self::files(&to).unwrap(), files);
+        put(&to, &wanted).unwrap();
+        for path in ["registry.json", "keys/a/identity"] {
+            fs::remove_file(to.root().join(path)).unwrap();
+        }
+        put(&to, &wanted).unwrap();
+        assert_eq!(files(&to).unwrap(), wanted);
         let mode = |path: &str| {
             to.root()
                 .join(path)
@@ -290,36 +288,35 @@ mod tests {
             (mode("keys/a/identity"), mode("keys/a"), mode("host_keys")),
             (0o600, 0o700, 0o700)
         );
+    }
 
-        // What is there and is another one, or one more, stays.
+    #[test]
+    fn what_is_there_and_is_another_one_or_one_more_stays() {
+        let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (wanted, to) = (filled(from.path()), store(to.path()));
+        to.prepare().unwrap();
         for name in ["keys/a/identity", "keys/a/next", "trash/x"] {
             let path = to.root().join(name);
-            let before = fs::read(&path).ok();
             fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::set_permissions(path.parent().unwrap(), fs::Permissions::from_mode(0o700)).unwrap();
             fs::write(&path, "other").unwrap();
-            fs::remove_file(to.root().join("audit.jsonl")).unwrap();
-            let error = put(&to, &files).unwrap_err().to_string();
-            assert_eq!(
-                error,
-                format!(
-                    "{} is there already, and a backup goes into an empty store",
-                    path.display()
-                )
+            let error = put(&to, &wanted).unwrap_err();
+            let told = format!(
+                "{} is there already, and a backup goes into an empty store",
+                path.display()
             );
-            assert!(
-                !to.root().join("audit.jsonl").exists(),
-                "nothing is written"
-            );
-            match before {
-                Some(before) => fs::write(&path, before).unwrap(),
-                None => fs::remove_file(&path).unwrap(),
-            }
-            put(&to, &files).unwrap();
+            assert_eq!(error.to_string(), told);
+            assert!(crate::advice::hint_of(&error).unwrap().starts_with("mv "));
+            assert!(files(&to).unwrap().keys().eq([name]), "nothing is written");
+            fs::remove_file(&path).unwrap();
         }
-        fs::remove_dir_all(to.root().join("host_keys")).unwrap();
-        symlink(home.path(), to.root().join("host_keys")).unwrap();
-        let error = put(&to, &files).unwrap_err().to_string();
+        // The registry comes last: what could not be written makes no store.
+        symlink(from.path(), to.root().join("host_keys")).unwrap();
+        let error = put(&to, &wanted).unwrap_err().to_string();
         assert!(error.contains("is a symlink"), "{error}");
+        assert!(!to.root().join("registry.json").exists());
+        fs::remove_file(to.root().join("host_keys")).unwrap();
+        put(&to, &wanted).unwrap();
     }
 
     #[test]

@@ -575,6 +575,27 @@ mod tests {
     }
 
     #[test]
+    fn in_another_home_nothing_was_seen_yet() {
+        let mut registry = registry();
+        for (place, came) in [
+            ("here", false),
+            ("here", false),
+            ("there", true),
+            ("there", true),
+        ] {
+            registry.arrive(place.into());
+            assert!(
+                registry
+                    .devcontainers
+                    .values()
+                    .all(|known| known.came == came),
+                "{place}"
+            );
+            assert_eq!(registry.place.as_deref(), Some(place));
+        }
+    }
+
+    #[test]
     fn what_is_written_is_read_back_and_what_is_cut_off_is_damaged() {
         let registry = registry();
         let text = registry.render(None).unwrap();

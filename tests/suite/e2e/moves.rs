@@ -1,4 +1,4 @@
-//! What comes from elsewhere: a Feature without a binary, a project that was moved, a store of another home.
+//! What comes from elsewhere: a Feature without a binary, a store of another home.
 //!
 //! `cargo test` lists these as ignored; `tests/run.sh` prepares the machine and runs them.
 

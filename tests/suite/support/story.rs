@@ -14,7 +14,7 @@ use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::process::CommandExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::LazyLock;
@@ -309,7 +309,8 @@ impl<'a> Reader<'a> {
             says.into_data(),
         );
         compared.map_err(|error| format!("{error}\nit printed:\n{said}"))?;
-        match status.success() == fails && !step.ended {
+        let killed = status.signal() == Some(rustix::process::Signal::KILL.as_raw());
+        match killed || (status.success() == fails && !step.ended) {
             true => Err(format!("it ended with {status}")),
             false => Ok(()),
         }
