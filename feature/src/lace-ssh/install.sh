@@ -54,7 +54,7 @@ install_sshd() {
     elif command -v pacman >/dev/null; then
         # All of it: newer packages among older ones are not meant to work.
         pacman -Syu --noconfirm --needed openssh
-        pacman -Scc --noconfirm
+        rm -rf /var/cache/pacman/pkg/*
     else
         fail "there is no sshd in this image, and no apt-get, apk, dnf, microdnf, zypper or pacman to install it with; add the OpenSSH server to the image"
     fi

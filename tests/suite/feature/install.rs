@@ -188,7 +188,7 @@ fn where_there_is_no_sshd_its_package_is_installed_without_its_host_keys() {
             "zypper" => {
                 "--non-interactive install --no-recommends openssh-server util-linux|clean --all|"
             }
-            "pacman" => "-Syu --noconfirm --needed openssh|-Scc --noconfirm|",
+            "pacman" => "-Syu --noconfirm --needed openssh|",
             _ => "install -y openssh-server util-linux|clean all|",
         };
         // Those that come later in the list are there, too: the first is asked.
@@ -206,7 +206,7 @@ fn where_there_is_no_sshd_its_package_is_installed_without_its_host_keys() {
         );
         assert_eq!(container.read("/tmp/asked"), asked, "{number}");
         container.ok(
-            "rm /tmp/asked; : >/tmp/gives; mkdir -p /var/lib/apt/lists; : >/var/lib/apt/lists/some",
+            "rm /tmp/asked; : >/tmp/gives; for it in lib/apt/lists cache/pacman/pkg; do mkdir -p /var/$it; : >/var/$it/some; done",
         );
         let said = install(&container, "").expect(0);
         assert!(
@@ -220,15 +220,18 @@ fn where_there_is_no_sshd_its_package_is_installed_without_its_host_keys() {
             "ssh_host_a_key\n",
             "{name}"
         );
-        let lists = container.path("/var/lib/apt/lists/some").exists();
-        assert_eq!(lists, name != "apt-get");
+        let is_left = |folder: &str| container.path(&format!("{folder}/some")).exists();
+        assert_eq!(is_left("/var/lib/apt/lists"), name != "apt-get");
+        assert_eq!(is_left("/var/cache/pacman/pkg"), name != "pacman");
         let frontend = if name == "apt-get" {
             "noninteractive\n"
         } else {
             "\n"
         };
         assert_eq!(container.read("/tmp/frontend"), frontend);
-        container.ok("rm /tmp/asked /tmp/gives /usr/local/sbin/sshd; rm -r /var/lib/apt");
+        container.ok(
+            "rm /tmp/asked /tmp/gives /usr/local/sbin/sshd; rm -r /var/lib/apt /var/cache/pacman",
+        );
     }
     container.program("apt-get", "exit 100");
     install(&container, "").expect(100);
