@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Every test, on a bare Debian machine with Rust, as root or with sudo. Installs what is missing, starts an engine if
 # none answers, and fails where none can run. Goes on after a step that fails; the exit code says whether one did.
-# Two lanes run side by side, for much of what has an engine is waiting; each has one step after the other.
+# Two lanes run side by side, and at last the Feature beside both, for much of what has an engine is waiting.
 set -euo pipefail
 
 cd "$(dirname "$0")/.."
@@ -159,8 +159,12 @@ dev_containers() {
     step "clippy" lint || :
     # Builds nothing a second time: it waits for the other lane.
     if [ "$engine" ] && need_binary; then
-        step "Feature" feature/test/run.sh "$DEVCONTAINER" || :
+        set -m
+        step "Feature" feature/test/run.sh "$DEVCONTAINER" </dev/null &
+        beside+=($!)
+        set +m
         step "end to end" end_to_end || :
+        wait "${beside[-1]}" || :
     else
         note 1 "Feature" "not run"
         note 1 "end to end" "not run"

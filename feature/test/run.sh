@@ -3,7 +3,7 @@
 #
 # usage: run.sh [DEVCONTAINER]
 #
-# Sees to an engine and images by itself, and without an argument to the devcontainer CLI, too.
+# Sees to an engine and images by itself, and without an argument to the devcontainer CLI and to the images that it leaves behind, too.
 set -euo pipefail
 
 test=$(cd "$(dirname "$0")" && pwd)
@@ -21,10 +21,10 @@ trap clean_up EXIT
 
 start_engine
 need_image base bare nosudo busybox bullseye trixie
-note_images "$work"
 if [ $# -gt 0 ]; then
     devcontainer=$(realpath "$1")
 else
+    note_images "$work"
     need_devcontainer
     devcontainer=$DEVCONTAINER
 fi

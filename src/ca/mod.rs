@@ -167,7 +167,7 @@ fn usable(
     let issued = found.after().saturating_add(backdated);
     let is_revoked = revoked::is_changed_since(&app.store, issued)
         && revoked::read(&app.store)?.holds(found.serial(), &found.key_id(), None);
-    Ok(Some(found).filter(|_| !is_revoked))
+    Ok((!is_revoked).then_some(found))
 }
 
 /// A span of time in whole seconds.

@@ -1,4 +1,4 @@
-//! What comes from elsewhere: a Feature without a binary, a store of another home.
+//! What comes from elsewhere, or from before: a Feature without a binary, a store of another home, a container of an older version.
 //!
 //! `cargo test` lists these as ignored; `tests/run.sh` prepares the machine and runs them.
 
@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::support::engine::{DevContainer, IMAGE};
-use crate::support::{Said, User};
+use crate::support::{Said, User, files};
 use lace_ssh::devcontainer::id::devcontainer_id;
 
 fn config(rest: &str) -> String {
@@ -97,4 +97,46 @@ fn a_store_of_another_home_knows_its_dev_containers_again() {
     // Once is enough.
     assert!(!here.up(&[]).expect(0).err.contains("elsewhere: here"));
     here.lace(&["doctor", "lace-my-project"]).expect(0);
+}
+
+#[test]
+#[ignore = "needs a container engine: tests/run.sh"]
+fn a_container_with_the_feature_of_0_1_0_goes_on_without_a_rebuild() {
+    let container = DevContainer::of(User::with(&config("")));
+    container.lace(&["setup", "--yes"]).expect(0);
+    let released = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("fixtures/released/0.1.0/web-shop/.devcontainer/lace-ssh");
+    let copy = container.user.project().join(".devcontainer/lace-ssh");
+    for (path, _, bytes) in files(&released) {
+        fs::write(copy.join(path.file_name().unwrap()), bytes).unwrap();
+    }
+    container.up(&[]).expect(0);
+    let id = container.id();
+    let name = "lace-my-project";
+    let ssh = |what: &str| {
+        let said = container.ssh(&[name, "printf %s \"$LACE_SSH_FOLDER\""]);
+        assert_eq!(
+            (said.code, said.out.is_empty()),
+            (0, false),
+            "{what}: {said:?}"
+        );
+    };
+    ssh("up");
+    for change in [
+        &["keys", "rotate", name][..],
+        &["host-key", "rotate", name],
+        &["client-config", "install", "--yes"],
+    ] {
+        container.lace(change).expect(0);
+        ssh(&change.join(" "));
+    }
+    fs::write(
+        container.user.store().join("settings.jsonc"),
+        r#"{ "require": { "auth": "certificate" } }"#,
+    )
+    .unwrap();
+    container.up(&[]).expect(0);
+    ssh("certificate");
+    container.lace(&["doctor", name]).expect(0);
+    assert_eq!(container.id(), id, "the same container");
 }
