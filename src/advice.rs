@@ -95,6 +95,14 @@ pub fn hint_of(error: &anyhow::Error) -> Option<&str> {
         .map(|advice| advice.hint.as_str())
 }
 
+/// The command that shows a person which program listens at a port of this machine.
+pub fn who_listens(port: u16) -> String {
+    match cfg!(target_os = "linux") {
+        true => format!("ss -ltnp 'sport = :{port}'"),
+        false => format!("lsof -nP -iTCP:{port} -sTCP:LISTEN"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

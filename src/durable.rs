@@ -54,7 +54,7 @@ pub fn write_as(path: &Path, bytes: &[u8], mode: u32, owner: Option<Owner>) -> R
             }
         }
         file.write_all(bytes)?;
-        file.as_file().sync_all()?;
+        flush(file.as_file())?;
         file.persist(path)?;
         Ok(())
     };
@@ -82,7 +82,7 @@ pub fn create(path: &Path, bytes: &[u8]) -> Result<()> {
         }
         opened => opened.with_context(|| format!("cannot make {}", path.display()))?,
     };
-    let written = file.write_all(bytes).and_then(|()| file.sync_all());
+    let written = file.write_all(bytes).and_then(|()| flush(&file));
     if written.is_err() {
         // A part of a secret is of no use to anybody but a thief.
         let _ = fs::remove_file(path);
@@ -321,9 +321,21 @@ fn folder_of(path: &Path) -> &Path {
 }
 
 /// Makes the renames and removals in `folder` durable.
+/// Has a file written to disk.
+///
+/// # Errors
+/// Those of the system.
+pub fn flush(file: &File) -> std::io::Result<()> {
+    match file.sync_all() {
+        // macOS is asked for more than for `fsync`, which is all that a file system of another machine can do there.
+        Err(error) if error.kind() == ErrorKind::Unsupported => Ok(rustix::fs::fsync(file)?),
+        result => result,
+    }
+}
+
 fn flush_folder(folder: &Path) -> Result<()> {
     File::open(folder)
-        .and_then(|folder| folder.sync_all())
+        .and_then(|folder| flush(&folder))
         .with_context(|| format!("cannot flush {} to disk", folder.display()))
 }
 
@@ -345,7 +357,7 @@ mod tests {
     use std::os::unix::fs::symlink;
     use std::time::SystemTime;
 
-    use rustix::fs::{FileType, Mode, inotify};
+    use rustix::fs::{FileType, Mode};
 
     use super::*;
 
@@ -454,7 +466,9 @@ mod tests {
     }
 
     #[test]
+    #[cfg(target_os = "linux")]
     fn what_stands_in_the_place_of_a_file_is_not_even_opened() {
+        use rustix::fs::inotify;
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("pipe");
         pipe(&path);

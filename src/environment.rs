@@ -39,7 +39,7 @@ pub struct Environment {
     pub container_host: Option<String>,
     /// The folder of the machine's own sockets.
     pub system_sockets: PathBuf,
-    /// The folder of the user's own sockets: `$XDG_RUNTIME_DIR`, or where it is by custom.
+    /// The folder of the user's own sockets: `$XDG_RUNTIME_DIR`, or where this system has it.
     pub user_sockets: PathBuf,
     /// The folder of the user's own systemd units: in `$XDG_CONFIG_HOME`, or where it is by custom.
     pub user_units: PathBuf,
@@ -137,8 +137,20 @@ impl Environment {
 
 fn user_sockets() -> PathBuf {
     let set = text("XDG_RUNTIME_DIR").map(PathBuf::from);
-    let usual = || format!("/run/user/{}", rustix::process::geteuid().as_raw()).into();
-    set.filter(|path| path.is_absolute()).unwrap_or_else(usual)
+    let set = set.filter(|path| path.is_absolute());
+    set.unwrap_or_else(usual_user_sockets)
+}
+
+/// Where systemd has it.
+#[cfg(target_os = "linux")]
+fn usual_user_sockets() -> PathBuf {
+    format!("/run/user/{}", rustix::process::geteuid().as_raw()).into()
+}
+
+/// The user's own temporary folder: `podman machine` puts its socket there.
+#[cfg(not(target_os = "linux"))]
+fn usual_user_sockets() -> PathBuf {
+    env::temp_dir()
 }
 
 fn user_units(home: &Path) -> PathBuf {

@@ -18,6 +18,7 @@ pub mod environment;
 pub mod escape;
 pub mod inventory;
 pub mod keys;
+pub mod process;
 pub mod ring;
 pub mod route;
 pub mod settings;

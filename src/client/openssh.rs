@@ -11,6 +11,7 @@ use anyhow::Result;
 use sha2::{Digest, Sha256};
 
 use super::quote;
+use crate::socket;
 
 /// One dev container as a client sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,11 +74,9 @@ pub fn socket_prefix(alias: &str) -> String {
 
 /// Whether the path of a socket in this folder is one that ssh can use on this system.
 pub fn takes_sockets(folder: &Path) -> bool {
-    // `sun_path`, without the zero at its end.
-    const LONGEST: usize = if cfg!(target_os = "linux") { 107 } else { 103 };
     // `%C`, and what ssh appends while it makes one: a dot and 16 characters.
     const NAME: usize = "/".len() + PREFIX + 40 + 17;
-    folder.as_os_str().len() + NAME <= LONGEST
+    folder.as_os_str().len() + NAME <= socket::LONGEST_PATH
 }
 
 impl Paths {
@@ -122,8 +121,8 @@ pub fn host_block(host: &Host<'_>, paths: &Paths) -> Result<String> {
         Some(previous) => format!("    IdentityFile {}\n", quote::ssh_config(previous)?),
         None => String::new(),
     };
-    // Elsewhere `proxy` cannot tell whether it is ssh that asks, so it always copies.
-    let pass = match cfg!(target_os = "linux") {
+    // Where `proxy` cannot tell whether it is ssh that asks, it always copies.
+    let pass = match socket::TELL_THE_MAKER {
         true => "    ProxyUseFdpass yes\n",
         false => "",
     };

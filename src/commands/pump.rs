@@ -10,7 +10,6 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use rustix::event::{PollFd, PollFlags, poll};
 use rustix::stdio::dup2_stderr;
 use zeroize::Zeroizing;
 
@@ -20,6 +19,7 @@ use crate::ring::access;
 use crate::route::words::Words;
 use crate::route::{adopted, user};
 use crate::settings;
+use crate::socket;
 use crate::store::Store;
 use crate::talk::say;
 use crate::trust;
@@ -93,8 +93,7 @@ pub fn run(
 fn end_with(socket: &UnixStream) -> Result<()> {
     let socket = socket.try_clone()?;
     thread::spawn(move || {
-        let mut hang_up = [PollFd::new(&socket, PollFlags::empty())];
-        while poll(&mut hang_up, None).is_err() {}
+        while !socket::is_left_alone(&socket, None) {}
         thread::sleep(GRACE);
         exit(0);
     });

@@ -125,7 +125,7 @@ fn put_binary(app: &App, target: &Target) -> Result<()> {
         &feature::checked_folder(&target.folder)?,
         &app.environment.program,
     )?;
-    if !cfg!(target_os = "linux") {
+    if !feature::RUNS_IN_CONTAINERS {
         say(
             "this binary cannot run in a container; `post-start` is left out (ssh works all the same)",
         );

@@ -2,6 +2,7 @@
 
 use super::link::{Link, Remedy};
 use super::patient::Patient;
+use crate::advice::who_listens;
 use crate::inventory;
 use crate::ring::{ports, sockets};
 
@@ -49,8 +50,8 @@ fn told(port: Option<u16>, is_written: bool, state: &str, is_free: bool) -> Link
             let says = format!(
                 "another program has {address}, and systemd's socket is {state}; ssh does not need it"
             );
-            let who =
-                format!("see which: ss -ltnp 'sport = :{port}'; then: lace-ssh listen --install");
+            let who = who_listens(port);
+            let who = format!("see which: {who}; then: lace-ssh listen --install");
             Link::warns(NAME, says).advise(who)
         }
     }

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use super::inside::{Inside, Sshd};
 use super::link::Link;
 use super::patient::{Login, Patient};
+use crate::advice::who_listens;
 use crate::durable;
 use crate::inventory;
 use crate::store::LARGEST_LIST;
@@ -44,7 +45,8 @@ fn is_pinned(patient: &Patient<'_>) -> bool {
 fn told(address: SocketAddr, is_open: bool, is_ours: Option<bool>, got_in: bool) -> Link {
     if is_ours == Some(false) {
         let says = format!("what listens at {address} does not prove the pinned host key");
-        let who = "see who listens there: ss -ltnp; ssh itself shows no key to it";
+        let who = who_listens(address.port());
+        let who = format!("see who listens there: {who}; ssh itself shows no key to it");
         return match got_in {
             true => Link::warns(NAME, format!("{says}; ssh gets in by another way")).advise(who),
             false => Link::breaks(NAME, says).advise(who),

@@ -212,7 +212,7 @@ fn is_elsewhere(one: &Option<PathBuf>, other: &Option<PathBuf>) -> bool {
 }
 
 /// Docker's own socket first, then a user's, then Podman's.
-fn well_known(environment: &Environment) -> [PathBuf; 7] {
+fn well_known(environment: &Environment) -> [PathBuf; 11] {
     let Environment {
         system_sockets: system,
         user_sockets: user,
@@ -225,7 +225,11 @@ fn well_known(environment: &Environment) -> [PathBuf; 7] {
         home.join(".docker/run/docker.sock"),
         home.join(".docker/desktop/docker.sock"),
         home.join(".colima/default/docker.sock"),
+        home.join(".config/colima/default/docker.sock"),
+        home.join(".orbstack/run/docker.sock"),
+        home.join(".rd/docker.sock"),
         user.join("podman/podman.sock"),
+        user.join("podman/podman-machine-default-api.sock"),
         system.join("podman/podman.sock"),
     ]
 }
@@ -350,7 +354,11 @@ mod tests {
                 "/home/me/.docker/run/docker.sock",
                 "/home/me/.docker/desktop/docker.sock",
                 "/home/me/.colima/default/docker.sock",
+                "/home/me/.config/colima/default/docker.sock",
+                "/home/me/.orbstack/run/docker.sock",
+                "/home/me/.rd/docker.sock",
                 "/run/user/7/podman/podman.sock",
+                "/run/user/7/podman/podman-machine-default-api.sock",
                 "/var/run/podman/podman.sock",
             ]
         );

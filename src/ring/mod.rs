@@ -182,6 +182,7 @@ impl<'a> Ring<'a> {
         masters::end(&self.app.store, &std::mem::take(&mut self.ended));
         publish::write_clients(self.app, &self.settings, &self.registry)?;
         if self.registry.listens
+            && sockets::CAN_BE
             && let Err(error) = sockets::follow(self.app, &self.registry)
         {
             warn(&error);

@@ -30,6 +30,9 @@ const LINKS: &str = "sockets.target.wants";
 /// How long systemd may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// Whether this system can have systemd. A store that comes from one that has may say that it listens, though.
+pub const CAN_BE: bool = cfg!(target_os = "linux");
+
 /// A unit file, and what it must hold.
 pub type Unit = (PathBuf, String);
 

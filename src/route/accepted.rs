@@ -1,15 +1,11 @@
 //! A connection that somebody has accepted for us and given as stdin and stdout: at which port, and from whom.
 
-use std::fs;
-use std::net::SocketAddr;
 use std::os::fd::AsFd;
 
 use anyhow::{Context, Result, bail};
-use rustix::process::geteuid;
 use socket2::SockRef;
 
-use super::connect;
-use super::tcp_table::rows;
+use super::{connect, owner};
 use crate::advice::Advise;
 
 /// The port at which the connection was accepted; none, where whoever made it has gone already.
@@ -25,21 +21,11 @@ pub fn port(connection: impl AsFd) -> Result<Option<u16>> {
     let Some(there) = socket.peer_addr().ok().and_then(|there| there.as_socket()) else {
         return Ok(None);
     };
-    if cfg!(target_os = "linux") && owner(there, here) != Some(geteuid().as_raw()) {
+    if !owner::is_this_user(there, here)? {
         bail!("refused: a connection from {there}, which is not of this user");
     }
     connect::hasten(&socket)?;
     Ok(Some(here.port()))
-}
-
-/// The user of the socket that is bound here and connected there.
-fn owner(local: SocketAddr, peer: SocketAddr) -> Option<u32> {
-    // A program that speaks both may have made a socket of either kind.
-    let tables = ["/proc/self/net/tcp", "/proc/self/net/tcp6"];
-    let texts = tables.map(|table| fs::read_to_string(table).unwrap_or_default());
-    let mut rows = texts.iter().flat_map(|text| rows(text));
-    let found = rows.find(|row| row.local == local && row.peer == peer);
-    found.and_then(|row| row.user)
 }
 
 #[cfg(test)]
@@ -64,21 +50,7 @@ mod tests {
             assert!(!matches!(port(&accepted), Ok(Some(_))));
             assert!(matches!(port(&listener), Ok(None)));
         }
-        let error = port(fs::File::open("/dev/null").unwrap()).unwrap_err();
+        let error = port(std::fs::File::open("/dev/null").unwrap()).unwrap_err();
         assert_eq!(error.to_string(), "stdin is no connection");
-    }
-
-    /// Neither end of another connection, nor what is not connected.
-    #[test]
-    #[cfg(target_os = "linux")]
-    fn only_the_very_connection_is_looked_for() {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let here = listener.local_addr().unwrap();
-        let made = TcpStream::connect(here).unwrap();
-        let there = made.local_addr().unwrap();
-        let own = Some(geteuid().as_raw());
-        assert_eq!(owner(there, here), own);
-        assert_eq!(owner(there, there), None);
-        assert_eq!(owner(here, here), None);
     }
 }

@@ -12,7 +12,6 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{RecvFlags, recv};
 use socket2::{Domain, Socket, Type};
 
@@ -42,10 +41,7 @@ const HEAD_START: Duration = Duration::from_millis(30);
 /// How long is waited where nobody listens.
 const PAUSE: Duration = Duration::from_millis(100);
 /// How long is waited for the next piece of what a stream of the engine says.
-const MOMENT: Timespec = Timespec {
-    tv_sec: 0,
-    tv_nsec: 10_000_000,
-};
+const MOMENT: Duration = Duration::from_millis(10);
 /// ssh and sshd set `TCP_NODELAY` late or never, and then a small packet waits until the one before is
 /// acknowledged: after 40 ms, were it not for this. Two ticks of the clock are the least that the kernel
 /// takes.
@@ -334,8 +330,7 @@ fn greeted(route: &Route, pump: &Pump, deadline: Instant) -> Result<Socket, Trou
 
 /// Nobody is left at the other end of a socket pair; for a moment it is waited for that.
 fn has_hung_up(stream: &Socket) -> bool {
-    let mut hang_up = [PollFd::new(stream, PollFlags::empty())];
-    poll(&mut hang_up, Some(&MOMENT)).is_ok_and(|ended| ended > 0)
+    socket::is_left_alone(stream, Some(MOMENT))
 }
 
 /// There may be other lines before the one that counts.
@@ -368,9 +363,8 @@ fn open(route: &Route, pump: &Pump, patience: Duration) -> Result<Socket, Error>
         Route::Adopted { container } => return pump.start(container, Some(&pump.id)),
     };
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
-    #[cfg(target_os = "linux")]
     if let Route::Bridge { interface, .. } = route {
-        socket.bind_device(Some(interface.as_bytes()))?;
+        socket::bind_to(&socket, interface)?;
     }
     socket.connect_timeout(&address.into(), patience)?;
     hasten(&socket)?;

@@ -7,23 +7,22 @@
 //! be seen, or ssh has another name, the bytes are copied: if that was wrong, ssh says at once that it
 //! was not passed a connection, whereas the others would take a passed socket for an end without a word.
 
-use std::fs::{self, File, OpenOptions};
 use std::io::{Error, ErrorKind, IoSlice};
 use std::mem::MaybeUninit;
 use std::net::Shutdown;
 use std::os::fd::AsFd;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
 use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{FileType, OFlags, Stat, fstat, stat};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fs::{FileType, fstat, stat};
 use rustix::io::{Errno, read, write};
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use rustix::stdio::dup2_stderr;
 use socket2::Socket;
 
+use crate::process::Process;
 use crate::socket;
 
 /// What is copied at once: for the quickest streams.
@@ -45,28 +44,21 @@ pub fn to_caller(stream: Socket) -> Result<()> {
 /// is no connection.
 pub fn speak_where_ssh_does() {
     let ssh = is_null(std::io::stderr()).then(waiting_ssh).flatten();
-    if let Some(stderr) = ssh.and_then(|ssh| stderr_of(&ssh)) {
+    if let Some(stderr) = ssh.and_then(|ssh| ssh.stderr()) {
         let _ = dup2_stderr(stderr);
     }
 }
 
 /// Whether nobody is left who could take a connection.
 pub fn caller_is_gone() -> bool {
-    is_gone(std::io::stdout())
-}
-
-/// Nobody is left at the other end of this socket or pipe.
-fn is_gone(end: impl AsFd) -> bool {
-    let mut hang_up = [PollFd::new(&end, PollFlags::empty())];
-    poll(&mut hang_up, Some(&Timespec::default())).is_ok_and(|ended| ended > 0)
+    socket::is_left_alone(std::io::stdout(), Some(Duration::ZERO))
 }
 
 /// Whether it is OpenSSH that has called us, as far as can be told: then what a `Match` of its configuration does
 /// is done.
 pub fn is_for_ssh() -> bool {
-    let parent = rustix::process::getppid().map(|it| it.as_raw_nonzero());
-    let of_parent = |it| is_ssh(&Path::new("/proc").join(format!("{it}")));
-    !cfg!(target_os = "linux") || waiting_ssh().is_some() || parent.is_some_and(of_parent)
+    let parent = rustix::process::getppid().map(|it| it.as_raw_nonzero().get());
+    waiting_ssh().is_some() || parent.is_some_and(|it| Process::of(it).is_ssh())
 }
 
 /// Whether the ssh that has called us only prints its configuration (`ssh -G`), as far as can be told.
@@ -74,25 +66,24 @@ pub fn only_asks() -> bool {
     let mut process = rustix::process::getppid().map(|it| it.as_raw_nonzero().get());
     // A shell may be in between, and whatever it was told to run us by.
     for _ in 0..3 {
-        let Some(id) = process else { break };
-        let folder = Path::new("/proc").join(id.to_string());
-        if is_ssh(&folder) {
-            let words = fs::read(folder.join("cmdline")).unwrap_or_default();
-            let words: Vec<_> = words.split(|byte| *byte == 0).skip(1).collect();
-            return prints_only(&words);
+        let Some(found) = process.map(Process::of) else {
+            break;
+        };
+        if found.is_ssh() {
+            return prints_only(&found.arguments());
         }
-        process = parent(&folder);
+        process = found.parent();
     }
     false
 }
 
 /// Whether these arguments of ssh have `-G` in front of the host, or behind it, where ssh takes it, too.
-fn prints_only(words: &[&[u8]]) -> bool {
+fn prints_only(words: &[Vec<u8>]) -> bool {
     // The options that are followed by a value.
     const VALUED: &[u8] = b"BbcDEeFIiJLlmOoPpQRSWw";
     let (mut words, mut hosts) = (words.iter(), 0);
     while let Some(word) = words.next() {
-        match word {
+        match word.as_slice() {
             [b'-', b'-'] => return false,
             [b'-', flags @ ..] if !flags.is_empty() => {
                 let value = flags.iter().position(|flag| VALUED.contains(flag));
@@ -111,44 +102,19 @@ fn prints_only(words: &[&[u8]]) -> bool {
     false
 }
 
-/// The process that has started the one of this folder of `/proc`.
-fn parent(process: &Path) -> Option<i32> {
-    let stat = fs::read_to_string(process.join("stat")).ok()?;
-    // Its name, in parentheses, may hold anything.
-    let (_, rest) = stat.rsplit_once(')')?;
-    rest.split_whitespace().nth(1)?.parse().ok()
-}
-
 /// It is `/dev/null`.
 fn is_null(file: impl AsFd) -> bool {
     let (Ok(file), Ok(null)) = (fstat(file), stat("/dev/null")) else {
         return false;
     };
-    is(&file, FileType::CharacterDevice) && file.st_rdev == null.st_rdev
+    let is_device = FileType::from_raw_mode(file.st_mode) == FileType::CharacterDevice;
+    is_device && file.st_rdev == null.st_rdev
 }
 
-/// Where the process of this folder of `/proc` says what it has to say, if that can be shared.
-fn stderr_of(process: &Path) -> Option<File> {
-    // A pipe that nobody reads any more would keep us, a terminal could become ours.
-    let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits() as i32;
-    let opened = OpenOptions::new()
-        .append(true)
-        .custom_flags(flags)
-        .open(process.join("fd/2"));
-    // In a file, ssh would write over what we have written: its place in it is not ours.
-    let is_shared = |it: &File| fstat(it).is_ok_and(|it| !is(&it, FileType::RegularFile));
-    opened.ok().filter(is_shared)
-}
-
-fn is(file: &Stat, kind: FileType) -> bool {
-    FileType::from_raw_mode(file.st_mode) == kind
-}
-
-/// The folder in `/proc` of the ssh that waits for the socket at the other end of our stdin and stdout.
-fn waiting_ssh() -> Option<PathBuf> {
+/// The ssh that waits for the socket at the other end of our stdin and stdout.
+fn waiting_ssh() -> Option<Process> {
     let maker = maker(std::io::stdin(), std::io::stdout())?;
-    let process = Path::new("/proc").join(maker.to_string());
-    is_ssh(&process).then_some(process)
+    Some(Process::of(maker)).filter(Process::is_ssh)
 }
 
 /// The process that has made the socket pair of which one end is both.
@@ -157,27 +123,6 @@ fn maker(stdin: impl AsFd, stdout: impl AsFd) -> Option<i32> {
     let is_one = (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino);
     let maker = is_one.then(|| socket::peer(stdin).ok()).flatten()?;
     Some(maker.process)
-}
-
-/// The process of this folder of `/proc` is ssh, as far as it lets us see.
-fn is_ssh(process: &Path) -> bool {
-    is_called_ssh(fs::read_link(process.join("exe")), process)
-}
-
-/// The same of a process whose file is this.
-fn is_called_ssh(file: std::io::Result<PathBuf>, process: &Path) -> bool {
-    match file {
-        // An update may have put another file in its place.
-        Ok(program) => matches!(
-            program.file_name().and_then(|name| name.to_str()),
-            Some("ssh" | "ssh (deleted)")
-        ),
-        // Where ssh has a right of its own, only its name can be read; a script could have the same.
-        Err(error) if error.kind() == ErrorKind::PermissionDenied => {
-            fs::read_to_string(process.join("comm")).is_ok_and(|name| name == "ssh\n")
-        }
-        Err(_) => false,
-    }
 }
 
 /// Passes the socket itself over our end of the pair: from here on no byte goes through this process.
@@ -251,9 +196,9 @@ mod tests {
     use super::*;
     use crate::route::example;
     use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
+    use std::fs::File;
     use std::io::{IoSliceMut, Read, Write};
     use std::net::{TcpListener, TcpStream};
-    use std::os::unix::fs::symlink;
     use std::os::unix::net::UnixStream;
 
     /// Our connection, and sshd's end of it.
@@ -264,46 +209,21 @@ mod tests {
     }
 
     #[test]
-    fn whoever_has_gone_is_seen_at_sockets_and_pipes_and_a_file_is_always_there() {
-        let (ours, theirs) = UnixStream::pair().unwrap();
-        let (reader, writer) = std::io::pipe().unwrap();
-        let file = tempfile::tempfile().unwrap();
-        assert!(!is_gone(&ours) && !is_gone(&writer) && !is_gone(&file));
-        drop((theirs, reader));
-        assert!(is_gone(&ours) && is_gone(&writer));
-    }
-
-    #[test]
-    fn only_a_file_that_is_called_ssh_is_ssh() {
-        for (program, expected) in [
-            ("/usr/bin/ssh", true),
-            ("/nix/store/0-openssh/bin/ssh", true),
-            ("/usr/bin/ssh (deleted)", true),
-            ("/usr/bin/python3.11", false),
-            ("/usr/bin/sshpass", false),
-            ("/usr/sbin/sshd", false),
-            ("/opt/ssh/node", false),
-            ("/", false),
+    fn ssh_only_prints_where_its_arguments_say_so() {
+        for (arguments, expected) in [
+            ("-G lace-x", true),
+            ("-vG lace-x", true),
+            ("-p 22 -o A=b lace-x -G", true),
+            ("lace-x", false),
+            ("-l G -oG=x -F G lace-x", false),
+            ("lace-x ls -G", false),
+            ("-- -G", false),
+            ("", false),
         ] {
-            let process = tempfile::tempdir().unwrap();
-            symlink(program, process.path().join("exe")).unwrap();
-            // Its name does not count where the file is seen.
-            fs::write(process.path().join("comm"), "ssh\n").unwrap();
-            assert_eq!(is_ssh(process.path()), expected, "{program}");
+            let words = arguments.split_whitespace();
+            let words: Vec<_> = words.map(|word| word.as_bytes().to_vec()).collect();
+            assert_eq!(prints_only(&words), expected, "{arguments}");
         }
-        // One that does not show its file has its name.
-        let process = tempfile::tempdir().unwrap();
-        for (name, kind, expected) in [
-            ("ssh\n", ErrorKind::PermissionDenied, true),
-            ("sshd\n", ErrorKind::PermissionDenied, false),
-            ("ssh\n", ErrorKind::NotFound, false),
-        ] {
-            fs::write(process.path().join("comm"), name).unwrap();
-            let found = is_called_ssh(Err(kind.into()), process.path());
-            assert_eq!(found, expected, "{name:?} {kind}");
-        }
-        // A process that is not there, or not to be seen.
-        assert!(!is_ssh(Path::new("/proc/0")));
     }
 
     #[test]
@@ -399,38 +319,11 @@ mod tests {
     }
 
     #[test]
-    fn only_silence_is_broken_and_only_where_it_harms_nobody() {
+    fn only_silence_is_broken() {
         assert!(is_null(File::open("/dev/null").unwrap()));
-        let folder = tempfile::tempdir().unwrap();
-        let at = |name: &str| folder.path().join(name);
-        fs::write(at("file"), "kept").unwrap();
-        for other in ["/dev/zero", at("file").to_str().unwrap()] {
-            assert!(!is_null(File::open(other).unwrap()), "{other}");
-        }
+        assert!(!is_null(File::open("/dev/zero").unwrap()));
+        assert!(!is_null(tempfile::tempfile().unwrap()));
         let (end, _other) = std::io::pipe().unwrap();
         assert!(!is_null(end));
-        // A pipe, whose reader is there or has gone.
-        let fifo = at("fifo");
-        let made = std::process::Command::new("mkfifo").arg(&fifo).status();
-        assert!(made.unwrap().success());
-        fs::create_dir_all(at("ssh/fd")).unwrap();
-        let told_at = |path: &Path| {
-            let link = at("ssh/fd/2");
-            let _ = fs::remove_file(&link);
-            symlink(path, link).unwrap();
-            stderr_of(&at("ssh"))
-        };
-        assert!(told_at(&fifo).is_none());
-        let flags = OFlags::NONBLOCK.bits() as i32;
-        let mut reader = OpenOptions::new()
-            .read(true)
-            .custom_flags(flags)
-            .open(&fifo)
-            .unwrap();
-        told_at(&fifo).unwrap().write_all(b"x").unwrap();
-        assert_eq!(reader.read(&mut [0; 2]).unwrap(), 1);
-        assert!(told_at(&at("file")).is_none());
-        assert!(told_at(&at("missing")).is_none());
-        assert!(!at("missing").exists());
     }
 }

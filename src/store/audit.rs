@@ -35,6 +35,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use super::LARGEST_LOG;
+use crate::durable;
 
 /// What an append reads of the end of the log: several times the longest line.
 const TAIL: u64 = 128 * 1024;
@@ -141,11 +142,11 @@ pub fn append(path: &Path, head: Option<&Head>, event: &Event) -> io::Result<Add
     }
     let addition = next(&log, head, event);
     file.write_all(&addition.bytes)?;
-    file.sync_all()?;
+    durable::flush(&file)?;
     if length == 0
         && let Some(folder) = path.parent()
     {
-        File::open(folder)?.sync_all()?;
+        durable::flush(&File::open(folder)?)?;
     }
     Ok(addition)
 }

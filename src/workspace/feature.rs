@@ -84,6 +84,9 @@ pub(super) fn checked(workspace_folder: &Path, name: &str, hint: &str) -> Result
     Ok(folder)
 }
 
+/// Whether this binary can be one for containers: those are Linux.
+pub const RUNS_IN_CONTAINERS: bool = cfg!(target_os = "linux");
+
 /// Puts the binary into the copy of the Feature, if it is not there or another one; says whether it
 /// did. On a host that is not Linux it cannot run in a container, and is left out.
 ///
@@ -97,7 +100,7 @@ pub fn put_binary(folder: &Path, program: &Path) -> Result<bool> {
     let same = |there: &fs::Metadata| {
         there.len() == ours.len() && there.modified().ok() == ours.modified().ok()
     };
-    if !cfg!(target_os = "linux")
+    if !RUNS_IN_CONTAINERS
         || fs::symlink_metadata(&target).is_ok_and(|there| there.is_file() && same(&there))
     {
         return Ok(false);

@@ -24,6 +24,7 @@ const TIERS: [&[&str]; 3] = [
         "escape",
         "keys",
         "lib",
+        "process",
         "settings",
         "socket",
         "store",
@@ -40,6 +41,57 @@ fn no_arrow_runs_up_and_no_files_close_a_circle() {
     let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let found = faults(&arrows(&sources(&src)));
     assert!(found.is_empty(), "against the layout: {found:#?}");
+}
+
+/// Who may ask for which system it is built: ARCHITECTURE.md says of each what there is elsewhere.
+const PARTICULAR: [&str; 7] = [
+    "advice.rs",
+    "environment.rs",
+    "process/mod.rs",
+    "ring/sockets.rs",
+    "route/owner.rs",
+    "socket.rs",
+    "workspace/feature.rs",
+];
+
+#[test]
+fn what_is_particular_to_a_system_is_in_few_files_and_each_is_told_of() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let sources = sources(&root.join("src"));
+    let found = sources.iter().filter(|(_, text)| asks_for_the_system(text));
+    let found: Vec<_> = found.map(|(file, _)| file.as_str()).collect();
+    assert_eq!(found, PARTICULAR);
+    let told = fs::read_to_string(root.join("ARCHITECTURE.md")).unwrap();
+    for file in PARTICULAR {
+        assert!(told.contains(&format!("| `{file}` | ")), "{file}");
+    }
+}
+
+#[test]
+fn tests_may_be_for_one_system() {
+    for (text, asks) in [
+        ("fn f() { cfg!(target_os = \"linux\") }", true),
+        (
+            "#[cfg(unix)]\nmod a;\n#[cfg(not(target_os = \"macos\"))]",
+            true,
+        ),
+        ("#[cfg(target_vendor = \"apple\")]", true),
+        ("// target_os\n", false),
+        (
+            "#[cfg(all(test, target_os = \"linux\"))]\nmod tests {\n}",
+            false,
+        ),
+        ("\nmod tests {\n#[cfg(target_os = \"linux\")]", false),
+    ] {
+        assert_eq!(asks_for_the_system(text), asks, "{text}");
+    }
+}
+
+fn asks_for_the_system(text: &str) -> bool {
+    let ours = text.split("\nmod tests {").next().unwrap_or_default();
+    let ours = ours.trim_end_matches("#[cfg(all(test, target_os = \"linux\"))]");
+    let asks = ["target_os", "target_family", "target_vendor"];
+    words(ours).iter().any(|word| asks.contains(word))
 }
 
 #[test]

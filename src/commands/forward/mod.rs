@@ -17,7 +17,7 @@ use serde_json::Value;
 
 use self::lines::Lines;
 use self::local::Place;
-use crate::advice::Advise;
+use crate::advice::{Advise, who_listens};
 use crate::app::App;
 use crate::cli;
 use crate::devcontainer::forward::{self, Target, Wanted};
@@ -290,7 +290,7 @@ impl Forward<'_> {
         let near = near.choose(local::is_free);
         match near {
             Ok(port) => format!("lace-ssh forward {} {port}:{target}", self.alias),
-            Err(_) => format!("see who listens here: ss -ltnp 'sport = :{}'", target.port),
+            Err(_) => format!("see who listens here: {}", who_listens(target.port)),
         }
     }
 

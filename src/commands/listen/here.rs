@@ -9,10 +9,10 @@ use anyhow::{Context, Result, bail};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde_json::json;
 
-use crate::advice::{Advise, failure};
+use crate::advice::{Advise, failure, who_listens};
 use crate::app::App;
 use crate::escape;
-use crate::ring::{self, Ring, ports};
+use crate::ring::{self, Ring, ports, sockets};
 use crate::store::registry::Registry;
 use crate::talk::{print, print_as_is, say, warn};
 
@@ -59,7 +59,7 @@ pub fn listen(app: &App, as_json: bool) -> Result<ExitCode> {
 /// Listens where the registry says, and no longer where it does not.
 fn follow(app: &App, listeners: &mut Listeners, as_json: bool) -> Result<()> {
     let registry = with_ports(app)?;
-    if registry.listens {
+    if registry.listens && sockets::CAN_BE {
         return Err(failure(
             "systemd listens already",
             "lace-ssh listen --uninstall",
@@ -112,7 +112,7 @@ fn with_ports(app: &App) -> Result<Registry> {
 
 fn bind(port: u16) -> Result<TcpListener> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))
-        .hint_with(|| format!("see who listens there: ss -ltnp 'sport = :{port}'"))?;
+        .hint_with(|| format!("see who listens there: {}", who_listens(port)))?;
     // Whoever hangs up again before it is looked at is not waited for.
     listener.set_nonblocking(true)?;
     Ok(listener)

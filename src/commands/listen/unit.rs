@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use anyhow::{Result, anyhow};
 
-use crate::advice::{Advise, failure};
+use crate::advice::{Advise, failure, who_listens};
 use crate::app::App;
 use crate::change::{Change, Plan};
 use crate::inventory;
@@ -15,6 +15,12 @@ use crate::talk::{say, warn};
 
 /// Has systemd listen, if the user agrees to the units.
 pub fn install(app: &App, consent: Consent) -> Result<Outcome> {
+    if !sockets::CAN_BE {
+        return Err(failure(
+            "this is for systemd, and here is none",
+            "lace-ssh listen, under what runs your programs when you log in (launchd)",
+        ));
+    }
     let mut plan = Plan::default();
     for (path, text) in sockets::units(app)? {
         plan.add(Change::of(&path)?.becomes(Some(text.into_bytes())));
@@ -67,7 +73,8 @@ fn tell(registry: &Registry, missing: &BTreeSet<u16>) -> Result<()> {
                     known.alias
                 );
                 let hint = format!(
-                    "see who has the port: ss -ltnp 'sport = :{port}'; and what systemd says: systemctl --user status lace-ssh@{port}.socket"
+                    "see who has the port: {}; and what systemd says: systemctl --user status lace-ssh@{port}.socket",
+                    who_listens(port)
                 );
                 warn(&failure(why, hint));
             }
@@ -91,7 +98,7 @@ pub fn uninstall(app: &App, consent: Consent) -> Result<Outcome> {
     for (path, _) in sockets::units(app)? {
         plan.add(Change::of(&path)?.becomes(None));
     }
-    if consent != Consent::Look {
+    if consent != Consent::Look && sockets::CAN_BE {
         // What it has goes on listening, whatever becomes of the files.
         sockets::reload(app).hint("call this again where systemd runs for you")?;
     }
@@ -106,7 +113,9 @@ pub fn uninstall(app: &App, consent: Consent) -> Result<Outcome> {
     let mut ring = Ring::open(app, "listen")?;
     ring.registry.listens = false;
     ring.commit()?;
-    sockets::end(app)?;
+    if sockets::CAN_BE {
+        sockets::end(app)?;
+    }
     say("systemd listens for lace-ssh no more");
     Ok(outcome)
 }
