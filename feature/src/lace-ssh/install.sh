@@ -92,7 +92,7 @@ write_config() {
     {
         cat sshd_config
         echo "Port $PORT"
-        for sftp_server in /usr/lib/openssh /usr/lib/ssh /usr/libexec/openssh /usr/libexec; do
+        for sftp_server in /usr/lib/openssh /usr/lib/ssh /usr/libexec/openssh /usr/libexec/ssh /usr/libexec; do
             if [ -x "$sftp_server/sftp-server" ]; then
                 echo "Subsystem sftp $sftp_server/sftp-server"
                 break

@@ -167,6 +167,27 @@ fn options_are_for_the_sshd_that_knows_them() {
     );
 }
 
+/// Each distribution has it in another place.
+#[test]
+fn sftp_is_offered_where_there_is_a_server_of_it() {
+    let container = image();
+    container.ok("for it in /usr/lib/openssh /usr/lib/ssh; do
+        [ ! -e $it/sftp-server ] || mount --bind /dev/null $it/sftp-server; done
+        mount -t tmpfs tmpfs /usr/libexec");
+    let offered = || {
+        install(&container, "").expect(0);
+        let config = container.read(&format!("{SHARE}/sshd_config"));
+        let found = config.lines().filter(|line| line.starts_with("Subsystem"));
+        found.map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(offered(), [""; 0]);
+    // The last in the list is the first here, so each hides the one before.
+    for folder in ["/usr/libexec", "/usr/libexec/ssh", "/usr/libexec/openssh"] {
+        container.ok(&format!("mkdir -p {folder}; cp /bin/true {folder}/sftp-server"));
+        assert_eq!(offered(), [format!("Subsystem sftp {folder}/sftp-server")]);
+    }
+}
+
 #[test]
 fn where_there_is_no_sshd_its_package_is_installed_without_its_host_keys() {
     let container = image();
