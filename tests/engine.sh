@@ -22,6 +22,7 @@
 #                                    base with libfaketime, which shows a program another time
 #                            bullseye, trixie, testing
 #                                    base of another Debian, with its OpenSSH (8.4, 10.0, the newest)
+#                            more: feature/test/images.sh
 #   remove_images          removes these images again; the cache stays
 #   need_podman            Podman for root, with its own files and a network of its own, where it cannot touch Docker's bridge and rules;
 #                          sets PODMAN to a folder: the command podman, its API in podman/podman.sock, the image base
@@ -399,7 +400,7 @@ derive_image() {
     return 1
 }
 
-remove_images() { docker image rm lace-ssh-test:{bare,nosudo,busybox,faketime,bullseye,trixie,testing,base} >/dev/null 2>&1 || true; }
+remove_images() { docker image rm lace-ssh-test:{bare,nosudo,busybox,faketime,bullseye,trixie,testing,base,alpine,dnf,dnf5,zypper,pacman} >/dev/null 2>&1 || true; }
 
 # make_tarball SUITE TARBALL. A subshell, so that whatever happens the folder of root's files goes.
 make_tarball() (
