@@ -3,7 +3,7 @@
 #
 # usage: run.sh [DEVCONTAINER]
 #
-# Sees to an engine and images by itself, and without an argument to the devcontainer CLI and to the images that it leaves behind, too.
+# Sees to an engine and images by itself, and without an argument to the devcontainer CLI, too, and to the images that it leaves behind.
 set -euo pipefail
 
 test=$(cd "$(dirname "$0")" && pwd)

@@ -183,7 +183,9 @@ fn sftp_is_offered_where_there_is_a_server_of_it() {
     assert_eq!(offered(), [""; 0]);
     // The last in the list is the first here, so each hides the one before.
     for folder in ["/usr/libexec", "/usr/libexec/ssh", "/usr/libexec/openssh"] {
-        container.ok(&format!("mkdir -p {folder}; cp /bin/true {folder}/sftp-server"));
+        container.ok(&format!(
+            "mkdir -p {folder}; cp /bin/true {folder}/sftp-server"
+        ));
         assert_eq!(offered(), [format!("Subsystem sftp {folder}/sftp-server")]);
     }
 }
