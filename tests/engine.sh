@@ -283,7 +283,8 @@ need_podman() {
     if ! [ -x /usr/lib/podman/netavark ]; then
         apt_get update && apt_get install --no-install-recommends netavark aardvark-dns || return 1
     fi
-    local tarball=$LACE_SSH_TEST_CACHE/debian-$IMAGE_RECIPE.tar.gz
+    local tarball
+    tarball=$(tarball_of bookworm)
     [ -s "$tarball" ] || make_tarball bookworm "$tarball" || return 1
     PODMAN=$(mktemp -d /var/tmp/lace-ssh-podman.XXXXXX) && mkdir "$PODMAN/podman" || return 1
     # Its bridge and its rules are in this network, and go with it.
@@ -351,18 +352,28 @@ image_is_there() {
     [ "$recipe" = "$IMAGE_RECIPE" ]
 }
 
-make_image_base() { import_image base bookworm "$LACE_SSH_TEST_CACHE/debian-$IMAGE_RECIPE.tar.gz"; }
-make_image_bullseye() { import_image bullseye bullseye "$LACE_SSH_TEST_CACHE/bullseye-$IMAGE_RECIPE.tar.gz"; }
+make_image_base() { import_image base bookworm; }
+make_image_bullseye() { import_image bullseye bullseye; }
 # The newest OpenSSH that there is: this one moves.
-make_image_testing() { import_image testing testing "$LACE_SSH_TEST_CACHE/testing-$IMAGE_RECIPE.tar.gz"; }
-make_image_trixie() { import_image trixie trixie "$LACE_SSH_TEST_CACHE/trixie-$IMAGE_RECIPE.tar.gz"; }
+make_image_testing() { import_image testing testing; }
+make_image_trixie() { import_image trixie trixie; }
 
-# import_image NAME SUITE TARBALL
+# Where the root folder of a Debian is kept that its image is made of.
+tarball_of() {
+    case $1 in
+    bookworm) echo "$LACE_SSH_TEST_CACHE/debian-$IMAGE_RECIPE.tar.gz" ;;
+    *) echo "$LACE_SSH_TEST_CACHE/$1-$IMAGE_RECIPE.tar.gz" ;;
+    esac
+}
+
+# import_image NAME SUITE
 import_image() {
-    [ -s "$3" ] || make_tarball "$2" "$3" || return 1
+    local tarball
+    tarball=$(tarball_of "$2")
+    [ -s "$tarball" ] || make_tarball "$2" "$tarball" || return 1
     engine_say "importing the image lace-ssh-test:$1"
     docker import --change 'CMD ["/bin/bash"]' --change "LABEL lace-ssh-test=$IMAGE_RECIPE" \
-        "$3" "lace-ssh-test:$1" >/dev/null
+        "$tarball" "lace-ssh-test:$1" >/dev/null
 }
 
 make_image_bare() {
