@@ -320,7 +320,6 @@ fn folder_of(path: &Path) -> &Path {
         .unwrap_or(Path::new("."))
 }
 
-/// Makes the renames and removals in `folder` durable.
 /// Has a file written to disk.
 ///
 /// # Errors
@@ -333,6 +332,7 @@ pub fn flush(file: &File) -> std::io::Result<()> {
     }
 }
 
+/// Makes the renames and removals in `folder` durable.
 fn flush_folder(folder: &Path) -> Result<()> {
     File::open(folder)
         .and_then(|folder| flush(&folder))

@@ -102,12 +102,18 @@ package_of() {
     sha256sum) echo coreutils ;;
     sshd) echo openssh-server ;;
     systemctl) echo systemd ;;
-    ssh | ssh-agent | ssh-keygen | scp | sftp) echo openssh-client ;;
+    ssh | ssh-agent | ssh-keygen | ssh-keyscan | scp | sftp) echo openssh-client ;;
     apparmor_parser) echo apparmor ;;
     dbclient | dropbearconvert) echo dropbear-bin ;;
     plink | puttygen) echo putty-tools ;;
     qemu-aarch64-static) echo qemu-user-static ;;
     readelf) echo binutils ;;
+    cmp) echo diffutils ;;
+    debugfs) echo e2fsprogs ;;
+    ip) echo iproute2 ;;
+    pgrep) echo procps ;;
+    qemu-img) echo qemu-utils ;;
+    unshare | nsenter) echo util-linux ;;
     *) echo "$1" ;;
     esac
 }

@@ -51,7 +51,7 @@ note() {
 }
 
 prepare() {
-    need_commands git node npm shellcheck strace ssh ssh-agent ssh-keygen sshd openssl busybox mksh age && need_cargo
+    need_commands git lsof node npm shellcheck strace ssh ssh-agent ssh-keygen sshd openssl busybox mksh age && need_cargo
 }
 
 prepare_engine() {
