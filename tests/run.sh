@@ -11,6 +11,8 @@ source tests/engine.sh
 # Projects, homes and stores of the tests are below this folder, so that nothing of them is left behind.
 work=$(mktemp -d)
 export TMPDIR=$work
+# Whoever has the devcontainer CLI build something locks it: the CLI calls all that it builds the same.
+export LACE_SSH_TEST_BUILDS=$work/builds
 report=$work/report
 beside=()
 

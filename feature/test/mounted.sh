@@ -79,7 +79,7 @@ with_binary() {
 # One at a time: the CLI gives what it builds the same tag for every project, and a case would get another's Feature.
 up() {
     local out
-    out=$(flock -o "$all/up" "$devcontainer" up --no-lockfile --workspace-folder "$project" 2>"$project/up.log") || {
+    out=$(flock -o "${LACE_SSH_TEST_BUILDS:-$all/up}" "$devcontainer" up --no-lockfile --workspace-folder "$project" 2>"$project/up.log") || {
         cat "$project/up.log" >&2
         return 1
     }

@@ -19,7 +19,7 @@ pub fn check(patient: &Patient<'_>) -> Link {
     // What keeps nobody out is no fault: a locked account is let in by an sshd that asks PAM.
     let got_in = matches!(patient.login(), Login::In(_));
     let mut faults = inside.account.iter();
-    let fault = faults.find(|it| !got_in || **it == Account::HomeAbsent);
+    let fault = faults.find(|it| !got_in || matches!(it, Account::HomeAbsent | Account::IsRoot));
     told(&user, fault, &patient.exec())
 }
 
@@ -55,6 +55,14 @@ fn told(user: &str, fault: Option<&Account>, exec: &str) -> Link {
         Account::HomeAbsent => {
             return Link::warns(NAME, format!("the home folder of {user} is not there"))
                 .advise("make it in the image");
+        }
+        // So `devcontainer up` makes an account of Alpine's, where root calls it.
+        Account::IsRoot => {
+            return Link::warns(
+                NAME,
+                format!("{user} has the number of root, and its rights"),
+            )
+            .advise("\"updateRemoteUserUID\": false in devcontainer.json; then rebuild");
         }
     };
     Link::breaks(NAME, says).advise(advice)
@@ -106,5 +114,9 @@ mod tests {
             );
         }
         assert_eq!(seen(Some(Account::HomeAbsent)).0, State::Warns);
+        let (state, says, advice) = seen(Some(Account::IsRoot));
+        assert_eq!(state, State::Warns);
+        assert!(says.contains("vscode has the number of root"), "{says}");
+        assert!(advice.contains("updateRemoteUserUID"), "{advice}");
     }
 }

@@ -72,6 +72,8 @@ pub enum Account {
     NobodyButRoot,
     /// Its home folder is not there.
     HomeAbsent,
+    /// It has root's number under another name.
+    IsRoot,
 }
 
 /// Whether sshd runs.
@@ -171,6 +173,7 @@ fn account(what: &str, how: &str) -> Option<Account> {
         ("account", "absent") => Account::Absent,
         ("account", "locked") => Account::Locked,
         ("account", "expired") => Account::Expired,
+        ("account", "root") => Account::IsRoot,
         ("shell", "absent") => Account::ShellAbsent(shell.to_owned()),
         ("shell", "closed") => Account::ShellClosed(shell.to_owned()),
         ("nologin", _) => Account::NobodyButRoot,
@@ -236,12 +239,13 @@ mod tests {
             space: vec![space("/", 40_960, Some(7)), space("/run", 1, None)],
         };
         assert_eq!(inside, expected);
-        let other = "mount rw\naccount absent\nshell closed /usr/sbin/nologin\nsshd serves another\nwhat is this\nend\n";
+        let other = "mount rw\naccount absent\nshell closed /usr/sbin/nologin\naccount root\nsshd serves another\nwhat is this\nend\n";
         let expected = Inside {
             mount: Some(Access::Writable),
             account: vec![
                 Account::Absent,
                 Account::ShellClosed("/usr/sbin/nologin".into()),
+                Account::IsRoot,
             ],
             sshd: Sshd::ServesAnother,
             ..Inside::default()

@@ -39,6 +39,7 @@ account() {
     '' | *[!0-9]*) ;;
     *) [ "$(date +%s)" -lt $((expires * 86400)) ] || echo "account expired" ;;
     esac
+    if [ "$1" != root ] && [ "$(id -u "$1")" = 0 ]; then echo "account root"; fi
 }
 
 # In a container that has the Feature, and the trust folder of the host.

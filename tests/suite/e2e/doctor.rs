@@ -127,6 +127,20 @@ fn breaks_of_the_account(container: &DevContainer) {
         "the home folder of vscode is not there",
     );
     break_by(container, "mv /home/gone /home/vscode");
+    break_by(
+        container,
+        "sed -i 's/^vscode:x:1000:/vscode:x:0:/' /etc/passwd",
+    );
+    sees(
+        container,
+        "account",
+        "warns",
+        "vscode has the number of root",
+    );
+    break_by(
+        container,
+        "sed -i 's/^vscode:x:0:/vscode:x:1000:/' /etc/passwd",
+    );
 }
 
 /// Ends the sshd that listens.
