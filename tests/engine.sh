@@ -155,8 +155,21 @@ need_devcontainer() {
         engine_say "the devcontainer CLI needs Node.js 18 or later; here is $(node --version)"
         return 1
     fi
+    keep_apart "$NODE_MODULES/@devcontainers/cli/dist/spec-node/devContainersSpecCLI.js" || return 1
     # shellcheck disable=SC2034 # for the caller
     DEVCONTAINER=$NODE_MODULES/.bin/devcontainer
+}
+
+# The CLI has one tag, and one folder, for the steps of its builds, whatever the project: of two at a time, one gets the other's
+# Feature. With its number in both, the tests can run side by side.
+# shellcheck disable=SC2016 # the CLI's own words
+keep_apart() {
+    sed -i -e 's/"dev_container_feature_content_temp"/"dev_container_feature_content_temp_"+process.pid/' \
+        -e 's/`devcontainercli-\${await /`devcontainercli-${process.pid}-${await /' "$1" || return 1
+    if ! grep -q 'content_temp_"+process.pid' "$1" || ! grep -q 'devcontainercli-${process.pid}' "$1"; then
+        engine_say "this devcontainer CLI names the steps of its builds in another way: $1"
+        return 1
+    fi
 }
 
 need_jsonc_parser() { need_npm jsonc-parser "$JSONC_PARSER_VERSION"; }
@@ -492,8 +505,10 @@ remove_leftovers() {
         --format '{{ .ID }} {{ .Label "devcontainer.local_folder" }}')
     # What is built upon another has to go before it: again, as long as that gets anywhere.
     while ids=$(our_images) && [ "$ids" != "$before" ]; do
-        # shellcheck disable=SC2086 # one word each
-        docker image rm $ids >/dev/null 2>&1
+        # By their names: one that has several is not removed by its ID.
+        # shellcheck disable=SC2046,SC2086 # one word each
+        docker image rm $(docker image inspect --format '{{ range .RepoTags }}{{ println . }}{{ else }}{{ println .Id }}{{ end }}' $ids) \
+            >/dev/null 2>&1
         before=$ids
     done
     rm -f "$NOTED_IMAGES"

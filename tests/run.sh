@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Every test, on a bare Debian machine with Rust, as root or with sudo. Installs what is missing, starts an engine if
 # none answers, and fails where none can run. Goes on after a step that fails; the exit code says whether one did.
-# Two lanes run side by side, and at last the Feature beside both, for much of what has an engine is waiting.
+# Two lanes run side by side, and at last the Feature beside both; more tests than processors run at a time, for much of what
+# has an engine is waiting.
 set -euo pipefail
 
 cd "$(dirname "$0")/.."
@@ -11,8 +12,6 @@ source tests/engine.sh
 # Projects, homes and stores of the tests are below this folder, so that nothing of them is left behind.
 work=$(mktemp -d)
 export TMPDIR=$work
-# Whoever has the devcontainer CLI build something locks it: the CLI calls all that it builds the same.
-export LACE_SSH_TEST_BUILDS=$work/builds
 report=$work/report
 beside=()
 
@@ -115,7 +114,8 @@ end_to_end() {
         skip=(--skip e2e::engines --skip e2e::outages::an_engine)
     fi
     LACE_SSH_TEST_DEVCONTAINER=$DEVCONTAINER LACE_SSH_TEST_COMPOSE=$COMPOSE LACE_SSH_TEST_PYTHON=$CLIENT_PYTHON LACE_SSH_TEST_PODMAN=$PODMAN \
-        LACE_SSH_TEST_NODE_PATH=$CLIENT_NODE_PATH LACE_SSH_TEST_BAO=$CLIENT_BAO LACE_SSH_TEST_DEVCONTAINER_RS=$CLIENT_DEVCONTAINER ignored e2e:: "${skip[@]}"
+        LACE_SSH_TEST_NODE_PATH=$CLIENT_NODE_PATH LACE_SSH_TEST_BAO=$CLIENT_BAO LACE_SSH_TEST_DEVCONTAINER_RS=$CLIENT_DEVCONTAINER ignored e2e:: "${skip[@]}" \
+        --test-threads $((2 * $(nproc)))
 }
 
 # Killed, and refused by the disk, at every system call that matters; then thirty at once, killed at random.
@@ -158,17 +158,18 @@ dev_containers() {
     else
         note 1 "other readers of devcontainer.json" "not run"
     fi
-    step "clippy" lint || :
     # Builds nothing a second time: it waits for the other lane.
     if [ "$engine" ] && need_binary; then
         set -m
         step "Feature" feature/test/run.sh "$DEVCONTAINER" </dev/null &
         beside+=($!)
         set +m
+        step "clippy" lint || :
         step "end to end" end_to_end || :
         wait "${beside[-1]}" || :
     else
         note 1 "Feature" "not run"
+        step "clippy" lint || :
         note 1 "end to end" "not run"
     fi
 }

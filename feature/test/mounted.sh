@@ -19,7 +19,8 @@ cleanup() {
     for folder in "$all"/*/lace-ssh-mounted-*; do
         docker ps -aq --filter "label=devcontainer.local_folder=$folder" | xargs -r docker rm -f >/dev/null 2>&1 || true
     done
-    docker image ls --format '{{ .Repository }}' "vsc-lace-ssh-mounted-*" | xargs -r docker image rm >/dev/null 2>&1 || true
+    # Not what it is built upon: another test may be building upon the same.
+    docker image ls --format '{{ .Repository }}' "vsc-lace-ssh-mounted-*" | xargs -r docker image rm --no-prune >/dev/null 2>&1 || true
     as_root rm -rf "$all"
 }
 trap cleanup EXIT
@@ -76,10 +77,9 @@ with_binary() {
     sed -i '$i , "postStartCommand": "lace-ssh post-start"' "$project/.devcontainer/devcontainer.json"
 }
 
-# One at a time: the CLI gives what it builds the same tag for every project, and a case would get another's Feature.
 up() {
     local out
-    out=$(flock -o "${LACE_SSH_TEST_BUILDS:-$all/up}" "$devcontainer" up --no-lockfile --workspace-folder "$project" 2>"$project/up.log") || {
+    out=$("$devcontainer" up --no-lockfile --workspace-folder "$project" 2>"$project/up.log") || {
         cat "$project/up.log" >&2
         return 1
     }
@@ -837,7 +837,8 @@ one_ends() {
 for name in "${cases[@]}"; do
     run "$name" >"$all/$name.log" 2>&1 &
     running[$!]=$name
-    if [ ${#running[@]} -ge "$(nproc)" ]; then one_ends; fi
+    # Much of it is waiting.
+    if [ ${#running[@]} -ge $((2 * $(nproc))) ]; then one_ends; fi
 done
 while [ ${#running[@]} -gt 0 ]; do one_ends; done
 if [ ${#failed[@]} -gt 0 ]; then

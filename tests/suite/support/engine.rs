@@ -1,36 +1,17 @@
 //! A real dev container: `devcontainer up`, the engine, `ssh`. Only for tests that `tests/run.sh` runs.
 
-use std::fs::File;
 use std::io::{BufRead, BufReader, Lines};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-
-use rustix::fs::{FlockOperation, flock};
 
 use super::{Said, User, binary};
 
 /// The base image that `tests/engine.sh` makes.
 pub const IMAGE: &str = "lace-ssh-test:base";
 
-/// One build at a time: the CLI gives what it builds the same tag for every project, so that one would get another's
-/// Feature. Nor may an image go while another is built upon the same. The tests of the Feature, which run beside these, lock
-/// the file that `LACE_SSH_TEST_BUILDS` names.
-static BUILDS: Mutex<()> = Mutex::new(());
-
-/// Nobody else builds until the value goes.
-pub fn one_build_at_a_time() -> (MutexGuard<'static, ()>, Option<File>) {
-    let here = BUILDS.lock().unwrap_or_else(PoisonError::into_inner);
-    let everywhere = std::env::var_os("LACE_SSH_TEST_BUILDS").map(|path| {
-        let file = File::create(path).unwrap();
-        flock(&file, FlockOperation::LockExclusive).unwrap();
-        file
-    });
-    (here, everywhere)
-}
-
-/// A user whose project becomes a dev container; its containers and images are removed at the end.
+/// A user whose project becomes a dev container; its containers are removed at the end. Its images stay, for a test beside this
+/// one may be building upon the same: `tests/run.sh` removes them.
 pub struct DevContainer {
     pub user: User,
     /// A folder on `PATH` with `lace-ssh` in it, or none: a teammate who has not installed it.
@@ -115,7 +96,6 @@ impl DevContainer {
 
     /// The devcontainer CLI.
     pub fn devcontainer(&self, args: &[&str]) -> Said {
-        let _one_at_a_time = ["up", "build"].contains(&args[0]).then(one_build_at_a_time);
         let cli = std::env::var("LACE_SSH_TEST_DEVCONTAINER");
         let cli = cli.unwrap_or_else(|_| "devcontainer".into());
         Said::of(self.command(&cli).args(args))
@@ -123,7 +103,6 @@ impl DevContainer {
 
     /// The CLI devcontainer-rs.
     pub fn devcontainer_rs(&self, args: &[&str]) -> Said {
-        let _one_at_a_time = ["up", "build"].contains(&args[0]).then(one_build_at_a_time);
         let cli = std::env::var("LACE_SSH_TEST_DEVCONTAINER_RS");
         let cli = cli.expect("tests/run.sh says where devcontainer-rs is");
         Said::of(self.command(&cli).args(args))
@@ -190,20 +169,7 @@ fn containers(user: &User) -> Vec<String> {
 impl Drop for DevContainer {
     fn drop(&mut self) {
         for id in containers(&self.user) {
-            let image = Said::of(Command::new("docker").args([
-                "inspect",
-                "--format",
-                "{{.Config.Image}}",
-                &id,
-            ]))
-            .out;
             Said::of(Command::new("docker").args(["rm", "-f", "-v", &id]));
-            if image.trim().starts_with("vsc-") {
-                // The CLI builds the second one upon the first.
-                let first = image.trim().replace("-features-uid", "-features");
-                let _nothing_is_built = one_build_at_a_time();
-                Said::of(Command::new("docker").args(["rmi", "-f", image.trim(), &first]));
-            }
         }
     }
 }

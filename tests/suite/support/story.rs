@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 use regex::Regex;
 use snapbox::{Assert, IntoData};
 
-use super::engine::{DevContainer, IMAGE, one_build_at_a_time};
+use super::engine::{DevContainer, IMAGE};
 use super::{Said, User, binary};
 
 /// The image that the pages speak of, and which a test does not fetch.
@@ -319,7 +319,6 @@ impl<'a> Reader<'a> {
     /// Types a command, and what it wants to be told; what it printed.
     fn type_in(&self, line: &str, step: Option<&Step>) -> (ExitStatus, String) {
         let line = line.replace(SHOWN_IMAGE, IMAGE);
-        let _builds = line.contains("devcontainer up").then(one_build_at_a_time);
         let at_terminal = step.is_some_and(|step| step.says.contains(ANSWERED));
         let output = self.root.join("output");
         let file = File::create(&output).unwrap();
