@@ -504,7 +504,7 @@ remove_leftovers() {
     done < <(docker ps -a --filter label=devcontainer.local_folder \
         --format '{{ .ID }} {{ .Label "devcontainer.local_folder" }}')
     # What is built upon another has to go before it: again, as long as that gets anywhere.
-    while ids=$(our_images) && [ "$ids" != "$before" ]; do
+    while ids=$(our_images) && [ "$ids" ] && [ "$ids" != "$before" ]; do
         # By their names: one that has several is not removed by its ID.
         # shellcheck disable=SC2046,SC2086 # one word each
         docker image rm $(docker image inspect --format '{{ range .RepoTags }}{{ println . }}{{ else }}{{ println .Id }}{{ end }}' $ids) \
