@@ -1,6 +1,8 @@
 //! The whole screen of a terminal, for what is kept live: another one than the shell's, which is there again afterwards.
 
 use std::io::{Read, Write, stdin, stdout};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -9,6 +11,8 @@ use rustix::stdio;
 use rustix::termios::{
     LocalModes, OptionalActions, Termios, isatty, tcgetattr, tcgetwinsize, tcsetattr,
 };
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+use signal_hook::flag;
 use unicode_width::UnicodeWidthChar;
 
 /// The other screen, without a cursor; and back.
@@ -28,6 +32,9 @@ const LINES: u16 = 24;
 /// What ends it: `q`, Ctrl-C, Ctrl-D, Escape.
 const KEYS_TO_END: [u8; 4] = [b'q', 3, 4, 27];
 
+/// What others end it with. Ctrl-C is a key here.
+const SIGNALS_TO_END: [i32; 4] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM];
+
 /// How many columns the terminal has that is written to; none, where there is none.
 pub fn width() -> Option<usize> {
     size().map(|(width, _)| width)
@@ -44,6 +51,8 @@ fn size() -> Option<(usize, usize)> {
 /// The other screen, as long as this value lives.
 pub struct Screen {
     before: Termios,
+    /// A signal has come that ends it.
+    told: Arc<AtomicBool>,
 }
 
 /// Why nothing is shown any more.
@@ -64,6 +73,7 @@ impl Screen {
         if !isatty(stdio::stdin()) || size().is_none() {
             return Ok(None);
         }
+        let told = until_signal().context("cannot wait for signals")?;
         let before = tcgetattr(stdio::stdin()).context("cannot read the modes of the terminal")?;
         let mut modes = before.clone();
         // Each key is read as it comes, Ctrl-C too, so that the screen is always given back.
@@ -72,7 +82,7 @@ impl Screen {
             .remove(LocalModes::ICANON | LocalModes::ECHO | LocalModes::ISIG);
         tcsetattr(stdio::stdin(), OptionalActions::Flush, &modes)
             .context("cannot set the modes of the terminal")?;
-        let screen = Self { before };
+        let screen = Self { before, told };
         write(ENTER)?;
         Ok(Some(screen))
     }
@@ -95,7 +105,7 @@ impl Screen {
             if left.is_zero() {
                 return Ok(Woken::ByTime);
             }
-            if is_to_end(left.min(TICK)) {
+            if is_to_end(left.min(TICK)) || self.told.load(Ordering::Relaxed) {
                 return Ok(Woken::ToEnd);
             }
         }
@@ -107,6 +117,17 @@ impl Drop for Screen {
         let _ = write(LEAVE);
         let _ = tcsetattr(stdio::stdin(), OptionalActions::Flush, &self.before);
     }
+}
+
+/// Whether a signal to end has come. The first is noticed at the next look, so that the terminal is given back; the second
+/// ends all at once.
+fn until_signal() -> std::io::Result<Arc<AtomicBool>> {
+    let told = Arc::new(AtomicBool::new(false));
+    for signal in SIGNALS_TO_END {
+        flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&told))?;
+        flag::register(signal, Arc::clone(&told))?;
+    }
+    Ok(told)
 }
 
 fn write(text: &str) -> Result<()> {

@@ -90,6 +90,20 @@ fn a_terminal_gets_what_fits_and_is_given_back() {
         );
         assert!(said.out.contains("lace-my-project"), "{said:?}");
     }
+    // Ended by another program, the terminal is as it was, too.
+    for signal in ["TERM", "HUP"] {
+        let killed = format!(
+            "stty cols 80 rows 9; before=$(stty -g); {} status --watch </dev/tty & sleep 1; kill -{signal} $!; wait $!; [ \"$(stty -g)\" = \"$before\" ] && echo as before",
+            binary().display()
+        );
+        let mut script = user.command("sh");
+        script.args(["-c", "sleep 2 | script -qec \"$1\" /dev/null", "sh"]);
+        let said = Said::of(script.arg(killed));
+        assert!(
+            said.out.contains("\u{1b}[?1049l") && said.out.trim_end().ends_with("as before"),
+            "{signal}: {said:?}"
+        );
+    }
     // Another size, while it is shown.
     let resized = format!(
         "(sleep 1.5; stty cols 24 </dev/tty) & {} status --watch",
