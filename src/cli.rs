@@ -462,7 +462,7 @@ pub enum KeysAction {
     Passphrase(Passphrase),
     /// Delete a key; it can be brought back for 7 days, or until one of the same name is rotated.
     Delete {
-        /// The key, or the alias of a dev container.
+        /// The key, by its whole name.
         #[arg(add = ArgValueCandidates::new(names::keys))]
         name: String,
         /// Delete without asking.

@@ -74,6 +74,14 @@ pub fn is_in_place(app: &App, settings: &Settings, ca: &str) -> bool {
     public.is_some_and(|public| public.render_bare() == ca)
 }
 
+/// The public half of the key that is in a file, if there is one.
+///
+/// # Errors
+/// The file is damaged.
+pub fn in_file(store: &Store) -> Result<Option<String>> {
+    Ok(read(store)?.map(|pair| pair.public().render_bare()))
+}
+
 /// The private half of the key that signs, where it is in a file.
 pub fn file(store: &Store) -> PathBuf {
     store.ca().join("identity")

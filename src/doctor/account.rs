@@ -14,7 +14,18 @@ pub fn check(patient: &Patient<'_>) -> Link {
         Err(why) => return Link::unknown(NAME, why),
     };
     let Some(user) = patient.user() else {
-        return Link::unknown(NAME, "nothing tells who may log in");
+        let container = patient.running();
+        let named = container.and_then(|(engine, container)| engine.remote_user(container).ok());
+        return match named {
+            Some(named) => Link::breaks(
+                NAME,
+                format!("the container names the remote user {named:?}, which cannot be one"),
+            )
+            .advise(
+                "name an account that there is: \"remoteUser\" in devcontainer.json; then rebuild",
+            ),
+            None => Link::unknown(NAME, "nothing tells who may log in"),
+        };
     };
     // What keeps nobody out is no fault: a locked account is let in by an sshd that asks PAM.
     let got_in = matches!(patient.login(), Login::In(_));

@@ -1,13 +1,15 @@
 //! The host block of ours in effect: nothing in the user's own configuration says something else for the same name.
 
+use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
 
 use super::effect::{self, Effect};
 use super::link::{Link, Remedy};
-use super::patient::Patient;
+use super::patient::{Login, Patient};
 use crate::advice::shell;
-use crate::client::quote;
+use crate::client::{openssh, quote};
+use crate::route::proof;
 use crate::workspace::user_config;
 
 /// Its name.
@@ -26,6 +28,7 @@ pub fn check(patient: &Patient<'_>) -> Link {
     match effect::of(app, alias) {
         Err(error) => unread(&error.to_string(), &users),
         Ok(Effect::Ours) => Link::holds(NAME, format!("ssh takes for {alias} what ours says")),
+        Ok(Effect::Beside(others)) => tried(patient, &users, &others),
         Ok(Effect::Nothing) => Link::unknown(NAME, "ours is not included"),
         Ok(Effect::Changed(changed)) => {
             let include = quote::include(&app.store.config()).unwrap_or_default();
@@ -33,6 +36,37 @@ pub fn check(patient: &Patient<'_>) -> Link {
             told(alias, &users, &changed, stands_above(&text, &include))
         }
     }
+}
+
+/// Whether ssh gets in with the user's own configuration, too, where it does with ours alone.
+fn tried(patient: &Patient<'_>, users: &Path, others: &[String]) -> Link {
+    let alias = &patient.known().alias;
+    let holds = || Link::holds(NAME, format!("ssh takes for {alias} what ours says"));
+    if !matches!(patient.login(), Login::In(_)) {
+        return holds();
+    }
+    let mut arguments: Vec<_> = ["-o", "ControlPath=none"].map(OsString::from).into();
+    arguments.extend(openssh::arguments(users, alias));
+    match proof::run(&arguments) {
+        Ok(Ok(())) => holds(),
+        Ok(Err(said)) => Link::breaks(
+            NAME,
+            format!(
+                "with {}, ssh does not get in: {said}; of what it says beside ours, one does that: {}",
+                users.display(),
+                others.join(", ")
+            ),
+        )
+        .advise(which_block(alias, users)),
+        Err(error) => Link::at_fault(NAME, &error),
+    }
+}
+
+fn which_block(alias: &str, users: &Path) -> String {
+    format!(
+        "take it from {alias} in the block that says so, as by Host * !lace-*; which one that is: ssh -v -F {} -G {alias} 2>&1 | grep Applying",
+        shell(users)
+    )
 }
 
 fn unread(why: &str, users: &Path) -> Link {
@@ -67,10 +101,7 @@ fn told(alias: &str, users: &Path, changed: &[String], above: Option<&str>) -> L
             "move our Include to the top of {}, above {first:?}: the first that is said counts",
             users.display()
         ),
-        None => format!(
-            "take it from {alias} in the block that says so, as by Host * !lace-*; which one that is: ssh -v -F {} -G {alias} 2>&1 | grep Applying",
-            shell(users)
-        ),
+        None => which_block(alias, users),
     })
 }
 

@@ -9,9 +9,9 @@ const NAME: &str = "client-files";
 
 /// Looks.
 pub fn check(patient: &Patient<'_>) -> Link {
-    let (store, known) = (&patient.app.store, patient.known());
-    let differing =
-        publish::differing_for_clients(patient.app, patient.settings, patient.registry, known);
+    let store = &patient.app.store;
+    let (saved, known) = patient.saved();
+    let differing = publish::differing_for_clients(patient.app, patient.settings, saved, known);
     match differing.as_deref() {
         Ok([]) => {
             let files = format!("{} and known_hosts", store.config().display());

@@ -7,6 +7,7 @@ use super::patient::Patient;
 use crate::advice::shell;
 use crate::app::App;
 use crate::devcontainer::find;
+use crate::engine::Container;
 use crate::route::engines::Engines;
 use crate::settings::Settings;
 use crate::workspace::config::{self, Config};
@@ -95,11 +96,22 @@ pub fn check_unknown(app: &App, target: &Target, settings: &Settings) -> Link {
         _ => format!(" --config {}", shell(&target.config)),
     };
     let up = format!("devcontainer up --workspace-folder {folder}{config}");
-    let (shown, old) = (target.config.display(), made_before(app, target));
+    let (shown, old) = (target.config.display(), made_from(app, target));
     match old {
-        Some(name) => Link::breaks(
+        Some(container) if container.is_wired() => Link::breaks(
             NAME,
-            format!("{shown} is wired, and container {name} was made from it before"),
+            format!(
+                "{shown} is wired, and nothing is known any more of its container {}",
+                container.name
+            ),
+        )
+        .advise(up),
+        Some(container) => Link::breaks(
+            NAME,
+            format!(
+                "{shown} is wired, and container {} was made from it before",
+                container.name
+            ),
         )
         .advise(format!("{up} --remove-existing-container")),
         None => Link::breaks(
@@ -110,15 +122,14 @@ pub fn check_unknown(app: &App, target: &Target, settings: &Settings) -> Link {
     }
 }
 
-/// The container that was made from this config file before it was wired.
-fn made_before(app: &App, target: &Target) -> Option<String> {
+/// The container that was made from this config file.
+fn made_from(app: &App, target: &Target) -> Option<Container> {
     let all = Engines::of(app).all(false).ok()?;
-    let made = all.into_iter().map(|(_, container)| container).find(|it| {
+    all.into_iter().map(|(_, container)| container).find(|it| {
         let labelled = it.labelled.as_deref();
         labelled
             .is_some_and(|(folder, config)| *folder == target.folder && *config == target.config)
-    });
-    made.map(|container| container.name)
+    })
 }
 
 fn read(target: &Target, settings: &Settings) -> Result<Config> {

@@ -1,6 +1,6 @@
 //! What ssh would do for an alias, asked of ssh itself: with the user's configuration, and with ours alone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::Command;
 
@@ -42,6 +42,8 @@ type Options = BTreeMap<String, Vec<String>>;
 pub enum Effect {
     /// Ours, as it is.
     Ours,
+    /// Ours, and these options, which decide nothing of that, are others: some keep ssh out all the same.
+    Beside(Vec<String>),
     /// Ours, and this says something else.
     Changed(Vec<String>),
     /// Nothing of ours.
@@ -57,7 +59,8 @@ pub fn of(app: &App, alias: &str) -> Result<Effect> {
     let found = asked(&user_config::path(app), alias)?;
     let changed = differing(&wanted, &found);
     Ok(match changed.is_empty() {
-        true => Effect::Ours,
+        true if wanted == found => Effect::Ours,
+        true => Effect::Beside(others(&wanted, &found)),
         false if wanted.get(OURS) != found.get(OURS) && !is_told_otherwise(app) => Effect::Nothing,
         false => Effect::Changed(changed),
     })
@@ -105,6 +108,15 @@ fn differing(wanted: &Options, found: &Options) -> Vec<String> {
             format!("{name} {found} in place of {wanted}")
         })
         .collect()
+}
+
+/// The names of the options that are not the same.
+fn others(wanted: &Options, found: &Options) -> Vec<String> {
+    let names: BTreeSet<_> = wanted.keys().chain(found.keys()).collect();
+    let differ = names
+        .into_iter()
+        .filter(|name| wanted.get(*name) != found.get(*name));
+    differ.cloned().collect()
 }
 
 #[cfg(test)]

@@ -119,7 +119,7 @@ mod tests {
     use crate::keys::KeyPair;
     use crate::ring::{Ring, identity};
     use crate::route::example::Sshd;
-    use crate::store::registry::{Auth, Custody};
+    use crate::store::registry::{Auth, Custody, Grant};
     use crate::trust::{self as contract, CONTRACT};
 
     /// What root sees in a container in which all is well.
@@ -210,6 +210,98 @@ mod tests {
                 "{name}: {link:#?}"
             );
         }
+    }
+
+    /// Only a login tells: none of what is said beside ours decides where it leads.
+    #[test]
+    fn what_the_users_own_file_says_beside_ours_is_tried() {
+        use State::{Breaks, Holds};
+        let scene = Scene::new();
+        let registry = scene.register();
+        let app = scene.app();
+        let users = crate::workspace::user_config::path(&app);
+        fs::create_dir_all(users.parent().unwrap()).unwrap();
+        for (more, state, words) in [
+            ("", Holds, "ssh takes for lace-x what ours says"),
+            ("ServerAliveInterval 7", Holds, "what ours says"),
+            (
+                "PubkeyAcceptedKeyTypes ssh-rsa",
+                Breaks,
+                "of what it says beside ours, one does that: pubkeyacceptedalgorithms",
+            ),
+        ] {
+            let text = format!(
+                "Include {}\nHost *\n    {more}\n",
+                app.store.config().display()
+            );
+            fs::write(&users, text).unwrap();
+            let links = scene.look(&registry, vec![scene.container("c", "running", WELL)]);
+            are(&links, &[("login", Holds, ""), ("block", state, words)]);
+        }
+    }
+
+    #[test]
+    fn what_was_learnt_or_has_run_out_since_the_last_command_is_no_fault() {
+        use State::{Breaks, Holds};
+        let scene = Scene::new();
+        scene.register();
+        let app = scene.app();
+        let mut ring = Ring::open(&app, "test").unwrap();
+        let known = ring.registry.devcontainers.get_mut("x").unwrap();
+        (known.user, known.user_chosen) = (None, false);
+        let public = KeyPair::generate(&[5; 32], "x")
+            .unwrap()
+            .public()
+            .render_bare();
+        let lease = Grant {
+            until: Some(ring.now + 1),
+            ..Grant::example("lease", &public)
+        };
+        ring.grant(lease).unwrap();
+        ring.commit().unwrap();
+        drop(ring);
+        crate::store::learnt::write(&app.store, "lace-x", &scene.sshd.user).unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(2100));
+        let look = || {
+            let registry = crate::ring::look(&app).unwrap();
+            assert_eq!(
+                registry.devcontainers["x"].user.as_ref(),
+                Some(&scene.sshd.user)
+            );
+            scene.look(&registry, vec![])
+        };
+        are(
+            &look(),
+            &[("trust", Holds, ""), ("client-files", Holds, "")],
+        );
+        // A number names no account.
+        let mut registry = crate::ring::look(&app).unwrap();
+        registry.devcontainers.get_mut("x").unwrap().user = None;
+        crate::store::learnt::forget(&app.store, "lace-x").unwrap();
+        let mut container = scene.container("c", "running", WELL);
+        let labels = container["Labels"]["devcontainer.metadata"]
+            .as_str()
+            .unwrap();
+        let labels = labels.replacen("[{", "[{\"remoteUser\":\"1000\",", 1);
+        container["Labels"]["devcontainer.metadata"] = labels.into();
+        are(
+            &scene.look(&registry, vec![container]),
+            &[(
+                "account",
+                Breaks,
+                "names the remote user \"1000\", which cannot be one",
+            )],
+        );
+        crate::store::learnt::write(&app.store, "lace-x", &scene.sshd.user).unwrap();
+        // What nobody of ours has written is one.
+        for name in ["authorized_keys", "revoked_keys"] {
+            fs::write(app.store.trust("x").join(name), "#").unwrap();
+        }
+        are(
+            &look(),
+            &[("trust", Breaks, "authorized_keys, revoked_keys")],
+        );
+        assert!(!link(&look(), "trust").says.contains("refuses everybody"));
     }
 
     #[test]

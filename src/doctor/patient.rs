@@ -40,6 +40,7 @@ pub struct Patient<'a> {
     engines: OnceCell<Asked>,
     inside: OnceCell<std::result::Result<(Inside, i64), String>>,
     login: OnceCell<Login>,
+    saved: OnceCell<Registry>,
 }
 
 /// What the engines have told.
@@ -87,12 +88,24 @@ impl<'a> Patient<'a> {
             engines: OnceCell::new(),
             inside: OnceCell::new(),
             login: OnceCell::new(),
+            saved: OnceCell::new(),
         }
     }
 
     /// What is known of it.
     pub fn known(&self) -> &'a DevContainer {
         &self.registry.devcontainers[self.id]
+    }
+
+    /// What the last command that changed anything has left, without what was learnt, or has run out, since: what is written
+    /// follows from that.
+    pub fn saved(&self) -> (&Registry, &DevContainer) {
+        let saved = self.saved.get_or_init(|| {
+            let saved = self.app.store.registry();
+            saved.unwrap_or_else(|_| self.registry.clone())
+        });
+        let known = saved.devcontainers.get(self.id);
+        (saved, known.unwrap_or_else(|| self.known()))
     }
 
     /// Its key, if that is known.
@@ -255,8 +268,9 @@ impl<'a> Patient<'a> {
                             "sshd lets ssh in, and the session ends with {code} before it begins{said}"
                         ),
                         format!(
-                            "see the account's start files, such as ~/.bashrc, in the container: {} cat",
-                            self.exec()
+                            "see that the account's shell may be run by it, and its start files in the container: {} sh -c 'cat ~{}/.bashrc'",
+                            self.exec(),
+                            self.user().unwrap_or_default()
                         ),
                     ),
                     times,

@@ -10,11 +10,10 @@ const NAME: &str = "trust";
 
 /// Looks.
 pub fn check(patient: &Patient<'_>) -> Link {
-    let (app, known) = (patient.app, patient.known());
+    let app = patient.app;
     let folder = app.store.trust(patient.id);
-    let differing =
-        publish::differing(&app.store, patient.registry, patient.id, known, patient.now);
-    let names = match differing {
+    let (saved, known) = patient.saved();
+    let names = match publish::stale(&app.store, saved, patient.id, known, patient.now) {
         Ok(paths) => paths
             .iter()
             .filter_map(|path| Some(path.file_name()?.to_string_lossy().into_owned()))
@@ -24,7 +23,11 @@ pub fn check(patient: &Patient<'_>) -> Link {
     if names.is_empty() {
         return Link::holds(NAME, format!("{} is as it must be", folder.display()));
     }
-    let refuses = match names.iter().any(|name| name == REVOKED_KEYS) {
+    let is_gone = |name: &str| !folder.join(name).exists();
+    let refuses = match names
+        .iter()
+        .any(|name| name == REVOKED_KEYS && is_gone(name))
+    {
         true => "; without a list of what is revoked, sshd refuses everybody",
         false => "",
     };

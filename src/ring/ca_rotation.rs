@@ -9,10 +9,11 @@ use anyhow::{Context, Result, bail};
 
 use super::masters::End;
 use super::{Ring, identity};
-use crate::advice::Advise;
+use crate::advice::{Advise, failure};
 use crate::ca::{issued, own};
 use crate::durable;
 use crate::keys::PublicKey;
+use crate::settings::signer::AgentCa;
 use crate::store::audit::Kind;
 use crate::store::registry::{Ca, Retired};
 
@@ -63,6 +64,15 @@ impl Ring<'_> {
         let public = own::ensure(self.app, &self.settings)?.render_bare();
         match &self.registry.ca {
             Some(ca) if ca.public == public => return Ok(false),
+            Some(ca)
+                if ca.next.as_ref() != Some(&public) && self.is_another_in_the_agent(ca)? =>
+            {
+                let before = PublicKey::parse(&ca.public)?.fingerprint();
+                return Err(failure(
+                    format!("the agent of the CA has not its key {before}, but another one"),
+                    "add that one to the agent again; to have the other sign from now on: lace-ssh cert rotate-ca",
+                ));
+            }
             Some(_) => {
                 let overlap = longest(&issued::all(&self.app.store)?, self.now);
                 self.replace_ca(public, overlap)?;
@@ -73,6 +83,14 @@ impl Ring<'_> {
             }
         }
         Ok(true)
+    }
+
+    /// The CA was in the agent already, and the settings do not say which key of it signs.
+    fn is_another_in_the_agent(&self, ca: &Ca) -> Result<bool> {
+        let is_left_open = |place: &AgentCa| place.key.is_none();
+        let in_file = own::in_file(&self.app.store)?;
+        Ok(self.settings.ca.as_ref().is_some_and(is_left_open)
+            && in_file.as_ref() != Some(&ca.public))
     }
 
     fn replace_ca(&mut self, next: String, overlap: i64) -> Result<()> {
@@ -522,5 +540,41 @@ mod tests {
         ring.commit().unwrap();
         assert_eq!(ca(&ring).public, super::tests::signs(&app));
         assert!(trusted(&app, "one").contains(&in_agent));
+    }
+
+    #[test]
+    fn another_key_in_the_agent_signs_only_on_purpose() {
+        let home = tempfile::tempdir().unwrap();
+        let environment = Environment::example(home.path());
+        let app = App::new(&environment);
+        drop(scene(&app));
+        let pairs = [5, 6].map(|seed| KeyPair::generate(&[seed; 32], "ca").unwrap());
+        let agents = pairs.each_ref().map(|pair| OwnAgent::with(pair).unwrap());
+        let sockets = agents.each_ref().map(|agent| match agent.credential() {
+            Credential::Agent { socket, .. } => socket,
+            _ => panic!("it is no agent"),
+        });
+        let certify = |which: usize, key: Option<&KeyPair>| {
+            held_by(&app, &sockets[which], key);
+            let mut ring = Ring::open(&app, "test").unwrap();
+            ring.certify("one")?;
+            ring.commit()?;
+            Ok::<_, anyhow::Error>(ca(&ring).public)
+        };
+        let [first, second] = pairs.each_ref().map(|pair| pair.public().render_bare());
+        assert_eq!(certify(0, None).unwrap(), first);
+        let error = certify(1, None).unwrap_err();
+        assert!(
+            crate::advice::hint_of(&error)
+                .unwrap()
+                .ends_with("lace-ssh cert rotate-ca")
+        );
+        let in_force = app.store.registry().unwrap().ca.unwrap();
+        assert_eq!((in_force.public, in_force.next), (first.clone(), None));
+        // It was asked for; or the settings say so.
+        let rotated = Ring::open(&app, "test").unwrap().rotate_ca(None);
+        assert_eq!(rotated.unwrap().public, second);
+        assert_eq!(certify(1, None).unwrap(), second);
+        assert_eq!(certify(0, Some(&pairs[0])).unwrap(), first);
     }
 }

@@ -57,7 +57,52 @@ pub fn enter(ring: &mut Ring<'_>, id: &str, entry: DevContainer) -> Result<bool>
             event.detail = by_certificates.then(|| auth::BY_CERTIFICATES.to_owned());
         })?;
     }
+    // A command that is cut off between the two locks nobody out: the key before opens until ssh names the new one.
+    if let Some(before) = known.as_ref().filter(|_| newly_trusted) {
+        ring.write_trust_beside(id, Some(before))?;
+        ring.save()?;
+        ring.write_clients()?;
+    }
     ring.touch_one(id);
     ring.commit()?;
     Ok(made)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::app::App;
+    use crate::environment::Environment;
+
+    #[test]
+    fn until_ssh_names_another_key_the_one_before_opens_too() {
+        let home = tempfile::tempdir().unwrap();
+        let environment = Environment::example(home.path());
+        let app = App::new(&environment);
+        let mut ring = Ring::open(&app, "test").unwrap();
+        ring.knows("x", "lace-x", "lace-x");
+        ring.commit().unwrap();
+        let trusted = || {
+            let lines = fs::read_to_string(app.store.trust("x").join("authorized_keys")).unwrap();
+            let names = lines
+                .lines()
+                .map(|line| line.split(' ').nth(2).unwrap().to_owned());
+            names.collect::<Vec<_>>()
+        };
+        assert_eq!(trusted(), ["lace-x"]);
+        let other = DevContainer {
+            key: "team".into(),
+            ..ring.registry.devcontainers["x"].clone()
+        };
+        // It gets no further than to what ssh reads.
+        fs::remove_file(app.store.config()).unwrap();
+        fs::create_dir(app.store.config()).unwrap();
+        assert!(enter(&mut ring, "x", other.clone()).is_err());
+        assert_eq!(trusted(), ["team", "lace-x"]);
+        fs::remove_dir(app.store.config()).unwrap();
+        enter(&mut ring, "x", other).unwrap();
+        assert_eq!(trusted(), ["team"]);
+    }
 }

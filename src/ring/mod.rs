@@ -180,7 +180,7 @@ impl<'a> Ring<'a> {
             .filter_map(|id| self.write_trust(id).err())
             .collect();
         masters::end(&self.app.store, &std::mem::take(&mut self.ended));
-        publish::write_clients(self.app, &self.settings, &self.registry)?;
+        self.write_clients()?;
         if self.registry.listens
             && sockets::CAN_BE
             && let Err(error) = sockets::follow(self.app, &self.registry)
@@ -207,12 +207,20 @@ impl<'a> Ring<'a> {
         first.map_or(Ok(()), Err)
     }
 
+    /// Writes the ssh clients' files alone.
+    ///
+    /// # Errors
+    /// Names the file that cannot be written.
+    pub fn write_clients(&self) -> Result<()> {
+        publish::write_clients(self.app, &self.settings, &self.registry)
+    }
+
     /// Writes what one dev container trusts.
     pub fn write_trust(&self, id: &str) -> Result<()> {
         self.write_trust_beside(id, None)
     }
 
-    /// The same, with the certificates that it trusted as it was `before`.
+    /// The same, with the key and the certificates that it trusted as it was `before`.
     ///
     /// # Errors
     /// As [`Ring::write_trust`].

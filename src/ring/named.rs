@@ -5,6 +5,7 @@ use anyhow::{Result, anyhow};
 use crate::advice::{Advise, failure};
 use crate::keys::name::KeyName;
 use crate::store::registry::{Key, Registry};
+use crate::talk::say;
 
 /// A name as the user wrote it, in its one spelling.
 pub fn name(text: &str) -> Result<String> {
@@ -14,7 +15,27 @@ pub fn name(text: &str) -> Result<String> {
     }
 }
 
-/// The key of this name; the alias of a dev container means the key that opens it.
+/// The key of this very name, for what destroys it. The alias of a dev container means none: the key that opens it may open
+/// others.
+///
+/// # Errors
+/// There is none; where the text means a key all the same, the hint names it.
+pub fn exactly<'r>(registry: &'r Registry, text: &str) -> Result<(String, &'r Key)> {
+    let key = |name: &str| registry.keys.get_key_value(name);
+    if let Some((name, key)) = key(text).or_else(|| key(&name(text).ok()?)) {
+        return Ok((name.clone(), key));
+    }
+    let (name, _) = find(registry, text)?;
+    Err(failure(
+        format!("there is no key {text:?}"),
+        format!("what is called so is opened by another: lace-ssh keys delete {name}"),
+    ))
+}
+
+/// The key of this name; the alias of a dev container means the key that opens it. Where that is another one, it is said.
+///
+/// # Errors
+/// There is none.
 pub fn find<'r>(registry: &'r Registry, text: &str) -> Result<(String, &'r Key)> {
     let key = |name: &str| registry.keys.get_key_value(name);
     let by_alias = |alias: &str| key(&registry.by_alias(alias)?.1.key);
@@ -26,6 +47,14 @@ pub fn find<'r>(registry: &'r Registry, text: &str) -> Result<(String, &'r Key)>
         Some(found) => Some(found),
         None => key(&name(text)?),
     };
+    if let Some((_, opened)) = registry.by_alias(text)
+        && found.is_some_and(|(name, _)| *name != opened.key)
+    {
+        say(format!(
+            "this is the key {text}; the dev container {text} is opened by the key {}",
+            opened.key
+        ));
+    }
     found
         .map(|(name, key)| (name.clone(), key))
         .ok_or_else(|| anyhow!("there is no key {text:?}"))

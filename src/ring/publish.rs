@@ -4,6 +4,7 @@
 //! They are computed whole and compared with what is there; only what differs is written. So every
 //! command that changes the registry ends here, and repeats what a killed one left undone.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
 use anyhow::Result;
@@ -21,7 +22,7 @@ use crate::trust;
 /// A file and what it must hold; `None`: it must not be there.
 type Wanted = (PathBuf, Option<Vec<u8>>);
 
-/// Writes what one dev container trusts; `before`: and the certificates that it trusted as it was. The caller holds
+/// Writes what one dev container trusts; `before`: and the key and the certificates that it trusted as it was. The caller holds
 /// the lock.
 ///
 /// # Errors
@@ -136,6 +137,33 @@ pub fn differing_for_clients(
     Ok(differing)
 }
 
+/// Of the files in the trust folder of one dev container, those that are neither as they must be nor as they had to be when
+/// they were written: what has run out since stays in them until a command writes them, and whoever reads it knows the time.
+/// `registry` is the one that was saved.
+///
+/// # Errors
+/// A file cannot be read.
+pub fn stale(
+    store: &Store,
+    registry: &Registry,
+    id: &str,
+    devcontainer: &DevContainer,
+    now: i64,
+) -> Result<Vec<PathBuf>> {
+    let mut stale = Vec::new();
+    for path in differing(store, registry, id, devcontainer, now)? {
+        let written = path.symlink_metadata().map(|it| it.mtime());
+        let then = written.map(|then| differing(store, registry, id, devcontainer, then));
+        if then
+            .unwrap_or_else(|_| Ok(vec![path.clone()]))?
+            .contains(&path)
+        {
+            stale.push(path);
+        }
+    }
+    Ok(stale)
+}
+
 fn client_files(app: &App, settings: &Settings, registry: &Registry) -> Result<Vec<Wanted>> {
     Ok(vec![
         (
@@ -166,6 +194,9 @@ fn trust_files(
     let text = |text: Option<String>| text.map(String::into_bytes);
     let granted = access::granted(registry, id, now);
     let mut authorized = authorized::keys(registry, devcontainer, now)?;
+    if let Some(before) = before.filter(|before| before.key != devcontainer.key) {
+        authorized.push_str(&authorized::keys(registry, before, now)?);
+    }
     authorized.extend(granted.iter().map(|it| format!("{}\n", it.line)));
     let refused = granted.iter().filter(|it| !it.grant.opens());
     let refused = refused.map(|it| it.public.clone()).collect();

@@ -276,7 +276,9 @@ fn enter(app: &App, candidate: &Candidate, user: &str, chosen: bool) -> Result<E
     let host_key = host_key::ensure(&mut ring, &id, known.as_ref())?;
     let entry = entry::adopted(&ring.registry, &wanted, host_key, known.as_ref(), ring.now);
     let (alias, key) = (entry.alias.clone(), entry.key.clone());
-    if known.as_ref() != Some(&entry) {
+    // What was deleted meanwhile is made anew.
+    let has_key = ring.registry.keys.contains_key(&key) && app.store.identity(&key).exists();
+    if known.as_ref() != Some(&entry) || !has_key {
         enter::enter(&mut ring, &id, entry)?;
     }
     Ok(Entered {
@@ -301,8 +303,10 @@ fn prove(app: &App, entered: &Entered) -> Result<std::result::Result<(), String>
 fn not_reachable(candidate: &Candidate, user: &str, said: &str) -> anyhow::Error {
     let shown = candidate.shown();
     let (_, why) = said.split_once("error: ").unwrap_or(("", said));
-    let why = why.split("; hint: ").next().unwrap_or_default();
-    let why = why.split("; mm_receive_fd: ").next().unwrap_or_default();
+    let ends = ["; hint: ", "; link by link: ", "; mm_receive_fd: "];
+    let why = ends
+        .iter()
+        .fold(why, |why, end| why.split(end).next().unwrap_or_default());
     if !why.is_empty() {
         return anyhow!("{shown} is not reachable: {why}");
     }

@@ -143,7 +143,7 @@ fn own_keys(app: &App, registry: &Registry, id: &str) -> Result<ExitCode> {
     let known = &ring.registry.devcontainers[id];
     let alias = known.alias.clone();
     let text = "~/.ssh/authorized_keys of the account";
-    if known.own_keys {
+    if known.own_keys && known.auth.takes_keys() {
         say(format!("{text} in {alias} counts already"));
         return Ok(ExitCode::SUCCESS);
     }

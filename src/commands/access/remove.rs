@@ -6,11 +6,14 @@ use anyhow::{Context, Result};
 
 use crate::advice::failure;
 use crate::app::App;
+use crate::ca::issued::{self, Issued};
+use crate::ca::revoked::{self, Revocations};
 use crate::cli;
 use crate::ring::access::{self, Sessions, Whose};
 use crate::ring::{self, Ring, named};
 use crate::store::registry::{Grant, Registry};
 use crate::talk::say;
+use crate::talk::time::Time;
 use crate::workspace::registered;
 use crate::workspace::target::Place;
 
@@ -44,8 +47,11 @@ pub fn run(app: &App, args: &cli::AccessRemove) -> Result<ExitCode> {
     check(&ring.registry, whose, from, sessions)?;
     let gone = ring.withdraw(goes, sessions)?;
     ring.commit()?;
+    let (issued, revoked) = (issued::all(&app.store)?, revoked::read(&app.store)?);
     for grant in &gone {
         say(told(&ring.registry, grant, sessions));
+        let left = still_good(&issued, &revoked, grant, ring.now);
+        left.iter().for_each(say);
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -103,6 +109,27 @@ fn told(registry: &Registry, grant: &Grant, sessions: Sessions) -> String {
             access::removal(registry, grant)
         ),
     }
+}
+
+/// The certificates for its key that open what it was for: they are another way in, which stays.
+fn still_good(issued: &[Issued], revoked: &Revocations, grant: &Grant, now: i64) -> Vec<String> {
+    let fingerprint = access::fingerprint(grant);
+    let is_good = |it: &&Issued| {
+        Some(&it.fingerprint) == fingerprint.as_ref()
+            && grant.is_for(&it.id)
+            && it.before > now
+            && !revoked.holds_issued(it)
+    };
+    let left = issued.iter().filter(is_good);
+    left.map(|it| {
+        format!(
+            "but a certificate for its key opens {} until {}; to end that: lace-ssh cert revoke --serial {}",
+            it.alias,
+            Time(it.before),
+            it.serial
+        )
+    })
+    .collect()
 }
 
 fn own_keys(app: &App, id: &str) -> Result<ExitCode> {

@@ -35,6 +35,17 @@ pub fn run(app: &App, args: &cli::Revoke) -> Result<ExitCode> {
     }
     let revocations = revocations(&ring.registry, &target, &issued, ring.now);
     let count = revocations.len();
+    let is_listed = revocations.iter().any(|it| match &it.what {
+        What::Serial(serial) => issued.iter().any(|it| it.serial.to_string() == *serial),
+        What::KeyId(key_id) => issued.iter().any(|it| it.key_id == *key_id),
+        What::Key(_) => true,
+    });
+    if !is_listed {
+        say(format!(
+            "nothing that was issued here of late is {}; it counts for other signers all the same",
+            target.shown()
+        ));
+    }
     if !ring.revoke(revocations)? {
         say(format!("{} is revoked already", target.shown()));
         return Ok(ExitCode::SUCCESS);
@@ -80,7 +91,11 @@ fn target(args: &cli::Revoke) -> Result<Target> {
     match (&args.file, args.serial, &args.key_id) {
         (Some(file), ..) => of_file(file),
         (_, Some(serial), _) => Ok(Target::Serial(serial)),
-        (.., key_id) => Ok(Target::KeyId(key_id.clone().unwrap_or_default())),
+        (.., Some(key_id)) if !key_id.is_empty() => Ok(Target::KeyId(key_id.clone())),
+        _ => Err(failure(
+            "an empty key ID means nothing",
+            "lace-ssh cert list",
+        )),
     }
 }
 

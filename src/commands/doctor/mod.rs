@@ -11,7 +11,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Error, Result, anyhow};
 use serde_json::{Value, json};
 
 use self::lines::Lines;
@@ -35,6 +35,8 @@ struct Chain {
     /// The dev container; none: nobody knows one here.
     alias: Option<String>,
     links: Vec<Link>,
+    /// Why it is not known which dev container is meant.
+    trouble: Option<Error>,
 }
 
 /// Runs `doctor`: 1 where a link is broken.
@@ -42,14 +44,16 @@ pub fn run(app: &App, args: &cli::Doctor) -> Result<ExitCode> {
     if args.json {
         let chain = look(app, args, Lines::none())?;
         print_json(&chain.to_json())?;
-        return Ok(chain.code());
+        let code = chain.code();
+        return chain.trouble.map_or(Ok(code), Err);
     }
     let mut chain = look(app, args, Lines::all())?;
     if args.fix {
         chain = fix(app, args, chain)?;
     }
     chain.say_what_is_left(args.fix);
-    Ok(chain.code())
+    let code = chain.code();
+    chain.trouble.map_or(Ok(code), Err)
 }
 
 /// Walks the chain of the dev container that is meant.
@@ -68,8 +72,9 @@ fn look(app: &App, args: &cli::Doctor, mut lines: Lines) -> Result<Chain> {
     let settings = settings.unwrap_or_default();
     // Of a registry that is lost, nothing tells which dev container is meant.
     if let Some(registry) = registry.ok().filter(|_| !is_lost) {
-        match meant(app, args, &registry)? {
-            Meant::Known(id) => {
+        match meant(app, args, &registry) {
+            Err(error) => chain.trouble = Some(error),
+            Ok(Meant::Known(id)) => {
                 let patient = Patient::of(app, &settings, &registry, &id, now());
                 let alias = &patient.known().alias;
                 lines.alias(alias)?;
@@ -79,12 +84,12 @@ fn look(app: &App, args: &cli::Doctor, mut lines: Lines) -> Result<Chain> {
                     chain.links.push(link);
                 }
             }
-            Meant::Unknown(target) => {
+            Ok(Meant::Unknown(target)) => {
                 let link = doctor::of_unknown(app, &target, &settings);
                 lines.link(&link)?;
                 chain.links.push(link);
             }
-            Meant::None => {}
+            Ok(Meant::None) => {}
         }
     }
     lines.end()?;
@@ -168,10 +173,23 @@ fn apply(app: &App, yes: bool, remedy: &Remedy) -> Result<()> {
     }
     match remedy {
         Remedy::Call { arguments, asks } => call(app, arguments, *asks && yes),
-        Remedy::Mend(_) => Ring::open(app, "doctor")?.commit(),
+        Remedy::Mend(alias) => mend(app, alias.as_deref()),
         Remedy::Modes(modes) => modes.iter().try_for_each(change_mode),
         Remedy::Advice(_) => Ok(()),
     }
+}
+
+/// Puts right what is in disorder; and what nobody's `initialize` will do: the key of one that was adopted.
+fn mend(app: &App, alias: Option<&str>) -> Result<()> {
+    let mut ring = Ring::open(app, "doctor")?;
+    let known = alias.and_then(|alias| ring.registry.by_alias(alias));
+    if let Some((id, known)) = known.filter(|(_, known)| known.workspace.is_none()) {
+        let (id, key, in_agent) = (id.to_owned(), known.key.clone(), known.agent);
+        ring.ensure(&key, in_agent)?;
+        ring.touch(&key);
+        ring.touch_one(&id);
+    }
+    ring.commit()
 }
 
 fn agreed(app: &App) -> Result<bool> {
@@ -227,7 +245,8 @@ impl Chain {
             })
         });
         let links: Vec<_> = links.collect();
-        json!({ "alias": self.alias, "holds": self.broken().is_empty(), "links": links })
+        let holds = self.broken().is_empty() && self.trouble.is_none();
+        json!({ "alias": self.alias, "holds": holds, "links": links })
     }
 
     fn say_what_is_left(&self, was_fixed: bool) {
@@ -251,7 +270,7 @@ impl Chain {
                 say(format!("{said}{}", mend.unwrap_or_default()));
             }
         }
-        if self.alias.is_none() && broken.is_empty() {
+        if self.alias.is_none() && self.trouble.is_none() && broken.is_empty() {
             say(
                 "no dev container was looked at; in a project: lace-ssh setup; else: lace-ssh doctor NAME",
             );

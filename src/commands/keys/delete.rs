@@ -12,7 +12,7 @@ use crate::talk::{ask, say};
 
 /// Runs `keys delete`.
 pub fn run(app: &App, text: &str, yes: bool) -> Result<ExitCode> {
-    let (name, _) = named::find(&ring::look(app)?, text)?;
+    let (name, _) = named::exactly(&ring::look(app)?, text)?;
     announce(app, &name)?;
     if !yes {
         if !app.environment.interactive {
@@ -50,9 +50,13 @@ fn announce(app: &App, name: &str) -> Result<()> {
             "none" => "no container",
             state => state,
         };
+        let new = match &known.workspace {
+            Some(_) => "its next `devcontainer up` makes a new key".to_owned(),
+            None => format!("`lace-ssh doctor {} --fix` makes a new key", known.alias),
+        };
         say(format!(
-            "{} loses access to {} ({state}); its next `devcontainer up` makes a new key",
-            name, known.alias
+            "{name} loses access to {} ({state}); {new}",
+            known.alias
         ));
     }
     Ok(())
@@ -116,7 +120,7 @@ mod tests {
         };
         let keys = || app.store.registry().unwrap().keys;
         let before = keys();
-        let error = run(&app, "lace-one", false).unwrap_err();
+        let error = run(&app, "team-x", false).unwrap_err();
         let told = said();
         assert!(
             told.contains("team-x loses access to lace-one (unknown)"),
@@ -127,7 +131,10 @@ mod tests {
             crate::advice::hint_of(&error),
             Some("to delete it: add --yes")
         );
-        assert!(run(&app, "nobody", true).is_err());
+        // What a dev container is called means no key: the one that opens it may open others.
+        for text in ["nobody", "lace-one", "one"] {
+            assert!(run(&app, text, true).is_err());
+        }
         assert_eq!(keys(), before);
 
         // Somebody at a terminal is asked, and has the last word.
@@ -137,16 +144,16 @@ mod tests {
         };
         let asked = App::new(&at_terminal);
         types(&["n"]);
-        assert_eq!(run(&asked, "lace-one", false).unwrap(), ExitCode::FAILURE);
+        assert_eq!(run(&asked, "team-x", false).unwrap(), ExitCode::FAILURE);
         assert!(said().contains("delete team-x? [y/N] lace-ssh: nothing deleted"));
         assert_eq!(keys(), before);
         types(&["y"]);
-        assert_eq!(run(&asked, "lace-two", false).unwrap(), ExitCode::SUCCESS);
+        assert_eq!(run(&asked, "other", false).unwrap(), ExitCode::SUCCESS);
         assert_eq!(keys().into_keys().collect::<Vec<_>>(), ["team-x"]);
         restore(&app, "other").unwrap();
         said();
 
-        run(&app, "lace-one", true).unwrap();
+        run(&app, "team-x", true).unwrap();
         let told = said();
         assert!(told.contains("deleted team-x; for 7 days"), "{told}");
         assert!(told.contains("lace-ssh keys restore team-x"), "{told}");

@@ -121,6 +121,51 @@ fn a_key_is_let_in_listed_and_let_in_no_longer() {
     user.ok(&["log", "--verify"]);
 }
 
+/// A certificate is another way in: it stays, and that is said.
+#[test]
+fn a_certificate_for_a_key_that_is_let_in_no_longer_is_told() {
+    let (user, _) = initialised(CONFIG);
+    let public = key(&user, "zed");
+    let public = public.to_str().unwrap();
+    let issued = user.ok(&[
+        "cert",
+        "issue",
+        KEY,
+        "--public-key-file",
+        public,
+        "--ttl",
+        "1h",
+    ]);
+    let (_, serial) = issued.err.split_once("lace-ssh: issued ").unwrap();
+    let serial = serial.split(' ').next().unwrap();
+    for now in [&[][..], &["--now"]] {
+        user.ok(&[
+            "access",
+            "add",
+            KEY,
+            "--name",
+            "zed",
+            "--public-key-file",
+            public,
+        ]);
+        let said = user.ok(&[&["access", "remove", "--name", "zed"][..], now].concat());
+        let revoke = format!("lace-ssh cert revoke --serial {serial}\n");
+        assert!(said.err.ends_with(&revoke), "{said:?}");
+    }
+    user.ok(&["cert", "revoke", "--serial", serial]);
+    user.ok(&[
+        "access",
+        "add",
+        KEY,
+        "--name",
+        "zed",
+        "--public-key-file",
+        public,
+    ]);
+    let said = user.ok(&["access", "remove", "--name", "zed"]);
+    assert!(!said.err.contains("certificate"), "{said:?}");
+}
+
 #[test]
 fn a_key_for_all_opens_those_that_are_and_those_that_come() {
     let (user, id) = initialised(CONFIG);

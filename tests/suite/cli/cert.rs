@@ -346,6 +346,25 @@ fn a_key_that_is_deleted_takes_its_certificates_with_it_and_brings_them_back() {
 }
 
 #[test]
+fn what_nobody_has_issued_is_revoked_and_said_and_nothing_is_no_key_id() {
+    let (user, _) = initialised(CONFIG);
+    for arguments in [["--serial", "77"], ["--key-id", "somebody"]] {
+        let said = user.ok(&[&["cert", "revoke"], &arguments[..]].concat());
+        assert!(
+            said.err
+                .contains("nothing that was issued here of late is ")
+                && said.err.contains("revoked "),
+            "{said:?}"
+        );
+    }
+    let said = user.fails(1, &["cert", "revoke", "--key-id", ""]);
+    assert!(
+        said.err.contains("an empty key ID means nothing"),
+        "{said:?}"
+    );
+}
+
+#[test]
 fn a_list_of_what_is_revoked_that_is_damaged_stops_whoever_would_write_one_without_it() {
     let (user, id) = initialised(&with_options(CERTIFICATE));
     user.ok(&["cert", "revoke", "--serial", "7"]);

@@ -109,6 +109,33 @@ fn a_machine_on_which_all_is_well_is_told_link_by_link_and_nothing_is_written() 
     user.fails(2, &["doctor", "--fix", "--json"]);
 }
 
+/// What is broken on the machine is told, and mended, whatever was named.
+#[test]
+fn a_name_that_nobody_knows_hides_no_broken_link() {
+    let (user, _) = initialised(CONFIG);
+    let said = user.fails(1, &["doctor", "other", "--json"]);
+    let told = json(&said);
+    assert_eq!(
+        (&told["alias"], &told["holds"]),
+        (&Value::Null, &false.into())
+    );
+    let include = |told: &Value| {
+        let links = told["links"].as_array().unwrap();
+        links.iter().find(|link| link["name"] == "include").unwrap()["state"].clone()
+    };
+    assert_eq!(include(&told), "breaks");
+    assert!(said.err.contains("no dev container is called \"other\""));
+    let said = user.fails(1, &["doctor", "other", "--fix", "--yes"]);
+    assert!(
+        said.err.contains("no dev container is called \"other\""),
+        "{said:?}"
+    );
+    assert_eq!(
+        include(&json(&user.fails(1, &["doctor", "other", "--json"]))),
+        "holds"
+    );
+}
+
 #[test]
 fn a_newcomer_is_told_the_next_step() {
     let user = User::without_config("my-project");

@@ -409,6 +409,24 @@ fn each_dev_container_has_its_own_overlap_and_ssh_still_has_the_old_key() {
     assert_eq!(trusted(&user, &other.id).lines().count(), 2);
 }
 
+/// What another key is called like is not destroyed in its place, nor is that one rotated unsaid.
+#[test]
+fn an_alias_deletes_no_key_and_a_key_that_opens_another_dev_container_is_told() {
+    let (user, id) = initialised(&with_options(r#""port": 2222"#));
+    let text = fs::read_to_string(user.config()).unwrap();
+    let other = text.replacen(r#""port""#, r#""key": "team", "port""#, 1);
+    fs::write(user.config(), other).unwrap();
+    initialize(&user, &id);
+    let said = user.ok(&["keys", "rotate", KEY]);
+    assert!(said.err.contains("is opened by the key team"), "{said:?}");
+    user.ok(&["keys", "delete", KEY, "--yes"]);
+    for text in [KEY, "my-project"] {
+        let said = user.fails(1, &["keys", "delete", text, "--yes"]);
+        assert!(said.err.contains("lace-ssh keys delete team"), "{said:?}");
+    }
+    assert!(user.store().join("keys/team/identity").exists());
+}
+
 #[test]
 fn names_that_differ_by_an_underscore_are_two_keys() {
     let user = User::without_config("x");
