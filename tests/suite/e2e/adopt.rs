@@ -149,6 +149,48 @@ fn a_dev_container_is_adopted_as_it_is_and_stays_the_same_when_it_is_rebuilt() {
     );
 }
 
+/// No `devcontainer up` makes one anew here: `doctor --fix` does, or whoever adopts it again.
+#[test]
+#[ignore = "needs an engine; run by tests/run.sh"]
+fn an_adopted_container_whose_key_is_gone_gets_another_one() {
+    let container = Plain::run(&["--network=none"], IMAGE);
+    let user = user();
+    let id = &container.0;
+    let name = Said::of(Command::new("docker").args(["inspect", "--format", "{{.Name}}", id])).out;
+    let name = name.trim().trim_start_matches('/').to_owned();
+    let adopt = || user.lace(&["adopt", "--container", &name]).expect(0);
+    adopt();
+    let key = json(&user.lace(&["keys", "list", "--json"]).expect(0));
+    let key = key[0]["name"].as_str().unwrap().to_owned();
+    let record = json(&user.lace(&["client-config", "--format", "json"]).expect(0));
+    let alias = record[0]["alias"].as_str().unwrap().to_owned();
+    let known_hosts = || fs::read(user.user.store().join("known_hosts")).unwrap();
+    let pins = known_hosts();
+    let lose = || fs::remove_dir_all(user.user.store().join("keys").join(&key)).unwrap();
+    let delete = || {
+        let said = user.lace(&["keys", "delete", &key, "--yes"]).expect(0);
+        assert!(said.err.contains("--fix` makes a new key"), "{said:?}");
+    };
+    let fix = || {
+        user.lace(&["doctor", &alias, "--fix", "--yes"]);
+    };
+    let again = || {
+        adopt();
+    };
+    for (goes, comes) in [
+        (&lose as &dyn Fn(), &fix as &dyn Fn()),
+        (&lose, &again),
+        (&delete, &fix),
+        (&delete, &again),
+    ] {
+        goes();
+        comes();
+        let said = connect(&user, &alias, "echo in");
+        assert_eq!((said.code, said.out.as_str()), (0, "in\n"), "{said:?}");
+        assert_eq!(known_hosts(), pins, "it is the same host");
+    }
+}
+
 #[test]
 #[ignore = "needs an engine; run by tests/run.sh"]
 fn any_container_with_sshd_is_reachable_and_nothing_is_seen_or_kept_in_it() {

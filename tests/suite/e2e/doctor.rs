@@ -307,6 +307,32 @@ fn what_is_broken_between_here_and_there_is_named_and_mended() {
     );
     container.lace(&["doctor", "--fix", "--yes"]).expect(0);
     all_is_well_after_a_login(&container);
+    // A line that keeps ssh out, of the user's own: none of ours tells.
+    let users = container.user.home().join(".ssh/config");
+    let own = fs::read_to_string(&users).unwrap();
+    fs::write(
+        &users,
+        format!("{own}\nHost *\n    PubkeyAcceptedKeyTypes ssh-rsa\n"),
+    )
+    .unwrap();
+    sees(&container, "block", "breaks", "ssh does not get in: ");
+    fs::write(&users, own).unwrap();
+    all_is_well(&container);
+    // A store that has lost its registry: `up` alone takes the container up again.
+    for name in ["registry.json", "registry.copy.json"] {
+        fs::write(container.user.store().join(name), "x").unwrap();
+    }
+    container.lace(&["doctor", "--fix", "--yes"]);
+    let remedy = sees(
+        &container,
+        "config",
+        "breaks",
+        "nothing is known any more of its container ",
+    );
+    assert!(!remedy.contains("--remove-existing-container"), "{remedy}");
+    pastes(&container, &remedy);
+    assert_eq!(container.id(), id);
+    all_is_well(&container);
     // An engine that is not there, and where it is.
     let gone = container.user.home().join("gone.sock");
     let elsewhere = container.with("DOCKER_HOST", &format!("unix://{}", gone.display()));
