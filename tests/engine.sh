@@ -548,14 +548,15 @@ need_cargo() {
     fi
 }
 
-# In a target folder of its own (--target), so that the flags do not make cargo build anything else again.
+# In a target folder of its own (--target), so that the flags do not make cargo build anything else again. They are those of
+# packaging/binaries.sh.
 need_binary() {
     local root triple
     need_cargo || return 1
     root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd) || return 1
     triple=$(rustc -vV | sed -n 's/^host: //p')
     if [[ $triple == *linux* ]]; then
-        RUSTFLAGS="${RUSTFLAGS-} -C target-feature=+crt-static" \
+        RUSTFLAGS="${RUSTFLAGS-} -C target-feature=+crt-static -C link-arg=-Wl,-z,pack-relative-relocs" \
             cargo build --release --locked --target "$triple" --manifest-path "$root/Cargo.toml" || return 1
     else
         cargo build --release --locked --target "$triple" --manifest-path "$root/Cargo.toml" || return 1
