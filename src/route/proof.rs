@@ -709,7 +709,9 @@ mod tests {
                 "lace-x",
                 -90,
                 -60,
-                format!("expired: by its clock it is later than here; {clocks}"),
+                format!(
+                    "expired: by its clock it is later than here, or no new one could be had; {clocks}"
+                ),
             ),
             (
                 "lace-y",

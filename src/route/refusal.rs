@@ -154,8 +154,8 @@ fn told(
             clocks,
         ),
         Refusal::Expired => (
-            "finds the certificate expired: by its clock it is later than here",
-            clocks,
+            "finds the certificate expired: by its clock it is later than here, or no new one could be had",
+            format!("{clocks}; to see whether one can be had: lace-ssh cert issue {alias}"),
         ),
         Refusal::Revoked => (
             "finds the certificate, or the key that it is for, revoked",
@@ -239,7 +239,7 @@ mod tests {
             ),
             (
                 Refusal::Expired,
-                "finds the certificate expired: by its clock it is later than here",
+                "finds the certificate expired: by its clock it is later than here, or no new one could be had",
                 "compare the clocks: date -u; docker exec a-name date -u; ",
             ),
             (
