@@ -145,3 +145,188 @@ fn be_silent() {
         let _ = dup2_stderr(null);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::env;
+    use std::fs;
+    use std::io::Read;
+    use std::os::fd::OwnedFd;
+    use std::path::Path;
+    use std::process::{Child, Command, Stdio};
+    use std::time::Instant;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::engine::example;
+    use crate::environment::Environment;
+    use crate::keys::{KeyPair, PublicKey};
+    use crate::store::registry::{DevContainer, Grant, Registry};
+
+    /// The home folder of a pump that a test has started, which ends its process, and with which container it speaks.
+    const HOME: &str = "LACE_SSH_TEST_PUMP_HOME";
+    const CONTAINER: &str = "LACE_SSH_TEST_PUMP_CONTAINER";
+
+    /// The test that is that process.
+    const PUMP: &str = "commands::pump::tests::a_session_ends_with_the_grant_that_has_opened_it_and_with_nothing_else";
+
+    /// As long as nobody waits for what must come.
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    fn pump(home: &Path, container: &str) {
+        let environment = Environment::example(home);
+        let app = App::new(&environment);
+        let socket = home.join(container).join("engine.sock");
+        let endpoint = format!("unix://{}", socket.display());
+        let adopted = container.strip_prefix("adopted-");
+        run(&app, "lace-x", &endpoint, container, adopted).unwrap();
+    }
+
+    /// A pump to what this script says in a container, and the end of the connection that ssh has.
+    fn start(home: &Path, container: &str, script: &str) -> (Child, UnixStream) {
+        // An engine of its own, for it answers one after the other.
+        let folder = home.join(container);
+        fs::create_dir(&folder).unwrap();
+        let mut one = example::container(container, "running", home, 1);
+        one["Runs"] = json!(["sh", "-c", script]);
+        example::engine(&folder, vec![one]);
+        let (ours, its) = UnixStream::pair().unwrap();
+        ours.set_read_timeout(Some(PATIENCE)).unwrap();
+        let child = Command::new(env::current_exe().unwrap())
+            .args(["--exact", PUMP, "--nocapture"])
+            .env(HOME, home)
+            .env(CONTAINER, container)
+            .stdin(OwnedFd::from(its))
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn();
+        (child.unwrap(), ours)
+    }
+
+    /// A line comes back from there.
+    fn goes_on(mut connection: &UnixStream) -> bool {
+        let mut back = [0; 5];
+        connection.write_all(b"ping\n").is_ok()
+            && connection.read_exact(&mut back).is_ok()
+            && &back == b"ping\n"
+    }
+
+    fn has_ended(mut connection: &UnixStream) -> bool {
+        matches!(connection.read(&mut [0]), Ok(0))
+    }
+
+    #[test]
+    fn a_session_ends_with_the_grant_that_has_opened_it_and_with_nothing_else() {
+        // Called by a test.
+        if let (Some(home), Ok(container)) = (env::var_os(HOME), env::var(CONTAINER)) {
+            return pump(Path::new(&home), &container);
+        }
+        let home = tempfile::tempdir().unwrap();
+        let environment = Environment::example(home.path());
+        let store = App::new(&environment).store;
+        store.prepare().unwrap();
+        let keys = [1, 2, 3].map(|seed| KeyPair::generate(&[seed; 32], "x").unwrap().public());
+        let [removed, kept, own] = &keys;
+        let mut registry = Registry::default();
+        let known = DevContainer::example("lace-x", "k");
+        registry.devcontainers.insert("x".into(), known);
+        let grants = [("removed", removed), ("kept", kept)];
+        let grants = grants.map(|(name, public)| Grant::example(name, &public.render_bare()));
+        registry.access = grants.to_vec();
+        store.save(&registry).unwrap();
+        let session = |(name, public): (&str, &PublicKey)| {
+            let fingerprint = public.fingerprint();
+            let script = format!(
+                "echo 'Invalid user me' >&2
+                echo 'Accepted publickey for me from UNKNOWN port 1 ssh2: ED25519 {fingerprint}' >&2
+                echo SSH-2.0-x; exec cat"
+            );
+            start(home.path(), name, &script)
+        };
+        let mut pumps = [("removed", removed), ("kept", kept), ("own", own)].map(session);
+        for (pump, connection) in &mut pumps {
+            let mut greeting = [0; 10];
+            connection.read_exact(&mut greeting).unwrap();
+            assert_eq!(&greeting, b"SSH-2.0-x\n");
+            // Once somebody is in, ssh's stderr is let go of.
+            let mut said = String::new();
+            let stderr = pump.stderr.as_mut().unwrap();
+            stderr.read_to_string(&mut said).unwrap();
+            assert!(goes_on(connection));
+        }
+        let [(_, of_removed), (_, of_kept), (_, of_own)] = &pumps;
+        // What nobody can read ends nothing.
+        let file = store.root().join("registry.json");
+        let copy = store.root().join("registry.copy.json");
+        fs::write(&file, "nonsense").unwrap();
+        fs::write(&copy, "nonsense").unwrap();
+        thread::sleep(LOOK + LOOK / 2);
+        assert!(goes_on(of_removed) && goes_on(of_kept) && goes_on(of_own));
+        registry.access.remove(0);
+        store.save(&registry).unwrap();
+        assert!(has_ended(of_removed));
+        thread::sleep(LOOK);
+        assert!(goes_on(of_kept) && goes_on(of_own));
+        // Nor is it known any more when the dev container is not.
+        registry.devcontainers.clear();
+        store.save(&registry).unwrap();
+        assert!(has_ended(of_kept));
+        assert!(goes_on(of_own));
+        for (mut pump, connection) in pumps {
+            drop(connection);
+            assert_eq!(pump.wait().unwrap().code(), Some(0));
+            let mut said = String::new();
+            let mut stdout = pump.stdout.take().unwrap();
+            stdout.read_to_string(&mut said).unwrap();
+            let told = "lace-ssh: sshd of lace-x says: Invalid user me\n";
+            assert_eq!(said.matches(told).count(), 1, "{said}");
+            assert!(!said.contains("Accepted"), "{said}");
+        }
+    }
+
+    #[test]
+    fn a_pump_ends_when_nobody_is_left_though_what_it_carries_goes_on() {
+        let home = tempfile::tempdir().unwrap();
+        let script = "echo SSH-2.0-x; exec sleep 60 2>/dev/null";
+        let (mut pump, mut connection) = start(home.path(), "c", script);
+        connection.read_exact(&mut [0; 10]).unwrap();
+        let start = Instant::now();
+        drop(connection);
+        assert_eq!(pump.wait().unwrap().code(), Some(0));
+        assert!(start.elapsed() < PATIENCE);
+    }
+
+    #[test]
+    fn what_keeps_a_connection_from_being_made_comes_in_the_place_of_a_greeting() {
+        let home = tempfile::tempdir().unwrap();
+        let environment = Environment::example(home.path());
+        let app = App::new(&environment);
+        app.store.prepare().unwrap();
+        let mut registry = Registry::default();
+        for (id, user) in [("nobody", None), ("bare", Some("me"))] {
+            let mut known = DevContainer::example(&format!("lace-{id}"), "k");
+            known.user = user.map(str::to_owned);
+            registry.devcontainers.insert(id.into(), known);
+        }
+        app.store.save(&registry).unwrap();
+        let script = "echo 'there is no sshd' >&2; sleep 0.2; echo 'not a greeting'";
+        for (container, expected) in [
+            ("c", "there is no sshd; not a greeting"),
+            ("adopted-gone", "it is not known any more"),
+            ("adopted-nobody", "its user is not known"),
+            ("adopted-bare", "authorized_keys is missing"),
+        ] {
+            let (mut pump, mut connection) = start(home.path(), container, script);
+            let mut said = String::new();
+            connection.read_to_string(&mut said).unwrap();
+            assert!(said.contains(expected), "{container}: {said}");
+            assert!(
+                said.ends_with('\n') && said.lines().count() == 1,
+                "{said:?}"
+            );
+            drop(connection);
+            assert_eq!(pump.wait().unwrap().code(), Some(0));
+        }
+    }
+}
