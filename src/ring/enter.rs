@@ -74,7 +74,10 @@ mod tests {
 
     use super::*;
     use crate::app::App;
+    use crate::ca::{self, issued};
     use crate::environment::Environment;
+    use crate::store::registry::Auth;
+    use crate::talk::said;
 
     #[test]
     fn until_ssh_names_another_key_the_one_before_opens_too() {
@@ -104,5 +107,99 @@ mod tests {
         fs::remove_dir(app.store.config()).unwrap();
         enter(&mut ring, "x", other).unwrap();
         assert_eq!(trusted(), ["team"]);
+    }
+
+    /// The dev container `one`, as it is but for this.
+    fn one(ring: &Ring<'_>, alias: &str, key: &str) -> DevContainer {
+        DevContainer {
+            alias: alias.into(),
+            key: key.into(),
+            ..ring.registry.devcontainers["one"].clone()
+        }
+    }
+
+    #[test]
+    fn another_key_takes_from_the_one_before_what_was_signed_for_it() {
+        let home = tempfile::tempdir().unwrap();
+        let environment = Environment::example(home.path());
+        let app = App::new(&environment);
+        let mut ring = Ring::open(&app, "test").unwrap();
+        for id in ["one", "two"] {
+            ring.knows(id, &format!("lace-{id}"), "user");
+            ring.certify(id).unwrap();
+            ring.registry.devcontainers.get_mut(id).unwrap().auth = Auth::Certificate;
+        }
+        ring.commit().unwrap();
+        for id in ["one", "two"] {
+            assert!(ca::renew(&app, &ring.registry, id, ring.now).unwrap());
+        }
+        let revoked = |ring: &Ring<'_>| {
+            let issued = issued::all(&app.store).unwrap().into_iter();
+            let revoked = issued.filter(|it| ring.revoked.holds_issued(it));
+            revoked.map(|it| it.id).collect::<Vec<_>>()
+        };
+        let trusted = |ring: &Ring<'_>, key: &str| {
+            let events = ring.logged(key).into_iter();
+            events.filter(|(kind, _)| *kind == Kind::Trusted).count()
+        };
+        // Neither what it was nor another name is another key.
+        for alias in ["lace-one", "lace-new"] {
+            let entry = one(&ring, alias, "user");
+            assert!(!enter(&mut ring, "one", entry).unwrap());
+            assert!(revoked(&ring).is_empty());
+            assert_eq!(trusted(&ring, "user"), 0);
+        }
+        let entry = one(&ring, "lace-new", "other");
+        assert!(enter(&mut ring, "one", entry).unwrap());
+        assert_eq!(revoked(&ring), ["one"]);
+        assert_eq!(trusted(&ring, "other"), 1);
+        let refused = |id: &str| fs::read(app.store.trust(id).join("revoked_keys")).unwrap();
+        assert!(!refused("one").is_empty() && refused("two").is_empty());
+    }
+
+    #[test]
+    fn no_shared_connection_is_left_to_a_name_or_a_key_that_is_another_now() {
+        for (alias, key, expected) in [
+            ("lace-one", "user", None),
+            ("lace-new", "user", Some(End::Exit)),
+            ("lace-one", "other", Some(End::Exit)),
+        ] {
+            let home = tempfile::tempdir().unwrap();
+            let environment = Environment::example(home.path());
+            let app = App::new(&environment);
+            let mut ring = Ring::open(&app, "test").unwrap();
+            ring.knows("one", "lace-one", "user");
+            // A commit that fails has not ended yet what it would.
+            let registry = app.store.root().join("registry.json");
+            fs::remove_file(&registry).unwrap();
+            fs::create_dir(&registry).unwrap();
+            let entry = one(&ring, alias, key);
+            enter(&mut ring, "one", entry).unwrap_err();
+            let ended = ring.ended.get("lace-one").copied();
+            assert_eq!(ended, expected, "{alias} {key}");
+        }
+    }
+
+    #[test]
+    fn a_container_comes_up_though_no_agent_takes_its_key() {
+        let home = tempfile::tempdir().unwrap();
+        let environment = Environment::example(home.path());
+        let app = App::new(&environment);
+        let mut ring = Ring::open(&app, "test").unwrap();
+        ring.knows("one", "lace-one", "user");
+        let entry = DevContainer {
+            agent: true,
+            ..one(&ring, "lace-one", "kept")
+        };
+        said();
+        assert!(!enter(&mut ring, "one", entry.clone()).unwrap());
+        let told = said();
+        assert!(told.starts_with("lace-ssh: warning: "), "{told}");
+        let registry = app.store.registry().unwrap();
+        assert_eq!(registry.devcontainers["one"], entry);
+        assert!(!registry.keys.contains_key("kept"));
+        // Nobody gets in by the key before.
+        let trusted = app.store.trust("one").join("authorized_keys");
+        assert_eq!(fs::read_to_string(trusted).unwrap(), "");
     }
 }

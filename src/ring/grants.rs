@@ -185,9 +185,11 @@ mod tests {
 
     use super::*;
     use crate::app::App;
+    use crate::ca::revoked::{Revocation, What};
     use crate::environment::Environment;
     use crate::keys::{KeyPair, PublicKey};
     use crate::store::audit::{self, Filter};
+    use crate::store::registry::Auth;
     use crate::talk::said;
 
     fn public(seed: u8) -> String {
@@ -428,5 +430,37 @@ mod tests {
         assert_eq!(log(&app), expected);
         let error = ring.count_own_keys("three", true).unwrap_err();
         assert_eq!(error.to_string(), "the dev container three is gone");
+    }
+
+    #[test]
+    fn what_is_refused_or_opened_by_certificates_alone_is_let_in_by_no_grant() {
+        let home = tempfile::tempdir().unwrap();
+        let environment = Environment::example(home.path());
+        let app = App::new(&environment);
+        let mut ring = two(&app);
+        let refused = Revocation {
+            what: What::Key(public(3)),
+            id: None,
+            since: ring.now,
+            until: None,
+            with: None,
+        };
+        ring.revoke(vec![refused]).unwrap();
+        let before = log(&app);
+        for only in [Some("one"), None] {
+            let error = ring.grant(grant("eve", 3, only)).unwrap_err().to_string();
+            assert_eq!(error, "the key of eve is revoked, and opens nothing");
+        }
+        assert!(ring.registry.access.is_empty());
+        let known = ring.registry.devcontainers.get_mut("two").unwrap();
+        known.auth = Auth::Certificate;
+        let error = ring.count_own_keys("two", true).unwrap_err().to_string();
+        let expected = "lace-two is opened by certificates, and by no key alone";
+        assert_eq!(error, expected);
+        assert!(!ring.registry.devcontainers["two"].own_keys);
+        assert_eq!(log(&app), before);
+        ring.grant(grant("ann", 4, None)).unwrap();
+        ring.commit().unwrap();
+        assert_eq!(trusted(&app, "one"), (vec![4], vec![3]));
     }
 }

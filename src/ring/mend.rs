@@ -627,4 +627,53 @@ mod tests {
         ring.mend().unwrap();
         assert!(!socket.exists());
     }
+
+    #[test]
+    fn a_folder_in_the_place_of_another_id_lets_nobody_in_and_leads_there() {
+        let home = tempfile::tempdir().unwrap();
+        let environment = Environment::example(home.path());
+        let app = App::new(&environment);
+        let mut ring = Ring::open(&app, "test").unwrap();
+        for id in ["one", "two"] {
+            ring.knows(id, &format!("lace-{id}"), id);
+        }
+        let known = ring.registry.devcontainers.get_mut("one").unwrap();
+        known.other_ids = ["copied", "absent", "two", "strange"]
+            .map(str::to_owned)
+            .into();
+        ring.commit().unwrap();
+        drop(ring);
+        let trust = |id: &str| app.store.trust(id);
+        for id in ["copied", "strange"] {
+            fs::create_dir(trust(id)).unwrap();
+        }
+        // As a copy of the store has it: what was trusted then.
+        fs::write(trust("copied").join("authorized_keys"), "old").unwrap();
+        fs::create_dir(trust("strange").join("folder")).unwrap();
+        said();
+        let ring = Ring::open(&app, "test").unwrap();
+        let link = |id: &str| fs::read_link(trust(id)).ok();
+        for id in ["copied", "absent"] {
+            assert_eq!(link(id).as_deref(), Some(Path::new("one")), "{id}");
+        }
+        let told = said();
+        let copied = format!("{} was a folder of its own", trust("copied").display());
+        assert_eq!(told.matches(&copied).count(), 1, "{told}");
+        // Nothing is taken away that is not ours, and it is told.
+        let folder = trust("strange").join("folder");
+        let strange = format!("{} is a folder, and none of ours", folder.display());
+        assert!(told.contains(&strange) && folder.is_dir(), "{told}");
+        // One that is registered by itself is no other's.
+        assert!(link("two").is_none());
+        let ids = &ring.registry.devcontainers["one"].other_ids;
+        assert_eq!(*ids, ["copied", "absent", "strange"]);
+        drop(ring);
+        fs::remove_dir(folder).unwrap();
+        said();
+        drop(Ring::open(&app, "test").unwrap());
+        assert_eq!(link("strange").as_deref(), Some(Path::new("one")));
+        said();
+        drop(Ring::open(&app, "test").unwrap());
+        assert_eq!(said(), "");
+    }
 }

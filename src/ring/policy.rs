@@ -149,6 +149,14 @@ mod tests {
             });
             Some(vec![container])
         };
+        // Nobody knows which of them is new.
+        let several = |trust: &Path| {
+            let two = ["b", "c"];
+            Some(
+                two.map(|id| example::container(id, "running", trust, 1))
+                    .into(),
+            )
+        };
         let each = |age| Rotate::OnCreateAndEvery(age);
         let as_it_is = |_: &mut DevContainer, _: &mut Key| {};
         let case = |rotate: Rotate, containers: &dyn Fn(&Path) -> Option<Vec<Value>>| {
@@ -165,6 +173,7 @@ mod tests {
             (Rotate::OnCreate, &stopped("b"), "rotated", "b"),
             (Rotate::OnCreate, &labelled, "rotated", "b"),
             (Rotate::OnCreate, &none, "rotated", ""),
+            (Rotate::OnCreate, &several, "left", "a"),
             (each(AGE), &silent, "rotated", "a"),
             (each(AGE + 1), &silent, "left", "a"),
             (each(AGE + 1), &stopped("b"), "rotated", "b"),
