@@ -381,7 +381,16 @@ impl Forward<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read, Write};
+    use std::net::{TcpListener, TcpStream};
+
+    use serde_json::json;
+
     use super::*;
+    use crate::environment::Environment;
+    use crate::ring::Ring;
+    use crate::route::example::Sshd;
+    use crate::talk::said;
 
     #[test]
     fn the_first_word_is_a_name_or_a_port() {
@@ -407,5 +416,133 @@ mod tests {
         assert_eq!(told(Some("db:5432"), &[]), own(None, &["db:5432"]));
         let error = told(Some("shop"), &["web"]).unwrap_err();
         assert!(error.contains("\"web\" is no port"), "{error}");
+    }
+
+    #[test]
+    fn what_is_asked_for_is_had_and_what_begins_to_listen_takes_nothing_from_others() {
+        // Where paths are short enough for sockets in the store.
+        let home = tempfile::tempdir_in("/tmp").unwrap();
+        let environment = Environment::example(home.path());
+        let app = App::new(&environment);
+        let sshd = Sshd::trusting(home.path(), &app.store.trust("x"));
+        let environment = Environment {
+            program: sshd.program(home.path()),
+            ..environment.clone()
+        };
+        let app = App::new(&environment);
+        let mut ring = Ring::open(&app, "test").unwrap();
+        ring.knows("x", "lace-x", "lace-x");
+        let known = ring.registry.devcontainers.get_mut("x").unwrap();
+        known.host_key.current.clone_from(&sshd.host_key);
+        known.user = Some(sshd.user.clone());
+        ring.touch_one("x");
+        ring.commit().unwrap();
+        drop(ring);
+        let served = TcpListener::bind("127.0.0.1:0").unwrap();
+        let there = served.local_addr().unwrap().port();
+        let published = |port| (port == 9).then(|| "127.0.0.1:99".parse().unwrap());
+        let entry = json!({
+            "forwardPorts": [there, "nonsense", 9],
+            "portsAttributes": {
+                "7": { "onAutoForward": "ignore" },
+                "12": { "requireLocalPort": true },
+            },
+        });
+        let mut tunnel = Tunnel::open(&app, "lace-x").unwrap();
+        let mut forward = Forward {
+            alias: "lace-x",
+            lines: Lines::new("lace-x", false),
+            entries: vec![entry],
+            known: [Target::own(2222)].into(),
+            reserved: BTreeSet::new(),
+            forwarded: BTreeMap::new(),
+            due: BTreeSet::new(),
+            failed: BTreeSet::new(),
+            waits: VecDeque::new(),
+            asked: None,
+            takes_all: false,
+            watches: true,
+            asks: false,
+            is_told_full: false,
+            is_told_blind: false,
+            published: &published,
+        };
+        said();
+
+        // On this machine the port is taken, by what it leads to.
+        forward.take_configured(&tunnel).unwrap();
+        let own = Target::own(there);
+        let local = forward.forwarded[&own];
+        assert_ne!(local, there);
+        let line = format!("127.0.0.1:{local} -> lace-x:{there}\n");
+        let lines = [
+            "lace-ssh: not forwarded: \"nonsense\", which is no single port\n",
+            &line,
+            &format!("lace-ssh: port {there} cannot be had here: it is {local}\n"),
+            "lace-ssh: 9 is published by the engine, at 127.0.0.1:99\n",
+        ];
+        assert_eq!(said(), lines.concat());
+        let accepts = served.try_clone().unwrap();
+        thread::spawn(move || accepts.accept().unwrap().0.write_all(b"hello").unwrap());
+        let mut heard = String::new();
+        let mut stream = TcpStream::connect(("127.0.0.1", local)).unwrap();
+        stream.read_to_string(&mut heard).unwrap();
+        assert_eq!(heard, "hello");
+        let named = format!("{there}:{there}").parse().unwrap();
+        let error = forward.take_named(&tunnel, &[named]).unwrap_err();
+        assert_eq!(error.to_string(), format!("{there} is not forwarded"));
+        let hint = crate::advice::hint_of(&error).unwrap();
+        assert!(hint.starts_with("lace-ssh forward lace-x "), "{hint}");
+        assert!(hint.ends_with(&format!(":{there}")), "{hint}");
+
+        let meet = |tunnel: &Tunnel, forward: &mut Forward<'_>, ports: &[u16]| {
+            let listening = ports.iter().copied().collect();
+            forward.meet(tunnel, listening).unwrap();
+            said()
+        };
+        let told = meet(&tunnel, &mut forward, &[7, 8, 9, 2222, there]);
+        let listens = "lace-ssh: 8 listens in lace-x; to reach it: lace-ssh forward lace-x 8\n";
+        assert_eq!(told, listens);
+        assert_eq!(meet(&tunnel, &mut forward, &[8]), "");
+        forward.asks = true;
+        assert_eq!(meet(&tunnel, &mut forward, &[10]), "");
+        assert_eq!(forward.waits, [Target::own(10)]);
+        forward.takes_all = true;
+        // Other programs may trust who is there.
+        meet(&tunnel, &mut forward, &[11]);
+        assert!((8011..=8030).contains(&forward.forwarded[&Target::own(11)]));
+        let told = meet(&tunnel, &mut forward, &[12]);
+        let why = "lace-ssh: warning: 12 is not forwarded: port 12 cannot be had here\n";
+        assert!(told.starts_with(why), "{told}");
+
+        // A port comes back with the connection; where somebody else has taken it, as soon as it is free.
+        drop(tunnel);
+        let taken = TcpListener::bind(("127.0.0.1", local)).unwrap();
+        tunnel = Tunnel::open(&app, "lace-x").unwrap();
+        forward.due.insert(own);
+        forward.take_due(&tunnel).unwrap();
+        let told = said();
+        let lost = format!("lace-ssh: warning: {there} has lost port {local} here: ");
+        assert!(
+            told.starts_with(&lost) && told.lines().count() == 1,
+            "{told}"
+        );
+        forward.take_due(&tunnel).unwrap();
+        assert_eq!(said(), "");
+        drop(taken);
+        forward.take_due(&tunnel).unwrap();
+        assert_eq!(said(), line);
+        assert!(TcpStream::connect(("127.0.0.1", local)).is_ok());
+        assert!(forward.due.is_empty() && forward.failed.is_empty());
+
+        (forward.takes_all, forward.asks) = (false, false);
+        let many: Vec<u16> = (100..300).collect();
+        let told = meet(&tunnel, &mut forward, &many);
+        assert_eq!(told.matches("more than 100 ports").count(), 1, "{told}");
+        assert_eq!(forward.known.len(), MOST + 1);
+        assert_eq!(meet(&tunnel, &mut forward, &many), "");
+        forward.tell_blind();
+        forward.tell_blind();
+        assert_eq!(said().matches("cannot be seen").count(), 1);
     }
 }

@@ -144,3 +144,129 @@ fn serve(app: &App, connection: OwnedFd) -> Result<Child> {
         .spawn()
         .with_context(|| format!("cannot run {}", program.display()))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpStream;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::environment::Environment;
+    use crate::talk::said;
+
+    fn ports(app: &App) -> Vec<u16> {
+        let registry = app.store.registry().unwrap();
+        let known = registry.devcontainers.values();
+        known.filter_map(|known| known.listen).collect()
+    }
+
+    #[test]
+    fn each_dev_container_is_listened_for_as_long_as_it_is_known_by_its_name() {
+        let home = tempfile::tempdir().unwrap();
+        let environment = Environment::example(home.path());
+        let app = App::new(&environment);
+        app.store.prepare().unwrap();
+        let mut listeners = Listeners::new();
+        follow(&app, &mut listeners, false).unwrap();
+        assert!(said().contains("no dev container is known yet"));
+
+        let mut ring = Ring::open(&app, "test").unwrap();
+        for id in ["heard-a", "heard-b"] {
+            ring.knows(id, &format!("lace-{id}"), "k");
+        }
+        drop(ring);
+        follow(&app, &mut listeners, false).unwrap();
+        let [a, b] = ports(&app)[..] else {
+            panic!("each has a port");
+        };
+        let lines = format!("127.0.0.1:{a} lace-heard-a\n127.0.0.1:{b} lace-heard-b\n");
+        // In the order of the ports.
+        let mut told: Vec<_> = lines.lines().collect();
+        told.sort_unstable();
+        assert_eq!(said().lines().collect::<Vec<_>>(), told);
+        for port in [a, b] {
+            TcpStream::connect(("127.0.0.1", port)).unwrap();
+        }
+        // What is listened for already is not told again.
+        follow(&app, &mut listeners, true).unwrap();
+        assert_eq!(said(), "");
+
+        // A name that is another's now, and one that is gone, lead nowhere.
+        let mut ring = Ring::open(&app, "test").unwrap();
+        let known = ring.registry.devcontainers.get_mut("heard-a").unwrap();
+        known.alias = "lace-new".into();
+        ring.registry.devcontainers.remove("heard-b");
+        ring.commit().unwrap();
+        drop(ring);
+        said();
+        follow(&app, &mut listeners, true).unwrap();
+        let line = format!("{{\"alias\":\"lace-new\",\"listen\":\"127.0.0.1:{a}\"}}\n");
+        assert_eq!(said(), line);
+        assert_eq!(listeners.keys().collect::<Vec<_>>(), [&a]);
+        assert!(TcpStream::connect(("127.0.0.1", b)).is_err());
+
+        // Another program has the only port.
+        let mut others = Listeners::new();
+        let error = follow(&app, &mut others, false).unwrap_err();
+        assert_eq!(error.to_string(), "there is no port to listen at");
+        let told = said();
+        let why = format!("lace-new: cannot listen at 127.0.0.1:{a}");
+        assert!(told.contains(&why), "{told}");
+
+        let mut ring = Ring::open(&app, "test").unwrap();
+        ring.registry.listens = true;
+        ring.commit().unwrap();
+        drop(ring);
+        let twice = follow(&app, &mut listeners, false).map_err(|error| error.to_string());
+        let expected = match sockets::CAN_BE {
+            true => Err("systemd listens already".to_owned()),
+            false => Ok(()),
+        };
+        assert_eq!(twice, expected);
+    }
+
+    #[test]
+    fn a_connection_becomes_what_the_program_that_serves_it_reads_and_writes() {
+        let home = tempfile::tempdir().unwrap();
+        let program = home.path().join("serves");
+        let write =
+            "printf '#!/bin/sh\\nread -r line; echo \"$* $line\"\\n' >\"$0\" && chmod 700 \"$0\"";
+        let mut sh = Command::new("sh");
+        let written = sh.args(["-c", write]).arg(&program).status().unwrap();
+        assert!(written.success());
+        let environment = Environment {
+            program,
+            ..Environment::example(home.path())
+        };
+        let app = App::new(&environment);
+        let listener = bind(0).unwrap();
+        let address = listener.local_addr().unwrap();
+        assert!(address.ip().is_loopback());
+        let listeners = Listeners::from([(address.port(), ("lace-x".to_owned(), listener))]);
+        let mut caller = TcpStream::connect(address).unwrap();
+        caller
+            .set_read_timeout(Some(Duration::from_secs(20)))
+            .unwrap();
+        let connection = accepted(&listeners).pop().unwrap();
+        let mut child = serve(&app, connection).unwrap();
+        caller.write_all(b"hello\n").unwrap();
+        let mut answer = String::new();
+        caller.read_to_string(&mut answer).unwrap();
+        assert_eq!(answer, "accepted hello\n");
+        assert!(child.wait().unwrap().success());
+        // Nobody comes: that is no end.
+        assert!(accepted(&listeners).is_empty());
+
+        let nowhere = Environment {
+            program: home.path().join("nowhere"),
+            ..environment.clone()
+        };
+        let (null, app) = (
+            std::fs::File::open("/dev/null").unwrap(),
+            App::new(&nowhere),
+        );
+        let error = serve(&app, null.into()).unwrap_err().to_string();
+        assert!(error.starts_with("cannot run ") && error.ends_with("/nowhere"));
+    }
+}
