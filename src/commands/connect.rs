@@ -139,7 +139,14 @@ fn ssh(config: &Path, alias: &str, command: &[String], is_terminal: bool) -> Com
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+    use crate::advice::hint_of;
+    use crate::engine::example;
+    use crate::environment::Environment;
+    use crate::store::registry::{Adopted, DevContainer};
+    use crate::talk::{said, types};
 
     #[test]
     fn whoever_waits_for_ssh_stops_with_it_and_ends_as_it_did() {
@@ -170,6 +177,66 @@ mod tests {
             let arguments: Vec<_> = ssh.get_args().collect();
             assert_eq!(arguments, [before, &plain, after].concat(), "{words:?}");
             assert_eq!(ssh.get_program(), "ssh");
+        }
+    }
+
+    #[test]
+    fn a_container_that_nobody_has_wired_is_offered_and_never_adopted_unasked() {
+        let home = tempfile::tempdir().unwrap();
+        let one = |id: &str, folder: &str, binds: bool| {
+            let mut one = example::container(id, "running", Path::new("/none"), 1);
+            let config = format!("{folder}/devcontainer.json");
+            one["Labels"] =
+                json!({ "devcontainer.local_folder": folder, "devcontainer.config_file": config });
+            let source = if binds { folder } else { "/elsewhere" };
+            one["Mounts"] = json!([{ "Source": source, "Destination": "/workspaces/it" }]);
+            one
+        };
+        let all = vec![
+            one("new", "/home/me/web", true),
+            one("known", "/home/me/api", true),
+            one("liar", "/home/me/liar", false),
+        ];
+        let quiet = Environment {
+            docker_host: Some(example::engine(home.path(), all)),
+            folder: "/home/me/web/src".into(),
+            ..Environment::example(home.path())
+        };
+        let asked = Environment {
+            interactive: true,
+            ..quiet.clone()
+        };
+        App::new(&quiet).store.prepare().unwrap();
+        let mut registry = Registry::default();
+        let known = DevContainer {
+            workspace: None,
+            adopted: Some(Adopted {
+                container: "known".into(),
+                workspace: None,
+            }),
+            ..DevContainer::example("lace-known", "k")
+        };
+        registry.devcontainers.insert("k".into(), known);
+        let new = "container new-name of /home/me/web runs and is not reachable yet";
+        let question = format!("{new}; adopt it? [y/N] ");
+        for (name, environment, error, told) in [
+            (Some("web"), &quiet, new, ""),
+            (Some("lace-web"), &quiet, new, ""),
+            (None, &quiet, new, ""),
+            (Some("web"), &asked, new, &*question),
+            (Some("api"), &asked, "unknown", ""),
+            (Some("liar"), &asked, "unknown", ""),
+            (Some("we"), &asked, "unknown", ""),
+        ] {
+            types(&["n"]);
+            let app = App::new(environment);
+            let unknown = anyhow::anyhow!("unknown");
+            let failed = adopt(&app, &registry, name, &Place::default(), unknown).unwrap_err();
+            assert_eq!(failed.to_string(), error, "{name:?}");
+            assert_eq!(said(), told, "{name:?}");
+            let advised = (error == new).then_some("lace-ssh adopt --container new-name");
+            assert_eq!(hint_of(&failed), advised, "{name:?}");
+            assert!(app.store.registry().unwrap().devcontainers.is_empty());
         }
     }
 }
