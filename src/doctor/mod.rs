@@ -119,7 +119,7 @@ mod tests {
     use crate::keys::KeyPair;
     use crate::ring::{Ring, identity};
     use crate::route::example::Sshd;
-    use crate::store::registry::{Auth, Custody, Grant};
+    use crate::store::registry::{Auth, Custody, Grant, Signer};
     use crate::trust::{self as contract, CONTRACT};
 
     /// What root sees in a container in which all is well.
@@ -421,6 +421,23 @@ mod tests {
                 ("key", Warns, "not in the agent any more"),
             ],
         );
+        kept.keys.get_mut("lace-x").unwrap().custody = Custody::UserAgent;
+        let links = scene.look(&kept, running(WELL));
+        are(&links, &[("key", Breaks, "and that one does not have it")]);
+        // Between two host keys both are pinned.
+        kept = registry.clone();
+        let known = kept.devcontainers.get_mut("x").unwrap();
+        known.host_key.next = Some(other.public().render_bare());
+        let links = scene.look(&kept, running(WELL));
+        are(
+            &links,
+            &[("host-key", Warns, "and the one that is to take its place")],
+        );
+        let advised = link(&links, "host-key").remedy.as_ref().unwrap().shown();
+        assert!(
+            advised.ends_with("lace-ssh host-key rotate lace-x"),
+            "{advised}"
+        );
         kept.keys.clear();
         let links = scene.look(&kept, running(WELL));
         are(
@@ -514,6 +531,16 @@ mod tests {
             &looks(),
             &[("certificate", State::Breaks, "ssh has got none")],
         );
+        // A signer may be a person, who is not disturbed for a look.
+        let mut by_signer = registry.clone();
+        let known = by_signer.devcontainers.get_mut("x").unwrap();
+        known.signer = Some(Signer {
+            principal: "{alias}".into(),
+            cas: vec![registry.ca.as_ref().unwrap().public.clone()],
+        });
+        let links = scene.look(&by_signer, vec![scene.container("c", "running", WELL)]);
+        let words = "a signer would be asked for a certificate";
+        are(&links, &[("login", State::Unknown, words)]);
         crate::ca::renew(&app, &registry, "x", crate::app::now()).unwrap();
         are(
             &looks(),
