@@ -209,3 +209,62 @@ fn tell(known: &DevContainer, certificate: &Certificate) {
         say("it allows no terminal: whoever signs has to put permit-pty into it");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ca::revoked::{Revocation, What};
+    use crate::environment::Environment;
+    use crate::keys::KeyPair;
+    use crate::ring::Ring;
+    use crate::store::registry::Grant;
+
+    #[test]
+    fn no_certificate_lets_a_key_in_again_that_is_refused() {
+        let home = tempfile::tempdir().unwrap();
+        let environment = Environment::example(home.path());
+        let app = App::new(&environment);
+        let mut ring = Ring::open(&app, "test").unwrap();
+        for id in ["one", "two"] {
+            ring.knows(id, &format!("lace-{id}"), "user");
+        }
+        let keys = [1, 2, 3].map(|seed| KeyPair::generate(&[seed; 32], "x").unwrap().public());
+        let [removed, revoked, good] = &keys;
+        let grant = |public: &PublicKey| Grant {
+            dev_container: Some("one".into()),
+            ..Grant::example("ann", &public.render_bare())
+        };
+        let withdrawn = Grant {
+            removed: Some(ring.now),
+            ..grant(removed)
+        };
+        ring.registry.access = vec![withdrawn, grant(good)];
+        let refused = Revocation {
+            what: What::Key(revoked.render_bare()),
+            id: None,
+            since: ring.now,
+            until: None,
+            with: None,
+        };
+        ring.revoke(vec![refused]).unwrap();
+        ring.commit().unwrap();
+        let told = |id: &str, public: &PublicKey| {
+            let known = &ring.registry.devcontainers[id];
+            let refused = refuse_refused(&app, &ring.registry, id, known, public);
+            refused.map_err(|error| error.to_string())
+        };
+        let gone =
+            "ann was removed, and lace-one refuses its key as long as sessions of it may go on";
+        let never = "that key is revoked, and no certificate makes it good again";
+        for (id, public, expected) in [
+            ("one", removed, Err(gone)),
+            // It was never let in there.
+            ("two", removed, Ok(())),
+            ("one", revoked, Err(never)),
+            ("two", revoked, Err(never)),
+            ("one", good, Ok(())),
+        ] {
+            assert_eq!(told(id, public), expected.map_err(str::to_owned), "{id}");
+        }
+    }
+}
