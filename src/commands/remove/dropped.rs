@@ -386,4 +386,38 @@ mod tests {
         );
         assert_eq!(known().into_keys().collect::<Vec<_>>(), ["other"]);
     }
+
+    #[test]
+    fn what_was_only_adopted_is_dropped_by_whoever_says_so_and_by_nobody_else() {
+        for (options, expected, is_dropped) in [
+            (&["--dry-run"][..], Some(ExitCode::SUCCESS), false),
+            (&["--check"], Some(ExitCode::FAILURE), false),
+            // There is nobody to ask.
+            (&[], None, false),
+            (&["--yes"], Some(ExitCode::SUCCESS), true),
+        ] {
+            let home = tempfile::tempdir().unwrap();
+            let environment = environment(home.path());
+            let app = App::new(&environment);
+            let mut ring = Ring::open(&app, "test").unwrap();
+            ring.knows("x", "lace-x", "lace-x");
+            ring.knows("y", "lace-y", "lace-y");
+            drop(ring);
+            said();
+            let code = forget(&app, &args(options), "x").ok();
+            assert_eq!(code, expected, "{options:?}");
+            let left = app.store.registry().unwrap();
+            let is_left = |it: &str| {
+                let alias = format!("lace-{it}");
+                let host_key = app.store.host_key(it).exists();
+                let all = [left.devcontainers.contains_key(it), host_key];
+                assert!(all.iter().all(|is| *is == left.keys.contains_key(&alias)));
+                host_key
+            };
+            assert_eq!((is_left("x"), is_left("y")), (!is_dropped, true));
+            let told = said();
+            let names = told.contains("drop lace-x: its host key and its host block");
+            assert!(is_dropped || options.is_empty() || names, "{told}");
+        }
+    }
 }
