@@ -16,13 +16,14 @@ fn image() -> Container {
         .arg(scripts())
         .arg(container.path("/tmp/feature"));
     Said::of(&mut command).expect(0);
+    container.seal_devices();
     container
 }
 
 fn install(container: &Container, variables: &str) -> Said {
     container.run(
         "root",
-        &format!("umask 077; {variables} sh /tmp/feature/install.sh"),
+        &format!("umask 077; {variables} /bin/sh /tmp/feature/install.sh"),
     )
 }
 
@@ -36,7 +37,8 @@ fn fails(container: &Container, variables: &str, why: &str) {
 fn what_is_installed_is_roots_and_starts_from_nothing() {
     let container = image();
     container.ok(&format!(
-        "mkdir {STATE}/1000; echo export A=1 >{STATE}/1000/environment; echo old >{STATE}/sshd.log"
+        "mkdir {STATE}/1000; echo export A=1 >{STATE}/1000/environment; echo old >{STATE}/sshd.log
+        rmdir /usr/local/bin /etc/profile.d; touch /tmp/before; sleep 0.1"
     ));
     let said = install(&container, "_REMOTE_USER=dev").expect(0);
     assert_eq!(
@@ -44,17 +46,35 @@ fn what_is_installed_is_roots_and_starts_from_nothing() {
         "lace-ssh: no binary beside install.sh runs here: a script takes its place\n\
          lace-ssh: installed; sshd will listen on port 2222 and let dev in\n"
     );
-    let modes = "stat -c '%U %a %s %n' * | sed 's/ [0-9]* \\([a-z_-]*\\)$/ \\1/' | tr '\\n' '|'";
-    assert_eq!(
-        container.ok(&format!("cd {SHARE}; {modes}")),
-        "root 755 authorized|root 644 contract|root 755 entrypoint|root 755 post-start|root 755 session|root 644 sshd_config|root 755 start|root 644 user|"
+    // That is all.
+    let new = container.ok(
+        "find /dev /etc /home /run /usr/local /var/lib -mindepth 1 ! -path /usr/local/share -cnewer /tmp/before -printf '%u %m %p\\n'",
     );
+    let mut new: Vec<_> = new.lines().collect();
+    new.sort_by_key(|line| line.rsplit(' ').next());
     assert_eq!(
-        container.ok(&format!(
-            "cd {STATE}; stat -c '%U %a %n' . own sshd.log | tr '\\n' '|'"
-        )),
-        "root 755 .|root 1777 own|root 644 sshd.log|"
+        new,
+        [
+            "root 755 /etc/profile.d",
+            "root 644 /etc/profile.d/00-lace-ssh.sh",
+            "root 755 /run/sshd",
+            "root 755 /usr/local/bin",
+            "root 777 /usr/local/bin/lace-ssh",
+            "root 755 /usr/local/share/lace-ssh",
+            "root 755 /usr/local/share/lace-ssh/authorized",
+            "root 644 /usr/local/share/lace-ssh/contract",
+            "root 755 /usr/local/share/lace-ssh/entrypoint",
+            "root 755 /usr/local/share/lace-ssh/post-start",
+            "root 755 /usr/local/share/lace-ssh/session",
+            "root 644 /usr/local/share/lace-ssh/sshd_config",
+            "root 755 /usr/local/share/lace-ssh/start",
+            "root 644 /usr/local/share/lace-ssh/user",
+            "root 755 /var/lib/lace-ssh",
+            "root 1777 /var/lib/lace-ssh/own",
+            "root 644 /var/lib/lace-ssh/sshd.log",
+        ]
     );
+    assert_eq!(container.ok(&format!("ls {STATE}")), "own\nsshd.log\n");
     assert_eq!(container.read(&format!("{STATE}/sshd.log")), "");
     assert_eq!(container.read(&format!("{SHARE}/user")), "dev\n");
     let contract = format!("contract {}\n", lace_ssh::trust::CONTRACT);
@@ -74,7 +94,6 @@ fn what_is_installed_is_roots_and_starts_from_nothing() {
         container.ok(&format!("set -eu; PATH=/bin; {profile}")),
         "/bin\n"
     );
-    container.ok("[ $(stat -c %a /etc/profile.d/00-lace-ssh.sh) = 644 ]");
     // sshd's own, then what depends on the image.
     let config = container.read(&format!("{SHARE}/sshd_config"));
     let own = container.read("/tmp/feature/sshd_config");
@@ -88,18 +107,65 @@ fn what_is_installed_is_roots_and_starts_from_nothing() {
             .count(),
         1
     );
-    assert_eq!(container.ok("ls /tmp"), "feature\n");
-    container.ok("[ -d /run/sshd ]");
+    assert_eq!(container.ok("ls /tmp"), "before\nfeature\n");
 
     container.run("dev", "sh /tmp/feature/install.sh").expect(1);
     assert_eq!(
         container.run("dev", "sh /tmp/feature/install.sh").err,
         "lace-ssh: error: must run as root\n"
     );
+    // The second time is as the first, for another account.
+    install(&container, "_REMOTE_USER=other").expect(0);
+    assert_eq!(container.read(&format!("{SHARE}/user")), "other\n");
+    assert_eq!(container.read(lace_ssh::trust::CONTRACT_FILE), contract);
+    assert_eq!(container.read(&format!("{SHARE}/sshd_config")), config);
     // Nobody says who logs in: `start` will.
     let said = install(&container, "").expect(0);
     assert!(said.out.ends_with(" let the remote user in\n"), "{said:?}");
     container.ok(&format!("[ ! -e {SHARE}/user ]"));
+    for written in ["\"contract\":10", "\"contract\":   10", "\"contract\": 10"] {
+        container.write(
+            "/tmp/feature/devcontainer-feature.json",
+            &format!("{{\n {{ {written} }}\n}}\n"),
+        );
+        install(&container, "").expect(0);
+        assert_eq!(
+            container.read(lace_ssh::trust::CONTRACT_FILE),
+            "contract 10\n",
+            "{written}"
+        );
+    }
+}
+
+/// Whoever builds the image may have any folders in the path, and any names of folders.
+#[test]
+fn the_systems_programs_are_run_wherever_it_is_called() {
+    let container = image();
+    container.ok("mv /tmp/feature '/tmp/the feature'; mkdir -m 777 '/tmp/the tmp' /tmp/theirs");
+    let programs =
+        "cat chmod cp dirname grep id install ln mkdir mktemp rm sed ssh-keygen sshd uname";
+    for name in programs.split(' ') {
+        container.script(
+            &format!("/tmp/theirs/{name}"),
+            "echo run >>/tmp/ran; exit 1",
+        );
+    }
+    for (path, ours) in [
+        ("/tmp/theirs:$PATH", "sbin"),
+        ("/tmp/theirs", "sbin"),
+        ("/tmp/theirs", "bin"),
+    ] {
+        let sshd = format!("/usr/local/{ours}/sshd");
+        container.script(&sshd, "echo run >>/tmp/ours; exec /usr/sbin/sshd \"$@\"");
+        let line = format!(
+            "cd /home; PATH={path} TMPDIR='/tmp/the tmp' /bin/sh '/tmp/the feature/install.sh'"
+        );
+        let said = container.run("root", &line).expect(0);
+        assert_eq!(said.err, "", "{path}");
+        container.ok(&format!(
+            "[ ! -e /tmp/ran ]; rm {sshd} /tmp/ours; rmdir '/tmp/the tmp'; mkdir '/tmp/the tmp'"
+        ));
+    }
 }
 
 #[test]
@@ -141,7 +207,7 @@ fn options_are_for_the_sshd_that_knows_them() {
     let container = image();
     for known in ["PerSourcePenalties", "WarnWeakCrypto"] {
         container.program("sshd", &format!(
-            "case \"$*\" in *{known}=no) echo Missing host key; exit 1 ;; esac\n\
+            "case \"$*\" in \"-t -f /dev/null -o {known}=no\") echo Missing host key; exit 1 ;; esac\n\
              case \"$*\" in *=no) echo 'BAD Configuration Option: x' >&2; exit 1 ;; esac\n\
              case \"$*\" in \"-t -f {SHARE}/sshd_config -h \"*) [ -s \"${{5}}\" ] ;; *) exit 1 ;; esac"
         ));
@@ -171,9 +237,12 @@ fn options_are_for_the_sshd_that_knows_them() {
 #[test]
 fn sftp_is_offered_where_there_is_a_server_of_it() {
     let container = image();
-    container.ok("for it in /usr/lib/openssh /usr/lib/ssh; do
-        [ ! -e $it/sftp-server ] || mount --bind /dev/null $it/sftp-server; done
-        mount -t tmpfs tmpfs /usr/libexec");
+    // In a folder of this container's: links to all that the machine has in /usr/lib, but for these.
+    container.ok(
+        "mkdir /tmp/lib /tmp/machine; mount --rbind /usr/lib /tmp/machine; mount -t tmpfs tmpfs /tmp/lib
+        ln -s /tmp/machine/* /tmp/lib; rm -f /tmp/lib/openssh /tmp/lib/ssh
+        mount -t tmpfs tmpfs /usr/libexec; mount --rbind /tmp/lib /usr/lib",
+    );
     let offered = || {
         install(&container, "").expect(0);
         let config = container.read(&format!("{SHARE}/sshd_config"));
@@ -182,10 +251,17 @@ fn sftp_is_offered_where_there_is_a_server_of_it() {
     };
     assert_eq!(offered(), [""; 0]);
     // The last in the list is the first here, so each hides the one before.
-    for folder in ["/usr/libexec", "/usr/libexec/ssh", "/usr/libexec/openssh"] {
-        container.ok(&format!(
-            "mkdir -p {folder}; cp /bin/true {folder}/sftp-server"
-        ));
+    for folder in [
+        "/usr/libexec",
+        "/usr/libexec/ssh",
+        "/usr/libexec/openssh",
+        "/usr/lib/ssh",
+        "/usr/lib/openssh",
+    ] {
+        let before = offered();
+        container.ok(&format!("mkdir -p {folder}; : >{folder}/sftp-server"));
+        assert_eq!(offered(), before, "it is no program");
+        container.ok(&format!("install /bin/true {folder}/sftp-server"));
         assert_eq!(offered(), [format!("Subsystem sftp {folder}/sftp-server")]);
     }
 }
@@ -200,7 +276,11 @@ fn where_there_is_no_sshd_its_package_is_installed_without_its_host_keys() {
     let none = "there is no sshd in this image, and no apt-get, apk, dnf, microdnf, zypper or pacman to install it with; \
                 add the OpenSSH server to the image";
     fails(&container, "", none);
-    container.ok("echo old >/etc/ssh/ssh_host_a_key");
+    // A package may make no host keys, and the image may have none.
+    container.program("apk", "cp /tmp/sshd /usr/local/sbin");
+    install(&container, "").expect(0);
+    container.ok("rm /usr/local/sbin/sshd /usr/local/sbin/apk");
+    container.ok("cd /etc/ssh; echo old | tee ssh_host_a_key ssh_host_b_key 'ssh_host_my key'");
     for (number, name) in managers.into_iter().enumerate().rev() {
         let asked = match name {
             "apt-get" => {
@@ -219,7 +299,7 @@ fn where_there_is_no_sshd_its_package_is_installed_without_its_host_keys() {
             name,
             "printf '%s|' \"$*\" >>/tmp/asked; echo $DEBIAN_FRONTEND >/tmp/frontend
             case \"$*\" in *openssh*) ;; *) exit 0 ;; esac
-            echo new >/etc/ssh/ssh_host_a_key.pub; echo new >/etc/ssh/ssh_host_b_key
+            echo new >/etc/ssh/ssh_host_a_key.pub; echo new >/etc/ssh/ssh_host_c_key; echo new >'/etc/ssh/ssh_host_new key'
             [ ! -e /tmp/gives ] || cp /tmp/sshd /usr/local/sbin",
         );
         fails(
@@ -240,7 +320,7 @@ fn where_there_is_no_sshd_its_package_is_installed_without_its_host_keys() {
         );
         assert_eq!(
             container.ok("cd /etc/ssh; echo *"),
-            "ssh_host_a_key\n",
+            "ssh_host_a_key ssh_host_b_key ssh_host_my key\n",
             "{name}"
         );
         let is_left = |folder: &str| container.path(&format!("{folder}/some")).exists();
@@ -284,6 +364,7 @@ fn the_binary_for_this_machine_is_taken_and_where_none_runs_a_script() {
         said.err
     };
     put("lace-ssh-other", "echo of another machine");
+    container.ok("mkdir /tmp/feature/lace-ssh-machine");
     assert_eq!(script(install(&container, "").expect(0)), "");
 
     // What `setup` puts there.
@@ -296,6 +377,7 @@ fn the_binary_for_this_machine_is_taken_and_where_none_runs_a_script() {
     is("lace-ssh");
 
     // A package has one for each machine.
+    container.ok("rmdir /tmp/feature/lace-ssh-machine");
     put("lace-ssh-machine", "echo 4.5.6");
     let said = install(&container, "").expect(0);
     assert!(said.out.starts_with("4.5.6\n"), "{said:?}");
@@ -309,5 +391,18 @@ fn the_binary_for_this_machine_is_taken_and_where_none_runs_a_script() {
     assert_eq!(
         script(install(&container, "").expect(0)),
         warning("lace-ssh-machine") + &warning("lace-ssh")
+    );
+    // Nor is one taken that there is no room for.
+    put("lace-ssh", version);
+    let files = container.ok(&format!("find {SHARE} | wc -l"));
+    container.ok(&format!(
+        "mount -t tmpfs -o nr_inodes={} tmpfs {SHARE}",
+        files.trim()
+    ));
+    let said = script(install(&container, "").expect(0));
+    let no_room = said.matches("No space left on device").count();
+    assert!(
+        no_room == 2 && said.ends_with(&warning("lace-ssh")),
+        "{said}"
     );
 }

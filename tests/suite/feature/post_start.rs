@@ -8,6 +8,7 @@ const ENVIRONMENT: &str = "/var/lib/lace-ssh/1000/environment";
 /// With its folder for `dev`, and a `start` that does nothing but this.
 fn with_start(container: &Container, body: &str) {
     container.script(&format!("{SHARE}/start"), body);
+    container.seal_devices();
     container.ok("cd /var/lib/lace-ssh; [ -d 1000 ] || mkdir -m 700 1000; chown dev 1000");
 }
 

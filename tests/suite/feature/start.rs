@@ -1,5 +1,7 @@
 //! `start`: whose sshd runs, for whom, and what it says where it cannot. The sshd is a real one.
 
+use lace_ssh::advice::quoted;
+
 use crate::support::Said;
 use crate::support::feature::{Container, SHARE};
 use std::io::{BufRead, BufReader, Write};
@@ -13,6 +15,7 @@ const PID: &str = "/run/lace-ssh/sshd.pid";
 fn ready(account: &str) -> Container {
     let container = Container::of(account, None);
     container.trust();
+    container.seal_devices();
     container.ok(&format!(
         "chown -R {account} /etc/lace-ssh; chmod 700 /etc/lace-ssh"
     ));
@@ -57,6 +60,96 @@ fn quiet() -> (i32, String) {
 
 fn logs_in(container: &Container, account: &str) -> bool {
     Said::of(&mut container.ssh(account, &[], "exit 42")).code == 42
+}
+
+/// How a login as `account` ends, by an sshd for this one connection that is started for the account `named`; and what
+/// that says on stderr.
+fn by_stream(container: &Container, account: &str, named: &str) -> (i32, String) {
+    let enter = container.command("root", &format!("exec {SHARE}/start --stream {named}"));
+    let words = std::iter::once(enter.get_program()).chain(enter.get_args());
+    let words: Vec<_> = words
+        .map(|word| String::from_utf8(quoted(word.as_encoded_bytes())).unwrap())
+        .collect();
+    let path = |name: &str| container.path(name).display().to_string();
+    let proxy = format!("exec {} 2>{}\n", words.join(" "), path("log"));
+    std::fs::write(path("proxy"), proxy).unwrap();
+    let mut ssh = container.client(&container.read("/etc/lace-ssh/ssh_host_ed25519_key.pub"));
+    ssh.arg("-o")
+        .arg(format!("ProxyCommand=sh {}", path("proxy")));
+    let said = Said::of(ssh.args([&format!("{account}@here"), "exit 42"]));
+    (said.code, std::fs::read_to_string(path("log")).unwrap())
+}
+
+#[test]
+fn an_sshd_for_one_connection_lets_in_whom_the_listener_does() {
+    let container = ready("root");
+    let only_root = error("only root can start sshd for one connection");
+    assert_eq!(start(&container, "dev", "--stream dev"), only_root);
+    assert!(!container.path(PID).exists());
+    // Where the port is taken, there is no other way in.
+    let another = TcpListener::bind(("127.0.0.1", container.port)).unwrap();
+    assert_eq!(by_stream(&container, "dev", "").0, 42);
+    assert_eq!(by_stream(&container, "root", "root").0, 255);
+    assert!(!container.path(PID).exists());
+    drop(another);
+    // The listener is started, too, and stays.
+    let (code, log) = by_stream(&container, "dev", "");
+    assert!(code == 42 && !log.contains("lace-ssh"), "{code} {log}");
+    let listener = container.read(PID);
+    assert_eq!(start(&container, "root", ""), quiet());
+    assert_eq!(by_stream(&container, "dev", "root").0, 42);
+    assert_eq!(container.read(PID), listener);
+    container.write("/etc/lace-ssh/user", "root");
+    assert_eq!(by_stream(&container, "dev", "dev").0, 255);
+    assert_eq!(by_stream(&container, "root", "dev").0, 42);
+    assert!(logs_in(&container, "root") && !logs_in(&container, "dev"));
+    // What the listener would say, this says.
+    container.write("/etc/lace-ssh/user", "ghost");
+    let (code, said) = start(&container, "root", "--stream");
+    let no_account = fault("there is no account 'ghost' in this container");
+    assert_eq!((code, said), no_account);
+    container.write("/etc/lace-ssh/user", "a b");
+    let malformed = error("/etc/lace-ssh/user does not hold the name of an account");
+    assert_eq!(start(&container, "root", "--stream"), malformed);
+    container.ok("rm /etc/lace-ssh/user; mount -t tmpfs -o ro tmpfs /run");
+    let no_run = error(
+        "/run/sshd cannot be made, and sshd needs it: in devcontainer.json: \"runArgs\": [\"--tmpfs=/run\"]",
+    );
+    assert_eq!(start(&container, "root", "--stream"), no_run);
+}
+
+/// PAM lets in an account whose password is locked.
+#[test]
+fn a_root_that_is_read_only_keeps_nobody_out_for_a_locked_password() {
+    let container = ready("root");
+    container.ok("mount -t tmpfs tmpfs /tmp; mount -t tmpfs tmpfs /run; mkdir /etc/pam.d
+        for what in auth account session; do echo $what required pam_permit.so; done >/etc/pam.d/sshd");
+    container.program(
+        "sshd",
+        "[ \"$1\" != -i ] || echo \"$*|${RES_OPTIONS-}\" >/tmp/run; exec /usr/sbin/sshd \"$@\"",
+    );
+    container.program("chpasswd", "exit 1");
+    let plain = format!("-i -e -f {SHARE}/sshd_config -o AllowUsers=dev");
+    let pam = format!("{plain} -o UsePAM=yes|attempts:1 timeout:1\n");
+    let plain = format!("{plain}|\n");
+    for (password, root, code, run) in [
+        ("!", "ro", 42, &pam),
+        ("*", "ro", 42, &plain),
+        ("!", "rw", 255, &plain),
+    ] {
+        container.ok(&format!(
+            "mount -o remount,bind,rw /; sed -i 's/^dev:[^:]*/dev:{password}/' /etc/shadow; mount -o remount,bind,{root} /"
+        ));
+        let (ended, log) = by_stream(&container, "dev", "");
+        assert_eq!(&container.read("/tmp/run"), run, "{password} {root}");
+        assert_eq!(ended, code, "{password} {root}: {log}");
+    }
+    // Whom the host names cannot be noted there.
+    container.ok(&format!(
+        "rm {SHARE}/user; sed -i 's/^dev:[^:]*/dev:!/' /etc/shadow; mount -o remount,bind,ro /"
+    ));
+    let (ended, log) = by_stream(&container, "dev", "dev");
+    assert!(ended == 42 && !log.contains("Read-only"), "{log}");
 }
 
 #[test]
@@ -174,14 +267,16 @@ fn a_name_that_is_no_account_lets_nobody_in() {
 #[test]
 fn where_the_image_knows_no_account_it_is_the_one_that_calls_first() {
     let unknown = "lace-ssh: no remote user is known yet; sshd starts with `lace-ssh post-start`\n";
-    for (variables, account) in [
-        ("", "root"),
-        ("SUDO_USER=dev", "dev"),
-        ("DOAS_USER=dev", "dev"),
-        ("SUDO_USER=dev DOAS_USER=root", "dev"),
+    let empty = ": >/usr/local/share/lace-ssh/user; : >/etc/lace-ssh/user";
+    let absent = "rm /usr/local/share/lace-ssh/user";
+    for (variables, account, unknown_by) in [
+        ("", "root", absent),
+        ("SUDO_USER=dev", "dev", empty),
+        ("DOAS_USER=dev", "dev", absent),
+        ("SUDO_USER=dev DOAS_USER=root", "dev", empty),
     ] {
         let container = ready("root");
-        container.ok(&format!("rm {SHARE}/user"));
+        container.ok(unknown_by);
         assert_eq!(
             start(&container, "root", "--entrypoint </dev/null"),
             (3, unknown.into())
@@ -197,20 +292,22 @@ fn where_the_image_knows_no_account_it_is_the_one_that_calls_first() {
         assert!(logs_in(&container, account), "{variables}");
     }
     // A host that comes in by a stream knows it, too, and it stays that one.
-    let container = ready("root");
-    container.ok(&format!("rm {SHARE}/user"));
-    let stream = container.run("root", &format!("{SHARE}/start --stream dev </dev/null"));
-    assert!(stream.out.starts_with("SSH-2.0-"), "{stream:?}");
-    assert_eq!(container.read(&format!("{SHARE}/user")), "dev\n");
-    container.run("root", &format!("{SHARE}/start --stream root </dev/null"));
-    assert_eq!(start(&container, "root", ""), quiet());
-    assert!(logs_in(&container, "dev") && !logs_in(&container, "root"));
+    for unknown_by in [absent, empty] {
+        let container = ready("root");
+        container.ok(unknown_by);
+        assert_eq!(by_stream(&container, "dev", "dev").0, 42);
+        assert_eq!(container.read(&format!("{SHARE}/user")), "dev\n");
+        assert_eq!(by_stream(&container, "root", "root").0, 255);
+        assert_eq!(start(&container, "root", ""), quiet());
+        assert!(logs_in(&container, "dev") && !logs_in(&container, "root"));
+    }
     // What the host says is asked for first.
     let container = ready("root");
     container.ok(&format!("rm {SHARE}/user"));
     container.write("/etc/lace-ssh/user", "dev\n");
     let entrypoint = start(&container, "root", "--entrypoint </dev/null");
     assert_eq!(entrypoint, runs(&container, "dev"));
+    assert_eq!(by_stream(&container, "root", "root").0, 255);
     container.ok(&format!("[ ! -e {SHARE}/user ]"));
     // A container of an account's own, without root.
     let container = ready("dev");
@@ -242,6 +339,13 @@ fn where_the_host_has_made_no_keys_one_process_waits_for_them() {
     let held = container.ok("cd /proc/$(cat /run/lace-ssh/waiting)/fd; readlink 0 1 2");
     assert_eq!(held, "/dev/null\n/dev/null\n/dev/null\n");
     container.ok("kill -0 $(cat /run/lace-ssh/waiting); ! [ -e /run/lace-ssh/sshd.pid ]");
+    // One that was killed is replaced.
+    container.ok("kill -9 $(cat /run/lace-ssh/waiting)");
+    container.until("! kill -0 $(cat /run/lace-ssh/waiting)");
+    assert_eq!(start(&container, "root", ""), no_keys);
+    let waits = container.read("/run/lace-ssh/waiting");
+    assert_eq!(start(&container, "root", ""), no_keys);
+    assert_eq!(container.read("/run/lace-ssh/waiting"), waits);
     container.ok("mv /tmp/ssh_host_ed25519_key /etc/lace-ssh");
     container.until(&format!("[ -s {PID} ]"));
     container.until("flock -n /run/lace-ssh/lock true");
@@ -508,9 +612,10 @@ fn the_log_does_not_grow_for_ever() {
     let container = ready("root");
     let log = format!("{STATE}/sshd.log");
     for (size, left) in [(1_000_000, 1_000_000), (1_000_001, 100_000)] {
-        // The one before has its last word first.
-        container.ok(&format!("[ ! -s {PID} ] || kill $(cat {PID})"));
-        container.until_nobody_listens();
+        // The one before has its last word first. Nobody connects to see it end: it would say that, too.
+        container.ok(&format!(
+            "[ -s {PID} ] || exit 0; pid=$(cat {PID}); kill $pid; while kill -0 $pid; do /bin/sleep 0.02; done 2>/dev/null"
+        ));
         container.ok(&format!("head -c {size} /dev/zero | tr '\\0' x >{log}"));
         assert_eq!(start(&container, "root", ""), runs(&container, "dev"));
         assert_eq!(container.read(&log).matches('x').count(), left);
@@ -654,9 +759,15 @@ fn where_root_can_be_had_it_is_roots() {
     assert_eq!(start(&container, "root", ""), runs(&container, "dev"));
     waits.wait().unwrap();
     assert_eq!(container.read("/tmp/said"), "0\n");
-    // What root may not read, it says.
+    // What root may not do, it says.
+    let said = container.run(
+        "root",
+        &format!("kill $(cat {PID}); exec setpriv --bounding-set=-sys_chroot {SHARE}/start"),
+    );
+    let no_chroot = "sshd needs the capability SYS_CHROOT: in devcontainer.json: \"runArgs\": [\"--cap-add=SYS_CHROOT\"]";
+    assert_eq!((said.code, said.err), error(no_chroot));
     let bare = "setpriv --bounding-set=-dac_override,-dac_read_search";
-    container.ok(&format!("kill $(cat {PID}); chown -R dev /etc/lace-ssh"));
+    container.ok("chown -R dev /etc/lace-ssh");
     let said = container.run("root", &format!("{bare} {SHARE}/start"));
     let lacks = "root may not read /etc/lace-ssh, which belongs to uid 1000: \
                  the container lacks CAP_DAC_OVERRIDE, or --userns=host";
