@@ -9,6 +9,7 @@ const ENVIRONMENT: &str = "/var/lib/lace-ssh/1000/environment";
 fn with_start(container: &Container, body: &str) {
     container.script(&format!("{SHARE}/start"), body);
     container.seal_devices();
+    container.translated("stat");
     container.ok("cd /var/lib/lace-ssh; [ -d 1000 ] || mkdir -m 700 1000; chown dev 1000");
 }
 
@@ -18,6 +19,7 @@ fn sessions_have_the_same_from_it_as_from_the_binary() {
     let variables = r#"export PATH='/opt/the tools:/usr/local/bin:/usr/bin:/bin' SHOP_ENV=development lower=case _own=1 empty=
         export QUOTES="it's \"\$HOME\" \\ \`x\`" TEXT='one
 export SSH_TWO=inside
+SSH_THREE=inside
   three
 ' UNICODE='日本' name=taken lace=kept A1=b
         export SSH_AUTH_SOCK=/agent SSH_CONNECTION=x VSCODE_IPC=x REMOTE_CONTAINERS=true REMOTE_CONTAINERS_IPC=x
@@ -97,6 +99,11 @@ fn it_says_what_start_says_and_stops_only_what_is_wrong_for_everybody() {
             "warning: there is no ssh: port 2222 is taken".into(),
         ),
         (
+            "echo lace-ssh: error: error: of sshd >&2; exit 1",
+            0,
+            "warning: there is no ssh: error: of sshd".into(),
+        ),
+        (
             "echo 'start: 1: cannot create x' >&2; exit 2",
             0,
             "warning: there is no ssh: start: 1: cannot create x".into(),
@@ -120,7 +127,7 @@ fn it_says_what_start_says_and_stops_only_what_is_wrong_for_everybody() {
         assert_eq!(handed_over, start.ends_with("exit 0"), "{start}");
         container.ok(&format!("rm -f {ENVIRONMENT}"));
     }
-    for arguments in ["", "--version", "setup", "post-start more"] {
+    for arguments in ["", "--version", "setup", "post-start more", "post-start ''"] {
         let said = container
             .run("dev", &format!("exec {SHARE}/post-start {arguments}"))
             .expect(2);

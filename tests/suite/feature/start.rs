@@ -16,6 +16,8 @@ fn ready(account: &str) -> Container {
     let container = Container::of(account, None);
     container.trust();
     container.seal_devices();
+    container.translated("stat");
+    container.translated("chroot");
     container.ok(&format!(
         "chown -R {account} /etc/lace-ssh; chmod 700 /etc/lace-ssh"
     ));
@@ -144,6 +146,9 @@ fn a_root_that_is_read_only_keeps_nobody_out_for_a_locked_password() {
         assert_eq!(&container.read("/tmp/run"), run, "{password} {root}");
         assert_eq!(ended, code, "{password} {root}: {log}");
     }
+    // Nothing comes before sshd's own words.
+    let first = container.run("root", &format!("{SHARE}/start --stream </dev/null"));
+    assert!(first.out.starts_with("SSH-2.0-"), "{first:?}");
     // Whom the host names cannot be noted there.
     container.ok(&format!(
         "rm {SHARE}/user; sed -i 's/^dev:[^:]*/dev:!/' /etc/shadow; mount -o remount,bind,ro /"
@@ -203,6 +208,17 @@ fn sshd_lets_in_the_account_of_the_host_or_else_of_the_image() {
         container.read("/var/lib/lace-ssh/sshd.log")
     );
     assert_eq!(start(&container, "root", ""), quiet());
+    // Who may not log in any more does not, whether another can or not.
+    container.write("/etc/lace-ssh/user", "ghost");
+    let (code, said) = start(&container, "root", "");
+    let no_account = fault("there is no account 'ghost' in this container");
+    assert_eq!(
+        (code, said),
+        (no_account.0, CHANGED.to_owned() + &no_account.1)
+    );
+    container.until_nobody_listens();
+    container.ok("rm /etc/lace-ssh/user");
+    assert_eq!(start(&container, "root", ""), runs(&container, "dev"));
     // Another host key is told by its time.
     for touch in ["touch", "touch -d 2020-01-01"] {
         container.ok(&format!("{touch} /etc/lace-ssh/ssh_host_ed25519_key"));

@@ -249,6 +249,17 @@ impl Container {
         self.script(&format!("/usr/local/sbin/{name}"), body);
     }
 
+    /// A program of the machine as it speaks in another language, of which there is none here, unless it is asked not to.
+    pub fn translated(&self, name: &str) {
+        self.program(
+            name,
+            &format!(
+                "PATH=/usr/sbin:/usr/bin; [ \"${{LC_ALL-}}\" != C ] || exec {name} \"$@\"
+                {name} \"$@\" 2>&1 | sed 's/directory/Verzeichnis/; s/not permitted/nicht erlaubt/'"
+            ),
+        );
+    }
+
     /// A script. It is written there: others than who runs the tests may own the folder.
     pub fn script(&self, path: &str, body: &str) {
         self.ok(&format!("rm -f '{path}'"));
