@@ -64,6 +64,13 @@ fn logs_in(container: &Container, account: &str) -> bool {
     Said::of(&mut container.ssh(account, &[], "exit 42")).code == 42
 }
 
+/// Ends root's sshd, if there is one, with its last word said. Nobody connects to see it: it would say that, too.
+fn end(container: &Container) {
+    container.ok(&format!(
+        "[ -s {PID} ] || exit 0; pid=$(cat {PID}); kill $pid; while kill -0 $pid; do /bin/sleep 0.02; done 2>/dev/null"
+    ));
+}
+
 /// How a login as `account` ends, by an sshd for this one connection that is started for the account `named`; and what
 /// that says on stderr.
 fn by_stream(container: &Container, account: &str, named: &str) -> (i32, String) {
@@ -145,10 +152,13 @@ fn a_root_that_is_read_only_keeps_nobody_out_for_a_locked_password() {
         let (ended, log) = by_stream(&container, "dev", "");
         assert_eq!(&container.read("/tmp/run"), run, "{password} {root}");
         assert_eq!(ended, code, "{password} {root}: {log}");
+        // All that is said is sshd's, and so is how it ends.
+        let only = container.run("root", &format!("{SHARE}/start --stream </dev/null"));
+        assert!(
+            only.out.starts_with("SSH-2.0-") && only.code == 255,
+            "{only:?}"
+        );
     }
-    // Nothing comes before sshd's own words.
-    let first = container.run("root", &format!("{SHARE}/start --stream </dev/null"));
-    assert!(first.out.starts_with("SSH-2.0-"), "{first:?}");
     // Whom the host names cannot be noted there.
     container.ok(&format!(
         "rm {SHARE}/user; sed -i 's/^dev:[^:]*/dev:!/' /etc/shadow; mount -o remount,bind,ro /"
@@ -216,7 +226,7 @@ fn sshd_lets_in_the_account_of_the_host_or_else_of_the_image() {
         (code, said),
         (no_account.0, CHANGED.to_owned() + &no_account.1)
     );
-    container.until_nobody_listens();
+    assert!(!logs_in(&container, "dev"));
     container.ok("rm /etc/lace-ssh/user");
     assert_eq!(start(&container, "root", ""), runs(&container, "dev"));
     // Another host key is told by its time.
@@ -249,6 +259,50 @@ fn sshd_lets_in_the_account_of_the_host_or_else_of_the_image() {
     session.stdin.take().unwrap().write_all(b"lived\n").unwrap();
     assert_eq!(told.next().unwrap().unwrap(), "lived");
     session.wait().unwrap();
+}
+
+/// What no login here shows, sshd says itself.
+#[test]
+fn sshd_takes_keys_alone_and_from_a_client_only_what_cannot_hurt() {
+    let container = ready("root");
+    assert_eq!(start(&container, "root", ""), runs(&container, "dev"));
+    let methods = ["-o", "PubkeyAuthentication=no"];
+    let refused = Said::of(&mut container.ssh("dev", &methods, "exit 42"));
+    assert!(
+        refused.err.contains("Permission denied (publickey)."),
+        "{refused:?}"
+    );
+    let sent = [
+        "-o",
+        "SetEnv=COLORTERM=c NO_COLOR=n GIT_PROTOCOL=g LD_PRELOAD=l BASH_ENV=b LC_ALL=x",
+    ];
+    let has = "echo \"$COLORTERM|$NO_COLOR|$GIT_PROTOCOL|$LD_PRELOAD|$BASH_ENV|$LC_ALL\"";
+    assert_eq!(
+        Said::of(&mut container.ssh("dev", &sent, has)).out,
+        "c|n|g|||\n"
+    );
+    let options = container.ok(&format!("$(command -v sshd) -T -f {SHARE}/sshd_config"));
+    for option in [
+        "authenticationmethods publickey",
+        "passwordauthentication no",
+        "kbdinteractiveauthentication no",
+        "permitrootlogin without-password",
+        "trustedusercakeys /etc/lace-ssh/user_ca.pub",
+        "authorizedprincipalscommanduser root",
+        "streamlocalbindunlink yes",
+        "x11forwarding no",
+        "usedns no",
+        "maxsessions 100",
+        "maxstartups 200:30:200",
+        "logingracetime 30",
+        "clientaliveinterval 30",
+        "clientalivecountmax 10",
+    ] {
+        assert!(
+            options.lines().any(|line| line == option),
+            "{option}: {options}"
+        );
+    }
 }
 
 #[test]
@@ -628,10 +682,8 @@ fn the_log_does_not_grow_for_ever() {
     let container = ready("root");
     let log = format!("{STATE}/sshd.log");
     for (size, left) in [(1_000_000, 1_000_000), (1_000_001, 100_000)] {
-        // The one before has its last word first. Nobody connects to see it end: it would say that, too.
-        container.ok(&format!(
-            "[ -s {PID} ] || exit 0; pid=$(cat {PID}); kill $pid; while kill -0 $pid; do /bin/sleep 0.02; done 2>/dev/null"
-        ));
+        // The one before has its last word first.
+        end(&container);
         container.ok(&format!("head -c {size} /dev/zero | tr '\\0' x >{log}"));
         assert_eq!(start(&container, "root", ""), runs(&container, "dev"));
         assert_eq!(container.read(&log).matches('x').count(), left);
@@ -776,10 +828,9 @@ fn where_root_can_be_had_it_is_roots() {
     waits.wait().unwrap();
     assert_eq!(container.read("/tmp/said"), "0\n");
     // What root may not do, it says.
-    let said = container.run(
-        "root",
-        &format!("kill $(cat {PID}); exec setpriv --bounding-set=-sys_chroot {SHARE}/start"),
-    );
+    end(&container);
+    let bare = "setpriv --bounding-set=-sys_chroot";
+    let said = container.run("root", &format!("{bare} {SHARE}/start"));
     let no_chroot = "sshd needs the capability SYS_CHROOT: in devcontainer.json: \"runArgs\": [\"--cap-add=SYS_CHROOT\"]";
     assert_eq!((said.code, said.err), error(no_chroot));
     let bare = "setpriv --bounding-set=-dac_override,-dac_read_search";
