@@ -365,6 +365,8 @@ fn where_the_image_knows_no_account_it_is_the_one_that_calls_first() {
     for unknown_by in [absent, empty] {
         let container = ready("root");
         container.ok(unknown_by);
+        let nobody = fault("there is no account 'ghost' in this container");
+        assert_eq!(start(&container, "root", "--stream ghost"), nobody);
         assert_eq!(by_stream(&container, "dev", "dev").0, 42);
         assert_eq!(container.read(&format!("{SHARE}/user")), "dev\n");
         assert_eq!(by_stream(&container, "root", "root").0, 255);
