@@ -161,13 +161,15 @@ need_devcontainer() {
     DEVCONTAINER=$NODE_MODULES/.bin/devcontainer
 }
 
-# The CLI has one tag, and one folder, for the steps of its builds, whatever the project: of two at a time, one gets the other's
-# Feature. With its number in both, the tests can run side by side.
+# The CLI has one tag for what it copies a Feature from, whatever the project, and files that differ by the millisecond alone: of two
+# at a time, one gets the other's Feature. With its number in both, the tests can run side by side. Nor does it wait until the folder
+# is there that it builds in.
 # shellcheck disable=SC2016 # the CLI's own words
 keep_apart() {
-    sed -i -e 's/"dev_container_feature_content_temp"/"dev_container_feature_content_temp_"+process.pid/' \
-        -e 's/`devcontainercli-\${await /`devcontainercli-${process.pid}-${await /' "$1" || return 1
-    if ! grep -q 'content_temp_"+process.pid' "$1" || ! grep -q 'devcontainercli-${process.pid}' "$1"; then
+    ! grep -q '"dev_container_feature_content_temp"' "$1" ||
+        sed -i -e 's/"dev_container_feature_content_temp"/"dev_container_feature_content_temp_"+process.pid/' \
+            -e 's/}-${Date\.now()}`/}-${process.pid}-${Date.now()}`/g' -e 's/if(s\.mkdirp(l),c\.push/if(await s.mkdirp(l),c.push/' "$1" || return 1
+    if ! grep -q 'content_temp_"+process.pid' "$1" || ! grep -q '}-${process.pid}-${Date.now()}`' "$1" || ! grep -q 'await s.mkdirp(l),c' "$1"; then
         engine_say "this devcontainer CLI names the steps of its builds in another way: $1"
         return 1
     fi
