@@ -9,8 +9,8 @@
 #   need_jsonc_parser      npm's jsonc-parser, in the cache; sets NODE_MODULES to the folder that has it
 #   need_ajv               the same for npm's ajv
 #   need_clients           other SSH clients, and programs that run ssh; and, in the cache, more of them, a team's CA and another CLI; sets
-#                          CLIENT_PYTHON to a Python that has asyncssh, paramiko, libssh (twice), Lua and Ansible, CLIENT_NODE_PATH to the folders that have npm's ssh2 and
-#                          ssh-config, CLIENT_BAO to OpenBao, CLIENT_DEVCONTAINER to the command of devcontainer-rs
+#                          CLIENT_PYTHON to a Python that has asyncssh, paramiko, libssh (twice), Lua and Ansible, CLIENT_NODE_PATH
+#                          to the folders that have npm's ssh2 and ssh-config, CLIENT_BAO to OpenBao, CLIENT_DEVCONTAINER to the command of devcontainer-rs
 #   start_engine           uses the engine that answers, or starts one; sets ENGINE_STARTED to 1 if it did
 #   stop_engine            stops the engine that start_engine started, and no other
 #   need_image NAME…       lace-ssh-test:NAME, made once and kept:

@@ -77,7 +77,7 @@ pub fn is_current(
 ///
 /// # Errors
 /// As [`is_current`].
-pub fn differing(
+fn differing(
     store: &Store,
     registry: &Registry,
     id: &str,
@@ -150,14 +150,14 @@ pub fn stale(
     devcontainer: &DevContainer,
     now: i64,
 ) -> Result<Vec<PathBuf>> {
+    let differing_at = |time| differing(store, registry, id, devcontainer, time);
     let mut stale = Vec::new();
-    for path in differing(store, registry, id, devcontainer, now)? {
-        let written = path.symlink_metadata().map(|it| it.mtime());
-        let then = written.map(|then| differing(store, registry, id, devcontainer, then));
-        if then
-            .unwrap_or_else(|_| Ok(vec![path.clone()]))?
-            .contains(&path)
-        {
+    for path in differing_at(now)? {
+        let is_stale = match path.symlink_metadata() {
+            Ok(found) => differing_at(found.mtime())?.contains(&path),
+            Err(_) => true,
+        };
+        if is_stale {
             stale.push(path);
         }
     }

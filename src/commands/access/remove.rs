@@ -47,9 +47,11 @@ pub fn run(app: &App, args: &cli::AccessRemove) -> Result<ExitCode> {
     check(&ring.registry, whose, from, sessions)?;
     let gone = ring.withdraw(goes, sessions)?;
     ring.commit()?;
-    let (issued, revoked) = (issued::all(&app.store)?, revoked::read(&app.store)?);
     for grant in &gone {
         say(told(&ring.registry, grant, sessions));
+    }
+    let (issued, revoked) = (issued::all(&app.store)?, revoked::read(&app.store)?);
+    for grant in &gone {
         let left = still_good(&issued, &revoked, grant, ring.now);
         left.iter().for_each(say);
     }

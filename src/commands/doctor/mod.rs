@@ -19,7 +19,7 @@ use crate::app::{App, now};
 use crate::cli;
 use crate::doctor::link::{Link, Remedy};
 use crate::doctor::{self, Patient};
-use crate::ring::{self, Ring};
+use crate::ring::{self, Ring, enter};
 use crate::settings;
 use crate::store::registry::Registry;
 use crate::talk::{self, ask, print_json, say, warn};
@@ -183,13 +183,11 @@ fn apply(app: &App, yes: bool, remedy: &Remedy) -> Result<()> {
 fn mend(app: &App, alias: Option<&str>) -> Result<()> {
     let mut ring = Ring::open(app, "doctor")?;
     let known = alias.and_then(|alias| ring.registry.by_alias(alias));
-    if let Some((id, known)) = known.filter(|(_, known)| known.workspace.is_none()) {
-        let (id, key, in_agent) = (id.to_owned(), known.key.clone(), known.agent);
-        ring.ensure(&key, in_agent)?;
-        ring.touch(&key);
-        ring.touch_one(&id);
+    let adopted = known.filter(|(_, known)| known.workspace.is_none());
+    match adopted.map(|(id, entry)| (id.to_owned(), entry.clone())) {
+        Some((id, entry)) => enter::enter(&mut ring, &id, entry).map(drop),
+        None => ring.commit(),
     }
-    ring.commit()
 }
 
 fn agreed(app: &App) -> Result<bool> {

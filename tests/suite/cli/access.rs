@@ -1,7 +1,7 @@
 //! `access` at a terminal, on a machine without an engine: who else may log in.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::support::User;
 use crate::support::openssh::{self, fingerprint, keygen, new_key, run};
@@ -17,7 +17,7 @@ fn key(user: &User, name: &str) -> PathBuf {
 }
 
 /// Type and base64 of a public key.
-fn bare(public: &std::path::Path) -> String {
+fn bare(public: &Path) -> String {
     let text = fs::read_to_string(public).unwrap();
     text.split(' ')
         .take(2)
@@ -27,7 +27,7 @@ fn bare(public: &std::path::Path) -> String {
         .to_owned()
 }
 
-fn add<'a>(name: &'a str, public: &'a std::path::Path, more: &[&'a str]) -> Vec<&'a str> {
+fn add<'a>(name: &'a str, public: &'a Path, more: &[&'a str]) -> Vec<&'a str> {
     let file = public.to_str().unwrap();
     let args = ["access", "add", "--name", name, "--public-key-file", file];
     [&args[..], more].concat()
@@ -138,31 +138,17 @@ fn a_certificate_for_a_key_that_is_let_in_no_longer_is_told() {
     ]);
     let (_, serial) = issued.err.split_once("lace-ssh: issued ").unwrap();
     let serial = serial.split(' ').next().unwrap();
+    let remove = |more: &[&str]| {
+        user.ok(&add("zed", Path::new(public), &[KEY]));
+        user.ok(&[&["access", "remove", "--name", "zed"], more].concat())
+    };
     for now in [&[][..], &["--now"]] {
-        user.ok(&[
-            "access",
-            "add",
-            KEY,
-            "--name",
-            "zed",
-            "--public-key-file",
-            public,
-        ]);
-        let said = user.ok(&[&["access", "remove", "--name", "zed"][..], now].concat());
+        let said = remove(now);
         let revoke = format!("lace-ssh cert revoke --serial {serial}\n");
         assert!(said.err.ends_with(&revoke), "{said:?}");
     }
     user.ok(&["cert", "revoke", "--serial", serial]);
-    user.ok(&[
-        "access",
-        "add",
-        KEY,
-        "--name",
-        "zed",
-        "--public-key-file",
-        public,
-    ]);
-    let said = user.ok(&["access", "remove", "--name", "zed"]);
+    let said = remove(&[]);
     assert!(!said.err.contains("certificate"), "{said:?}");
 }
 
