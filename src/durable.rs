@@ -10,12 +10,15 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use rustix::fs::OFlags;
+use rustix::io::Errno;
+use rustix::process::{Pid, test_kill_process};
 use tempfile::NamedTempFile;
 use zeroize::Zeroizing;
 
 use crate::advice::{failure, shell};
 
-/// What temporary files of ours are called; [`sweep`] removes what a killed process left.
+/// What temporary files of ours are called, before the number of the process that writes them; [`sweep`] removes what a
+/// killed one left.
 const TEMPORARY: &str = ".lace-ssh-tmp-";
 
 /// The mode of everything secret.
@@ -106,7 +109,7 @@ pub fn scratch(folder: &Path, bytes: &[u8]) -> Result<NamedTempFile> {
 
 fn temporary_as(folder: &Path, mode: u32) -> std::io::Result<NamedTempFile> {
     tempfile::Builder::new()
-        .prefix(TEMPORARY)
+        .prefix(&format!("{TEMPORARY}{}-", std::process::id()))
         .permissions(Permissions::from_mode(mode))
         .tempfile_in(folder)
 }
@@ -279,38 +282,37 @@ pub fn is_temporary(name: &str) -> bool {
     name.starts_with(TEMPORARY)
 }
 
-/// Removes temporary files of ours in `folder`; call it only where nobody else may be writing.
+/// Removes what killed processes left of temporary files of ours in `folder`. Others may be writing there: what a
+/// living process of this machine began in the last ten minutes stays.
 ///
 /// # Errors
 /// Names the file that cannot be removed.
 pub fn sweep(folder: &Path) -> Result<()> {
-    sweep_where(folder, |_| true)
-}
-
-/// As [`sweep`], where others may be writing: what nobody can still be writing goes.
-///
-/// # Errors
-/// As [`sweep`].
-pub fn sweep_old(folder: &Path) -> Result<()> {
-    const OLD: Duration = Duration::from_secs(10 * 60);
-    sweep_where(folder, |entry| {
-        let changed = entry.metadata().and_then(|metadata| metadata.modified());
-        changed.is_ok_and(|time| time.elapsed().is_ok_and(|age| age > OLD))
-    })
-}
-
-fn sweep_where(folder: &Path, goes: impl Fn(&fs::DirEntry) -> bool) -> Result<()> {
     let Ok(entries) = fs::read_dir(folder) else {
         return Ok(());
     };
     for entry in entries.flatten() {
-        let is_ours = is_temporary(&entry.file_name().to_string_lossy())
-            && entry.file_type().is_ok_and(|kind| !kind.is_dir());
-        if is_ours && goes(&entry) {
+        let name = entry.file_name();
+        let Some(rest) = name.to_str().and_then(|it| it.strip_prefix(TEMPORARY)) else {
+            continue;
+        };
+        if entry.file_type().is_ok_and(|kind| !kind.is_dir()) && !is_being_written(rest, &entry) {
             remove(&entry.path())?;
         }
     }
     Ok(())
+}
+
+/// `rest` is what follows [`TEMPORARY`] in the name. Age counts, too: another process may have the number by now.
+fn is_being_written(rest: &str, entry: &fs::DirEntry) -> bool {
+    const LONGEST: Duration = Duration::from_secs(10 * 60);
+    let writer = rest
+        .split_once('-')
+        .and_then(|(number, _)| number.parse().ok());
+    let lives = |it| !matches!(test_kill_process(it), Err(Errno::SRCH));
+    let changed = || entry.metadata().and_then(|metadata| metadata.modified());
+    writer.and_then(Pid::from_raw).is_some_and(lives)
+        && changed().is_ok_and(|time| time.elapsed().is_ok_and(|age| age <= LONGEST))
 }
 
 /// The folder that holds `path`.
@@ -599,19 +601,37 @@ mod tests {
         };
         let now = SystemTime::now();
         let minutes = |minutes: u64| Duration::from_secs(minutes * 60);
+        let ended = {
+            let mut child = std::process::Command::new("true").spawn().unwrap();
+            child.wait().unwrap();
+            child.id()
+        };
         aged("identity", now - minutes(60));
         aged("lace-ssh-tmp-x", now - minutes(60));
         fs::create_dir(path(".lace-ssh-tmp-folder")).unwrap();
-        aged(".lace-ssh-tmp-old", now - minutes(11));
-        aged(".lace-ssh-tmp-young", now - minutes(9));
-        aged(".lace-ssh-tmp-clock", now + minutes(60));
-        let stay = [".lace-ssh-tmp-folder", "identity", "lace-ssh-tmp-x"];
-        sweep_old(folder.path()).unwrap();
-        let young = [".lace-ssh-tmp-clock", stay[0], ".lace-ssh-tmp-young"];
-        assert_eq!(names(folder.path()), [&young, &stay[1..]].concat());
+        for writer in ["x", "0-x", "-1-x", "99999999999-x", &format!("{ended}-x")] {
+            aged(&format!(".lace-ssh-tmp-{writer}"), now);
+        }
+        let ours = |name: &str| format!(".lace-ssh-tmp-{}-{name}", std::process::id());
+        aged(&ours("old"), now - minutes(11));
+        aged(&ours("clock"), now + minutes(60));
+        aged(&ours("young"), now - minutes(9));
+        // Somebody else's, as all of root's are to others.
+        aged(".lace-ssh-tmp-1-x", now);
         symlink(path("identity"), path(".lace-ssh-tmp-link")).unwrap();
         sweep(folder.path()).unwrap();
+        let mut stay = [
+            ".lace-ssh-tmp-1-x",
+            ".lace-ssh-tmp-folder",
+            &ours("young"),
+            "identity",
+            "lace-ssh-tmp-x",
+        ];
+        stay.sort_unstable();
         assert_eq!(names(folder.path()), stay);
+        let being_written = temporary_as(folder.path(), PRIVATE).unwrap();
+        sweep(folder.path()).unwrap();
+        assert!(being_written.path().exists());
         sweep(&path("none")).unwrap();
     }
 

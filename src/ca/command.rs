@@ -23,6 +23,9 @@ use crate::settings::signer::at_home;
 /// So much may it print, in bytes: the longest certificate is far shorter.
 const LONGEST: usize = 64 * 1024;
 
+/// So much of the line with which it fails is shown, in characters.
+const LONGEST_LINE: usize = 300;
+
 /// So long may it take where nobody can be asked anything.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -129,7 +132,7 @@ impl<R: Read> Pipe<R> {
         }
     }
 
-    /// Reads what is there. Of what is too long, nothing more is kept.
+    /// Reads what is there.
     fn read(&mut self) -> std::io::Result<()> {
         let Some(from) = &mut self.from else {
             return Ok(());
@@ -137,13 +140,17 @@ impl<R: Read> Pipe<R> {
         let mut part = [0; 16 * 1024];
         match from.read(&mut part) {
             Ok(0) => self.from = None,
-            Ok(count) if self.bytes.len() <= LONGEST => {
-                self.bytes.extend_from_slice(&part[..count]);
-            }
-            Err(error) if error.kind() != ErrorKind::Interrupted => return Err(error),
-            _ => {}
+            Ok(count) => self.bytes.extend_from_slice(&part[..count]),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
         }
         Ok(())
+    }
+
+    /// Keeps the end of what it has read: why something fails is said last.
+    fn keep_the_end(&mut self) {
+        let begin = self.bytes.len().saturating_sub(LONGEST);
+        self.bytes.drain(..begin);
     }
 }
 
@@ -168,6 +175,7 @@ impl Running {
             // What it has printed before it ended is there by then.
             let ended = self.child.try_wait()?;
             let any = read_one(&mut out, &mut err)?;
+            err.keep_the_end();
             if let Some(status) = ended.filter(|_| !any) {
                 break status;
             }
@@ -224,7 +232,10 @@ fn text(shown: &str, status: ExitStatus, out: &[u8], err: &[u8], hint: &str) -> 
     let last = said.lines().rfind(|line| !line.trim().is_empty());
     let why = last.map_or_else(
         || status.to_string(),
-        |line| escape::shown(line.trim()).into_owned(),
+        |line| {
+            let begin: String = line.trim().chars().take(LONGEST_LINE).collect();
+            escape::shown(&begin).into_owned()
+        },
     );
     Err(failure(format!("{shown} failed: {why}"), hint))
 }
@@ -278,12 +289,23 @@ mod tests {
                 "echo first >&2; printf 'no\\033[2J way\\n\\n' >&2; exit 3",
                 "the signer sh failed: no\\u{1b}[2J way",
             ),
+            (
+                "yes first | head -c 300000 >&2; echo last >&2; exit 3",
+                "the signer sh failed: last",
+            ),
             ("exit 3", "the signer sh failed: exit status: 3"),
             ("kill -9 $$", "the signer sh failed: signal: 9 (SIGKILL)"),
         ] {
             let error = shell(script, false, SECONDS).unwrap_err().to_string();
             assert_eq!(error, why);
         }
+        let long = shell(
+            "yes | tr -d '\\n' | head -c 300000 >&2; exit 3",
+            false,
+            SECONDS,
+        );
+        let error = long.unwrap_err().to_string();
+        assert_eq!(error.len(), "the signer sh failed: ".len() + LONGEST_LINE);
         let none = ["/nowhere/signer\u{1b}".to_owned()];
         let error = run_within(&none, &told(), "/".as_ref(), false, SECONDS).unwrap_err();
         let error = format!("{error:#}");

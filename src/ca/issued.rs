@@ -34,6 +34,9 @@ pub struct Issued {
     pub alias: String,
     /// The fingerprint of the key that it is for.
     pub fingerprint: String,
+    /// That of the CA that signed it; empty where that was not written down.
+    #[serde(default)]
+    pub ca: String,
     /// From when on it is good, in seconds since the epoch.
     pub after: i64,
     /// The first second in which it is not.
@@ -141,6 +144,7 @@ mod tests {
             id: "x".into(),
             alias: "lace-x".into(),
             fingerprint: "SHA256:x".into(),
+            ca: "SHA256:ca".into(),
             after: NOW,
             before,
         }

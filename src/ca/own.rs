@@ -50,7 +50,6 @@ pub fn ensure(app: &App, settings: &Settings) -> Result<PublicKey> {
     }
     let store = &app.store;
     store.folder(&store.ca())?;
-    durable::sweep(&store.ca())?;
     let pair = match read(store)? {
         Some(pair) => pair,
         None => {

@@ -68,6 +68,7 @@ impl<'a> Request<'a> {
             id: self.id.to_owned(),
             alias: self.alias.to_owned(),
             fingerprint: self.public.fingerprint(),
+            ca: certificate.ca_fingerprint(),
             after: certificate.after(),
             before: certificate.before(),
         }

@@ -446,6 +446,7 @@ mod tests {
             id: "x".into(),
             alias: "lace-x".into(),
             fingerprint: fingerprint(&public()).unwrap(),
+            ca: String::new(),
             after: 0,
             before: 1,
         };

@@ -89,6 +89,18 @@ impl Command {
     }
 }
 
+impl CommandFault {
+    /// What would help.
+    pub fn hint(self) -> &'static str {
+        match self {
+            Self::Empty => "leave --command out: then the key may run whatever it wants",
+            Self::TooLong | Self::Character(_) | Self::Backslash => {
+                "put it into a script in the container, and name that"
+            }
+        }
+    }
+}
+
 impl fmt::Display for CommandFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

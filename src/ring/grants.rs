@@ -23,7 +23,7 @@ impl Ring<'_> {
     /// As [`check`], or the log cannot be written.
     pub fn grant(&mut self, grant: Grant) -> Result<()> {
         check(&self.registry, &grant)?;
-        if self.revoked.holds_key(&grant.public, self.now) {
+        if self.refuses(&grant.public) {
             return Err(failure(
                 format!("the key of {} is revoked, and opens nothing", grant.name),
                 "lace-ssh cert list",

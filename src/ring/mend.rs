@@ -17,6 +17,7 @@ impl Ring<'_> {
     /// Mends everything; the caller writes what changed.
     pub fn mend(&mut self) -> Result<()> {
         durable::sweep(self.app.store.root())?;
+        durable::sweep(&self.app.store.ca())?;
         stamp::sweep(&self.app.store)?;
         undo::sweep(&self.app.store)?;
         masters::sweep(&self.app.store);

@@ -124,8 +124,7 @@ impl<'a> Ring<'a> {
 
     /// Takes in what was learnt without the lock.
     fn take_in_learnt(&mut self) -> Result<()> {
-        // Whoever learns just now holds no lock.
-        durable::sweep_old(&self.app.store.learnt())?;
+        durable::sweep(&self.app.store.learnt())?;
         whereabouts::sweep(&self.app.store)?;
         self.learnt = look::take_in_learnt(&self.app.store, &mut self.registry);
         Ok(())
@@ -461,19 +460,20 @@ mod tests {
         let app = App::new(&environment);
         let mut ring = Ring::open(&app, "test").unwrap();
         ring.knows("one", "lace-one", "user");
-        let half = app.store.learnt().join(".lace-ssh-tmp-Ab12Cd");
+        let half = |writer| app.store.learnt().join(format!(".lace-ssh-tmp-{writer}-x"));
+        let [dead, alive] = [i32::MAX.cast_unsigned(), std::process::id()].map(half);
         learnt::write(&app.store, "lace-one", "node").unwrap();
-        fs::write(&half, "half").unwrap();
+        fs::write(&dead, "half").unwrap();
+        fs::write(&alive, "half").unwrap();
         ring.take_in_learnt().unwrap();
-        assert!(half.exists(), "somebody may be writing it");
+        assert!(alive.exists() && !dead.exists());
         learnt::write(&app.store, "lace-one", "root").unwrap();
         ring.commit().unwrap();
         let kept = learnt::read(&app.store, "lace-one");
         assert_eq!(kept.as_deref(), Some("root"));
-        Ring::age(&half, 3600);
         ring.take_in_learnt().unwrap();
         ring.commit().unwrap();
-        assert!(learnt::all(&app.store).is_empty() && !half.exists());
+        assert!(learnt::all(&app.store).is_empty());
         assert_eq!(
             ring.registry.devcontainers["one"].user.as_deref(),
             Some("root")

@@ -11,6 +11,11 @@ use crate::durable;
 use crate::keys::{Certificate, PublicKey};
 
 impl Ring<'_> {
+    /// Whether this key, without comment, is refused in every dev container.
+    pub fn refuses(&self, public: &str) -> bool {
+        self.revoked.holds_key(public, self.now)
+    }
+
     /// Revokes; the caller commits. Says whether that is new. The list is written first: whoever is killed
     /// after that has the next commit bring it into every dev container.
     ///

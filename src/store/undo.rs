@@ -46,12 +46,12 @@ fn record(store: &Store, path: &Path) -> PathBuf {
     folder(store).join(hash(path.as_os_str().as_encoded_bytes()))
 }
 
-/// Removes what was left half written here; whoever writes here just now holds no lock.
+/// Removes what was left half written here.
 ///
 /// # Errors
 /// Names the file that cannot be removed.
 pub fn sweep(store: &Store) -> Result<()> {
-    durable::sweep_old(&folder(store))
+    durable::sweep(&folder(store))
 }
 
 /// Remembers that `path` held `original` before we wrote `written`.
@@ -121,7 +121,6 @@ pub fn forget(store: &Store, path: &Path) -> Result<()> {
 mod tests {
     use std::fs;
     use std::os::unix::fs::PermissionsExt;
-    use std::time::{Duration, SystemTime};
 
     use super::*;
 
@@ -181,14 +180,13 @@ mod tests {
         sweep(&store).unwrap();
         keep(&store, Path::new("/x"), None, b"new").unwrap();
         let left = |name: &str| folder(&store).join(name);
-        for (name, minutes) in [(".lace-ssh-tmp-old", 11), (".lace-ssh-tmp-young", 9)] {
-            let file = fs::File::create(left(name)).unwrap();
-            let time = SystemTime::now() - Duration::from_secs(minutes * 60);
-            file.set_modified(time).unwrap();
+        let half = |writer| left(&format!(".lace-ssh-tmp-{writer}-x"));
+        let [dead, alive] = [i32::MAX.cast_unsigned(), std::process::id()].map(half);
+        for half in [&dead, &alive] {
+            fs::write(half, "half").unwrap();
         }
         sweep(&store).unwrap();
-        assert!(!left(".lace-ssh-tmp-old").exists());
-        assert!(left(".lace-ssh-tmp-young").exists());
+        assert!(!dead.exists() && alive.exists());
         assert!(before(&store, Path::new("/x")).unwrap().is_some());
     }
 }

@@ -45,7 +45,7 @@ pub fn forget(store: &Store, id: &str) -> Result<()> {
 /// Names the folder.
 pub fn sweep(store: &Store) -> Result<()> {
     match fs::exists(store.engines()) {
-        Ok(true) => durable::sweep_old(&store.engines()),
+        Ok(true) => durable::sweep(&store.engines()),
         _ => Ok(()),
     }
 }
@@ -99,16 +99,13 @@ mod tests {
         let store = Store::locate(&Environment::example(home.path()));
         store.prepare().unwrap();
         write(&store, "a", "g", "e").unwrap();
-        let [old, new] =
-            ["old", "new"].map(|it| store.engines().join(format!(".lace-ssh-tmp-{it}")));
-        for half in [&old, &new] {
+        let half = |writer| store.engines().join(format!(".lace-ssh-tmp-{writer}-x"));
+        let [dead, alive] = [i32::MAX.cast_unsigned(), std::process::id()].map(half);
+        for half in [&dead, &alive] {
             fs::write(half, "g").unwrap();
         }
-        let then = std::time::SystemTime::now() - std::time::Duration::from_secs(3600);
-        let file = fs::File::options().write(true).open(&old).unwrap();
-        file.set_modified(then).unwrap();
         sweep(&store).unwrap();
-        assert!(!old.exists() && new.exists());
+        assert!(!dead.exists() && alive.exists());
         assert_eq!(read(&store, "a", "g").as_deref(), Some("e"));
     }
 }

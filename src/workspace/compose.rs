@@ -77,7 +77,7 @@ pub fn complete(
     if durable::holds(&file, text.as_bytes()).unwrap_or(false) {
         return Ok(());
     }
-    durable::sweep_old(&folder)?;
+    durable::sweep(&folder)?;
     durable::write(&file, text.as_bytes(), 0o644)
 }
 

@@ -105,7 +105,7 @@ pub fn put_binary(folder: &Path, program: &Path) -> Result<bool> {
     {
         return Ok(false);
     }
-    durable::sweep_old(folder)?;
+    durable::sweep(folder)?;
     let bytes = fs::read(program).with_context(|| format!("cannot read {}", program.display()))?;
     durable::write(&target, &bytes, 0o755)?;
     let stamp = || {

@@ -79,12 +79,7 @@ fn is_known(ring: &Ring<'_>, id: Option<&str>) -> Result<()> {
 fn grant(args: &cli::AccessAdd, dev_container: Option<String>, now: i64) -> Result<Grant> {
     let name = args.name.as_deref().context("the key has no name")?;
     let command = args.command.as_deref().map(Command::parse).transpose();
-    let command = command.map_err(|error| {
-        failure(
-            error.to_string(),
-            "put what is longer into a script in the container, and name that",
-        )
-    })?;
+    let command = command.map_err(|error| failure(format!("--command: {error}"), error.hint()))?;
     Ok(Grant {
         name: named::name(name)?,
         public: public(args)?.render_bare(),

@@ -6,7 +6,8 @@ use anyhow::Result;
 use serde::Serialize;
 use serde_json::json;
 
-use crate::app::App;
+use crate::app::{App, now};
+use crate::ca::revoked;
 use crate::cli;
 use crate::ring::{self, access};
 use crate::store::registry::{Grant, Registry};
@@ -29,6 +30,8 @@ struct Row<'r> {
     until: Option<Time>,
     command: Option<&'r str>,
     no_forwarding: bool,
+    /// The key is refused everywhere, whatever is granted to it.
+    revoked: bool,
     /// When it was removed; what it has opened goes on until `ends`.
     removed: Option<Time>,
     ends: Option<Time>,
@@ -44,6 +47,8 @@ pub fn run(app: &App, args: &cli::AccessList) -> Result<ExitCode> {
             Some(id)
         }
     };
+    let revoked = revoked::read(&app.store)?;
+    let is_revoked = |grant: &Grant| revoked.holds_key(&grant.public, now());
     let concerns = |grant: &&Grant| only.is_none_or(|id| grant.is_for(id));
     let grants: Vec<_> = registry.access.iter().filter(concerns).collect();
     let all = registry.devcontainers.iter();
@@ -54,12 +59,15 @@ pub fn run(app: &App, args: &cli::AccessList) -> Result<ExitCode> {
         .map(|(_, known)| known.alias.as_str())
         .collect();
     if args.json {
-        let rows: Vec<_> = grants.iter().map(|grant| row(&registry, grant)).collect();
+        let rows: Vec<_> = grants
+            .iter()
+            .map(|grant| row(&registry, grant, is_revoked(grant)))
+            .collect();
         return print_json(&json!({ "grants": rows, "own_keys": own_keys }));
     }
     match grants.is_empty() {
         true => say("no further key may log in"),
-        false => drop(print(render(&registry, &grants))?),
+        false => drop(print(render(&registry, &grants, is_revoked))?),
     }
     match own_keys.is_empty() {
         true => say("no account's own ~/.ssh/authorized_keys counts"),
@@ -71,7 +79,7 @@ pub fn run(app: &App, args: &cli::AccessList) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn row<'r>(registry: &'r Registry, grant: &'r Grant) -> Row<'r> {
+fn row<'r>(registry: &'r Registry, grant: &'r Grant, revoked: bool) -> Row<'r> {
     let known = grant.dev_container.as_ref();
     let known = known.and_then(|id| registry.devcontainers.get(id));
     Row {
@@ -84,12 +92,13 @@ fn row<'r>(registry: &'r Registry, grant: &'r Grant) -> Row<'r> {
         until: grant.until.map(Time),
         command: grant.command.as_deref(),
         no_forwarding: grant.forwards_nothing(),
+        revoked,
         removed: grant.removed.map(Time),
         ends: grant.end().map(Time),
     }
 }
 
-fn render(registry: &Registry, grants: &[&Grant]) -> String {
+fn render(registry: &Registry, grants: &[&Grant], is_revoked: impl Fn(&Grant) -> bool) -> String {
     let header = ["NAME", "FINGERPRINT", "FOR", "SINCE", "UNTIL", "LIMITS"];
     let mut cells: Vec<[Cell<'_>; 6]> = vec![header.map(Cell::from)];
     cells.extend(grants.iter().map(|grant| {
@@ -101,14 +110,14 @@ fn render(registry: &Registry, grants: &[&Grant]) -> String {
             grant
                 .until
                 .map_or("-".into(), |it| Time(it).to_string().into()),
-            limits(grant).into(),
+            limits(grant, is_revoked(grant)).into(),
         ]
     }));
     table::render(&cells)
 }
 
 /// What is to be known of a grant beside its time.
-fn limits(grant: &Grant) -> String {
+fn limits(grant: &Grant, is_revoked: bool) -> String {
     let end = || {
         grant
             .end()
@@ -116,6 +125,7 @@ fn limits(grant: &Grant) -> String {
     };
     match grant.removed {
         Some(_) => format!("removed; its open sessions may go on until {}", end()),
+        None if is_revoked => "opens nothing: the key is revoked".to_owned(),
         None if !grant.unknown.is_empty() => {
             "opens nothing: a newer lace-ssh has given it".to_owned()
         }

@@ -43,7 +43,7 @@ pub fn run(app: &App, args: &cli::Issue) -> Result<ExitCode> {
     refuse_refused(app, &registry, id, known, &public)?;
     let path = path(app, args, known);
     if let Some(path) = &path {
-        refuse_to_replace(path)?;
+        refuse_to_replace(path, known, now())?;
     }
     let registry = trusting(app, registry.clone(), id, known)?;
     let (known, _) = ca::trusted(&registry, id)?;
@@ -59,11 +59,12 @@ pub fn run(app: &App, args: &cli::Issue) -> Result<ExitCode> {
         ttl,
         ..Request::own(known, id, &public, &key_id)?
     };
-    let certificate = ca::issue(app, &registry, &request, now())?;
+    let now = now();
+    let certificate = ca::issue(app, &registry, &request, now)?;
     if let Some(path) = &path {
         ca::write(path, &certificate)?;
     }
-    tell(known, &certificate);
+    tell(known, &certificate, now);
     match path {
         Some(path) => talk::print(path.display()),
         None => print_as_is(format_args!("{}\n", certificate.render())),
@@ -150,14 +151,20 @@ fn beside(public: &Path) -> PathBuf {
     public.with_file_name(format!("{stem}-cert.pub"))
 }
 
-/// Only a certificate gives way to a certificate.
-fn refuse_to_replace(path: &Path) -> Result<()> {
-    match path.symlink_metadata().is_ok() && ca::certificate(path).is_none() {
-        true => Err(failure(
-            format!("{} is there already, and is no certificate", path.display()),
+/// Only a certificate gives way to a certificate: one that is over, or was for the same dev container.
+fn refuse_to_replace(path: &Path, known: &DevContainer, now: i64) -> Result<()> {
+    let refuse = |what: &str| {
+        Err(failure(
+            format!("{} is there already, and {what}", path.display()),
             "name another file: --output FILE",
-        )),
-        false => Ok(()),
+        ))
+    };
+    match ca::certificate(path) {
+        None if path.symlink_metadata().is_ok() => refuse("is no certificate"),
+        Some(there) if there.before() > now && !there.principals().iter().eq(&known.principal) => {
+            refuse("opens something else for a while")
+        }
+        _ => Ok(()),
     }
 }
 
@@ -187,7 +194,7 @@ fn trusting(app: &App, registry: Registry, id: &str, known: &DevContainer) -> Re
     Ok(ring.registry.clone())
 }
 
-fn tell(known: &DevContainer, certificate: &Certificate) {
+fn tell(known: &DevContainer, certificate: &Certificate, now: i64) {
     let opens = match signer::scope(known) {
         Scope::One => format!("{} and nothing else", known.alias),
         _ => format!(
@@ -199,7 +206,7 @@ fn tell(known: &DevContainer, certificate: &Certificate) {
         "issued {} for {}: it opens {opens}, for {}",
         certificate.serial(),
         certificate.public().fingerprint(),
-        talk::span(Duration::from_secs(certificate.before().abs_diff(now()))),
+        talk::span(Duration::from_secs(certificate.before().abs_diff(now))),
     ));
     if !certificate
         .extensions()

@@ -1,5 +1,6 @@
 //! `cert list`: every certificate that was issued here of late, and what is revoked.
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -8,6 +9,8 @@ use serde::Serialize;
 use crate::app::{App, now};
 use crate::ca::issued::{self, Issued};
 use crate::ca::revoked::{self, Revocations, What};
+use crate::ring;
+use crate::store::registry::Registry;
 use crate::talk::table::{self, Cell};
 use crate::talk::time::Time;
 use crate::talk::{print, print_json, say};
@@ -15,7 +18,7 @@ use crate::talk::{print, print_json, say};
 /// One certificate, or one revocation of what was issued elsewhere; its JSON form is part of the interface.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 struct Row {
-    /// `valid`, `expired` or `revoked`.
+    /// `valid`, `expired`, `revoked`, or `untrusted`: its dev container trusts the CA no more, or is gone itself.
     state: &'static str,
     serial: Option<String>,
     key_id: Option<String>,
@@ -31,6 +34,7 @@ pub fn run(app: &App, json: bool) -> Result<ExitCode> {
     let rows = rows(
         &issued::all(&app.store)?,
         &revoked::read(&app.store)?,
+        &ring::look(app)?,
         now(),
     );
     if json {
@@ -45,14 +49,20 @@ pub fn run(app: &App, json: bool) -> Result<ExitCode> {
     print(render(&rows))
 }
 
-fn rows(issued: &[Issued], revoked: &Revocations, now: i64) -> Vec<Row> {
+fn rows(issued: &[Issued], revoked: &Revocations, registry: &Registry, now: i64) -> Vec<Row> {
+    let trusted = trusted(registry, now);
+    let is_trusted = |it: &Issued| {
+        let cas = trusted.get(it.id.as_str());
+        cas.is_some_and(|cas| it.ca.is_empty() || cas.contains(&it.ca))
+    };
     let of_issued = issued.iter().map(|it| {
         let is_revoked = revoked.holds_issued(it);
         Row {
             state: match it.before > now {
                 _ if is_revoked => "revoked",
-                true => "valid",
                 false => "expired",
+                true if is_trusted(it) => "valid",
+                true => "untrusted",
             },
             serial: Some(it.serial.to_string()),
             key_id: Some(it.key_id.clone()),
@@ -82,6 +92,16 @@ fn rows(issued: &[Issued], revoked: &Revocations, now: i64) -> Vec<Row> {
         }
     });
     of_issued.chain(of_revoked).collect()
+}
+
+/// The fingerprints of the CAs that each dev container trusts.
+fn trusted(registry: &Registry, now: i64) -> BTreeMap<&str, Vec<String>> {
+    let all = registry.devcontainers.iter();
+    all.map(|(id, known)| {
+        let cas = registry.trusted(known, now).into_iter();
+        (id.as_str(), cas.filter_map(revoked::fingerprint).collect())
+    })
+    .collect()
 }
 
 fn render(rows: &[Row]) -> String {

@@ -31,7 +31,8 @@ const WORTH_ELSEWHERE: &str = "whoever reads the files of this machine cannot ma
 /// Its JSON form is part of the interface.
 #[derive(Debug, Serialize)]
 struct Shown {
-    /// `good`, `expired`, `early`, `revoked`, `host` (it logs in nowhere), or `unsigned`.
+    /// `good`, `expired`, `early`, `revoked`, `host` (it logs in nowhere), `unsigned`, or `untrusted` (no dev container of
+    /// this store trusts the CA).
     state: &'static str,
     serial: String,
     key_id: String,
@@ -68,12 +69,14 @@ pub fn run(app: &App, what: Option<&str>, json: bool) -> Result<ExitCode> {
     if json {
         return print_json(&serde_json::to_value(&shown)?);
     }
-    say(
-        match shown.own_ca && settings::read(&app.store)?.ca.is_none() {
-            true => WORTH,
-            false => WORTH_ELSEWHERE,
-        },
-    );
+    if shown.known_ca {
+        say(
+            match shown.own_ca && settings::read(&app.store)?.ca.is_none() {
+                true => WORTH,
+                false => WORTH_ELSEWHERE,
+            },
+        );
+    }
     print(table::render(&lines(&shown, now())))
 }
 
@@ -116,6 +119,7 @@ fn shown(registry: &Registry, certificate: &Certificate, is_revoked: bool, now: 
             () if is_revoked => "revoked",
             () if now < after => "early",
             () if now >= before => "expired",
+            () if trusting.is_empty() => "untrusted",
             () => "good",
         },
         serial: certificate.serial().to_string(),

@@ -35,6 +35,16 @@ pub fn run(app: &App, args: &cli::Import) -> Result<ExitCode> {
             format!("choose another name, or first: lace-ssh keys delete {name}"),
         ));
     }
+    let public = match &imported {
+        Imported::Pair(pair) => pair.public(),
+        Imported::Token(public) => public.clone(),
+    };
+    if ring.refuses(&public.render_bare()) {
+        return Err(failure(
+            "that key is revoked, and opens no dev container",
+            "what is revoked: lace-ssh cert list",
+        ));
+    }
     match &imported {
         // Under the passphrase that it has: nobody asked for a copy without one.
         Imported::Pair(pair) => ring.put(&name, pair, passphrase, Origin::Imported)?,

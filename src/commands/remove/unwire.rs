@@ -66,7 +66,7 @@ pub fn run(app: &App, args: &cli::Remove, target: &Target) -> Result<Outcome> {
             durable::sweep(&folder)?;
         }
         if let Ok(folder) = workspace::compose::checked_folder(&target.folder) {
-            durable::sweep_old(&folder)?;
+            durable::sweep(&folder)?;
         }
         for folder in ["lace-ssh", compose::FOLDER, ""] {
             // Fails where files of the team are left in it, which then stay.

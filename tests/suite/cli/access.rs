@@ -432,6 +432,31 @@ fn the_accounts_own_keys_count_where_that_is_said_and_no_longer() {
 }
 
 #[test]
+fn a_key_that_is_revoked_is_listed_as_what_opens_nothing_and_is_not_taken_in() {
+    let (user, _) = initialised(CONFIG);
+    let laptop = key(&user, "laptop");
+    user.ok(&add("laptop", &laptop, &[]));
+    let is_revoked =
+        || json(&user.ok(&["access", "list", "--json"]))["grants"][0]["revoked"].clone();
+    assert_eq!(is_revoked(), false);
+    let file = laptop.to_str().unwrap();
+    user.ok(&["cert", "revoke", file]);
+    assert_eq!(is_revoked(), true);
+    let table = user.ok(&["access", "list"]).out;
+    assert!(
+        table.contains("opens nothing: the key is revoked"),
+        "{table}"
+    );
+    let said = user.fails(1, &["keys", "import", "mine", "--public-key-file", file]);
+    assert!(
+        said.err
+            .contains("that key is revoked, and opens no dev container"),
+        "{said:?}"
+    );
+    assert!(!user.store().join("keys/mine").exists());
+}
+
+#[test]
 fn what_a_newer_version_has_given_opens_nothing_here_and_is_kept() {
     let (user, id) = initialised(CONFIG);
     let own = trusted(&user, &id);

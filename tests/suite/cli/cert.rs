@@ -11,7 +11,7 @@ use lace_ssh::devcontainer::id::devcontainer_id;
 
 use crate::support::openssh::{self, new_key, run};
 use crate::support::ring::{
-    CONFIG, KEY, edit_registry, initialised, initialize, json, trusted, with_options,
+    CONFIG, KEY, Workspace, edit_registry, initialised, initialize, json, trusted, with_options,
 };
 use crate::support::{Said, User};
 
@@ -200,6 +200,26 @@ fn somebody_elses_key_is_signed_for_one_dev_container_and_no_longer_than_the_use
             .unwrap()
             .contains("CertificateFile")
     );
+    // The same key, for another dev container: what has been issued is still needed.
+    let other = Workspace::wired(&user, "other", CONFIG);
+    user.ok(&other.hook());
+    let said = user.fails(
+        1,
+        &[
+            "cert",
+            "issue",
+            "lace-other",
+            "--public-key-file",
+            "theirs.pub",
+        ],
+    );
+    assert!(
+        said.err
+            .contains("theirs-cert.pub is there already, and opens something else for a while"),
+        "{}",
+        said.err
+    );
+    user.ok(&["cert", "issue", "--public-key-file", "theirs.pub"]);
     // What is there and no certificate is not replaced, a private key not signed, and never shown.
     fs::write(user.project().join("taken"), "mine").unwrap();
     for (arguments, said) in [
@@ -249,6 +269,39 @@ fn somebody_elses_key_is_signed_for_one_dev_container_and_no_longer_than_the_use
     });
     let said = user.ok(&["cert", "issue"]).err;
     assert!(said.contains("for 10m"), "{said}");
+}
+
+#[test]
+fn what_a_ca_has_signed_that_is_trusted_no_more_is_called_good_nowhere() {
+    let (user, _) = initialised(&with_options(CERTIFICATE));
+    user.ok(&["refresh", KEY]);
+    let old = user.project().join("old-cert.pub");
+    fs::copy(own(&user), &old).unwrap();
+    let states = || {
+        let list = json(&user.ok(&["cert", "list", "--json"]));
+        let all = list.as_array().unwrap().iter();
+        let states: Vec<_> = all
+            .map(|it| it["state"].as_str().unwrap().to_owned())
+            .collect();
+        let shown = user.ok(&["cert", "show", "old-cert.pub", "--json"]);
+        (states, json(&shown)["state"].as_str().unwrap().to_owned())
+    };
+    user.ok(&["cert", "rotate-ca"]);
+    assert_eq!(
+        states(),
+        (vec!["valid".to_owned()], "good".to_owned()),
+        "both are trusted"
+    );
+    user.ok(&["cert", "rotate-ca", "--now"]);
+    let untrusted = "untrusted".to_owned();
+    assert_eq!(states(), (vec![untrusted.clone()], untrusted.clone()));
+    let said = user.ok(&["cert", "show", "old-cert.pub"]);
+    assert!(
+        said.out.contains("(another CA)") && said.err.is_empty(),
+        "{said:?}"
+    );
+    user.ok(&["refresh", KEY]);
+    assert_eq!(states().0, [untrusted, "valid".into()]);
 }
 
 #[test]

@@ -124,21 +124,18 @@ fn a_file_that_was_half_written_in_a_trust_folder_goes_with_whatever_changes_som
 }
 
 #[test]
-fn what_was_half_written_without_the_lock_goes_when_it_is_old() {
+fn what_somebody_is_writing_without_the_lock_is_left_to_him() {
     let (user, _) = initialised(CONFIG);
-    let hour = std::time::Duration::from_secs(3600);
-    for folder in ["undo", "learnt"] {
+    for folder in ["", "undo", "learnt", "stamps", "ca", &format!("keys/{KEY}")] {
         let folder = user.store().join(folder);
         fs::create_dir_all(&folder).unwrap();
         fs::set_permissions(&folder, fs::Permissions::from_mode(0o700)).unwrap();
-        let [old, young] =
-            ["Ab12Cd", "Ef34Gh"].map(|it| folder.join(format!(".lace-ssh-tmp-{it}")));
-        fs::write(&young, "half").unwrap();
-        let file = fs::File::create(&old).unwrap();
-        file.set_modified(std::time::SystemTime::now() - hour)
-            .unwrap();
+        let half = |writer: u32| folder.join(format!(".lace-ssh-tmp-{writer}-Ab12Cd"));
+        let [dead, alive] = [i32::MAX.cast_unsigned(), std::process::id()].map(half);
+        fs::write(&dead, "half").unwrap();
+        fs::write(&alive, "half").unwrap();
         user.ok(&["keys", "rotate"]);
-        assert!(!old.exists() && young.exists(), "{}", folder.display());
+        assert!(!dead.exists() && alive.exists(), "{}", folder.display());
     }
 }
 

@@ -196,6 +196,15 @@ impl House {
 /// A process that ends with this value.
 struct Running(Child);
 
+#[track_caller]
+fn eventually(is_so: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !is_so() {
+        assert!(start.elapsed() < Duration::from_secs(15), "it stays");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
 impl Running {
     /// It goes on for longer than a refusal takes.
     fn lasts(mut self) -> bool {
@@ -320,13 +329,26 @@ fn a_key_that_was_removed_opens_nothing_new_and_what_it_opened_goes_on_until_it_
         house.forwarding(&["-L", &format!("{port}:127.0.0.1:{}", house.container.port)]);
     assert!(forwarding.is_open(port));
     let mut session = house.session(&[]);
+    // Without a terminal it would outlive its connection.
+    let work = format!("sleep 4321.{}", house.container.port);
+    let mut job = house
+        .container
+        .ssh("dev", &[], &format!("sh -c '{work}; true'; true"));
+    let mut job = Running(job.stdout(Stdio::null()).spawn().unwrap());
+    let at_work = || {
+        let found = Command::new("pgrep").args(["-fx", &work]).output().unwrap();
+        found.status.success()
+    };
+    eventually(at_work);
     house.remove(&[]);
     assert_eq!(house.ssh(&[], "echo in").code, 255);
     // Longer than the watcher takes to look.
     std::thread::sleep(Duration::from_secs(5));
     assert!(leads_to_sshd(port));
-    assert!(session.0.try_wait().unwrap().is_none());
+    assert!(session.0.try_wait().unwrap().is_none() && at_work());
     house.remove(&["--now"]);
+    job.ends();
+    eventually(|| !at_work());
     forwarding.ends();
     session.ends();
     assert_eq!(house.ssh(&[], "echo in").code, 255);
