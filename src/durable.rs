@@ -42,9 +42,28 @@ pub fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
 /// # Errors
 /// As [`write`]; also where this process may not give files to `owner`.
 pub fn write_as(path: &Path, bytes: &[u8], mode: u32, owner: Option<Owner>) -> Result<()> {
-    let folder = folder_of(path);
+    replace(path, bytes, mode, owner, flush)?;
+    flush_folder(folder_of(path))
+}
+
+/// As [`write`], for what somebody waits for and anybody can make anew: nothing is flushed to disk, and after a power cut
+/// `path` may be empty.
+///
+/// # Errors
+/// Names `path`, which is then as it was.
+pub fn write_passing(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
+    replace(path, bytes, mode, None, |_| Ok(()))
+}
+
+fn replace(
+    path: &Path,
+    bytes: &[u8],
+    mode: u32,
+    owner: Option<Owner>,
+    flush: impl Fn(&File) -> std::io::Result<()>,
+) -> Result<()> {
     let attempt = || -> std::io::Result<()> {
-        let mut file = temporary_as(folder, mode)?;
+        let mut file = temporary_as(folder_of(path), mode)?;
         // The umask may have taken bits away that an existing file of the user had.
         if file.as_file().metadata()?.permissions().mode() & 0o7777 != mode {
             file.as_file()
@@ -61,8 +80,7 @@ pub fn write_as(path: &Path, bytes: &[u8], mode: u32, owner: Option<Owner>) -> R
         file.persist(path)?;
         Ok(())
     };
-    attempt().with_context(|| format!("cannot write {}", path.display()))?;
-    flush_folder(folder)
+    attempt().with_context(|| format!("cannot write {}", path.display()))
 }
 
 /// Makes a file that was not there before, closed to others from the first instant: a copy for the user, wherever he wants

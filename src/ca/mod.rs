@@ -70,7 +70,7 @@ pub fn lock(store: &Store, id: &str) -> PathBuf {
 /// Names `path`.
 pub fn write(path: &Path, certificate: &Certificate) -> Result<()> {
     let line = format!("{}\n", certificate.render());
-    durable::write(path, line.as_bytes(), PRIVATE)
+    durable::write_passing(path, line.as_bytes(), PRIVATE)
 }
 
 /// The certificate in a file; what cannot be read is none.

@@ -42,7 +42,7 @@ pub fn run(app: &App, args: &cli::Issue) -> Result<ExitCode> {
     };
     refuse_refused(app, &registry, id, known, &public)?;
     let path = path(app, args, known);
-    if let Some(path) = &path {
+    if let Some(path) = path.as_ref().filter(|path| **path != own(app, known)) {
         refuse_to_replace(path, known, now())?;
     }
     let registry = trusting(app, registry.clone(), id, known)?;
@@ -140,8 +140,13 @@ fn path(app: &App, args: &cli::Issue, known: &DevContainer) -> Option<PathBuf> {
         (Some(output), _) if output == Path::new("-") => None,
         (Some(output), _) => Some(output.clone()),
         (None, Some(file)) => Some(beside(file)),
-        (None, None) => Some(app.store.certificate(&known.key, &known.alias)),
+        (None, None) => Some(own(app, known)),
     }
+}
+
+/// Where ssh looks for the dev container's own.
+fn own(app: &App, known: &DevContainer) -> PathBuf {
+    app.store.certificate(&known.key, &known.alias)
 }
 
 /// As `ssh-keygen` names it, and `ssh` finds it: `id_ed25519-cert.pub` beside `id_ed25519.pub`.

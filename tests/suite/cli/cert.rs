@@ -200,6 +200,9 @@ fn somebody_elses_key_is_signed_for_one_dev_container_and_no_longer_than_the_use
             .unwrap()
             .contains("CertificateFile")
     );
+    // What is ours and damaged is not in the way.
+    fs::write(own(&user), "half").unwrap();
+    user.ok(&["cert", "issue"]);
     // The same key, for another dev container: what has been issued is still needed.
     let other = Workspace::wired(&user, "other", CONFIG);
     user.ok(&other.hook());
