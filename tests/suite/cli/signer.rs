@@ -2,9 +2,9 @@
 
 use std::fs;
 use std::os::unix::fs::DirBuilderExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use crate::support::openssh::{self, new_key, run};
+use crate::support::openssh::{self, bare, company, new_key, run};
 use crate::support::ring::{
     KEY, Workspace, initialised, initialize, json, made_ready, with_options,
 };
@@ -36,30 +36,6 @@ fn ssh(user: &User, arguments: &[&str]) -> Said {
     let mut ssh = user.command("ssh");
     ssh.arg("-F").arg(user.store().join("config"));
     Said::of(ssh.args(arguments).arg(KEY))
-}
-
-/// A company's CA in a file, and what signs with it; it leaves a line in `asked` for each time.
-fn company(user: &User) -> (String, String) {
-    let at = |name: &str| user.project().join(name).display().to_string();
-    new_key(Path::new(&at("company")));
-    let script = format!(
-        "#!/bin/sh\necho \"$LACE_SSH_DEV_CONTAINER $LACE_SSH_PRINCIPAL $LACE_SSH_TTL\" >>'{}'\n\
-         f=$LACE_SSH_PUBLIC_KEY_FILE\n\
-         ssh-keygen -q -s '{}' -I \"$LACE_SSH_KEY_ID\" -n \"$LACE_SSH_PRINCIPAL\" -V \"+${{LACE_SSH_TTL}}s\" \"$f\"\n\
-         cat \"${{f%.pub}}-cert.pub\"\n",
-        at("asked"),
-        at("company")
-    );
-    user.write("sign", &script);
-    run("chmod", &["700", &at("sign")]);
-    let ca = fs::read_to_string(at("company.pub")).unwrap();
-    (at("sign"), bare(&ca))
-}
-
-/// A public key without its comment.
-fn bare(line: &str) -> String {
-    let words: Vec<_> = line.split_whitespace().take(2).collect();
-    words.join(" ")
 }
 
 fn asked(user: &User) -> Vec<String> {

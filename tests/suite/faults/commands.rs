@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use lace_ssh::keys::{Certificate, PublicKey};
 
 use super::scene::{CALLS, Scene, the_next_command_mends, words};
-use crate::support::openssh::{self, new_key};
+use crate::support::openssh::{self, company, new_key};
 use crate::support::ring::{KEY, edit_registry, initialize, json};
 use crate::support::{Said, User, files, script};
 
@@ -699,6 +699,31 @@ fn rotate_ca() -> Scene {
     })
 }
 
+/// A company signs; that another one does from now on needs an engine.
+fn signer() -> Scene {
+    Scene::new(|user, id| {
+        let (sign, ca) = company(user);
+        let whole = format!(
+            r#"{{ "require": {{ "auth": "certificate" }}, "signer": {{ "command": ["{sign}"], "for": ["{}"], "ca": ["{ca}"] }} }}"#,
+            user.project().display()
+        );
+        fs::write(user.store().join("settings.jsonc"), whole).unwrap();
+        words(&["initialize", "--id", id])
+    })
+    .at_once(some_way_in)
+    .then(|scene, what| {
+        some_way_in(scene, what);
+        the_next_command_mends(scene, what);
+        scene.lace(&["cert", "issue", KEY]).expect(0);
+        let shown = json(&scene.lace(&["cert", "show", KEY, "--json"]).expect(0));
+        assert_eq!(
+            (&shown["state"], &shown["own_ca"]),
+            (&"good".into(), &false.into()),
+            "{what}"
+        );
+    })
+}
+
 fn what_signs_is_trusted(scene: &Scene, what: &str) {
     let private = fs::read_to_string(scene.user.store().join("ca/identity")).unwrap();
     let public = PublicKey::of_private(&private).unwrap().render_bare();
@@ -820,6 +845,8 @@ scenes! {
     issue_on_a_full_disk: issue, "error=ENOSPC";
     rotate_ca_killed_anywhere: rotate_ca, "signal=KILL";
     rotate_ca_on_a_full_disk: rotate_ca, "error=ENOSPC";
+    signer_killed_anywhere: signer, "signal=KILL";
+    signer_on_a_full_disk: signer, "error=ENOSPC";
     revoke_killed_anywhere: revoke, "signal=KILL";
     revoke_on_a_full_disk: revoke, "error=ENOSPC";
     purge_killed_anywhere: purge, "signal=KILL";

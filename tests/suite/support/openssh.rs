@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use super::User;
+
 /// What test keys are encrypted with.
 pub const PASSPHRASE: &str = "correct horse, größer";
 
@@ -130,4 +132,28 @@ pub fn openssl(folder: &Path, name: &str, arguments: &str) -> PathBuf {
         .unwrap();
     assert!(output.status.success(), "openssl {arguments}");
     path
+}
+
+/// A company's CA in a file, and what signs with it; it leaves a line in `asked` for each time.
+pub fn company(user: &User) -> (String, String) {
+    let at = |name: &str| user.project().join(name).display().to_string();
+    new_key(Path::new(&at("company")));
+    let script = format!(
+        "#!/bin/sh\necho \"$LACE_SSH_DEV_CONTAINER $LACE_SSH_PRINCIPAL $LACE_SSH_TTL\" >>'{}'\n\
+         f=$LACE_SSH_PUBLIC_KEY_FILE\n\
+         ssh-keygen -q -s '{}' -I \"$LACE_SSH_KEY_ID\" -n \"$LACE_SSH_PRINCIPAL\" -V \"+${{LACE_SSH_TTL}}s\" \"$f\"\n\
+         cat \"${{f%.pub}}-cert.pub\"\n",
+        at("asked"),
+        at("company")
+    );
+    user.write("sign", &script);
+    run("chmod", &["700", &at("sign")]);
+    let ca = std::fs::read_to_string(at("company.pub")).unwrap();
+    (at("sign"), bare(&ca))
+}
+
+/// A public key without its comment.
+pub fn bare(line: &str) -> String {
+    let words: Vec<_> = line.split_whitespace().take(2).collect();
+    words.join(" ")
 }
