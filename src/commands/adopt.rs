@@ -46,6 +46,12 @@ pub fn run(app: &App, args: &cli::Adopt) -> Result<ExitCode> {
             "{shown} is {alias} now: lace-ssh connect {alias}; for plain ssh: lace-ssh client-config install"
         ),
     });
+    if let Some(gone) = adoption::gone_namesake(app, &registry, &candidate.container) {
+        let advice = candidate.advice();
+        say(format!(
+            "{gone} is that of a container that is gone; to have that name for this one: lace-ssh remove --purge {gone} && lace-ssh remove --purge {alias} && {advice}"
+        ));
+    }
     Ok(ExitCode::SUCCESS)
 }
 

@@ -129,7 +129,7 @@ pub fn run(app: &App, args: &cli::Status) -> Result<ExitCode> {
     }
     for id in purge::unknown(&app.store, &registry) {
         say(format!(
-            "{} is of no dev container that is known here; its next `devcontainer up` takes it up again, or, to drop it: lace-ssh remove --purge {id}",
+            "{} is of no dev container that is known here; its next `devcontainer up` or `lace-ssh adopt` takes it up again; to drop it: lace-ssh remove --purge {id}",
             app.store.trust(&id).display()
         ));
     }

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::effect::{self, Effect};
@@ -26,7 +27,11 @@ pub fn check(patient: &Patient<'_>) -> Link {
         return Link::unknown(NAME, format!("{} is not there", users.display()));
     }
     match effect::of(app, alias) {
-        Err(error) => unread(&error.to_string(), &users),
+        Err(error) => {
+            let me = rustix::process::geteuid().as_raw();
+            let owner = |path: &Path| fs::metadata(path).ok().map(|it| it.uid());
+            unread(&error.to_string(), &users, me, owner)
+        }
         Ok(Effect::Ours) => Link::holds(NAME, format!("ssh takes for {alias} what ours says")),
         Ok(Effect::Beside(others)) => tried(patient, &users, &others),
         Ok(Effect::Nothing) => Link::unknown(NAME, "ours is not included"),
@@ -69,12 +74,18 @@ fn which_block(alias: &str, users: &Path) -> String {
     )
 }
 
-fn unread(why: &str, users: &Path) -> Link {
+/// `me` and `owner`: this user, and whose a file is.
+fn unread(why: &str, users: &Path, me: u32, owner: impl Fn(&Path) -> Option<u32>) -> Link {
     let link = Link::breaks(NAME, why);
     match why.split_once(REFUSED) {
         Some((_, path)) => {
-            let path = path.split(';').next().unwrap_or_default();
-            link.mended_by(Remedy::Modes(vec![(path.trim().into(), 0o600)]))
+            let path = Path::new(path.split(';').next().unwrap_or_default().trim());
+            match owner(path) {
+                Some(owner) if owner != me && owner != 0 => {
+                    link.advise(format!("sudo chown {me} {}", shell(path)))
+                }
+                _ => link.mended_by(Remedy::Modes(vec![(path.into(), 0o600)])),
+            }
         }
         None => link.advise(format!(
             "mend what it names; to see which file is read when: ssh -v -F {} -G lace-ssh",
@@ -138,15 +149,20 @@ mod tests {
     #[test]
     fn a_file_that_ssh_refuses_is_closed_and_another_is_named() {
         let users = Path::new("/h/.ssh/config");
-        let link = unread(
-            "ssh does not read /h/.ssh/config: Bad owner or permissions on /s/config",
-            users,
-        );
-        assert_eq!(link.remedy.unwrap().shown(), "chmod 600 /s/config");
-        let link = unread(
-            "ssh does not read /h/.ssh/config: line 3: Bad option",
-            users,
-        );
+        let unread = |why: &str, owner| {
+            let why = format!("ssh does not read /h/.ssh/config: {why}");
+            unread(&why, users, 1000, |_: &Path| owner)
+        };
+        for (owner, remedy) in [
+            (Some(1000), "chmod 600 /s/config"),
+            (Some(0), "chmod 600 /s/config"),
+            (None, "chmod 600 /s/config"),
+            (Some(1001), "sudo chown 1000 /s/config"),
+        ] {
+            let link = unread("Bad owner or permissions on /s/config", owner);
+            assert_eq!(link.remedy.unwrap().shown(), remedy);
+        }
+        let link = unread("line 3: Bad option", None);
         assert!(
             link.remedy
                 .unwrap()

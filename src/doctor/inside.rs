@@ -42,6 +42,8 @@ pub struct Inside {
     pub is_port_taken: bool,
     /// sshd may not do what it needs to.
     pub is_chroot_forbidden: bool,
+    /// Nothing can be written into its root.
+    pub is_read_only: bool,
     /// How much room there is.
     pub space: Vec<Space>,
 }
@@ -155,6 +157,7 @@ fn parse(told: &str) -> Option<Inside> {
             ("sshd", "serves another") => inside.sshd = Sshd::ServesAnother,
             ("fault", said) => inside.fault = Some(said.to_owned()),
             ("port", "taken") => inside.is_port_taken = true,
+            ("root", "read-only") => inside.is_read_only = true,
             ("chroot", "forbidden") => inside.is_chroot_forbidden = true,
             ("space", measured) => inside.space.extend(space(measured)),
             _ => inside.account.extend(account(what, how)),
@@ -206,7 +209,7 @@ mod tests {
     #[test]
     fn every_line_is_understood() {
         let told = "clock 1800000000\nmount ro\nboot b-1\nfolder 7:8\nmissing revoked_keys\nunreadable authorized_keys\nhost-key ssh-ed25519 AAAA\ndigest authorized_keys 00ff\n\
-                    feature absent\nfault /x line 3: bad\nport taken\nchroot forbidden\nspace / 10 20 4096 7 100\nspace /run 1 2 1 0 0\n\
+                    feature absent\nfault /x line 3: bad\nport taken\nroot read-only\nchroot forbidden\nspace / 10 20 4096 7 100\nspace /run 1 2 1 0 0\n\
                     space /tmp much\naccount locked\naccount expired\nshell absent /bin/zsh\nnologin\nhome absent\nsshd runs\nend\nsshd absent\n";
         let inside = parse(told).unwrap();
         let space = |folder: &str, free, inodes| Space {
@@ -236,6 +239,7 @@ mod tests {
             fault: Some("/x line 3: bad".into()),
             is_port_taken: true,
             is_chroot_forbidden: true,
+            is_read_only: true,
             space: vec![space("/", 40_960, Some(7)), space("/run", 1, None)],
         };
         assert_eq!(inside, expected);

@@ -8,6 +8,9 @@ use crate::advice::{hint_of, shell};
 /// How wide the longest name of a link is.
 pub const WIDEST: usize = "container-disk".len();
 
+/// What is said where another link is the reason.
+pub const ABOVE: &str = "what is broken above comes first";
+
 /// One link of the chain from a name to a session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Link {

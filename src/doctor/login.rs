@@ -1,6 +1,6 @@
 //! A real login: with our configuration, by the route that ssh takes.
 
-use super::link::Link;
+use super::link::{ABOVE, Link};
 use super::patient::{Login, Patient};
 
 /// Its name.
@@ -33,7 +33,7 @@ pub fn check(patient: &Patient<'_>) -> Link {
 /// The same link, where another one before it is broken: that one is the reason, as far as anybody knows.
 pub fn after(link: Link, is_broken: bool) -> Link {
     match link.name == NAME && link.is_broken() && is_broken {
-        true => link.advise("what is broken above comes first"),
+        true => link.advise(ABOVE),
         false => link,
     }
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use sha2::{Digest, Sha256};
 
 use super::inside::{Access, Inside};
-use super::link::Link;
+use super::link::{ABOVE, Link};
 use super::patient::Patient;
 use crate::advice::shell;
 use crate::durable;
@@ -30,10 +30,18 @@ pub fn check(patient: &Patient<'_>) -> Link {
         let name = shell(Path::new(&container.name));
         format!("{} restart {name}", engine.command())
     });
+    let folder = patient.app.store.trust(patient.id);
+    let is_lost_here = inside
+        .missing
+        .iter()
+        .any(|name| !folder.join(name).exists());
     told(
         inside,
         is_the_same(patient, inside),
-        &restart.unwrap_or_default(),
+        match is_lost_here {
+            true => ABOVE,
+            false => restart.as_deref().unwrap_or_default(),
+        },
         &patient.rebuilt(),
     )
 }

@@ -292,7 +292,10 @@ impl<'a> Patient<'a> {
             && let Some((engine, container)) = self.running()
             && let Some(why) = refusal::in_words(engine, container, knock)?
         {
-            return Ok(Error::msg(why));
+            return Ok(match why.is_built_in {
+                true => failure(why.says, self.rebuilt()),
+                false => Error::msg(why.says),
+            });
         }
         Ok(Error::msg(match said {
             "" => "sshd hangs up without a word".to_owned(),

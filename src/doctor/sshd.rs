@@ -18,20 +18,28 @@ pub fn check(patient: &Patient<'_>) -> Link {
         Err(why) => return Link::unknown(NAME, why),
     };
     let is_adopted = patient.running().is_some_and(|(_, it)| it.is_adopted);
+    let alias = patient.known().alias.as_str();
     let got_in = matches!(patient.login(), Login::In(_));
     told(
         inside,
-        is_adopted,
+        is_adopted.then_some(alias),
         got_in,
         &patient.exec(),
         &patient.rebuilt(),
     )
 }
 
-fn told(inside: &Inside, is_adopted: bool, got_in: bool, exec: &str, rebuilt: &str) -> Link {
+/// `adopted`: the alias of one that was adopted.
+fn told(inside: &Inside, adopted: Option<&str>, got_in: bool, exec: &str, rebuilt: &str) -> Link {
     let start = format!("{exec} {START}");
     match inside.sshd {
-        Sshd::Absent => return Link::breaks(NAME, "it is not installed").advise(rebuilt),
+        Sshd::Absent => {
+            let link = Link::breaks(NAME, "it is not installed");
+            return match adopted {
+                Some(alias) => link.advise(format!("lace-ssh adopt {alias} --install")),
+                None => link.advise(rebuilt),
+            };
+        }
         _ if inside.is_chroot_forbidden => {
             return Link::breaks(
                 NAME,
@@ -39,19 +47,25 @@ fn told(inside: &Inside, is_adopted: bool, got_in: bool, exec: &str, rebuilt: &s
             )
             .advise("in devcontainer.json: \"runArgs\": [\"--cap-add=SYS_CHROOT\"]; then rebuild");
         }
-        _ if is_adopted => return Link::holds(NAME, "one is started for each connection"),
+        _ if adopted.is_some() => return Link::holds(NAME, "one is started for each connection"),
         _ if inside.missing.iter().any(|name| name == trust::HOST_KEY) => {
             return Link::unknown(NAME, "its host key is not there");
         }
         _ => {}
     }
     if let Some(fault) = &inside.fault {
-        return Link::breaks(NAME, format!("its configuration is at fault: {fault}"))
-            .advise(rebuilt);
+        let link = Link::breaks(NAME, format!("its configuration is at fault: {fault}"));
+        return match fault.contains("/run/sshd must be owned by root") {
+            true => link.advise(format!(
+                "{exec} sh -c 'chown root: /run/sshd; chmod 755 /run/sshd'"
+            )),
+            false => link.advise(rebuilt),
+        };
     }
     let taken = "it does not run, and another program has taken its port";
     let elsewhere = "give the Feature lace-ssh another \"port\", or let that program take another";
     let stopped = "it does not run";
+    let read_only = "it does not run, for the container's root is read-only";
     let by_stream = ", and ssh gets in all the same, by a stream of the engine";
     match (inside.sshd, inside.is_port_taken, got_in) {
         (Sshd::Runs, ..) => Link::holds(NAME, "it runs, and its configuration is good"),
@@ -60,6 +74,10 @@ fn told(inside: &Inside, is_adopted: bool, got_in: bool, exec: &str, rebuilt: &s
         }
         (_, true, true) => Link::warns(NAME, format!("{taken}{by_stream}")).advise(elsewhere),
         (_, true, false) => Link::breaks(NAME, taken).advise(elsewhere),
+        // So it was meant, and nothing is missing.
+        (_, _, true) if inside.is_read_only => Link::holds(NAME, format!("{read_only}{by_stream}")),
+        (_, false, false) if inside.is_read_only => Link::breaks(NAME, read_only)
+            .advise("in devcontainer.json: \"runArgs\": [\"--tmpfs=/run\"], or without --read-only; then rebuild"),
         (_, false, true) => Link::warns(NAME, format!("{stopped}{by_stream}")).advise(start),
         (_, false, false) => Link::breaks(NAME, stopped).advise(start),
     }
@@ -72,10 +90,11 @@ mod tests {
 
     #[test]
     fn what_keeps_sshd_from_serving_is_told() {
-        let seen = |change: &dyn Fn(&mut Inside), is_adopted, got_in| {
+        let seen = |change: &dyn Fn(&mut Inside), is_adopted: bool, got_in| {
             let mut inside = Inside::default();
             change(&mut inside);
-            let link = told(&inside, is_adopted, got_in, "docker exec c", "rebuild");
+            let adopted = is_adopted.then_some("lace-x");
+            let link = told(&inside, adopted, got_in, "docker exec c", "rebuild");
             let advice = link.remedy.map(|it| it.shown()).unwrap_or_default();
             (link.state, link.says, advice)
         };
@@ -117,15 +136,33 @@ mod tests {
                 "docker exec c /usr/local/share/lace-ssh/start"
             )
         );
+        let read_only = |it: &mut Inside| it.is_read_only = true;
+        let (state, says, advice) = seen(&read_only, false, true);
+        assert!(state == State::Holds && says.ends_with("by a stream of the engine"));
+        assert_eq!(advice, "");
+        let (state, says, advice) = seen(&read_only, false, false);
+        assert!(state == State::Breaks && says.ends_with("root is read-only"));
+        assert!(advice.contains("--tmpfs=/run"));
         let absent = |it: &mut Inside| it.sshd = Sshd::Absent;
-        for is_adopted in [true, false] {
+        for (is_adopted, remedy) in [
+            (true, "lace-ssh adopt lace-x --install"),
+            (false, "rebuild"),
+        ] {
             assert_eq!(
                 seen(&absent, is_adopted, false),
-                is(State::Breaks, "it is not installed", "rebuild")
+                is(State::Breaks, "it is not installed", remedy)
             );
             let (state, says, _) = seen(&|it| it.is_chroot_forbidden = true, is_adopted, false);
             assert!(state == State::Breaks && says.contains("SYS_CHROOT"));
         }
+        let open = |it: &mut Inside| {
+            let said = "/run/sshd must be owned by root and not group or world-writable.";
+            it.fault = Some(said.into());
+        };
+        assert_eq!(
+            seen(&open, false, false).2,
+            "docker exec c sh -c 'chown root: /run/sshd; chmod 755 /run/sshd'"
+        );
         let fault = |it: &mut Inside| {
             runs(it);
             it.fault = Some("line 3".into());

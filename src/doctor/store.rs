@@ -4,6 +4,9 @@ use std::fs::{self, Metadata};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{Access, access};
+use rustix::io::Errno;
+
 use super::link::{Link, Remedy};
 use crate::advice::shell;
 use crate::app::App;
@@ -48,6 +51,16 @@ pub fn check(app: &App) -> Link {
     let trust = app.store.trust_folders();
     if !trust.starts_with(&real) {
         look(trust, DEPTH - 1, uid, &mut faults);
+    }
+    if faults.is_empty() && access(&real, Access::WRITE_OK) == Err(Errno::ROFS) {
+        let says = format!(
+            "nothing can be written into {}: its file system is read-only",
+            real.display()
+        );
+        return Link::breaks(NAME, says).advise(format!(
+            "have it mounted writable; what it is mounted by: findmnt --target {}",
+            shell(&real)
+        ));
     }
     if faults.is_empty() {
         return Link::holds(NAME, format!("{} is yours alone{by}", root.display()));

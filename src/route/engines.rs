@@ -10,6 +10,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow};
 
@@ -22,6 +23,9 @@ use crate::socket;
 use crate::store::registry::DevContainer;
 use crate::store::{other_ids, whereabouts};
 use crate::talk::say;
+
+/// Who takes so long to tell nothing is given up.
+const LONG: Duration = Duration::from_secs(4);
 
 /// Where a dev container is.
 pub struct Place {
@@ -279,7 +283,7 @@ impl<'a> Engines<'a> {
 
     /// The engine at which the container runs, among those that are known to have, or to have had it; or the only
     /// one there is.
-    fn likeliest(&self, id: &str, known: &DevContainer, plan: &Plan) -> Option<Engine> {
+    fn likeliest(&mut self, id: &str, known: &DevContainer, plan: &Plan) -> Option<Engine> {
         let sought = sought(self.app, id, known);
         let all: Vec<_> = plan.here.iter().chain(&plan.elsewhere).collect();
         let known = self.known(id, &known.endpoint).into_iter();
@@ -288,12 +292,19 @@ impl<'a> Engines<'a> {
         if all.len() == 1 {
             return engines.next();
         }
-        let found = |engine: &Engine| Some(engine::found(&engine.likely(&sought).ok()?, &sought));
         let first = engines.next()?;
         // It is quicker to ask another one here than to open the wrong one of two.
         let mut asked: Vec<_> = engines.filter(Engine::is_here).collect();
         asked.insert(0, first);
-        match engine::across(asked.iter().filter_map(found)) {
+        let mut told = Vec::new();
+        for engine in &asked {
+            let begun = Instant::now();
+            match engine.likely(&sought) {
+                Ok(containers) => told.push(engine::found(&containers, &sought)),
+                Err(error) => self.gave_up(engine.address(), Trouble::of(&error), begun),
+            }
+        }
+        match engine::across(told) {
             Found::One(one) if one.runs() => asked.into_iter().find(|engine| engine.has(&one)),
             _ => None,
         }
@@ -301,12 +312,26 @@ impl<'a> Engines<'a> {
 
     /// Where it runs, if all engines of this machine tell when they are asked for this one alone: among many, that is answered
     /// sooner than a list of all. None: a list has to tell.
-    fn alone(&self, id: &str, known: &DevContainer) -> Option<Place> {
+    fn alone(&mut self, id: &str, known: &DevContainer) -> Option<Place> {
         let (plan, sought) = (self.plan(id, &known.endpoint), sought(self.app, id, known));
+        if plan.here.iter().any(|it| self.answers.contains_key(it)) {
+            return None;
+        }
         let likely = |engine: &Engine| engine.likely(&sought);
-        let answers = self.answers(plan.here.iter(), &known.endpoint, &likely);
-        let told: std::result::Result<Vec<_>, _> = answers.into_iter().map(|(_, it)| it).collect();
-        let told: Vec<_> = told.ok()?.into_iter().flatten().collect();
+        let begun = Instant::now();
+        let (mut told, mut have_all) = (Vec::new(), true);
+        for (endpoint, answer) in self.answers(plan.here.iter(), &known.endpoint, &likely) {
+            match answer {
+                Ok(answer) => told.extend(answer),
+                Err(trouble) => {
+                    have_all = false;
+                    self.gave_up(&endpoint, trouble, begun);
+                }
+            }
+        }
+        if !have_all {
+            return None;
+        }
         let found = told.iter().map(|(_, it)| engine::found(it, &sought));
         let found = engine::across(found);
         let one = match &found {
@@ -318,6 +343,13 @@ impl<'a> Engines<'a> {
         let engine = engine?.clone();
         let found = found.map(|it| engine.with_contract(it));
         Some(Place { engine, found })
+    }
+
+    /// What has taken so long is not asked again: it would again.
+    fn gave_up(&mut self, endpoint: &str, trouble: Trouble, begun: Instant) {
+        if begun.elapsed() >= LONG {
+            self.answers.insert(endpoint.to_owned(), Err(trouble));
+        }
     }
 
     /// Asks those that were not asked yet.
@@ -506,6 +538,37 @@ mod tests {
                 };
                 format!("{found} at {file}")
             }
+        }
+    }
+
+    #[test]
+    fn an_engine_that_hangs_is_waited_for_once() {
+        let machine = Machine::new();
+        let docker = machine.engine("docker", &[]);
+        let socket = machine.socket("podman");
+        fs::create_dir_all(socket.parent().unwrap()).unwrap();
+        let hangs = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        let app = machine.app();
+        for (guess, is_likeliest) in [(docker, true), (machine.endpoint("podman"), false)] {
+            let known = DevContainer {
+                endpoint: guess,
+                ..DevContainer::example("lace-x", "k")
+            };
+            let error = match is_likeliest {
+                true => for_ssh(&app, "x", &known).map(drop),
+                false => for_a_look(&app, "x", &known).map(drop),
+            };
+            let error = format!("{:#}", error.unwrap_err());
+            assert!(error.contains("podman.sock"), "{error}");
+            // A connection that says nothing was to see whether somebody listens.
+            hangs.set_nonblocking(true).unwrap();
+            let came = std::iter::from_fn(|| hangs.accept().ok());
+            let asked = came.filter(|(stream, _)| {
+                let mut stream = stream;
+                stream.set_nonblocking(true).unwrap();
+                std::io::Read::read(&mut stream, &mut [0]).is_ok_and(|read| read > 0)
+            });
+            assert_eq!(asked.count(), 1);
         }
     }
 

@@ -58,7 +58,7 @@ pub fn in_words(
     engine: &Engine,
     container: &Container,
     knock: impl FnOnce() -> Result<std::result::Result<(), String>>,
-) -> Result<Option<&'static str>> {
+) -> Result<Option<Reason>> {
     let log = log_of(engine, container, knock)?;
     Ok(log.and_then(|log| log.lines().rev().find_map(words)))
 }
@@ -79,44 +79,96 @@ fn log_of(
     Ok(lines(seen).map(|(_, log)| log))
 }
 
+/// Why sshd refuses a login.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reason {
+    /// In words.
+    pub says: &'static str,
+    /// It is in what the Feature has installed and somebody has changed, so a container that is made anew has it no more.
+    pub is_built_in: bool,
+}
+
 /// What a line of sshd's log means, where it tells why somebody is refused. Where another version has other words, it tells
 /// nothing.
-fn words(line: &str) -> Option<&'static str> {
-    const MEANINGS: [(&str, &str); 10] = [
+fn words(line: &str) -> Option<Reason> {
+    /// The first that a line holds; others are more general.
+    const MEANINGS: [(&str, bool, &str); 17] = [
         (
             "not allowed because account is locked",
+            false,
             "sshd there takes the account for locked",
         ),
         (
             "not allowed because shell",
+            false,
             "the shell of the account is missing there, or cannot be run",
         ),
         (
             "not allowed because not listed in AllowUsers",
+            false,
             "sshd there lets in another account",
         ),
-        ("has expired", "the account has expired there"),
-        ("Invalid user", "there is no such account there"),
+        (
+            "/etc/nologin exists",
+            false,
+            "/etc/nologin is there, and keeps everybody but root out",
+        ),
+        (
+            "not allowed because",
+            true,
+            "the configuration of sshd there keeps the account or its group out: DenyUsers, DenyGroups or AllowGroups",
+        ),
+        (
+            "ROOT LOGIN REFUSED",
+            true,
+            "the configuration of sshd there lets root in by no key: PermitRootLogin",
+        ),
+        (
+            "not in PubkeyAccepted",
+            true,
+            "the configuration of sshd there takes no key or signature of this type: PubkeyAcceptedAlgorithms",
+        ),
+        (
+            "Access denied for user",
+            false,
+            "PAM there keeps the account out",
+        ),
+        (
+            "Too many authentication failures",
+            false,
+            "sshd there gave up before it was shown the key: ssh has shown it too many others",
+        ),
+        (
+            "chroot(",
+            false,
+            "sshd there may not chroot: the container lacks the capability SYS_CHROOT",
+        ),
+        ("has expired", false, "the account has expired there"),
+        ("Invalid user", false, "there is no such account there"),
         (
             "Unsafe AuthorizedKeysCommand",
+            true,
             "sshd there runs no script that others may write to, and others may write to the one that tells who may log in",
         ),
         (
             "AuthorizedKeysCommand",
+            true,
             "the script there that tells sshd who may log in fails",
         ),
-        ("revoked by file", "sshd there finds the key revoked"),
+        ("revoked by file", false, "sshd there finds the key revoked"),
         (
             "in revoked keys file",
+            false,
             "sshd there cannot read the list of what is revoked, and so refuses everybody",
         ),
         (
             "penalty",
+            false,
             "sshd there shuts out whoever was refused too often, for a while",
         ),
     ];
-    let mut known = MEANINGS.into_iter();
-    known.find_map(|(said, means)| line.contains(said).then_some(means))
+    let known = MEANINGS.iter().find(|(said, ..)| line.contains(said));
+    known.map(|&(_, is_built_in, says)| Reason { says, is_built_in })
 }
 
 /// The last refusal in these lines of sshd's log. The words are those of OpenSSH from 8.4 to 10.0; of a CA that it does not
@@ -293,6 +345,42 @@ mod tests {
                 "User vscode from 172.17.0.1 not allowed because not listed in AllowUsers",
                 "lets in another account",
             ),
+            (
+                "User vscode from 172.17.0.1 not allowed because listed in DenyUsers",
+                "DenyUsers",
+            ),
+            (
+                "User vscode from 172.17.0.1 not allowed because not in any group",
+                "keeps the account",
+            ),
+            (
+                "User vscode not allowed because /etc/nologin exists",
+                "/etc/nologin",
+            ),
+            (
+                "ROOT LOGIN REFUSED FROM 172.17.0.1 port 1",
+                "PermitRootLogin",
+            ),
+            (
+                "Access denied for user vscode by PAM account configuration",
+                "PAM there",
+            ),
+            (
+                "userauth_pubkey: signature algorithm ssh-ed25519 not in PubkeyAcceptedAlgorithms [preauth]",
+                "of this type",
+            ),
+            (
+                "userauth_pubkey: key type ssh-ed25519 not in PubkeyAcceptedKeyTypes [preauth]",
+                "of this type",
+            ),
+            (
+                "Disconnecting authenticating user vscode 172.17.0.1 port 1: Too many authentication failures",
+                "too many others",
+            ),
+            (
+                "chroot(\"/run/sshd\"): Operation not permitted [preauth]",
+                "SYS_CHROOT",
+            ),
             ("Account vscode has expired", "has expired there"),
             (
                 "Invalid user ghost from 172.17.0.1 port 1",
@@ -321,7 +409,7 @@ mod tests {
         ] {
             let told = words(line);
             assert!(
-                told.is_some_and(|told| told.contains(means)),
+                told.is_some_and(|told| told.says.contains(means)),
                 "{line}: {told:?}"
             );
         }

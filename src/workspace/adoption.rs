@@ -240,6 +240,17 @@ pub fn adopt(
     }
 }
 
+/// The alias that one of its name would have, where a container that is gone, and of no workspace, has it still.
+pub fn gone_namesake(app: &App, registry: &Registry, container: &Container) -> Option<String> {
+    let alias = entry::of_container(&container.name);
+    let (id, known) = registry.by_alias(&alias)?;
+    let sought = sought(app, id, known);
+    let is_of_none = known.is_only_adopted() && known.place().is_none();
+    let all = Engines::of(app).all(true).ok()?;
+    let is_gone = !all.iter().any(|(_, it)| sought.is(it));
+    (is_of_none && is_gone && container.made_from().is_none()).then_some(alias)
+}
+
 /// A container that is in the registry now.
 struct Entered {
     id: String,

@@ -107,9 +107,15 @@ pub fn adopted(
             ..known.clone()
         };
     }
-    let name = match &wanted.adopted.workspace {
-        Some(workspace) => name(&workspace.folder, &workspace.config_file),
-        None => client::alias(&[wanted.container.to_owned()]),
+    // Whatever the container is called by now: programs and people have the alias.
+    let alias = match (known, &wanted.adopted.workspace) {
+        (Some(known), _) => known.alias.clone(),
+        (None, Some(workspace)) => unique(
+            registry,
+            wanted.id,
+            &name(&workspace.folder, &workspace.config_file),
+        ),
+        (None, None) => unique(registry, wanted.id, &of_container(wanted.container)),
     };
     DevContainer {
         user: Some(wanted.user.to_owned()),
@@ -119,12 +125,17 @@ pub fn adopted(
         ..with_options(
             &wanted.settings.defaults,
             wanted.settings,
-            unique(registry, wanted.id, &name),
+            alias,
             host_key,
             known,
             now,
         )
     }
+}
+
+/// The alias that a container of no workspace has, if no other one has it.
+pub fn of_container(name: &str) -> String {
+    client::alias(&[name.to_owned()])
 }
 
 /// What the options say, and what was known; not yet who it is and where.
@@ -688,6 +699,14 @@ mod tests {
         assert_eq!(
             entry(&registry, &of(Some(&workspace)), Some(&first), 9),
             first
+        );
+        let renamed = Adoption {
+            container: "other",
+            ..of(None)
+        };
+        assert_eq!(
+            entry(&registry, &renamed, Some(&first), 9).alias,
+            first.alias
         );
         let other = Adoption {
             id: "abcdefghij",

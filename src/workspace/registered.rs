@@ -246,7 +246,7 @@ fn known(registry: &Registry, name: &str) -> String {
     match nearest {
         Some(alias) if strsim::jaro(name, alias) > 0.7 => format!("did you mean {alias}?"),
         Some(_) => "lace-ssh status lists them".to_owned(),
-        None => "none is set up yet; in a project: lace-ssh setup".to_owned(),
+        None => "none is known here; in a project: lace-ssh setup; where there were some: lace-ssh doctor".to_owned(),
     }
 }
 
@@ -545,7 +545,7 @@ mod tests {
             (
                 &Registry::default(),
                 "web",
-                "none is set up yet; in a project: lace-ssh setup",
+                "none is known here; in a project: lace-ssh setup; where there were some: lace-ssh doctor",
             ),
         ] {
             let error = registered(&app, registry, Some(name), &Place::default()).unwrap_err();

@@ -13,7 +13,7 @@ use crate::support::ring::{
     CONFIG, KEY, edit_registry, initialised, json, made_ready, with_options,
 };
 use crate::support::sshd::is_root;
-use crate::support::{Agent, Said, User};
+use crate::support::{Agent, Said, User, binary};
 
 /// A machine on which all is well, but for the engine, of which there is none.
 fn machine() -> (User, String) {
@@ -239,6 +239,29 @@ fn a_config_file_that_lost_something_of_ours_has_it_twice_or_from_before_is_mend
     let remedy = told["remedy"].as_str().unwrap();
     let purge = format!("if it is gone for good: lace-ssh remove --purge {KEY}");
     assert!(remedy.ends_with(&purge), "{told}");
+}
+
+#[test]
+fn a_store_that_cannot_be_written_is_told() {
+    let (user, _) = machine();
+    let script =
+        "mount --bind \"$1\" \"$1\" && mount -o remount,bind,ro \"$1\" && shift && exec \"$@\"";
+    let mut within = user.command("unshare");
+    if !is_root() {
+        within.args(["--user", "--map-root-user", "--map-auto"]);
+    }
+    within.args(["--mount", "sh", "-c", script, "sh"]);
+    within.arg(user.store()).arg(binary());
+    let told = Said::of(within.args(["doctor", "--json"])).expect(1);
+    let link = of_link(&told, "store");
+    assert_eq!(link["state"], "breaks", "{link}");
+    assert!(
+        link["says"]
+            .as_str()
+            .unwrap()
+            .ends_with("its file system is read-only"),
+        "{link}"
+    );
 }
 
 #[test]

@@ -177,6 +177,15 @@ fn an_adopted_container_whose_key_is_gone_gets_another_one() {
     let again = || {
         adopt();
     };
+    // Whatever the engine calls it by now: it has been made known by its alias.
+    let renamed = format!("{name}-renamed");
+    let rename = |from: &str, to: &str| {
+        Said::of(Command::new("docker").args(["rename", from, to])).expect(0);
+    };
+    rename(&name, &renamed);
+    user.lace(&["adopt", "--container", &renamed]).expect(0);
+    assert_eq!(connect(&user, &alias, "echo in").out, "in\n");
+    rename(&renamed, &name);
     for (goes, comes) in [
         (&lose as &dyn Fn(), &fix as &dyn Fn()),
         (&lose, &again),
@@ -189,6 +198,22 @@ fn an_adopted_container_whose_key_is_gone_gets_another_one() {
         assert_eq!((said.code, said.out.as_str()), (0, "in\n"), "{said:?}");
         assert_eq!(known_hosts(), pins, "it is the same host");
     }
+    // Another one by the same name is another host, and does not get what this one had.
+    Said::of(Command::new("docker").args(["rm", "-f", id])).expect(0);
+    let another = Plain::run(&["--network=none", "--name", &name], IMAGE);
+    let said = user.lace(&["adopt", "--container", &another.0]).expect(0);
+    let gone = format!("{alias} is that of a container that is gone; ");
+    assert!(said.err.contains(&gone), "{said:?}");
+    let (_, way) = said.err.split_once("for this one: ").unwrap();
+    let way = way
+        .lines()
+        .next()
+        .unwrap()
+        .replace(" && lace-ssh", " --yes && lace-ssh");
+    let mut shell = user.command("sh");
+    Said::of(shell.args(["-c", &way])).expect(0);
+    assert_eq!(connect(&user, &alias, "echo in").out, "in\n");
+    assert_ne!(known_hosts(), pins);
 }
 
 #[test]

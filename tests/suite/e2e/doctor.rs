@@ -173,6 +173,30 @@ fn breaks_of_sshd(container: &DevContainer) {
     sees(container, "sshd", "breaks", "Bad configuration option: Bad");
     break_by(container, &format!("cp /root/kept {SSHD_CONFIG}"));
     all_is_well_after_a_login(container);
+    break_by(
+        container,
+        &format!("sed -i '1i DenyUsers vscode' {SSHD_CONFIG}; {KILL}"),
+    );
+    assert_ne!(container.ssh(&[KEY, "true"]).code, 0);
+    let remedy = sees(
+        container,
+        "login",
+        "breaks",
+        "keeps the account or its group out",
+    );
+    assert!(remedy.ends_with(" --remove-existing-container"), "{remedy}");
+    break_by(
+        container,
+        &format!("cp /root/kept {SSHD_CONFIG}; {KILL}; chmod 777 /run/sshd"),
+    );
+    let remedy = sees(
+        container,
+        "sshd",
+        "breaks",
+        "/run/sshd must be owned by root",
+    );
+    pastes(container, &remedy);
+    all_is_well_after_a_login(container);
     break_by(container, "mv /usr/sbin/sshd /root");
     sees(container, "sshd", "breaks", "it is not installed");
     break_by(container, "mv /root/sshd /usr/sbin");

@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use super::routes::{nothing_is_left, over_tcp};
 use crate::support::between::{Between, Fault};
 use crate::support::engine::{DevContainer, IMAGE};
+use crate::support::ring::json;
 use crate::support::second::Second;
 use crate::support::sshd::free_port;
 use crate::support::{Said, User};
@@ -233,6 +234,16 @@ fn what_a_container_lacks_keeps_nobody_out_or_is_one_sentence() {
     ] {
         made.replace(&container, options);
         comes_in(&format!("{options:?}"));
+        if options.contains(&"--read-only") {
+            let told = json(&container.lace(&["doctor", "--json"]));
+            let links = told["links"].as_array().unwrap();
+            let sshd = links.iter().find(|it| it["name"] == "sshd").unwrap();
+            let says = sshd["says"].as_str().unwrap();
+            assert!(
+                sshd["state"] == "holds" && says.contains("root is read-only"),
+                "{options:?} {sshd}"
+            );
+        }
     }
     // Whoever starts one makes what it needs.
     container.docker_exec(&["rm", "-rf", "/run/sshd"]).expect(0);
