@@ -123,15 +123,25 @@ impl Tunnel {
     /// ssh cannot listen there.
     pub fn forward(&self, local: u16, host: Option<&str>, port: u16) -> Result<()> {
         let host = host.unwrap_or("localhost");
-        self.listen("127.0.0.1", &format!("{local}:{host}:{port}"))?;
+        let forward = format!("{local}:{host}:{port}");
+        self.ask("forward", "127.0.0.1", &forward)?;
         // Where there is IPv6; `localhost` may be that first.
-        let _ = self.listen("[::1]", &format!("{local}:{host}:{port}"));
+        let _ = self.ask("forward", "[::1]", &forward);
         Ok(())
     }
 
-    fn listen(&self, address: &str, forward: &str) -> Result<()> {
+    /// Ends what [`Tunnel::forward`] has begun; what is open by it goes on.
+    pub fn release(&self, local: u16, host: Option<&str>, port: u16) {
+        let host = host.unwrap_or("localhost");
+        for address in ["127.0.0.1", "[::1]"] {
+            // A connection that is lost has ended it, too.
+            let _ = self.ask("cancel", address, &format!("{local}:{host}:{port}"));
+        }
+    }
+
+    fn ask(&self, what: &str, address: &str, forward: &str) -> Result<()> {
         let mut ssh = Command::new("ssh");
-        ssh.args(["-F", "none", "-O", "forward", "-o"]);
+        ssh.args(["-F", "none", "-O", what, "-o"]);
         ssh.arg(control_path(&self.socket)?);
         ssh.args(["-L", &format!("{address}:{forward}"), "lace"]);
         match command::ask(&mut ssh, SET_UP)? {

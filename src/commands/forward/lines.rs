@@ -87,6 +87,19 @@ impl<'a> Lines<'a> {
         Ok(())
     }
 
+    /// Nothing listens there any more, and it is forwarded no longer.
+    pub fn ended(&self, target: &Target, local: u16) -> Result<()> {
+        let local = format!("127.0.0.1:{local}");
+        if self.as_json {
+            return self.event("ended", Some(target), json!({ "local": local }));
+        }
+        say(format!(
+            "nothing listens at {target} in {} any more: {local} is free",
+            self.alias
+        ));
+        Ok(())
+    }
+
     /// There is no connection any more.
     pub fn lost(&self) -> Result<()> {
         if self.as_json {

@@ -37,6 +37,10 @@ const TURNS: usize = 3;
 /// As many ports are taken or told of by themselves: a container that wants more wants to keep others from theirs.
 const MOST: usize = 100;
 
+/// As often as nothing listens there any more when it is looked, a port that was taken by itself is let go. A program that
+/// is started anew is sooner there.
+const GONE: usize = 5;
+
 /// Runs `forward`, until it is ended.
 pub fn run(app: &App, args: &cli::Forward) -> Result<ExitCode> {
     let (name, named) = words(args)?;
@@ -54,6 +58,7 @@ pub fn run(app: &App, args: &cli::Forward) -> Result<ExitCode> {
         forwarded: BTreeMap::new(),
         due: BTreeSet::new(),
         failed: BTreeSet::new(),
+        passing: BTreeMap::new(),
         waits: VecDeque::new(),
         asked: None,
         takes_all: args.auto,
@@ -152,6 +157,8 @@ struct Forward<'a> {
     /// Those of them that the connection does not carry yet, and those that it could not, which was told.
     due: BTreeSet<Target>,
     failed: BTreeSet<Target>,
+    /// Those of them that are there because something listened, and how often nothing did since.
+    passing: BTreeMap<Target, usize>,
     /// What is still to be offered, and what is.
     waits: VecDeque<Target>,
     asked: Option<Target>,
@@ -321,6 +328,7 @@ impl Forward<'_> {
 
     /// What has begun to listen there is taken, told, or will be offered.
     fn meet(&mut self, tunnel: &Tunnel, listening: BTreeSet<u16>) -> Result<()> {
+        self.let_go(tunnel, &listening)?;
         for target in listening.into_iter().map(Target::own) {
             if self.known.contains(&target) || self.is_full() {
                 continue;
@@ -343,6 +351,30 @@ impl Forward<'_> {
         Ok(())
     }
 
+    /// What was taken because something listened goes once nothing does.
+    fn let_go(&mut self, tunnel: &Tunnel, listening: &BTreeSet<u16>) -> Result<()> {
+        let mut gone = Vec::new();
+        for (target, times) in &mut self.passing {
+            *times = match listening.contains(&target.port) {
+                true => 0,
+                false => *times + 1,
+            };
+            if *times == GONE {
+                gone.push(target.clone());
+            }
+        }
+        for target in gone {
+            self.passing.remove(&target);
+            self.due.remove(&target);
+            self.failed.remove(&target);
+            self.known.remove(&target);
+            let local = self.forwarded.remove(&target).unwrap_or(target.port);
+            tunnel.release(local, target.host.as_deref(), target.port);
+            self.lines.ended(&target, local)?;
+        }
+        Ok(())
+    }
+
     fn take_own(&mut self, tunnel: &Tunnel, target: Target) -> Result<()> {
         let wanted = Wanted {
             target,
@@ -350,7 +382,10 @@ impl Forward<'_> {
         };
         match self.take(tunnel, &wanted, false) {
             Err(error) => self.lines.failed(&wanted.target, &error),
-            taken => taken,
+            Ok(()) => {
+                self.passing.insert(wanted.target, 0);
+                Ok(())
+            }
         }
     }
 
@@ -458,6 +493,7 @@ mod tests {
             forwarded: BTreeMap::new(),
             due: BTreeSet::new(),
             failed: BTreeSet::new(),
+            passing: BTreeMap::new(),
             waits: VecDeque::new(),
             asked: None,
             takes_all: false,
@@ -511,6 +547,22 @@ mod tests {
         // Other programs may trust who is there.
         meet(&tunnel, &mut forward, &[11]);
         assert!((8011..=8030).contains(&forward.forwarded[&Target::own(11)]));
+        // It is let go when nothing has listened for a while, and taken again when something does.
+        let eleven = Target::own(11);
+        let there_now = forward.forwarded[&eleven];
+        for listening in [&[][..], &[], &[11], &[], &[], &[], &[]] {
+            assert_eq!(meet(&tunnel, &mut forward, listening), "");
+        }
+        assert!(TcpStream::connect(("127.0.0.1", there_now)).is_ok());
+        let told = meet(&tunnel, &mut forward, &[]);
+        let ended = format!(
+            "lace-ssh: nothing listens at 11 in lace-x any more: 127.0.0.1:{there_now} is free\n"
+        );
+        assert_eq!(told, ended);
+        assert!(TcpStream::connect(("127.0.0.1", there_now)).is_err());
+        meet(&tunnel, &mut forward, &[11]);
+        assert_eq!(forward.forwarded[&eleven], there_now);
+        assert_eq!(forward.passing, [(eleven, 0)].into());
         let told = meet(&tunnel, &mut forward, &[12]);
         let why = "lace-ssh: warning: 12 is not forwarded: port 12 cannot be had here\n";
         assert!(told.starts_with(why), "{told}");
