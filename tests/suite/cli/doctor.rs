@@ -388,6 +388,14 @@ fn keys_pins_and_files_that_are_not_as_the_registry_has_them_are_made_anew() {
     assert!(identity.exists());
     fs::copy(&other, &identity).unwrap();
     sees(&user, "key", "breaks", ", which the dev container trusts");
+    // A folder in the place of one, as engines make them, is nobody's to take away unasked.
+    let file = user.store().join("known_hosts");
+    fs::remove_file(&file).unwrap();
+    fs::create_dir(&file).unwrap();
+    sees(&user, "client-files", "breaks", "not a regular file");
+    let said = Said::of(&mut user.lace(&["doctor", "--fix", "--yes"])).err;
+    let hint = format!("hint: sudo rm -r {}", file.display());
+    assert!(said.contains(&hint), "{said}");
 }
 
 #[test]
