@@ -693,7 +693,7 @@ case_nosudo_race() {
     docker exec -u nobody "$id" mkdir -m 777 /var/lib/lace-ssh/own/1000
     docker stop -t 1 "$id" >/dev/null
     check "somebody else's folder does not stop \`up\`" up
-    check "it says what mends that" says "warning: there is no ssh: /var/lib/lace-ssh/own/1000 cannot be made, or is not \
+    check "it says what mends that" says "warning: no sshd runs here: /var/lib/lace-ssh/own/1000 cannot be made, or is not \
 vscode's alone: as root, remove it, and restart the container"
     check "nothing is in it" equals "$(docker exec -u root "$id" ls -A /var/lib/lace-ssh/own/1000)" ""
     docker exec -u root "$id" rm -r /var/lib/lace-ssh/own/1000
@@ -743,9 +743,9 @@ case_no_mount() {
     make_project no-mount base '"remoteUser": "vscode"'
     sed -i '/"mounts"/d' "$project/.devcontainer/devcontainer.json" && with_binary
     check "the container is made" up
-    check "post-start says why there is no ssh" says "warning: there is no ssh: /etc/lace-ssh is not there: the container \
-was made without the mount of lace-ssh; rebuild it: devcontainer up --workspace-folder . --remove-existing-container"
-    check "so does the log" grep -q 'made without the mount' <(log)
+    check "post-start says why there is no ssh" says "warning: no sshd runs here: /etc/lace-ssh is not there: install \
+lace-ssh on the host; where it is there, the container was made without its mount: devcontainer up --workspace-folder . --remove-existing-container"
+    check "so does the log" grep -q 'made without its mount' <(log)
 }
 
 case_post_start() {
@@ -783,7 +783,7 @@ case_rootless() {
     make_project rootless nosudo '"containerUser": "vscode"' && make_trust 0 && with_binary
     check "the container is made" up
     check "post-start says why there is no ssh, and what mends it" \
-        says "warning: there is no ssh: ${unreadable/4242/0}"
+        says "warning: no sshd runs here: ${unreadable/4242/0}"
     docker rm -f "$id" >/dev/null
     sed -i 's/"containerUser": "vscode"/"containerUser": "root", "remoteUser": "vscode"/' \
         "$project/.devcontainer/devcontainer.json"

@@ -5,6 +5,7 @@
 //! lacks our edits is completed, and the `up` stopped: the `devcontainer` CLI read the file before
 //! it ran the hook, so this `up` would make a container without the mount.
 
+use std::path::Path;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -244,12 +245,14 @@ fn complete_config(app: &App, target: &Target, config: &Config) -> Result<()> {
             (trust::CONFIG_FILE, &target.config),
         ])
     });
+    // Whoever has called `up` need not stand where this runs.
+    let up = format!("devcontainer up {}", target.flags(Path::new("")));
     // Without an engine there is no container either, as far as the next step is concerned.
     let again = match exists {
         Ok(containers) if !containers.is_empty() => {
-            "rebuild the container: devcontainer up --workspace-folder . --remove-existing-container"
+            format!("rebuild the container: {up} --remove-existing-container")
         }
-        _ => "run it again: devcontainer up --workspace-folder .",
+        _ => format!("run it again: {up}"),
     };
     Err(anyhow!(
         "completed {}; it had been read before, so this `up` stops here",

@@ -56,7 +56,7 @@ pub fn run(app: &App) -> Result<ExitCode> {
             return Ok(ExitCode::SUCCESS);
         }
         Sshd::Missing(why) => {
-            say(format!("warning: there is no ssh: {why}"));
+            say(format!("warning: no sshd runs here: {why}"));
             return Ok(ExitCode::SUCCESS);
         }
     }

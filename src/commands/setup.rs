@@ -21,6 +21,7 @@ use crate::workspace::{compose, config, feature, original, target, user_config};
 /// Runs `setup`.
 pub fn run(app: &App, args: &cli::Setup) -> Result<ExitCode> {
     let target = target::find(app, &args.workspace.place())?;
+    let flags = target.flags(&app.environment.folder);
     refuse_line_break(&target)?;
     let settings = settings::read(&app.store)?;
     let config = config::read(&target.config, &settings.defaults)?;
@@ -32,7 +33,7 @@ pub fn run(app: &App, args: &cli::Setup) -> Result<ExitCode> {
                     "{} has the Feature {there} already",
                     target.config.display()
                 ),
-                format!("lace-ssh remove && lace-ssh setup --feature {asked}"),
+                format!("lace-ssh remove {flags} && lace-ssh setup {flags} --feature {asked}"),
             ));
         }
         wanted.feature.clone_from(asked);
@@ -91,9 +92,9 @@ pub fn run(app: &App, args: &cli::Setup) -> Result<ExitCode> {
         say("plain ssh does not know its name yet: lace-ssh client-config install");
     }
     if outcome == Outcome::Applied {
-        say(
-            "next: devcontainer up --workspace-folder . (where a container exists already, add --remove-existing-container)",
-        );
+        say(format!(
+            "next: devcontainer up {flags} (where a container exists already, add --remove-existing-container)"
+        ));
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -114,7 +114,7 @@ pub fn run(app: &App, args: &cli::Status) -> Result<ExitCode> {
         });
         for (row, config_file) in gone {
             say(format!(
-                "{} is gone; to drop what is left of it: lace-ssh remove --purge {}",
+                "{} is gone; if that is for good: lace-ssh remove --purge {}",
                 config_file.display(),
                 row.alias
             ));

@@ -28,6 +28,19 @@ pub fn candidates(workspace_folder: &Path) -> Vec<PathBuf> {
     found
 }
 
+/// What says to the devcontainer CLI, and to lace-ssh, which dev container is meant, for somebody who stands in `from`.
+pub fn flags(workspace_folder: &Path, config: &Path, from: &Path) -> String {
+    let folder = match workspace_folder == from {
+        true => ".".to_owned(),
+        false => shell(workspace_folder).to_string(),
+    };
+    // The only one is found without.
+    match &candidates(workspace_folder)[..] {
+        [only] if only == config => format!("--workspace-folder {folder}"),
+        _ => format!("--workspace-folder {folder} --config {}", shell(config)),
+    }
+}
+
 /// The one config file of a workspace, or the one named by `--config`.
 ///
 /// # Errors

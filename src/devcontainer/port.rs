@@ -2,7 +2,8 @@
 //!
 //! That is 2222, unless the specification's own sshd Feature is there: it has 2222, and that cannot be
 //! set. Then ours has what its Feature is set to, or the next port that the file speaks of nowhere else:
-//! what `setup` chooses once is what everybody reads afterwards, without a second place that says it.
+//! what `setup` chooses once is what everybody reads afterwards, without a second place that says it, also when the other
+//! Feature has gone.
 
 use std::ops::RangeInclusive;
 
@@ -16,17 +17,24 @@ pub(super) const DEFAULT_PORT: u16 = 2222;
 
 /// The port where the options give none.
 pub(super) fn usual_port(config: &Value) -> u16 {
-    if !features::all(config).any(|(key, _)| is_other_sshd(key)) {
-        return DEFAULT_PORT;
-    }
     let ours = features::all(config).find(|(key, _)| is_ours(key));
     let set = ours.and_then(|(_, options)| port_of(options));
-    if let Some(port) = set.filter(|port| ![0, DEFAULT_PORT].contains(port)) {
-        return port;
+    let set = set.filter(|port| ![0, DEFAULT_PORT].contains(port));
+    let next = || {
+        let mut used = Vec::new();
+        note_numbers(config, &mut used);
+        first_free(used)
+    };
+    match (
+        features::all(config).any(|(key, _)| is_other_sshd(key)),
+        set,
+    ) {
+        (true, Some(port)) => port,
+        (true, None) => next().unwrap_or(DEFAULT_PORT),
+        // The other one has gone since.
+        (false, Some(port)) if next() == Some(port) => port,
+        (false, _) => DEFAULT_PORT,
     }
-    let mut used = Vec::new();
-    note_numbers(config, &mut used);
-    first_free(used).unwrap_or(DEFAULT_PORT)
 }
 
 /// The first port behind the default that none of these has.
@@ -75,10 +83,15 @@ mod tests {
     const SSHD: &str = "ghcr.io/devcontainers/features/sshd:1";
 
     #[test]
-    fn alone_it_is_the_default_whatever_the_feature_is_set_to() {
+    fn alone_it_is_the_default_or_what_it_was_beside_another_sshd() {
+        let set = |port: &str| json!({ "./lace-ssh": { "port": port } });
+        let app_port = |features| json!({ "features": features, "appPort": "1:2223" });
+        assert_eq!(usual_port(&json!({ "features": set("2223") })), 2223);
+        assert_eq!(usual_port(&app_port(set("2223"))), 2222);
+        assert_eq!(usual_port(&app_port(set("2224"))), 2224);
         for features in [
             json!({}),
-            json!({ "./lace-ssh": { "port": "2300" } }),
+            set("2300"),
             json!({ "./sshd": {}, "ghcr.io/me/features/sshd:1": {} }),
             json!([SSHD]),
         ] {

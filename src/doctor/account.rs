@@ -31,17 +31,24 @@ pub fn check(patient: &Patient<'_>) -> Link {
     let got_in = matches!(patient.login(), Login::In(_));
     let mut faults = inside.account.iter();
     let fault = faults.find(|it| !got_in || matches!(it, Account::HomeAbsent | Account::IsRoot));
-    told(&user, fault, &patient.exec())
+    let known = patient.known();
+    let is_option = known.user_chosen && known.workspace.is_some();
+    told(&user, fault, &patient.exec(), is_option)
 }
 
-fn told(user: &str, fault: Option<&Account>, exec: &str) -> Link {
+/// `is_option`: the options name the account.
+fn told(user: &str, fault: Option<&Account>, exec: &str, is_option: bool) -> Link {
     let Some(fault) = fault else {
         return Link::holds(NAME, user);
     };
     let (says, advice) = match fault {
         Account::Absent => (
             format!("there is no account {user} in the container"),
-            "name one that there is: \"remoteUser\" in devcontainer.json; then rebuild".to_owned(),
+            match is_option {
+                true => "name one that there is: \"user\" in customizations.lace.ssh of devcontainer.json; then `devcontainer up`",
+                false => "name one that there is: \"remoteUser\" in devcontainer.json; then rebuild",
+            }
+            .to_owned(),
         ),
         Account::Locked => (
             format!("{user} is locked: sshd lets in nobody whose password begins with `!`"),
@@ -87,7 +94,7 @@ mod tests {
     #[test]
     fn what_keeps_an_account_out_is_told_with_what_lets_it_in() {
         let seen = |fault: Option<Account>| {
-            let link = told("vscode", fault.as_ref(), "docker exec -u root c");
+            let link = told("vscode", fault.as_ref(), "docker exec -u root c", false);
             let advice = link.remedy.map(|it| it.shown()).unwrap_or_default();
             (link.state, link.says, advice)
         };

@@ -61,7 +61,7 @@ fn told(address: SocketAddr, is_open: bool, is_ours: Option<bool>, got_in: bool)
             NAME,
             format!("{address}{proven}; but it is open to other machines, not on loopback alone"),
         )
-        .advise("in devcontainer.json, put 127.0.0.1 in front: \"runArgs\": [\"--publish=127.0.0.1::2222\"]; then rebuild"),
+        .advise("put 127.0.0.1: in front of it where it is published (\"appPort\" or \"runArgs\" in devcontainer.json, \"ports\" of Compose); then rebuild"),
         false => Link::holds(NAME, format!("{address} on loopback alone{proven}")),
     }
 }

@@ -10,11 +10,9 @@ use zeroize::Zeroizing;
 use super::{identity, key_file, named};
 use crate::advice::{failure, shell};
 use crate::app::App;
-use crate::durable;
 use crate::engine::Container;
+use crate::keys::KeyPair;
 use crate::keys::import::Imported;
-use crate::keys::{KeyPair, PublicKey};
-use crate::store::LARGEST_KEY;
 
 /// A key that was made by hand.
 pub struct HandMade {
@@ -37,16 +35,6 @@ impl HandMade {
     /// One of its files is mounted into the container.
     pub fn is_in(&self, container: &Container) -> bool {
         container.mounts(&self.public_file()) || container.mounts(&self.file)
-    }
-
-    /// The file beside it has its public half, and not another's.
-    pub fn has_own_half(&self) -> bool {
-        let text = durable::read(&self.public_file(), LARGEST_KEY)
-            .ok()
-            .flatten();
-        let text = text.and_then(|text| String::from_utf8(text).ok());
-        text.and_then(|line| PublicKey::parse(line.trim()).ok())
-            .is_some_and(|public| public.is_same_key(&self.pair.public()))
     }
 }
 
@@ -238,32 +226,16 @@ mod tests {
     }
 
     #[test]
-    fn the_public_half_of_a_hand_made_key_goes_only_where_it_is_its_own_and_nobody_mounts_it() {
+    fn a_container_has_it_mounted_by_either_half() {
         let home = tempfile::tempdir().unwrap();
         let file = home.path().join("id");
-        let pair = |seed: u8| KeyPair::generate(&[seed; 32], "x").unwrap();
         let key = HandMade {
             file: file.clone(),
             name: "user".into(),
-            pair: pair(1),
+            pair: KeyPair::generate(&[1; 32], "x").unwrap(),
             passphrase: None,
         };
         assert_eq!(key.public_file(), home.path().join("id.pub"));
-        assert!(!key.has_own_half(), "there is none");
-        let (own, other) = (
-            pair(1).public().render_bare(),
-            pair(2).public().render_bare(),
-        );
-        for (text, expected) in [
-            (format!("{own} me@here\n"), true),
-            (own.clone(), true),
-            (format!("{other} me@here\n"), false),
-            (format!("{other}\n{own}\n"), false),
-            ("no key".into(), false),
-        ] {
-            fs::write(key.public_file(), &text).unwrap();
-            assert_eq!(key.has_own_half(), expected, "{text}");
-        }
         let mounts = |source: &Path| {
             let folder = tempfile::tempdir().unwrap();
             let container = example::container("c", "running", source, 1);

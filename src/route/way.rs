@@ -8,9 +8,10 @@ use anyhow::{Context, Result};
 use super::engines::{self, Place};
 use super::proof;
 use super::routes::{self, Route};
-use crate::advice::{Advise, failure, shell};
+use crate::advice::{Advise, failure};
 use crate::app::App;
-use crate::devcontainer::find;
+use crate::devcontainer::{Document, dialect, features, find};
+use crate::durable;
 use crate::engine::{self, Container, Engine, Found};
 use crate::store::registry::{DevContainer, Workspace};
 use crate::talk::say;
@@ -131,13 +132,8 @@ pub fn up(engine: &Engine, devcontainer: &DevContainer, container: Option<&Conta
 /// What says which dev container is meant, here and to the devcontainer CLI; where it has a container, by the config file
 /// that made it.
 fn flags(workspace: &Workspace, made_from: Option<&Path>) -> String {
-    let folder = shell(&workspace.folder);
     let config = made_from.unwrap_or(&workspace.config_file);
-    // Where a workspace has one config file, it is found without.
-    match find::candidates(&workspace.folder).len() {
-        1 if config == workspace.config_file => format!("--workspace-folder {folder}"),
-        _ => format!("--workspace-folder {folder} --config {}", shell(config)),
-    }
+    find::flags(&workspace.folder, config, Path::new(""))
 }
 
 /// The config file of this workspace that a container was made from: its own, or the one that `lace up` generates from it. No
@@ -192,16 +188,27 @@ fn no_container(engine: &Engine, devcontainer: &DevContainer) -> Result<anyhow::
         }
         None => None,
     };
-    let up = up(engine, devcontainer, old.as_ref());
+    let (alias, up) = (&devcontainer.alias, up(engine, devcontainer, old.as_ref()));
+    let Some(workspace) = &devcontainer.workspace else {
+        return Ok(gone(devcontainer));
+    };
+    let folder = &workspace.folder;
     Ok(match old {
-        None if devcontainer.workspace.is_none() => failure(
-            format!("{} has no container any more", devcontainer.alias),
+        None if !folder.is_dir() => failure(
             format!(
-                "adopt the one that has taken its place: lace-ssh adopt --container NAME; or forget it: lace-ssh remove {}",
-                devcontainer.alias
+                "{alias} has no container, and its workspace folder {} is not there",
+                folder.display()
+            ),
+            format!("once it is there again: {up}"),
+        ),
+        None => failure(format!("{alias} has no container"), up),
+        Some(_) if is_unwired(&workspace.config_file) => failure(
+            format!("{} is not wired", workspace.config_file.display()),
+            format!(
+                "lace-ssh setup {} && {up} --remove-existing-container",
+                flags(workspace, None)
             ),
         ),
-        None => failure(format!("{} has no container", devcontainer.alias), up),
         Some(old) => failure(
             format!(
                 "container {} was made before lace-ssh was set up and lacks its mount",
@@ -210,6 +217,34 @@ fn no_container(engine: &Engine, devcontainer: &DevContainer) -> Result<anyhow::
             format!("{up} --remove-existing-container"),
         ),
     })
+}
+
+/// The container of one that was adopted is there no more.
+fn gone(devcontainer: &DevContainer) -> anyhow::Error {
+    let alias = &devcontainer.alias;
+    let again = match devcontainer.place() {
+        Some(place) => format!(
+            "make it again: devcontainer up {}",
+            flags(place, Some(&place.config_file))
+        ),
+        None => {
+            "adopt the one that has taken its place: lace-ssh adopt --container NAME".to_owned()
+        }
+    };
+    failure(
+        format!("{alias} has no container any more"),
+        format!("{again}; or forget it: lace-ssh remove {alias}"),
+    )
+}
+
+/// The config file has nothing of ours, as on a branch from before.
+fn is_unwired(config_file: &Path) -> bool {
+    let bytes = durable::read(config_file, dialect::LARGEST as u64)
+        .ok()
+        .flatten();
+    let text = bytes.and_then(|bytes| String::from_utf8(bytes).ok());
+    let document = text.as_deref().map(Document::parse);
+    document.is_some_and(|it| it.is_ok_and(|it| features::ours(&it.value()).is_none()))
 }
 
 #[cfg(test)]
@@ -230,7 +265,7 @@ mod tests {
         let app = App::new(&environment);
         let config_file = home.path().join("p/.devcontainer/devcontainer.json");
         fs::create_dir_all(config_file.parent().unwrap()).unwrap();
-        fs::write(&config_file, "{}").unwrap();
+        fs::write(&config_file, r#"{ "features": { "./lace-ssh": {} } }"#).unwrap();
         let generated = home.path().join("p/.lace");
         fs::create_dir(&generated).unwrap();
         fs::write(generated.join("devcontainer.json"), "{}").unwrap();
@@ -348,6 +383,76 @@ mod tests {
             assert_eq!(told, expected);
             let leads = way.is_ok_and(|way| !way.routes.is_empty());
             assert_eq!(leads, !told.contains('|'), "{told}");
+        }
+    }
+
+    #[test]
+    fn what_has_no_container_is_told_the_way_to_one() {
+        let home = tempfile::tempdir().unwrap();
+        let environment = Environment::example(home.path());
+        let app = App::new(&environment);
+        let folder = home.path().join("p");
+        let config_file = folder.join(".devcontainer/devcontainer.json");
+        let engine = |containers| Engine::at(&example::engine(home.path(), containers)).unwrap();
+        let workspace = Workspace {
+            folder: folder.clone(),
+            config_file: config_file.clone(),
+        };
+        let told = |engine: &Engine, devcontainer: &DevContainer| {
+            let error = way(&app, engine, "id", devcontainer).map(drop).unwrap_err();
+            let told = format!("{error:#} | {}", hint_of(&error).unwrap_or_default());
+            told.replace(&home.path().display().to_string(), "~")
+        };
+        let wired = DevContainer {
+            workspace: Some(workspace.clone()),
+            ..DevContainer::example("lace-x", "k")
+        };
+        // A store that came from another machine, before its projects.
+        assert_eq!(
+            told(&engine(Vec::new()), &wired),
+            "lace-x has no container, and its workspace folder ~/p is not there | once it is there again: \
+             devcontainer up --workspace-folder ~/p --config ~/p/.devcontainer/devcontainer.json"
+        );
+        // A branch from before lace-ssh: making the container anew would not help.
+        fs::create_dir_all(config_file.parent().unwrap()).unwrap();
+        fs::write(&config_file, "{}").unwrap();
+        let mut old = example::container("old", "running", "/other".as_ref(), 7);
+        old["Labels"] = json!({
+            "devcontainer.local_folder": folder,
+            "devcontainer.config_file": config_file,
+        });
+        fs::remove_file(home.path().join("engine.sock")).unwrap();
+        assert_eq!(
+            told(&engine(vec![old]), &wired),
+            "~/p/.devcontainer/devcontainer.json is not wired | lace-ssh setup --workspace-folder ~/p && \
+             devcontainer up --workspace-folder ~/p --remove-existing-container"
+        );
+        let adopted = |workspace| DevContainer {
+            workspace: None,
+            adopted: Some(crate::store::registry::Adopted {
+                container: "c".into(),
+                workspace,
+            }),
+            ..DevContainer::example("lace-x", "k")
+        };
+        fs::remove_file(home.path().join("engine.sock")).unwrap();
+        let engine = engine(Vec::new());
+        for (workspace, way) in [
+            (
+                Some(workspace),
+                "make it again: devcontainer up --workspace-folder ~/p",
+            ),
+            (
+                None,
+                "adopt the one that has taken its place: lace-ssh adopt --container NAME",
+            ),
+        ] {
+            assert_eq!(
+                told(&engine, &adopted(workspace)),
+                format!(
+                    "lace-x has no container any more | {way}; or forget it: lace-ssh remove lace-x"
+                )
+            );
         }
     }
 

@@ -187,8 +187,11 @@ fn is_meant(app: &App, registry: &Registry, meant: Meant<'_>, container: &Contai
             let written = [text.to_owned(), format!("{}{text}", options::ALIAS_PREFIX)];
             let made_from = container.made_from();
             let alias = made_from.map(|(folder, config)| entry::name(folder, config));
+            let is_its_folder = made_from
+                .is_some_and(|(folder, _)| folder.file_name().is_some_and(|it| it == text));
             let mut known = registry.devcontainers.iter();
             name == text
+                || is_its_folder
                 || alias.is_some_and(|alias| written.contains(&alias))
                 || known.any(|(id, known)| {
                     written.contains(&known.alias) && sought(app, id, known).is(container)
@@ -534,6 +537,9 @@ mod tests {
 
     #[test]
     fn a_container_is_meant_by_what_it_is_called_where_it_is_from_or_where_one_stands() {
+        let mut in_sub_folder = one("hhhh9", "running", "/home/me/shop", true, "");
+        in_sub_folder["Labels"]["devcontainer.config_file"] =
+            "/home/me/shop/.devcontainer/a/devcontainer.json".into();
         let machine = Machine::with(vec![
             one("aaaa1", "running", "/home/me/web", true, ""),
             one("bbbb2", "exited", "/home/me/web", true, ""),
@@ -543,6 +549,7 @@ mod tests {
             one("ffff6", "running", "/home/me/two", true, ""),
             one("ffff7", "running", "/home/me/two", true, ""),
             wired_by_others("gggg8", "/home/me/web"),
+            in_sub_folder,
         ]);
         let mut registry = Registry::default();
         registry.devcontainers.insert("k".into(), known("eeee5"));
@@ -551,6 +558,9 @@ mod tests {
         for (name, expected) in [
             ("web", "aaaa1-name"),
             ("lace-web", "aaaa1-name"),
+            // Its alias would be that of the folder and the config.
+            ("shop", "hhhh9-name"),
+            ("lace-shop-a", "hhhh9-name"),
             ("aaaa1-name", "aaaa1-name"),
             ("known", "eeee5-name"),
             ("lace-known", "eeee5-name"),

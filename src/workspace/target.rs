@@ -17,6 +17,11 @@ pub struct Target {
 }
 
 impl Target {
+    /// What says to the devcontainer CLI, and to lace-ssh, that this one is meant, for somebody who stands in `from`.
+    pub fn flags(&self, from: &Path) -> String {
+        find::flags(&self.folder, &self.config, from)
+    }
+
     /// How the config file names what lies at this path in the workspace.
     pub fn reference(&self, path: &Path) -> String {
         let folder = self.config.parent().unwrap_or(&self.folder);

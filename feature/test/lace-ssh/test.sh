@@ -3,7 +3,7 @@
 # shellcheck disable=SC1091
 source "$(dirname "$0")/lib.sh"
 
-check "the log says that the mount is missing" grep -q 'made without the mount of lace-ssh' /var/lib/lace-ssh/sshd.log
+check "the log says that the mount is missing" grep -q 'install lace-ssh on the host' /var/lib/lace-ssh/sshd.log
 check "start says so, too" exits 1 start
 check "no host key in the image" exits 2 ls /etc/ssh/ssh_host_ed25519_key
 make_keys

@@ -31,6 +31,7 @@ pub fn run(app: &App, args: &cli::Remove, target: &Target) -> Result<Outcome> {
             after: bytes,
             reasons: Vec::new(),
             left: 0,
+            is_original: true,
         },
         _ => take_out(app, args, target, &text)?,
     };
@@ -75,7 +76,10 @@ pub fn run(app: &App, args: &cli::Remove, target: &Target) -> Result<Outcome> {
     }
     let config = target.config.display();
     say(match (outcome, taken.left) {
-        (Outcome::Applied, 0) => format!("{config} is as it was before lace-ssh"),
+        (Outcome::Applied, 0) if taken.is_original => {
+            format!("{config} is as it was before lace-ssh")
+        }
+        (Outcome::Applied, 0) => format!("{config} holds nothing of lace-ssh any more"),
         (_, 0) => format!("there is nothing of lace-ssh in {config}"),
         _ => format!("{config} holds nothing of lace-ssh but what was changed by hand"),
     });
@@ -186,6 +190,8 @@ struct TakenOut {
     reasons: Vec<Reason>,
     /// How many pieces that were changed by hand are still there.
     left: usize,
+    /// It is what the file held before lace-ssh, as far as that is known here.
+    is_original: bool,
 }
 
 /// The text without what is ours. A piece that somebody has changed by hand is asked about.
@@ -221,6 +227,7 @@ fn take_out(app: &App, args: &cli::Remove, target: &Target, text: &str) -> Resul
     }
     let edited = without(&|piece| gone.contains(piece))?;
     Ok(TakenOut {
+        is_original: original.as_ref() == Some(&edited.text),
         reasons: edited.edits,
         after: edited.text.into_bytes(),
         left,

@@ -96,22 +96,22 @@ fn it_says_what_start_says_and_stops_only_what_is_wrong_for_everybody() {
         (
             "echo lace-ssh: error: port 2222 is taken >&2; echo out; exit 1",
             0,
-            "warning: there is no ssh: port 2222 is taken".into(),
+            "warning: no sshd runs here: port 2222 is taken".into(),
         ),
         (
             "echo lace-ssh: error: error: of sshd >&2; exit 1",
             0,
-            "warning: there is no ssh: error: of sshd".into(),
+            "warning: no sshd runs here: error: of sshd".into(),
         ),
         (
             "echo 'start: 1: cannot create x' >&2; exit 2",
             0,
-            "warning: there is no ssh: start: 1: cannot create x".into(),
+            "warning: no sshd runs here: start: 1: cannot create x".into(),
         ),
         (
             "exit 126",
             0,
-            format!("warning: there is no ssh: {SHARE}/start failed; run it by hand to see why"),
+            format!("warning: no sshd runs here: {SHARE}/start failed; run it by hand to see why"),
         ),
     ] {
         with_start(&container, start);

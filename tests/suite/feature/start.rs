@@ -441,7 +441,7 @@ fn what_is_missing_is_said_in_one_line() {
         assert!(last.ends_with(&format!(" {logged}\n")), "{last}");
         told
     };
-    let no_mount = "/etc/lace-ssh is not there: the container was made without the mount of lace-ssh; rebuild it: \
+    let no_mount = "/etc/lace-ssh is not there: install lace-ssh on the host; where it is there, the container was made without its mount: \
                     devcontainer up --workspace-folder . --remove-existing-container";
     assert_eq!(why("mv /etc/lace-ssh /etc/away"), error(no_mount));
     container.ok("mv /etc/away /etc/lace-ssh");
