@@ -102,7 +102,7 @@ pub fn restore(app: &App, path: &Path) -> Result<ExitCode> {
     }
     ring.commit()?;
     say(format!(
-        "restored {} and {}; each dev container is found again at its next `devcontainer up`",
+        "restored {} and {}; each dev container is found again at its next `devcontainer up`; a container that runs on this machine by now has to be restarted",
         counted(keys.len(), "key"),
         counted(ids.len(), "dev container")
     ));

@@ -4,7 +4,7 @@ use jsonc_parser::ast::Value as Node;
 use serde_json::Value;
 
 use super::document::{Document, range_of, to_value};
-use super::options::{KeyScope, Options, Rotation};
+use super::options::{KeyScope, Options, Rotation, is_user};
 use super::problem::Problem;
 use super::publish::{is_open_to_all, published, publishes};
 
@@ -15,7 +15,24 @@ pub fn remarks(document: &Document<'_>, options: &Options) -> Vec<Problem> {
     remarks.extend(open_ports(document, port));
     remarks.extend(host_network(document));
     remarks.extend(rotated_by_hand(document, options));
+    remarks.extend(nameless(document, options));
     remarks
+}
+
+/// A number as `remoteUser`: for engines it is an account, for sshd not.
+fn nameless(document: &Document<'_>, options: &Options) -> Option<Problem> {
+    let found = document.member("remoteUser").ok()??;
+    let Node::StringLit(name) = &found.value else {
+        return None;
+    };
+    // What a variable stands for is not known here.
+    let is_known = is_user(&name.value) || name.value.contains('$');
+    if options.user.is_some() || is_known {
+        return None;
+    }
+    let message = "sshd knows accounts by their names, and this cannot be one: nobody could log in";
+    let problem = Problem::at(document.body(), range_of(&found.value), message);
+    Some(problem.with_hint("write the name here, or as \"user\" in customizations.lace.ssh"))
 }
 
 /// A policy decides about the dev container's own key alone.
@@ -123,6 +140,22 @@ mod tests {
             r#"{ "appPort": [2222, "127.0.0.1::2222"] }"#,
         ] {
             assert_eq!(of(closed), Vec::<String>::new(), "{closed}");
+        }
+    }
+
+    #[test]
+    fn a_number_as_remote_user_is_remarked_on_unless_the_options_name_the_account() {
+        let said = of(r#"{ "remoteUser": "1000" }"#);
+        assert!(said.len() == 1 && said[0].contains("knows accounts by their names"));
+        let document = Document::parse(r#"{ "remoteUser": "1000" }"#).unwrap();
+        let named = Options {
+            user: Some("me".into()),
+            ..Options::default()
+        };
+        assert!(remarks(&document, &named).is_empty());
+        for good in ["me", "${localEnv:USER}"] {
+            let text = format!(r#"{{ "remoteUser": "{good}" }}"#);
+            assert!(of(&text).is_empty(), "{good}");
         }
     }
 

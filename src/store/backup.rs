@@ -142,6 +142,11 @@ fn is_ours(path: &str) -> bool {
             .is_some_and(|first| KEPT.contains(first) && first.contains('.') == (steps.len() == 1))
 }
 
+/// What files of this machine were like without us, as `~/.ssh/config`: another machine's do not take its place.
+fn is_of_machine(path: &str) -> bool {
+    path.starts_with("undo/")
+}
+
 /// Puts the files into a store that has none, or some of the very same. The caller holds the lock.
 ///
 /// # Errors
@@ -150,7 +155,7 @@ fn is_ours(path: &str) -> bool {
 pub fn put(store: &Store, files: &Files) -> Result<()> {
     if let Some((path, _)) = self::files(store)?
         .iter()
-        .find(|(path, bytes)| files.get(*path) != Some(*bytes))
+        .find(|(path, bytes)| !is_of_machine(path) && files.get(*path) != Some(*bytes))
     {
         let root = shell(store.root());
         return Err(failure(
@@ -163,7 +168,11 @@ pub fn put(store: &Store, files: &Files) -> Result<()> {
     }
     let (last, first): (Vec<_>, Vec<_>) = files.iter().partition(|(path, _)| *path == REGISTRY);
     for (path, bytes) in first.into_iter().chain(last) {
+        let is_kept = is_of_machine(path);
         let path = store.root().join(path);
+        if is_kept && path.exists() {
+            continue;
+        }
         let within = path
             .ancestors()
             .skip(1)

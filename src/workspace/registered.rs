@@ -242,9 +242,11 @@ fn known(registry: &Registry, name: &str) -> String {
             .values()
             .map(|devcontainer| devcontainer.alias.as_str())
     };
-    let nearest = aliases().max_by(|a, b| strsim::jaro(name, a).total_cmp(&strsim::jaro(name, b)));
+    // How all of them begin makes no two alike.
+    let alike = |alias: &str| strsim::normalized_damerau_levenshtein(rest(name), rest(alias));
+    let nearest = aliases().max_by(|a, b| alike(a).total_cmp(&alike(b)));
     match nearest {
-        Some(alias) if strsim::jaro(name, alias) > 0.7 => format!("did you mean {alias}?"),
+        Some(alias) if alike(alias) > 0.6 => format!("did you mean {alias}?"),
         Some(_) => "lace-ssh status lists them".to_owned(),
         None => "none is known here; in a project: lace-ssh setup; where there were some: lace-ssh doctor".to_owned(),
     }

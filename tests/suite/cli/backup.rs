@@ -86,12 +86,18 @@ fn all_comes_back_on_another_machine_and_nothing_of_it_can_be_read_without_the_p
     let file = file.to_str().unwrap();
     asked(&other, "echo wrong", &["restore", file]).expect(1);
     assert!(!other.store().exists(), "nothing is begun");
+    // Whoever has made plain ssh ready before has a store with nothing but that.
+    other.ok(&["client-config", "install", "--yes"]);
+    let before = below(other.store().join("undo"));
+    assert!(!before.is_empty());
     let said = asked(&other, "echo secret", &["restore", file]).expect(0);
     assert_eq!(
         said.err,
-        "lace-ssh: restored 2 keys and 1 dev container; each dev container is found again at its next `devcontainer up`\n\
-         lace-ssh: for plain ssh: lace-ssh client-config install\n"
+        "lace-ssh: restored 2 keys and 1 dev container; each dev container is found again at its next `devcontainer up`; a container \
+         that runs on this machine by now has to be restarted\n"
     );
+    let after = below(other.store().join("undo"));
+    assert!(before.iter().all(|it| after.contains(it)));
     for path in ["keys", "host_keys"] {
         assert!(below(user.store().join(path)) == below(other.store().join(path)));
     }
