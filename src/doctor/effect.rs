@@ -1,7 +1,7 @@
 //! What ssh would do for an alias, asked of ssh itself: with the user's configuration, and with ours alone.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Result, bail};
@@ -11,13 +11,12 @@ use crate::app::App;
 use crate::workspace::user_config;
 
 /// What decides where ssh leads, as whom, by which key, and whom it believes; and what would take the place of a command.
-const DECISIVE: [&str; 17] = [
+const DECISIVE: [&str; 16] = [
     "canonicalizehostname",
     "certificatefile",
     "hostkeyalias",
     "hostname",
     "identitiesonly",
-    "identityagent",
     "identityfile",
     "knownhostscommand",
     "port",
@@ -64,6 +63,17 @@ pub fn of(app: &App, alias: &str) -> Result<Effect> {
         false if wanted.get(OURS) != found.get(OURS) && !is_told_otherwise(app) => Effect::Nothing,
         false => Effect::Changed(changed),
     })
+}
+
+/// Where ssh asks an agent for the sake of this alias, if the user's configuration names one.
+pub fn agent(app: &App, alias: &str) -> Option<PathBuf> {
+    let options = asked(&user_config::path(app), alias).ok()?;
+    let named = options.get("identityagent")?.first()?;
+    match (named.as_str(), named.strip_prefix("~/")) {
+        ("none" | "SSH_AUTH_SOCK", _) => None,
+        (_, Some(rest)) => Some(app.environment.home.join(rest)),
+        (named, None) => Some(named.into()),
+    }
 }
 
 /// Ours is included, so what is not as it says was told to be so elsewhere.

@@ -23,7 +23,7 @@ pub fn check(app: &App, registry: Option<&Registry>) -> Link {
     let one = registry.and_then(|it| it.devcontainers.values().next());
     let is_in_effect = || {
         let effect = one.map(|known| effect::of(app, &known.alias));
-        matches!(effect, Some(Ok(Effect::Ours)))
+        matches!(effect, Some(Ok(Effect::Ours | Effect::Beside(_))))
     };
     match user_config::is_installed(app) {
         Ok(true) => Link::holds(NAME, format!("{} includes ours", path.display())),

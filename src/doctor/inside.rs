@@ -42,6 +42,8 @@ pub struct Inside {
     pub is_port_taken: bool,
     /// sshd may not do what it needs to.
     pub is_chroot_forbidden: bool,
+    /// The program for sftp, which is not there.
+    pub lacks_sftp: Option<String>,
     /// Nothing can be written into its root.
     pub is_read_only: bool,
     /// How much room there is.
@@ -157,6 +159,7 @@ fn parse(told: &str) -> Option<Inside> {
             ("sshd", "serves another") => inside.sshd = Sshd::ServesAnother,
             ("fault", said) => inside.fault = Some(said.to_owned()),
             ("port", "taken") => inside.is_port_taken = true,
+            ("sftp", absent) => inside.lacks_sftp = absent.strip_prefix("absent ").and_then(some),
             ("root", "read-only") => inside.is_read_only = true,
             ("chroot", "forbidden") => inside.is_chroot_forbidden = true,
             ("space", measured) => inside.space.extend(space(measured)),
@@ -209,7 +212,7 @@ mod tests {
     #[test]
     fn every_line_is_understood() {
         let told = "clock 1800000000\nmount ro\nboot b-1\nfolder 7:8\nmissing revoked_keys\nunreadable authorized_keys\nhost-key ssh-ed25519 AAAA\ndigest authorized_keys 00ff\n\
-                    feature absent\nfault /x line 3: bad\nport taken\nroot read-only\nchroot forbidden\nspace / 10 20 4096 7 100\nspace /run 1 2 1 0 0\n\
+                    feature absent\nfault /x line 3: bad\nport taken\nsftp absent /x/sftp-server\nroot read-only\nchroot forbidden\nspace / 10 20 4096 7 100\nspace /run 1 2 1 0 0\n\
                     space /tmp much\naccount locked\naccount expired\nshell absent /bin/zsh\nnologin\nhome absent\nsshd runs\nend\nsshd absent\n";
         let inside = parse(told).unwrap();
         let space = |folder: &str, free, inodes| Space {
@@ -239,6 +242,7 @@ mod tests {
             fault: Some("/x line 3: bad".into()),
             is_port_taken: true,
             is_chroot_forbidden: true,
+            lacks_sftp: Some("/x/sftp-server".into()),
             is_read_only: true,
             space: vec![space("/", 40_960, Some(7)), space("/run", 1, None)],
         };

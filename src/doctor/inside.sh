@@ -65,13 +65,17 @@ wired() {
     'Missing privilege separation directory'*) ;;
     *) echo "fault $(echo "$said" | head -n 1)" ;;
     esac
-    for file in /run/lace-ssh/sshd.pid /var/lib/lace-ssh/own/*/sshd.pid; do
-        pid=$(cat "$file" 2>/dev/null) || continue
-        case $(tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null) in
-        *"$config"*AllowUsers="$1 "*) echo "sshd runs" ;;
-        *"$config"*) echo "sshd serves another" ;;
+    sftp=$(sed -n 's/^ *[Ss]ubsystem *sftp *\([^ ]*\).*/\1/p' "$config" 2>/dev/null)
+    case $sftp in
+    /*) [ -x "$sftp" ] || echo "sftp absent $sftp" ;;
+    esac
+    # By what it shows of itself: the file that names it may be gone.
+    for file in /proc/[0-9]*/cmdline; do
+        case $(tr '\0' ' ' <"$file") in
+        sshd:*"$config"*AllowUsers="$1 "*) echo "sshd runs" ;;
+        sshd:*"$config"*) echo "sshd serves another" ;;
         esac
-    done
+    done 2>/dev/null
     if grep -Eqs "$(printf ':%04X' "$2") [0-9A-F]+:0000 0A " /proc/net/tcp /proc/net/tcp6; then echo "port taken"; fi
 }
 

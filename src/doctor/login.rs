@@ -20,6 +20,14 @@ pub fn check(patient: &Patient<'_>) -> Link {
                 )),
             }
         }
+        Login::In(times) if !times.is_clean => Link::breaks(
+            NAME,
+            "ssh gets in, and what a command prints does not come back as it is: so scp, sftp and rsync fail, too",
+        )
+        .advise(format!(
+            "let nothing print or run before a command does, in {}",
+            patient.start_files()
+        )),
         Login::In(times) => {
             let user = patient.user().unwrap_or_default();
             Link::holds(

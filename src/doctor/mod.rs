@@ -43,6 +43,7 @@ pub use self::link::WIDEST;
 pub use self::patient::Patient;
 pub use self::registry::NAME as REGISTRY;
 use crate::app::App;
+use crate::environment::Environment;
 use crate::settings::Settings;
 use crate::store::registry::Registry;
 use crate::workspace::target::Target;
@@ -64,6 +65,15 @@ pub fn of_the_machine(
     links.extend(known.map(|registry| log::check(app, registry)));
     links.push(include::check(app, known));
     links
+}
+
+/// The surroundings as ssh has them for this alias: its agent is the one that the user's configuration names, if it does.
+pub fn as_ssh_has_it(app: &App, alias: &str) -> Environment {
+    let mut environment = app.environment.clone();
+    if let Some(agent) = effect::agent(app, alias) {
+        environment.agent = Some(agent);
+    }
+    environment
 }
 
 /// The links of one dev container, in the order in which a connection needs them, each as it is asked for.
@@ -397,7 +407,7 @@ mod tests {
             &links,
             &[
                 ("host-key", Breaks, "is not the one that sshd reads"),
-                ("port", Breaks, "does not prove"),
+                ("port", Breaks, "nothing proves"),
                 ("login", Breaks, "answered with the host key"),
             ],
         );

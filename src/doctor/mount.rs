@@ -2,14 +2,12 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
 use super::inside::{Access, Inside};
 use super::link::{ABOVE, Link};
 use super::patient::Patient;
-use crate::advice::shell;
 use crate::durable;
 use crate::store::LARGEST_LIST;
 use crate::trust;
@@ -26,21 +24,18 @@ pub fn check(patient: &Patient<'_>) -> Link {
     if patient.running().is_some_and(|(_, it)| it.is_adopted) {
         return Link::holds(NAME, "it was adopted, and has none");
     }
-    let restart = patient.running().map(|(engine, container)| {
-        let name = shell(Path::new(&container.name));
-        format!("{} restart {name}", engine.command())
-    });
     let folder = patient.app.store.trust(patient.id);
     let is_lost_here = inside
         .missing
         .iter()
         .any(|name| !folder.join(name).exists());
+    let restart = patient.restarted();
     told(
         inside,
         is_the_same(patient, inside),
         match is_lost_here {
             true => ABOVE,
-            false => restart.as_deref().unwrap_or_default(),
+            false => &restart,
         },
         &patient.rebuilt(),
     )

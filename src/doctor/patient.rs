@@ -68,6 +68,8 @@ pub struct Times {
     pub took: Duration,
     /// What listens at the published port has proven the pinned host key; none, where no port is published.
     pub is_listener_ours: Option<bool>,
+    /// What a command prints came back, and nothing else.
+    pub is_clean: bool,
 }
 
 impl<'a> Patient<'a> {
@@ -236,7 +238,11 @@ impl<'a> Patient<'a> {
             let ours = published.map(|(_, container)| {
                 scope.spawn(move || proof::is_ours(app, known, container).unwrap_or(false))
             });
-            let said = command::ask(&mut proof::batch(&arguments), PATIENCE);
+            let mut ssh = proof::batch(&arguments, &format!("echo {WORD}"));
+            if let Some(agent) = &app.environment.agent {
+                ssh.env("SSH_AUTH_SOCK", agent);
+            }
+            let said = command::ask(&mut ssh, PATIENCE);
             (
                 said,
                 start.elapsed(),
@@ -246,13 +252,17 @@ impl<'a> Patient<'a> {
         let times = Times {
             took,
             is_listener_ours: is_ours,
+            is_clean: true,
         };
         let Some(answer) = said? else {
             let late = format!("no login within {} s", PATIENCE.as_secs());
             return Ok(Login::Refused(Error::msg(late), times));
         };
         Ok(match answer.code {
-            Some(0) => Login::In(times),
+            Some(0) => Login::In(Times {
+                is_clean: answer.out.trim_end() == WORD,
+                ..times
+            }),
             Some(NOT_IN) | None => {
                 let why = self.why(&answer.in_one_line(), || proof::run(&arguments))?;
                 Login::Refused(why, times)
@@ -267,11 +277,14 @@ impl<'a> Patient<'a> {
                         format!(
                             "sshd lets ssh in, and the session ends with {code} before it begins{said}"
                         ),
-                        format!(
-                            "see that the account's shell may be run by it, and its start files in the container: {} sh -c 'cat ~{}/.bashrc'",
-                            self.exec(),
-                            self.user().unwrap_or_default()
-                        ),
+                        // Of what the Feature has put there, or of the account's own.
+                        match said.contains(SHARE) {
+                            true => self.rebuilt(),
+                            false => format!(
+                                "see that the account's shell may be run by it, and {}",
+                                self.start_files()
+                            ),
+                        },
                     ),
                     times,
                 )
@@ -322,6 +335,24 @@ impl<'a> Patient<'a> {
         named.unwrap_or_default()
     }
 
+    /// How its container is started anew.
+    pub fn restarted(&self) -> String {
+        let restart = self.running().map(|(engine, container)| {
+            let name = shell(Path::new(&container.name));
+            format!("{} restart {name}", engine.command())
+        });
+        restart.unwrap_or_default()
+    }
+
+    /// How a person sees what a shell of the account runs first.
+    pub fn start_files(&self) -> String {
+        format!(
+            "its start files in the container: {} sh -c 'cat ~{}/.bashrc'",
+            self.exec(),
+            self.user().unwrap_or_default()
+        )
+    }
+
     /// How its container is made anew, for what only that can mend.
     pub fn rebuilt(&self) -> String {
         let place = self.engines().place.as_ref();
@@ -338,6 +369,12 @@ impl<'a> Patient<'a> {
         }
     }
 }
+
+/// Where the Feature has put what is its own.
+const SHARE: &str = "/usr/local/share/lace-ssh/";
+
+/// What the command of a login prints.
+const WORD: &str = "lace-ssh";
 
 /// How ssh ends where it was not let in.
 const NOT_IN: i32 = 255;

@@ -31,7 +31,12 @@ pub fn check(patient: &Patient<'_>) -> Link {
     let listens = |(it, _): &(Inside, i64)| it.sshd == Sshd::Runs || it.is_port_taken;
     let is_known = patient.inside().is_ok_and(listens) && is_pinned(patient);
     let is_ours = is_ours.filter(|ours| *ours || is_known);
-    told(address, container.is_open(port), is_ours, got_in)
+    let runs = |(it, _): &(Inside, i64)| it.sshd == Sshd::Runs;
+    let restart = patient
+        .inside()
+        .is_ok_and(runs)
+        .then(|| patient.restarted());
+    told(address, container.is_open(port), is_ours, got_in, restart)
 }
 
 fn is_pinned(patient: &Patient<'_>) -> bool {
@@ -42,11 +47,24 @@ fn is_pinned(patient: &Patient<'_>) -> bool {
 }
 
 /// `is_ours`: what listens has proven the host key; none, where that is not known. `got_in`: ssh did, if by another way.
-fn told(address: SocketAddr, is_open: bool, is_ours: Option<bool>, got_in: bool) -> Link {
+/// `restart`: sshd runs there, and this starts it anew.
+fn told(
+    address: SocketAddr,
+    is_open: bool,
+    is_ours: Option<bool>,
+    got_in: bool,
+    restart: Option<String>,
+) -> Link {
     if is_ours == Some(false) {
-        let says = format!("what listens at {address} does not prove the pinned host key");
+        let says = match restart {
+            Some(_) => format!(
+                "sshd runs there, and nothing proves the pinned host key at {address}: it hangs, or somebody else listens"
+            ),
+            None => format!("what listens at {address} does not prove the pinned host key"),
+        };
         let who = who_listens(address.port());
-        let who = format!("see who listens there: {who}; ssh itself shows no key to it");
+        let restart = restart.map_or_else(String::new, |it| format!("start it anew: {it}; or "));
+        let who = format!("{restart}see who listens there: {who}; ssh itself shows no key to it");
         return match got_in {
             true => Link::warns(NAME, format!("{says}; ssh gets in by another way")).advise(who),
             false => Link::breaks(NAME, says).advise(who),
@@ -74,20 +92,28 @@ mod tests {
     #[test]
     fn whoever_listens_has_to_prove_it_and_be_on_loopback() {
         let address = "127.0.0.1:32768".parse().unwrap();
-        let state = |is_open, is_ours| told(address, is_open, is_ours, false).state;
+        let state = |is_open, is_ours| told(address, is_open, is_ours, false, None).state;
         assert_eq!(state(false, Some(true)), State::Holds);
         assert_eq!(state(false, None), State::Holds);
         assert_eq!(state(true, Some(true)), State::Warns);
         assert_eq!(state(true, None), State::Warns);
         assert_eq!(state(false, Some(false)), State::Breaks);
         assert_eq!(state(true, Some(false)), State::Breaks);
-        let other = told(address, true, Some(false), true);
+        let other = told(address, true, Some(false), true, None);
         assert!(other.state == State::Warns && other.says.ends_with("by another way"));
-        let says = |is_ours| told(address, false, is_ours, false).says;
+        let says = |is_ours| told(address, false, is_ours, false, None).says;
         assert_eq!(
             says(Some(true)),
             "127.0.0.1:32768 on loopback alone, and has proven the pinned host key"
         );
         assert_eq!(says(None), "127.0.0.1:32768 on loopback alone");
+        let hangs = told(address, false, Some(false), true, Some("restart".into()));
+        assert!(
+            hangs
+                .says
+                .starts_with("sshd runs there, and nothing proves")
+        );
+        let advice = hangs.remedy.unwrap().shown();
+        assert!(advice.starts_with("start it anew: restart; or see who listens there: "));
     }
 }

@@ -67,6 +67,10 @@ fn told(inside: &Inside, adopted: Option<&str>, got_in: bool, exec: &str, rebuil
     let stopped = "it does not run";
     let read_only = "it does not run, for the container's root is read-only";
     let by_stream = ", and ssh gets in all the same, by a stream of the engine";
+    if let Some(sftp) = &inside.lacks_sftp {
+        let says = format!("its program for sftp, {sftp}, is not there: so scp and sftp fail");
+        return Link::breaks(NAME, says).advise(rebuilt);
+    }
     match (inside.sshd, inside.is_port_taken, got_in) {
         (Sshd::Runs, ..) => Link::holds(NAME, "it runs, and its configuration is good"),
         (Sshd::ServesAnother, ..) => {
@@ -163,6 +167,10 @@ mod tests {
             seen(&open, false, false).2,
             "docker exec c sh -c 'chown root: /run/sshd; chmod 755 /run/sshd'"
         );
+        let no_sftp = |it: &mut Inside| it.lacks_sftp = Some("/x".into());
+        let (state, says, advice) = seen(&no_sftp, false, true);
+        assert!(state == State::Breaks && says.contains("for sftp, /x, is not there"));
+        assert_eq!(advice, "rebuild");
         let fault = |it: &mut Inside| {
             runs(it);
             it.fault = Some("line 3".into());

@@ -146,9 +146,10 @@ fn verdict(proof: Proof, alias: &str, overlap: i64) -> Verdict {
         Proof::Unknown(why) if overlap > 0 => Verdict::Later(format!(
             "{alias}: the new key is not proven: {why}; ssh also offers the old one meanwhile"
         )),
-        Proof::Unknown(why) | Proof::Refused(why) => {
-            Verdict::Refused(format!("{alias} refused the new key: {why}"))
-        }
+        Proof::Unknown(why) => Verdict::Refused(format!(
+            "nobody can tell whether {alias} takes the new key: {why}"
+        )),
+        Proof::Refused(why) => Verdict::Refused(format!("{alias} refused the new key: {why}")),
     }
 }
 
@@ -720,8 +721,8 @@ mod tests {
             (Proof::NotRunning(why()), 0, "later"),
             (Proof::Unknown(why()), 60, "later"),
             (Proof::Unknown(why()), 1, "later"),
-            (Proof::Unknown(why()), 0, "refused"),
-            (Proof::Unknown(why()), -1, "refused"),
+            (Proof::Unknown(why()), 0, "not told"),
+            (Proof::Unknown(why()), -1, "not told"),
             (Proof::Refused(why()), 60, "refused"),
             (Proof::Refused(why()), 0, "refused"),
         ] {
@@ -729,7 +730,8 @@ mod tests {
             let found = match verdict(proof, "lace-x", overlap) {
                 Verdict::Proven => "proven",
                 Verdict::Later(line) if line.starts_with("lace-x: ") => "later",
-                Verdict::Refused(line) if line.starts_with("lace-x ") => "refused",
+                Verdict::Refused(line) if line.starts_with("lace-x refused ") => "refused",
+                Verdict::Refused(line) if line.contains("whether lace-x takes") => "not told",
                 other => panic!("{case}: {other:?}"),
             };
             assert_eq!(found, expected, "{case}");

@@ -370,7 +370,7 @@ pub fn run(arguments: &[OsString]) -> Result<std::result::Result<(), String>> {
 }
 
 fn ssh(arguments: &[OsString], patience: Duration) -> Result<std::result::Result<(), String>> {
-    let mut command = batch(arguments);
+    let mut command = batch(arguments, "true");
     Ok(match command::ask(&mut command, patience)? {
         None => Err(format!("no login within {} s", patience.as_secs())),
         Some(answer) if answer.code == Some(0) => Ok(()),
@@ -378,13 +378,13 @@ fn ssh(arguments: &[OsString], patience: Duration) -> Result<std::result::Result
     })
 }
 
-/// `true`, by an ssh with these arguments that asks nobody anything.
-pub fn batch(arguments: &[OsString]) -> Command {
+/// What runs this line, by an ssh with these arguments that asks nobody anything.
+pub fn batch(arguments: &[OsString], line: &str) -> Command {
     let mut command = Command::new("ssh");
     command
         .args(["-o", "BatchMode=yes"])
         .args(arguments)
-        .arg("true")
+        .arg(line)
         // What runs `proxy`. The user's own one may read his start files first, and wait there for another.
         .env("SHELL", "/bin/sh");
     command

@@ -75,7 +75,9 @@ fn look(app: &App, args: &cli::Doctor, mut lines: Lines) -> Result<Chain> {
         match meant(app, args, &registry) {
             Err(error) => chain.trouble = Some(error),
             Ok(Meant::Known(id)) => {
-                let patient = Patient::of(app, &settings, &registry, &id, now());
+                let environment = doctor::as_ssh_has_it(app, &registry.devcontainers[&id].alias);
+                let app = App::new(&environment);
+                let patient = Patient::of(&app, &settings, &registry, &id, now());
                 let alias = &patient.known().alias;
                 lines.alias(alias)?;
                 chain.alias = Some(alias.clone());

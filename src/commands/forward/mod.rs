@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
 use serde_json::Value;
 
 use self::lines::Lines;
@@ -104,7 +104,13 @@ fn words(args: &cli::Forward) -> Result<(Option<&str>, Vec<Wanted>)> {
     let ports = first.chain(&args.ports).map(|word| word.parse());
     let ports = ports.collect::<Result<_, String>>();
     let name = args.name.as_ref().filter(|word| !is_port(word));
-    Ok((name.map(String::as_str), ports.map_err(|why| anyhow!(why))?))
+    let ports: Vec<Wanted> = ports.map_err(|why| anyhow!(why))?;
+    let mut here = BTreeSet::new();
+    let mut wanted = ports.iter().filter_map(|it| it.local);
+    if let Some(twice) = wanted.find(|local| !here.insert(*local)) {
+        bail!("port {twice} here is asked for twice");
+    }
+    Ok((name.map(String::as_str), ports))
 }
 
 /// What images, Features and the config file say, as the container was made; of the last, as it is now.
@@ -449,6 +455,8 @@ mod tests {
         assert_eq!(told(Some("shop"), &["3000"]), own(Some("shop"), &["3000"]));
         assert_eq!(told(Some("3000"), &["1:2"]), own(None, &["3000", "2"]));
         assert_eq!(told(Some("db:5432"), &[]), own(None, &["db:5432"]));
+        let error = told(Some("shop"), &["7:1", "8:1", "7:2"]).unwrap_err();
+        assert_eq!(error, "port 7 here is asked for twice");
         let error = told(Some("shop"), &["web"]).unwrap_err();
         assert!(error.contains("\"web\" is no port"), "{error}");
     }

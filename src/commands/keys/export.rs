@@ -1,5 +1,6 @@
 //! `keys export`: a copy of a private key leaves the ring.
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -16,6 +17,12 @@ use crate::talk::{passphrase, say};
 
 /// Runs `keys export`.
 pub fn run(app: &App, args: &cli::Export) -> Result<ExitCode> {
+    if args.output == Path::new("-") {
+        return Err(failure(
+            "a private key is never printed",
+            "name a file: --output FILE",
+        ));
+    }
     // The question comes before the lock: nobody shall wait for an answer.
     let registry = ring::look(app)?;
     let (name, key) = named::find(&registry, &args.name)?;

@@ -626,6 +626,30 @@ fn an_agent_is_asked_where_it_matters() {
 }
 
 #[test]
+fn the_agent_that_the_users_own_configuration_names_is_the_one_that_is_asked() {
+    let config = with_options("\"key\": \"mine\", \"user\": \"vscode\"");
+    let user = User::near(&config);
+    let agent = Agent::start(&user);
+    let key = user.home().join("k");
+    new_key(&key);
+    let mut add = user.command("ssh-add");
+    Said::of(add.arg("-q").arg(&key).env("SSH_AUTH_SOCK", &agent.socket)).expect(0);
+    let public = key.with_extension("pub");
+    let public = public.to_str().unwrap();
+    user.ok(&["keys", "import", "mine", "--public-key-file", public]);
+    let (user, _) = made_ready(user);
+    user.ok(&["client-config", "install", "--yes"]);
+    sees(&user, "key", "breaks", "that one does not have it");
+    let config = user.home().join(".ssh/config");
+    let ours = fs::read_to_string(&config).unwrap();
+    let named = format!("{ours}\nHost *\n  IdentityAgent {}\n", agent.socket);
+    fs::write(&config, named).unwrap();
+    sees(&user, "key", "holds", "in the agent");
+    sees(&user, "agent", "holds", "has 1 of your keys");
+    sees(&user, "block", "holds", "");
+}
+
+#[test]
 fn an_ssh_that_fails_names_the_broken_link_and_the_doctor() {
     let (user, _) = made_ready(User::with(CONFIG));
     user.ok(&["client-config", "install", "--yes"]);

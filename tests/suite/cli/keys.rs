@@ -162,6 +162,9 @@ fn an_exported_key_is_private_never_overwrites_and_can_be_encrypted() {
         .fails(1, &["keys", "export", KEY, "--output", path])
         .err;
     assert!(said.contains("is there already; left as it is"), "{said}");
+    let said = user.fails(1, &["keys", "export", KEY, "--output", "-"]);
+    assert!(said.err.contains("a private key is never printed") && said.out.is_empty());
+    assert!(!user.project().join("-").exists());
 
     let askpass = script(&user, "askpass", "echo 'correct horse'");
     let encrypted = user.home().join("encrypted");

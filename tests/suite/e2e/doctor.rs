@@ -197,6 +197,46 @@ fn breaks_of_sshd(container: &DevContainer) {
     );
     pastes(container, &remedy);
     all_is_well_after_a_login(container);
+    // What lets somebody in, and scp does not work.
+    for line in [
+        "echo 'echo welcome' >>/home/vscode/.bashrc",
+        "echo 'exec sh' >/home/vscode/.bashrc",
+    ] {
+        break_by(container, "cp /home/vscode/.bashrc /root/bashrc");
+        break_by(
+            container,
+            &format!(
+                "sed -i '1i :' /home/vscode/.bashrc; {line}; sed -i '/interactive/,/esac/d' /home/vscode/.bashrc"
+            ),
+        );
+        let remedy = sees(container, "login", "breaks", "does not come back as it is");
+        pastes(container, &remedy);
+        break_by(container, "cp /root/bashrc /home/vscode/.bashrc");
+        all_is_well(container);
+    }
+    break_by(container, "mv /usr/lib/openssh/sftp-server /root");
+    sees(container, "sshd", "breaks", "so scp and sftp fail");
+    break_by(container, "mv /root/sftp-server /usr/lib/openssh");
+    all_is_well(container);
+    // Nobody else, though nothing names it any more; and it does not answer.
+    break_by(
+        container,
+        "cp /run/lace-ssh/sshd.pid /root; rm /run/lace-ssh/sshd.pid",
+    );
+    sees(container, "sshd", "holds", "it runs");
+    break_by(
+        container,
+        "mv /root/sshd.pid /run/lace-ssh; kill -STOP $(cat /run/lace-ssh/sshd.pid)",
+    );
+    let remedy = sees(
+        container,
+        "port",
+        "warns",
+        "it hangs, or somebody else listens",
+    );
+    assert!(remedy.contains(" restart "), "{remedy}");
+    break_by(container, "kill -CONT $(cat /run/lace-ssh/sshd.pid)");
+    all_is_well(container);
     break_by(container, "mv /usr/sbin/sshd /root");
     sees(container, "sshd", "breaks", "it is not installed");
     break_by(container, "mv /root/sshd /usr/sbin");

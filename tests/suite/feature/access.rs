@@ -331,24 +331,26 @@ fn a_key_that_was_removed_opens_nothing_new_and_what_it_opened_goes_on_until_it_
     let mut session = house.session(&[]);
     // Without a terminal it would outlive its connection.
     let work = format!("sleep 4321.{}", house.container.port);
-    let mut job = house
-        .container
-        .ssh("dev", &[], &format!("sh -c '{work}; true'; true"));
+    // Who has begun it may have ended.
+    let line = format!("sh -c '{work}; true' & (sh -c '{work}1; true' &); wait");
+    let mut job = house.container.ssh("dev", &[], &line);
     let mut job = Running(job.stdout(Stdio::null()).spawn().unwrap());
     let at_work = || {
-        let found = Command::new("pgrep").args(["-fx", &work]).output().unwrap();
-        found.status.success()
+        let any = format!("{work}1?");
+        let found = Command::new("pgrep").args(["-fx", &any]).output().unwrap();
+        String::from_utf8(found.stdout).unwrap().lines().count()
     };
-    eventually(at_work);
+    eventually(|| at_work() == 2);
     house.remove(&[]);
     assert_eq!(house.ssh(&[], "echo in").code, 255);
     // Longer than the watcher takes to look.
     std::thread::sleep(Duration::from_secs(5));
     assert!(leads_to_sshd(port));
-    assert!(session.0.try_wait().unwrap().is_none() && at_work());
+    assert!(session.0.try_wait().unwrap().is_none());
+    assert_eq!(at_work(), 2);
     house.remove(&["--now"]);
     job.ends();
-    eventually(|| !at_work());
+    eventually(|| at_work() == 0);
     forwarding.ends();
     session.ends();
     assert_eq!(house.ssh(&[], "echo in").code, 255);
