@@ -203,6 +203,16 @@ fn bounded(path: &Path, at_most: u64) -> Result<Content> {
         Err(error) if error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) => {
             bail!("{} is a symlink; refusing to follow it", path.display())
         }
+        Err(_) if fs::symlink_metadata(path).is_ok_and(|there| there.is_dir()) => Err(failure(
+            format!(
+                "cannot read {}: a folder, not a regular file",
+                path.display()
+            ),
+            format!(
+                "see what is in it: ls -A {0}; to be rid of it: rm -r {0}",
+                shell(path)
+            ),
+        )),
         read => read.with_context(|| format!("cannot read {}", path.display())),
     }
 }
