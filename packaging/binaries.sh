@@ -20,7 +20,8 @@ licenses() {
     local crate version license folder file found
     printf 'lace-ssh for Linux has in it the crates below, the standard library of Rust (MIT OR Apache-2.0), and parts of the\n'
     printf 'GNU C library (LGPL-2.1-or-later) and of GCC (GPL-3.0-or-later WITH GCC-exception-3.1), as Debian has them: see BUILDINFO.\n'
-    cargo tree --locked --offline --manifest-path "$ROOT/Cargo.toml" --edges normal --prefix none --no-dedupe --format '{p} {l}' \
+    # Without the false clock of reproduce.sh, in which rustc may hang before it begins: nothing here has a date.
+    env -u LD_PRELOAD cargo tree --locked --offline --manifest-path "$ROOT/Cargo.toml" --edges normal --prefix none --no-dedupe --format '{p} {l}' \
         --target x86_64-unknown-linux-gnu --target aarch64-unknown-linux-gnu >"$work/tree"
     sort -u "$work/tree" | while read -r crate version license; do
         folder=$1/$crate-${version#v}
