@@ -197,17 +197,12 @@ fn breaks_of_sshd(container: &DevContainer) {
     );
     pastes(container, &remedy);
     all_is_well_after_a_login(container);
-    // What lets somebody in, and scp does not work.
-    for line in [
-        "echo 'echo welcome' >>/home/vscode/.bashrc",
-        "echo 'exec sh' >/home/vscode/.bashrc",
-    ] {
-        break_by(container, "cp /home/vscode/.bashrc /root/bashrc");
+    // What lets somebody in, and scp does not work; dash would not read it.
+    break_by(container, "usermod -s /bin/bash vscode");
+    for line in ["echo welcome", "exec sh"] {
         break_by(
             container,
-            &format!(
-                "sed -i '1i :' /home/vscode/.bashrc; {line}; sed -i '/interactive/,/esac/d' /home/vscode/.bashrc"
-            ),
+            &format!("cp /home/vscode/.bashrc /root/bashrc; echo '{line}' >/home/vscode/.bashrc"),
         );
         let remedy = sees(container, "login", "breaks", "does not come back as it is");
         pastes(container, &remedy);
@@ -448,7 +443,10 @@ fn a_container_that_was_made_in_another_way_is_told_from_a_good_one() {
     let remedy = sees(&container, "mount", "warns", "is writable");
     assert!(remedy.ends_with("--remove-existing-container"), "{remedy}");
     let remedy = sees(&container, "port", "warns", "open to other machines");
-    assert!(remedy.contains("--publish=127.0.0.1::2222"));
+    assert!(
+        remedy.starts_with("put 127.0.0.1: in front of it"),
+        "{remedy}"
+    );
     drop(other);
     // No port: the route says so, and all holds.
     let other = run(&[&mount(":ro"), "--network=none"]);
