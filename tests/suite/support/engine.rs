@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader, Lines};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::{Said, User, binary};
@@ -103,6 +104,9 @@ impl DevContainer {
 
     /// The CLI devcontainer-rs.
     pub fn devcontainer_rs(&self, args: &[&str]) -> Said {
+        // It calls what it builds by the name of the folder alone.
+        static BUILDS: Mutex<()> = Mutex::new(());
+        let _one = BUILDS.lock().unwrap_or_else(PoisonError::into_inner);
         let cli = std::env::var("LACE_SSH_TEST_DEVCONTAINER_RS");
         let cli = cli.expect("tests/run.sh says where devcontainer-rs is");
         Said::of(self.command(&cli).args(args))
