@@ -530,6 +530,22 @@ mod tests {
     }
 
     #[test]
+    fn what_passes_is_written_whole_and_closed_all_the_same() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x");
+        for text in ["first", "2"] {
+            write_passing(&path, text.as_bytes(), PRIVATE).unwrap();
+            assert_eq!(fs::read_to_string(&path).unwrap(), text);
+        }
+        let mode = fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(
+            (mode & 0o777, names(folder.path())),
+            (PRIVATE, vec!["x".into()])
+        );
+        assert!(write_passing(&path.join("y"), b"", PRIVATE).is_err());
+    }
+
+    #[test]
     fn a_file_of_ours_is_made_right_and_left_alone_once_it_is() {
         let folder = tempfile::tempdir().unwrap();
         let (path, target) = (folder.path().join("x y"), folder.path().join("target"));
@@ -718,6 +734,11 @@ mod tests {
         symlink(path("five"), path("link")).unwrap();
         assert!(refused(&path("link"), 5).contains("is a symlink"));
         pipe(&path("pipe"));
+        // Only of a folder is it known how somebody is rid of it.
+        for (other, is_folder) in [(path("pipe"), false), (folder.path().into(), true)] {
+            let error = read(&other, 5).unwrap_err();
+            assert_eq!(crate::advice::hint_of(&error).is_some(), is_folder);
+        }
         for other in [path("pipe"), folder.path().into(), "/dev/zero".into()] {
             assert!(
                 refused(&other, 5).contains("not a regular file"),
