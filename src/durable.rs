@@ -203,16 +203,6 @@ fn bounded(path: &Path, at_most: u64) -> Result<Content> {
         Err(error) if error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) => {
             bail!("{} is a symlink; refusing to follow it", path.display())
         }
-        Err(_) if fs::symlink_metadata(path).is_ok_and(|there| there.is_dir()) => Err(failure(
-            format!(
-                "cannot read {}: a folder, not a regular file",
-                path.display()
-            ),
-            format!(
-                "see what is in it: ls -A {0}; to be rid of it: rm -r {0}",
-                shell(path)
-            ),
-        )),
         read => read.with_context(|| format!("cannot read {}", path.display())),
     }
 }
@@ -734,11 +724,6 @@ mod tests {
         symlink(path("five"), path("link")).unwrap();
         assert!(refused(&path("link"), 5).contains("is a symlink"));
         pipe(&path("pipe"));
-        // Only of a folder is it known how somebody is rid of it.
-        for (other, is_folder) in [(path("pipe"), false), (folder.path().into(), true)] {
-            let error = read(&other, 5).unwrap_err();
-            assert_eq!(crate::advice::hint_of(&error).is_some(), is_folder);
-        }
         for other in [path("pipe"), folder.path().into(), "/dev/zero".into()] {
             assert!(
                 refused(&other, 5).contains("not a regular file"),

@@ -26,6 +26,9 @@ pub fn check(patient: &Patient<'_>) -> Link {
             Link::breaks(NAME, format!("not as it must be in {files}"))
                 .mended_by(Remedy::Mend(Some(known.alias.clone())))
         }
-        Err(error) => Link::at_fault(NAME, error),
+        // What is in the place of one is told by whoever would write it, with the way out.
+        Err(error) => {
+            Link::at_fault(NAME, error).mended_by(Remedy::Mend(Some(known.alias.clone())))
+        }
     }
 }

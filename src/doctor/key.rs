@@ -29,7 +29,7 @@ pub fn check(patient: &Patient<'_>) -> Link {
             key.fingerprint
         ),
         Ok(None) => format!("{} is not there", file.display()),
-        Err(error) => return Link::at_fault(NAME, &error),
+        Err(error) => return Link::at_fault(NAME, &error).mended_by(patient.made_anew()),
     };
     Link::breaks(NAME, says).mended_by(patient.made_anew())
 }

@@ -18,7 +18,8 @@ pub fn check(patient: &Patient<'_>) -> Link {
             .iter()
             .filter_map(|path| Some(path.file_name()?.to_string_lossy().into_owned()))
             .collect::<Vec<_>>(),
-        Err(error) => return Link::at_fault(NAME, &error),
+        // As for what ssh reads: who would write it tells what is in the way.
+        Err(error) => return Link::at_fault(NAME, &error).mended_by(patient.made_anew()),
     };
     if names.is_empty() {
         return Link::holds(NAME, format!("{} is as it must be", folder.display()));

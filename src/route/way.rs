@@ -118,14 +118,19 @@ pub fn start(app: &App, engine: &Engine, id: &str, devcontainer: &DevContainer) 
 
 /// The command that makes its container, or starts this one.
 pub fn up(engine: &Engine, devcontainer: &DevContainer, container: Option<&Container>) -> String {
-    let command = engine.command();
     let Some(workspace) = &devcontainer.workspace else {
+        let command = engine.command();
         return format!("start its container; this lists all: {command} ps --all");
     };
-    let flags = flags(workspace, container.and_then(|it| made_from(workspace, it)));
-    match command {
+    let made_from = container.and_then(|it| made_from(workspace, it));
+    up_of(engine, workspace, made_from)
+}
+
+fn up_of(engine: &Engine, workspace: &Workspace, made_from: Option<&Path>) -> String {
+    let flags = flags(workspace, made_from);
+    match engine.command() {
         "docker" => format!("devcontainer up {flags}"),
-        _ => format!("devcontainer up {flags} --docker-path {command}"),
+        command => format!("devcontainer up {flags} --docker-path {command}"),
     }
 }
 
@@ -190,7 +195,7 @@ fn no_container(engine: &Engine, devcontainer: &DevContainer) -> Result<anyhow::
     };
     let (alias, up) = (&devcontainer.alias, up(engine, devcontainer, old.as_ref()));
     let Some(workspace) = &devcontainer.workspace else {
-        return Ok(gone(devcontainer));
+        return Ok(gone(engine, devcontainer));
     };
     let folder = &workspace.folder;
     Ok(match old {
@@ -220,13 +225,10 @@ fn no_container(engine: &Engine, devcontainer: &DevContainer) -> Result<anyhow::
 }
 
 /// The container of one that was adopted is there no more.
-fn gone(devcontainer: &DevContainer) -> anyhow::Error {
+fn gone(engine: &Engine, devcontainer: &DevContainer) -> anyhow::Error {
     let alias = &devcontainer.alias;
     let again = match devcontainer.place() {
-        Some(place) => format!(
-            "make it again: devcontainer up {}",
-            flags(place, Some(&place.config_file))
-        ),
+        Some(place) => format!("make it again: {}", up_of(engine, place, None)),
         None => {
             "adopt the one that has taken its place: lace-ssh adopt --container NAME".to_owned()
         }

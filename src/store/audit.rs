@@ -681,7 +681,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(64))]
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(64) })]
 
         #[test]
         fn a_changed_byte_is_noticed(count in 1..8i64, place in any::<prop::sample::Index>(), byte: u8) {

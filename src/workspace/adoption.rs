@@ -16,7 +16,7 @@ use crate::advice::{Advise, failure, quoted, shell};
 use crate::app::App;
 use crate::client::openssh;
 use crate::devcontainer::{find, id, options};
-use crate::engine::{self, Container, Engine, Exec};
+use crate::engine::{self, Container, Engine, Exec, Found};
 use crate::escape::shown;
 use crate::ring::purge::Purge;
 use crate::ring::{Ring, enter, host_key, purge};
@@ -247,11 +247,13 @@ pub fn adopt(
 pub fn gone_namesake(app: &App, registry: &Registry, container: &Container) -> Option<String> {
     let alias = entry::of_container(&container.name);
     let (id, known) = registry.by_alias(&alias)?;
-    let sought = sought(app, id, known);
     let is_of_none = known.is_only_adopted() && known.place().is_none();
-    let all = Engines::of(app).all(true).ok()?;
-    let is_gone = !all.iter().any(|(_, it)| sought.is(it));
-    (is_of_none && is_gone && container.made_from().is_none()).then_some(alias)
+    if !is_of_none || container.made_from().is_some() {
+        return None;
+    }
+    // Only where whoever may have it has told.
+    let place = Engines::of(app).place(id, known).ok()?;
+    matches!(place.found, Found::None).then_some(alias)
 }
 
 /// A container that is in the registry now.

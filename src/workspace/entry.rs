@@ -107,16 +107,15 @@ pub fn adopted(
             ..known.clone()
         };
     }
-    // Whatever the container is called by now: programs and people have the alias.
-    let alias = match (known, &wanted.adopted.workspace) {
-        (Some(known), _) => known.alias.clone(),
-        (None, Some(workspace)) => unique(
-            registry,
-            wanted.id,
-            &name(&workspace.folder, &workspace.config_file),
-        ),
-        (None, None) => unique(registry, wanted.id, &of_container(wanted.container)),
+    let name = match &wanted.adopted.workspace {
+        Some(workspace) => name(&workspace.folder, &workspace.config_file),
+        None => of_container(wanted.container),
     };
+    // Whatever the container is called by now: programs and people have the alias.
+    let alias = known.map_or_else(
+        || unique(registry, wanted.id, &name),
+        |known| known.alias.clone(),
+    );
     DevContainer {
         user: Some(wanted.user.to_owned()),
         user_chosen: wanted.user_chosen,

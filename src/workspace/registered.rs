@@ -195,7 +195,7 @@ pub fn here<'r>(app: &App, registry: &'r Registry, place: &Place) -> Result<Entr
 fn nowhere(path: &Path) -> anyhow::Error {
     failure(
         format!("no dev container is known for {}", path.display()),
-        "lace-ssh setup, in its workspace folder; it says what is next",
+        "in its workspace folder: lace-ssh setup",
     )
 }
 

@@ -55,7 +55,10 @@ fn a_name_left_out_means_the_workspace_then_the_default_then_the_only_one() {
     fs::create_dir(new.join("src")).unwrap();
     let said = port(&user, &new.join("src"), &[]);
     assert!(said.contains("no dev container is known for"), "{said}");
-    assert!(said.contains("hint: lace-ssh setup"), "{said}");
+    assert!(
+        said.contains("hint: in its workspace folder: lace-ssh setup"),
+        "{said}"
+    );
 
     let (user, _shop, elsewhere) = two();
     let said = port(&user, &elsewhere, &[]);

@@ -234,6 +234,16 @@ fn what_a_container_lacks_keeps_nobody_out_or_is_one_sentence() {
     ] {
         made.replace(&container, options);
         comes_in(&format!("{options:?}"));
+        if options == ["--read-only"] {
+            let start = container.docker_exec(&["/usr/local/share/lace-ssh/start"]);
+            let told = start.expect(1).err;
+            assert!(
+                told.contains(
+                    "its folder is read-only; in devcontainer.json: \"runArgs\": [\"--tmpfs=/run\"]"
+                ),
+                "{told}"
+            );
+        }
         if options.contains(&"--read-only") {
             let told = json(&container.lace(&["doctor", "--json"]));
             let links = told["links"].as_array().unwrap();

@@ -256,7 +256,7 @@ fn lies_are_refused_before_memory_is_taken() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(200) })]
     #[test]
     fn no_answer_makes_the_client_fall_over(answer in prop::collection::vec(any::<u8>(), 0..60)) {
         let folder = folder();
