@@ -58,10 +58,12 @@ fn open(app: &App, id: &str, devcontainer: &DevContainer) -> Result<ExitCode> {
         if let Err(error) = certify(app, id) {
             warn(&error);
         }
-        say(format!(
-            "{} is opened by certificates, and by no key alone; a client that knows none (libssh) needs \"auth\": \"key\" in the options",
-            devcontainer.alias
-        ));
+        if hand_over::is_heard() {
+            say(format!(
+                "{} is opened by certificates, and by no key alone; a client that knows none (libssh) needs \"auth\": \"key\" in the options",
+                devcontainer.alias
+            ));
+        }
     }
     let engine = engines::for_ssh(app, id, devcontainer)?;
     if ssh_starts(app) {

@@ -95,7 +95,8 @@ fn within(
         if hand_over::caller_is_gone() {
             return Err(anyhow!("nobody waits for {alias} any more"));
         }
-        if race.start.elapsed() >= QUIET && !std::mem::replace(&mut told, true) {
+        let is_late = race.start.elapsed() >= QUIET;
+        if is_late && !std::mem::replace(&mut told, true) && hand_over::is_heard() {
             say(format!("waiting for sshd of {alias} {}", way.routes[0]));
         }
         if race.under_way.is_empty() {

@@ -19,6 +19,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{FileType, fstat, stat};
 use rustix::io::{Errno, read, write};
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+use rustix::process::{getpid, getsid};
 use rustix::stdio::dup2_stderr;
 use socket2::Socket;
 
@@ -59,6 +60,14 @@ pub fn caller_is_gone() -> bool {
 pub fn is_for_ssh() -> bool {
     let parent = rustix::process::getppid().map(|it| it.as_raw_nonzero().get());
     waiting_ssh().is_some() || parent.is_some_and(|it| Process::of(it).is_ssh())
+}
+
+/// Whether what we say is told from what sshd says. asyncssh takes both for sshd's words, which breaks the connection where
+/// it hears us late; it is known by the pipe that it gives us for that, in a session of our own.
+pub fn is_heard() -> bool {
+    let is_pipe = fstat(std::io::stderr())
+        .is_ok_and(|found| FileType::from_raw_mode(found.st_mode) == FileType::Fifo);
+    !is_pipe || getsid(None).ok() != Some(getpid())
 }
 
 /// Whether the ssh that has called us only prints its configuration (`ssh -G`), as far as can be told.

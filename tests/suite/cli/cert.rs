@@ -13,7 +13,7 @@ use crate::support::openssh::{self, new_key, run};
 use crate::support::ring::{
     CONFIG, KEY, Workspace, edit_registry, initialised, initialize, json, trusted, with_options,
 };
-use crate::support::{Said, User};
+use crate::support::{Said, User, binary};
 
 const CERTIFICATE: &str = r#""auth": "certificate", "user": "vscode""#;
 
@@ -442,6 +442,17 @@ fn another_client_than_ssh_finds_a_certificate_too_and_is_told_what_it_needs() {
     assert!(own(&user).exists());
     assert!(
         said.contains("lace-my-project is opened by certificates, and by no key alone"),
+        "{said}"
+    );
+    // asyncssh takes what we say for sshd's words: it hears nothing but what has failed.
+    fs::remove_file(own(&user)).unwrap();
+    let mut session = user.command("setsid");
+    let said = Said::of(session.arg("--wait").arg(binary()).args(["proxy", KEY]))
+        .expect(1)
+        .err;
+    assert!(own(&user).exists());
+    assert!(
+        said.contains("no engine at") && !said.contains("is opened by certificates"),
         "{said}"
     );
     // ssh has had it from `refresh`, and is told nothing.
