@@ -24,20 +24,11 @@ use crate::store::{LARGEST_KEY, Store};
 /// What the key that signs is called in its file.
 pub const COMMENT: &str = "lace-ssh CA";
 
-/// How long an agent may take: it may ask somebody.
+/// How long an agent may take to sign: it may ask somebody, or a security key may wait to be touched.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// How long the user's own agent is waited for, where it may hold the key, too.
+/// How long it may take to say what it holds, for which it asks nobody.
 const SHORT_PATIENCE: Duration = Duration::from_secs(2);
-
-/// The types of keys whose signatures can be checked here.
-const TYPES: [&str; 5] = [
-    "ssh-ed25519",
-    "ecdsa-sha2-nistp256",
-    "ecdsa-sha2-nistp384",
-    "ecdsa-sha2-nistp521",
-    "ssh-rsa",
-];
 
 /// The public half of the key that signs, as the settings are; in a file, it is made if there is none. The caller
 /// holds the ring's lock.
@@ -132,7 +123,7 @@ pub(super) fn sign(app: &App, ca: &str, request: &Request<'_>, now: i64) -> Resu
         .hint("devcontainer up --workspace-folder .")?;
     let public = PublicKey::parse(ca)?;
     refuse_shared(app, &public)?;
-    let (socket, agent) = reach(app, &place)?;
+    let (socket, agent) = reach(app, &place, PATIENCE)?;
     let agent = RefCell::new(agent);
     let refusal = RefCell::new(None);
     let certificate = Certificate::issue_by(&terms, serial, &nonce, &public, |data| {
@@ -159,7 +150,7 @@ fn shows(socket: &Path) -> String {
 
 /// The key in the agent that the settings mean.
 fn held(app: &App, place: &AgentCa) -> Result<PublicKey> {
-    let (socket, mut agent) = reach(app, place)?;
+    let (socket, mut agent) = reach(app, place, SHORT_PATIENCE)?;
     let listed = agent.list();
     let listed = listed
         .map_err(|error| anyhow::Error::msg(format!("the agent of the CA: {error}")))
@@ -195,24 +186,15 @@ fn held(app: &App, place: &AgentCa) -> Result<PublicKey> {
             );
         }
     };
-    if !TYPES.contains(&key.algorithm()) {
-        return refuse(
-            format!(
-                "a CA cannot have a key of the type {} here",
-                key.algorithm()
-            ),
-            format!("take one of {}", TYPES.join(", ")),
-        );
-    }
     refuse_shared(app, key)?;
     Ok(PublicKey::parse(&key.render_bare())?)
 }
 
-/// The agent that the settings name, and its socket.
-fn reach(app: &App, place: &AgentCa) -> Result<(PathBuf, Agent)> {
+/// The agent that the settings name, which has so much time for each answer, and its socket.
+fn reach(app: &App, place: &AgentCa, patience: Duration) -> Result<(PathBuf, Agent)> {
     let socket = at_home(&place.socket, &app.environment.home);
     refuse_forwarded(app, &socket)?;
-    let agent = Agent::connect(&socket, PATIENCE)
+    let agent = Agent::connect(&socket, patience)
         .map_err(|error| anyhow::Error::msg(format!("the agent of the CA: {error}")));
     let agent = agent.hint_with(|| {
         let shown = shell(&socket);

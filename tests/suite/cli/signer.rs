@@ -8,6 +8,8 @@ use crate::support::openssh::{self, bare, company, new_key, run};
 use crate::support::ring::{
     KEY, Workspace, initialised, initialize, json, made_ready, with_options,
 };
+use crate::support::sshd::Sshd;
+use crate::support::token::Token;
 use crate::support::{Agent, Said, User};
 
 const CERTIFICATE: &str = r#""auth": "certificate", "user": "vscode""#;
@@ -318,4 +320,45 @@ fn the_key_of_the_ca_is_in_an_agent_of_its_own_and_never_in_the_one_of_the_sessi
     );
     let again = format!("rm {0}; ssh-agent -a {0}; ", agent_socket);
     assert!(said.contains(&again), "{said}");
+}
+
+#[test]
+fn the_key_of_the_ca_is_in_a_security_key_and_sshd_takes_what_that_signs() {
+    for (kind, name) in [
+        ("ed25519", "sk-ssh-ed25519@openssh.com"),
+        ("ecdsa", "sk-ecdsa-sha2-nistp256@openssh.com"),
+    ] {
+        let (user, id) = initialised(&with_options(CERTIFICATE));
+        let folder = tempfile::tempdir_in("/tmp").unwrap();
+        let token = Token::start_in(folder.path(), kind, name);
+        settings(
+            &user,
+            &format!(r#"{{ "ca": {{ "agent": "{}" }} }}"#, token.socket.display()),
+        );
+        initialize(&user, &id);
+        let trusted = in_trust(&user, &id, "user_ca.pub");
+        assert!(
+            trusted.starts_with(&token.public.render_bare()),
+            "{trusted}"
+        );
+        user.ok(&["cert", "issue"]);
+        let listed = run("ssh-keygen", &["-L", "-f", own(&user).to_str().unwrap()]);
+        assert!(listed.contains(&token.public.fingerprint()), "{listed}");
+        let trust = user.store().join("trust").join(&id);
+        let sshd = Sshd::start(
+            folder.path(),
+            KEY,
+            None,
+            &format!(
+                "AuthorizedKeysFile none\nTrustedUserCAKeys {0}/user_ca.pub\nAuthorizedPrincipalsFile {0}/principals",
+                trust.display()
+            ),
+        );
+        let certificate = format!("CertificateFile={}", own(&user).display());
+        let identity = own(&user).with_file_name("identity");
+        let options = ["-o", &certificate, "-i", identity.to_str().unwrap()];
+        let output = sshd.ssh(&options, None, "true");
+        assert!(output.status.success(), "{}", sshd.log());
+        assert!(!sshd.admits(&identity));
+    }
 }

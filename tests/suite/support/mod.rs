@@ -11,6 +11,7 @@ pub mod ring;
 pub mod second;
 pub mod sshd;
 pub mod story;
+pub mod token;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
