@@ -55,8 +55,13 @@ pub fn run(
             }
         }
     };
-    let brought = adopted.map(|id| text(app, id)).transpose();
-    let began = brought.and_then(|text| {
+    // One on this machine needs none that the settings name.
+    let settings = settings::read(&app.store);
+    let named = settings.map_or_else(|_| Vec::new(), |settings| settings.engines);
+    let began = Engine::named(endpoint, &named).and_then(|engine| {
+        let text = adopted
+            .map(|id| text(app, id, &engine, container))
+            .transpose()?;
         let (text, command) = match &text {
             Some(text) => (text.as_slice(), adopted::command(text)),
             None => {
@@ -70,10 +75,7 @@ pub fn run(
             first: text,
             begins: "SSH-",
         };
-        // One on this machine needs none that the settings name.
-        let settings = settings::read(&app.store);
-        let named = settings.map_or_else(|_| Vec::new(), |settings| settings.engines);
-        Engine::named(endpoint, &named)?.exec(exec, socket.try_clone()?, &mut hear)
+        engine.exec(exec, socket.try_clone()?, &mut hear)
     });
     // `proxy` waits for a greeting, and tells what has come in its place. Where it has ended, nobody wants to know.
     let instead = match began {
@@ -128,14 +130,14 @@ fn account(app: &App, alias: &str) -> Option<String> {
 }
 
 /// What goes with a connection to a container that was adopted.
-fn text(app: &App, id: &str) -> Result<Zeroizing<Vec<u8>>> {
+fn text(app: &App, id: &str, engine: &Engine, container: &str) -> Result<Zeroizing<Vec<u8>>> {
     let registry = app.store.registry()?;
     let known = registry
         .devcontainers
         .get(id)
         .context("it is not known any more")?;
     let user = user::known(app, known).context("its user is not known")?;
-    adopted::text(app, id, &user, now())
+    adopted::text(app, id, &user, &engine.remote_env(container)?, now())
 }
 
 /// Lets go of what is ssh's, now that there is nothing more to say: whoever reads what a session says waits until all have
@@ -190,6 +192,7 @@ mod tests {
         fs::create_dir(&folder).unwrap();
         let mut one = example::container(container, "running", home, 1);
         one["Runs"] = json!(["sh", "-c", script]);
+        one["Inspected"] = json!({});
         example::engine(&folder, vec![one]);
         let (ours, its) = UnixStream::pair().unwrap();
         ours.set_read_timeout(Some(PATIENCE)).unwrap();

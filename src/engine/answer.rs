@@ -5,16 +5,17 @@
 //! a state, a port or a label costs that alone. But an element whose ID or mounts cannot be understood makes
 //! the whole answer none, so that nobody takes what was left out for what is not there.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use bollard::models::{ContainerInspectResponse, ContainerSummary, PortBinding};
+use bollard::models::{ContainerInspectResponse, ContainerSummary, MountPoint, PortBinding};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use super::container::{Container, Published};
+use crate::devcontainer::remote_env;
 use crate::trust::{CONFIG_FILE, ENTRYPOINT, LOCAL_FOLDER};
 
 /// One container of a list.
@@ -43,6 +44,15 @@ struct Mount {
     source: PathBuf,
     #[serde(default, deserialize_with = "or_default")]
     destination: PathBuf,
+}
+
+impl From<MountPoint> for Mount {
+    fn from(told: MountPoint) -> Self {
+        Self {
+            source: told.source.unwrap_or_default().into(),
+            destination: told.destination.unwrap_or_default().into(),
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -114,12 +124,7 @@ impl From<ContainerSummary> for Summary {
                 .map(|state| state.to_string())
                 .unwrap_or_default(),
             labels: told.labels.unwrap_or_default(),
-            mounts: mounts
-                .map(|mount| Mount {
-                    source: mount.source.unwrap_or_default().into(),
-                    destination: mount.destination.unwrap_or_default().into(),
-                })
-                .collect(),
+            mounts: mounts.map(Mount::from).collect(),
             ports: ports
                 .map(|port| Port {
                     ip: port.ip,
@@ -192,6 +197,8 @@ impl From<Summary> for Container {
 pub(super) struct Inspected {
     #[serde(default, deserialize_with = "or_default")]
     config: Config,
+    #[serde(default, deserialize_with = "understood")]
+    mounts: Vec<Mount>,
     #[serde(default, deserialize_with = "leniently")]
     network_settings: NetworkSettings,
 }
@@ -200,6 +207,8 @@ pub(super) struct Inspected {
 #[serde(rename_all = "PascalCase")]
 struct Config {
     user: Option<String>,
+    #[serde(default, deserialize_with = "leniently")]
+    env: Vec<String>,
     #[serde(default, deserialize_with = "or_default")]
     labels: HashMap<String, String>,
 }
@@ -229,9 +238,12 @@ impl From<ContainerInspectResponse> for Inspected {
             bindings.into_iter().map(binding).collect()
         };
         let ports = ports.unwrap_or_default().into_iter();
+        let mounts = told.mounts.unwrap_or_default().into_iter();
         Self {
+            mounts: mounts.map(Mount::from).collect(),
             config: told.config.map_or_else(Config::default, |config| Config {
                 user: config.user,
+                env: config.env.unwrap_or_default(),
                 labels: config.labels.unwrap_or_default(),
             }),
             network_settings: NetworkSettings {
@@ -259,6 +271,27 @@ impl Inspected {
         let label = self.config.labels.get(METADATA);
         let told = label.and_then(|label| serde_json::from_str(label).ok());
         told.map_or_else(Vec::new, |told| entries(&told).to_vec())
+    }
+
+    /// What its sessions have in their environment beside what the container has, as its label says, unchecked.
+    pub fn remote_env(&self) -> BTreeMap<String, String> {
+        let folder = self.workspace_folder();
+        remote_env(&self.metadata(), &self.config.env, folder.as_deref())
+    }
+
+    /// Where the workspace folder of its label is mounted.
+    fn workspace_folder(&self) -> Option<PathBuf> {
+        let folder = Path::new(self.config.labels.get(LOCAL_FOLDER)?);
+        let there = |mount: &Mount| match folder.strip_prefix(&mount.source).ok()? {
+            rest if rest.as_os_str().is_empty() => Some(mount.destination.clone()),
+            rest => Some(mount.destination.join(rest)),
+        };
+        let closest = |mount: &&Mount| mount.source.as_os_str().len();
+        let mounts = self
+            .mounts
+            .iter()
+            .filter(|it| folder.starts_with(&it.source));
+        mounts.max_by_key(closest).and_then(there)
     }
 
     /// Where a container port is published.
@@ -322,8 +355,6 @@ fn address(ip: Option<&str>, port: u16) -> Option<SocketAddr> {
 #[cfg(test)]
 mod tests {
     use serde_json::json;
-
-    use std::path::Path;
 
     use super::*;
     use crate::engine::example::{TRUST, containers, with};
@@ -504,6 +535,35 @@ mod tests {
         for none in [json!(null), json!({}), json!({ METADATA: "{" })] {
             assert_eq!(of(none), [] as [Value; 0]);
         }
+    }
+
+    #[test]
+    fn the_environment_of_sessions_is_told_by_the_label_the_container_and_its_mounts() {
+        let label = json!([{ "remoteEnv": { "AT": "${containerWorkspaceFolder}", "PATH": "${containerEnv:PATH}:/x" } }]);
+        let of = |folder: &str, mounts: Value| {
+            let config = json!({ "Env": ["PATH=/bin"], "Labels": { METADATA: label.to_string(), LOCAL_FOLDER: folder } });
+            let told = json!({ "Config": config, "Mounts": mounts });
+            let told: Inspected = serde_json::from_value(told).unwrap();
+            let all = told.remote_env();
+            assert_eq!(all["PATH"], "/bin:/x");
+            all.get("AT").cloned()
+        };
+        let mount = |source: &str, destination: &str| json!({ "Source": source, "Destination": destination });
+        let mounts = json!([
+            mount("/", "/host"),
+            mount("/src/x", "/workspaces/x"),
+            mount("/src", "/all")
+        ]);
+        for (folder, expected) in [
+            ("/src/x", "/workspaces/x"),
+            ("/src/x/deep", "/workspaces/x/deep"),
+            ("/src/y", "/all/y"),
+            ("/other", "/host/other"),
+        ] {
+            assert_eq!(of(folder, mounts.clone()).as_deref(), Some(expected));
+        }
+        assert_eq!(of("/other", json!([mount("/src", "/all")])), None);
+        assert_eq!(of("/other", Value::Null), None);
     }
 
     #[test]

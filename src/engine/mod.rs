@@ -36,7 +36,7 @@ pub use container::Container;
 pub use exec::Exec;
 pub use found::{Adopted, Found, Sought, across, found, names};
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::os::unix::net::UnixStream;
@@ -232,6 +232,15 @@ impl Engine {
     /// As [`Engine::containers`], or there is no such container.
     pub fn metadata(&self, container: &Container) -> Result<Vec<Value>> {
         Ok(self.inspect(&container.id)?.metadata())
+    }
+
+    /// What sessions in container `id` have in their environment beside what it has itself (`remoteEnv`), as its label
+    /// says, unchecked.
+    ///
+    /// # Errors
+    /// As [`Engine::containers`], or there is no such container.
+    pub fn remote_env(&self, id: &str) -> Result<BTreeMap<String, String>> {
+        Ok(self.inspect(id)?.remote_env())
     }
 
     /// The same container, with the contract of its Feature: where no label has it, the Feature itself tells (devcontainer-rs

@@ -8,6 +8,8 @@
 //! only ours) is seen to here. Two things are written there all the same, by sshd and PAM themselves: an empty `/run/sshd`,
 //! without which sshd does not start, and what they note of logins.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Context, Result};
 use base64ct::{Base64, Encoding};
 use zeroize::Zeroizing;
@@ -52,11 +54,18 @@ pub fn command(text: &[u8]) -> Vec<String> {
     .into()
 }
 
-/// The text for one connection to the dev container `id`, whose sshd lets in this user.
+/// The text for one connection to the dev container `id`, whose sshd lets in this user, and gives him this environment
+/// beside the container's own.
 ///
 /// # Errors
 /// Its trust folder cannot be read, or lacks what sshd needs.
-pub fn text(app: &App, id: &str, user: &str, now: i64) -> Result<Zeroizing<Vec<u8>>> {
+pub fn text(
+    app: &App,
+    id: &str,
+    user: &str,
+    remote_env: &BTreeMap<String, String>,
+    now: i64,
+) -> Result<Zeroizing<Vec<u8>>> {
     let folder = app.store.trust(id);
     let read = |name: &str| -> Result<Option<Zeroizing<Vec<u8>>>> {
         let bytes = durable::read(&folder.join(name), LARGEST_LIST)?;
@@ -71,8 +80,10 @@ pub fn text(app: &App, id: &str, user: &str, now: i64) -> Result<Zeroizing<Vec<u
     let authorized = std::str::from_utf8(&authorized).context("its authorized_keys is no text")?;
     let lines = authorized.lines();
     let good = lines.filter_map(|line| authorized_keys::good(line, now));
+    let line = |(name, value): (&String, &String)| format!("{name}={value}\n");
     let brought = Brought {
         user,
+        remote_env: &remote_env.iter().map(line).collect::<String>(),
         host_key: &needed(trust::HOST_KEY)?,
         authorized_keys: &good.map(|line| line + "\n").collect::<String>(),
         revoked_keys: &needed(trust::REVOKED_KEYS)?,
@@ -87,6 +98,8 @@ pub fn text(app: &App, id: &str, user: &str, now: i64) -> Result<Zeroizing<Vec<u
 pub struct Brought<'a> {
     /// The account that is let in.
     pub user: &'a str,
+    /// What his environment has beside the container's: lines `NAME=VALUE`.
+    pub remote_env: &'a str,
     /// The private host key.
     pub host_key: &'a [u8],
     /// Lines as every sshd takes them.
@@ -104,8 +117,9 @@ impl Brought<'_> {
     pub fn text(&self) -> Zeroizing<Vec<u8>> {
         let revoked = Base64::encode_string(self.revoked_keys);
         let config = config(!self.user_ca.is_empty());
-        let values: [(&str, &[u8]); 7] = [
+        let values: [(&str, &[u8]); 8] = [
             ("user", self.user.as_bytes()),
+            ("remote_env", self.remote_env.as_bytes()),
             ("config", config.as_bytes()),
             ("host_key", self.host_key),
             ("authorized_keys", self.authorized_keys.as_bytes()),
@@ -171,6 +185,7 @@ mod tests {
     fn brought() -> Brought<'static> {
         Brought {
             user: "me",
+            remote_env: "A=b\n",
             host_key: b"HOST",
             authorized_keys: "ssh-ed25519 A it's $HOME `id` \"x\"\n",
             revoked_keys: b"SSHKRL\0\xff",
@@ -189,7 +204,7 @@ mod tests {
         let text = with_ca.text();
         assert!(text.ends_with(SCRIPT.as_bytes()));
         let values = &text[..text.len() - SCRIPT.len()];
-        let script = [values, br#"printf '<%s>' "$user" "$host_key" "$authorized_keys" "$revoked_keys" "$user_ca" "$principals""#].concat();
+        let script = [values, br#"printf '<%s>' "$user" "$remote_env" "$host_key" "$authorized_keys" "$revoked_keys" "$user_ca" "$principals""#].concat();
         let command = command(&script);
         let mut shell = Command::new(&command[0]);
         shell
@@ -200,7 +215,7 @@ mod tests {
         let told = shell.wait_with_output().unwrap().stdout;
         assert_eq!(
             String::from_utf8(told).unwrap(),
-            "<me><HOST><ssh-ed25519 A it's $HOME `id` \"x\"\n><U1NIS1JMAP8=><CA\n><p\\n\n>"
+            "<me><A=b\n><HOST><ssh-ed25519 A it's $HOME `id` \"x\"\n><U1NIS1JMAP8=><CA\n><p\\n\n>"
         );
         for word in command {
             assert!(
@@ -271,7 +286,7 @@ mod tests {
         app.store.prepare().unwrap();
         let folder = app.store.trust("x");
         app.store.folder(&folder).unwrap();
-        let text = || text(&app, "x", "me", 1_000_000_000);
+        let text = || text(&app, "x", "me", &BTreeMap::new(), 1_000_000_000);
         let old = "expiry-time=\"20010909014639Z\" ssh-ed25519 OLD";
         let good = "expiry-time=\"20010909014640Z\",lease=\"SHA256:x\",restrict,command=\"a, b\" ssh-ed25519 GOOD";
         let authorized = format!("{old}\n{good}\n");

@@ -2,7 +2,7 @@
 # shellcheck disable=SC2154 # the host has set them
 # Becomes an sshd for one connection, on stdin and stdout, in a container that has nothing of ours and keeps nothing.
 #
-# The host sends this text, and above it what it needs: `user`, `config`, and what `config` names: `host_key`,
+# The host sends this text, and above it what it needs: `user`, `remote_env`, `config`, and what `config` names: `host_key`,
 # `authorized_keys`, `revoked_keys`, `user_ca`, `principals`. Each becomes a file in memory that has no name any more:
 # only this shell's descriptors lead there, so they are gone with it, however it ends.
 
@@ -45,16 +45,22 @@ $option no"
     done
 }
 
-# The environment of the container, as whoever is let in by the engine has it, for what sshd does not set itself. What cannot
-# stand in a line is left out, and what some old sshd would cut off.
+# What the host has in `remote_env`, and the environment of the container, as whoever is let in by the engine has it, for what
+# sshd does not set itself. What cannot stand in a line is left out, and what some old sshd would cut off. Of two with one
+# name, the first counts in some sshd, in others the last.
 environment() {
     old=
     case $("$sshd" -V 2>&1) in
     *OpenSSH_[1-7].* | *OpenSSH_8.[0-6]*) old=yes ;;
     esac
     printf SetEnv
-    tr '\0\n' '\n\001' <"/proc/$$/environ" | while IFS= read -r line; do
-        case ${line%%=*} in
+    set_before=' '
+    {
+        printf %s "$remote_env"
+        tr '\0\n' '\n\001' <"/proc/$$/environ"
+    } | while IFS= read -r line; do
+        name=${line%%=*}
+        case $name in
         '' | [!A-Za-z_]* | *[!A-Za-z0-9_]*) continue ;;
         HOME | USER | LOGNAME | SHELL | MAIL | PWD | OLDPWD | SHLVL | TERM | _ | SSH_*) continue ;;
         esac
@@ -65,6 +71,10 @@ environment() {
             line=$(printf '%s\n' "$line" | sed 's/["\\]/\\&/g')
             ;;
         esac
+        case $set_before in
+        *" $name "*) continue ;;
+        esac
+        set_before="$set_before$name "
         printf ' "%s"' "$line"
     done
     echo

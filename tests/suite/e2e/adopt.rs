@@ -50,7 +50,7 @@ pub(super) fn nothing_is_left(container: &str) {
 #[ignore = "needs an engine; run by tests/run.sh"]
 fn a_dev_container_is_adopted_as_it_is_and_stays_the_same_when_it_is_rebuilt() {
     let config = format!(
-        r#"{{ "image": "{IMAGE}", "remoteUser": "vscode", "containerEnv": {{ "WORDS": "two \"words\"" }}, "runArgs": ["--network=none"] }}"#
+        r#"{{ "image": "{IMAGE}", "remoteUser": "vscode", "containerEnv": {{ "WORDS": "two \"words\"" }}, "remoteEnv": {{ "OF_REMOTE": "${{containerEnv:WORDS}} of ${{containerWorkspaceFolder}}", "LEFT_OUT": "${{localEnv:HOME}}" }}, "runArgs": ["--network=none"] }}"#
     );
     // Other tests have containers, too.
     let container = DevContainer::of(User::without_config("never-wired"));
@@ -92,10 +92,11 @@ fn a_dev_container_is_adopted_as_it_is_and_stays_the_same_when_it_is_rebuilt() {
         .lace(&["client-config", "install", "--yes"])
         .expect(0);
     let there = |line: &str| container.ssh(&["lace-never-wired", line]);
-    let said = there("echo $WORDS; id -un; exit 7").expect(7);
+    let said = there("echo $WORDS; echo $OF_REMOTE$LEFT_OUT; id -un; exit 7").expect(7);
+    let environment = "two \"words\"\ntwo \"words\" of /workspaces/never-wired";
     assert_eq!(
         (said.out.as_str(), &*said.told()),
-        ("two \"words\"\nvscode\n", "")
+        (&*format!("{environment}\nvscode\n"), "")
     );
     assert_eq!(project(), before);
     let row = json(&container.lace(&["status", "--json"]).expect(0))[0].clone();
