@@ -18,7 +18,7 @@ use crate::change::{Change, Plan};
 use crate::cli;
 use crate::devcontainer::{find, id, wire};
 use crate::durable;
-use crate::engine::{Address, Engine, endpoint};
+use crate::engine::{Address, Container, Engine, endpoint};
 use crate::ring::{
     Ring, agent, auth, due, enter, host_key, host_rotation, identity, masters, policy, publish,
     purge,
@@ -239,26 +239,34 @@ fn complete_config(app: &App, target: &Target, config: &Config) -> Result<()> {
     )?;
     talk::show(&plan.preview());
     plan.apply()?;
-    let exists = Engine::at(&endpoint::endpoint(app.environment)?).and_then(|engine| {
-        engine.with_labels(&[
-            (trust::LOCAL_FOLDER, &target.folder),
-            (trust::CONFIG_FILE, &target.config),
-        ])
-    });
-    // Whoever has called `up` need not stand where this runs.
-    let up = format!("devcontainer up {}", target.flags(Path::new("")));
-    // Without an engine there is no container either, as far as the next step is concerned.
-    let again = match exists {
-        Ok(containers) if !containers.is_empty() => {
-            format!("rebuild the container: {up} --remove-existing-container")
-        }
-        _ => format!("run it again: {up}"),
+    let again = match made_from(&endpoint::endpoint(app.environment)?, target).is_empty() {
+        true => format!("run it again: {}", up(target)),
+        false => format!(
+            "rebuild the container: {} --remove-existing-container",
+            up(target)
+        ),
     };
     Err(anyhow!(
         "completed {}; it had been read before, so this `up` stops here",
         target.config.display()
     ))
     .hint(again)
+}
+
+/// The containers that were made from this file. Without an engine there are none, as far as the next step is concerned.
+fn made_from(endpoint: &str, target: &Target) -> Vec<Container> {
+    let found = Engine::at(endpoint).and_then(|engine| {
+        engine.with_labels(&[
+            (trust::LOCAL_FOLDER, &target.folder),
+            (trust::CONFIG_FILE, &target.config),
+        ])
+    });
+    found.unwrap_or_default()
+}
+
+/// Whoever has called `up` need not stand where this runs.
+fn up(target: &Target) -> String {
+    format!("devcontainer up {}", target.flags(Path::new("")))
 }
 
 /// What `lace up` makes from the file that a person edits is made anew each time: whatever were put into
@@ -433,6 +441,11 @@ fn prepare(ring: &mut Ring<'_>, wanted: &Wanted<'_>) -> Result<String> {
     let user = |known: &DevContainer| known.user_chosen.then(|| known.user.clone()).flatten();
     let entry = &ring.registry.devcontainers[wanted.id];
     Ok(match &known {
+        // Of Compose, `up` makes a new one by itself.
+        None if wanted.config.compose.is_none() && has_one_without(wanted) => format!(
+            "{alias} is ready for a container that is made anew; the one that is there was made without it: {} --remove-existing-container",
+            up(wanted.target)
+        ),
         None if user_config::is_installed(ring.app)? => {
             format!("{alias} is ready: once the container is up, `ssh {alias}`")
         }
@@ -446,6 +459,12 @@ fn prepare(ring: &mut Ring<'_>, wanted: &Wanted<'_>) -> Result<String> {
         Some(_) if changed => format!("{alias} updated"),
         Some(_) => String::new(),
     })
+}
+
+/// Whether there is a container of this file that has nothing of ours, which this `up` would only start.
+fn has_one_without(wanted: &Wanted<'_>) -> bool {
+    let containers = made_from(wanted.endpoint, wanted.target);
+    containers.iter().any(|container| !container.is_wired())
 }
 
 #[cfg(test)]
@@ -539,6 +558,43 @@ mod tests {
             );
             let told = said();
             assert_eq!(told.contains("elsewhere: here it is"), is_it, "{told}");
+        }
+    }
+
+    #[test]
+    fn a_container_that_was_made_before_is_not_called_ready() {
+        for (is_wired, file, is_said) in [
+            (false, ".devcontainer/devcontainer.json", true),
+            (true, ".devcontainer/devcontainer.json", false),
+            (false, ".devcontainer.json", false),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            let target = workspace(&folder.path().join("shop"));
+            let mut one = example::container("a", "exited", Path::new("/trust/x"), 1);
+            if !is_wired {
+                one["Mounts"] = json!([]);
+            }
+            one["Labels"] = json!({
+                trust::LOCAL_FOLDER: target.folder,
+                trust::CONFIG_FILE: target.folder.join(file),
+            });
+            let endpoint = example::engine(folder.path(), vec![one]);
+            let environment = Environment::example(folder.path());
+            let app = App::new(&environment);
+            let mut ring = Ring::open(&app, "test").unwrap();
+            let settings = settings::read(&app.store).unwrap();
+            let read = config::read(&target.config, &settings.defaults).unwrap();
+            let wanted = Wanted {
+                id: ID,
+                given: ID,
+                target: &target,
+                config: &read,
+                settings: &settings,
+                endpoint: &endpoint,
+            };
+            let told = prepare(&mut ring, &wanted).unwrap();
+            let anew = format!("{} --remove-existing-container", up(&target));
+            assert_eq!(told.ends_with(&anew), is_said, "{file} {told}");
         }
     }
 }
