@@ -14,20 +14,27 @@ pub fn is_this_user(local: SocketAddr, peer: SocketAddr) -> Result<bool> {
 
 #[cfg(target_os = "linux")]
 mod system {
-    use std::fs;
+    use std::fs::File;
+    use std::io::{BufRead, BufReader};
     use std::net::SocketAddr;
 
     use anyhow::Result;
     use rustix::process::geteuid;
 
-    use crate::route::tcp_table::rows;
+    use crate::route::tcp_table::row;
+
+    /// A program that speaks both may have made a socket of either kind.
+    const TABLES: [&str; 2] = ["/proc/self/net/tcp", "/proc/self/net/tcp6"];
 
     pub fn is_this_user(local: SocketAddr, peer: SocketAddr) -> Result<bool> {
-        // A program that speaks both may have made a socket of either kind.
-        let tables = ["/proc/self/net/tcp", "/proc/self/net/tcp6"];
-        let texts = tables.map(|table| fs::read_to_string(table).unwrap_or_default());
-        let mut rows = texts.iter().flat_map(|text| rows(text));
-        let found = rows.find(|row| row.local == local && row.peer == peer);
+        // The kernel takes milliseconds for all of a table, however few sockets there are.
+        let found = TABLES.into_iter().find_map(|table| {
+            let lines = BufReader::new(File::open(table).ok()?).lines();
+            let mut rows = lines
+                .map_while(std::result::Result::ok)
+                .filter_map(|line| row(&line));
+            rows.find(|row| row.local == local && row.peer == peer)
+        });
         Ok(found.and_then(|row| row.user) == Some(geteuid().as_raw()))
     }
 }

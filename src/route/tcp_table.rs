@@ -22,7 +22,8 @@ pub fn rows(table: &str) -> impl Iterator<Item = Row> {
     table.lines().filter_map(row)
 }
 
-fn row(line: &str) -> Option<Row> {
+/// The socket that a line tells of, if it does.
+pub fn row(line: &str) -> Option<Row> {
     let mut words = line.split_whitespace();
     let (local, peer) = (address(words.nth(1)?)?, address(words.next()?)?);
     let listens = words.next()? == LISTENS;
