@@ -428,7 +428,10 @@ fn install_sshd(candidate: &Candidate, user: &str) -> Result<()> {
         rest.extend_from_slice(piece);
         while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
             let line: Vec<u8> = rest.drain(..=end).collect();
-            say(String::from_utf8_lossy(&line).trim_end());
+            let line = String::from_utf8_lossy(&line);
+            if !line.starts_with(LISTENS) {
+                say(line.trim_end());
+            }
         }
     };
     let told = engine.tells(exec, false, &mut hear)?;
@@ -438,6 +441,9 @@ fn install_sshd(candidate: &Candidate, user: &str) -> Result<()> {
             .hint("what it says above tells why"),
     }
 }
+
+/// How the Feature tells of the sshd that listens, which there is none of here.
+const LISTENS: &str = "lace-ssh: installed; sshd will listen";
 
 /// What the installer says last.
 const INSTALLED: &str = "installed";

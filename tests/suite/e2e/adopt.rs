@@ -564,8 +564,12 @@ fn an_sshd_is_installed_in_a_container_that_has_none_if_that_is_agreed_to() {
     let told = user.lace(&["adopt", "ct-bare", "--install"]).expect(1).err;
     assert!(told.contains("there is no terminal to ask on"), "{told}");
     assert_eq!(plain.changes(), before);
-    user.lace(&["adopt", "ct-bare", "--install", "--yes"])
-        .expect(0);
+    let told = user.lace(&["adopt", "ct-bare", "--install", "--yes"]);
+    let told = told.expect(0).err;
+    assert!(
+        !told.contains("will listen"),
+        "no sshd listens there: {told}"
+    );
     assert_eq!(connect(&user, "ct-bare", "id -un").expect(0).out, "root\n");
     assert_eq!(plain.exec("ls /etc/ssh | grep -c host || true"), "0\n");
 }
