@@ -679,7 +679,7 @@ case_nosudo_unreadable() {
     check "start says why there is no sshd" equals "$(start vscode; echo $?)" "lace-ssh: error: $unreadable"$'\n1'
     check "so does the log" grep -qF "$unreadable" <(log /var/lib/lace-ssh/own/1000/sshd.log)
 }
-unreadable='vscode may not read /etc/lace-ssh, which belongs to uid 4242, and has no sudo without a password: let root start the container (in devcontainer.json: "containerUser": "root", "remoteUser": "vscode")'
+unreadable='vscode may not read /etc/lace-ssh, which belongs to uid 4242, and has no sudo without a password; the host gets in all the same, by a stream of the engine, a second later. To have an sshd that listens, let root start the container (in devcontainer.json: "containerUser": "root", "remoteUser": "vscode")'
 
 # Without root the account makes its folder itself, where others may have been first.
 case_nosudo_race() {

@@ -47,7 +47,12 @@ const FOLDER: &str = "LACE_SSH_FOLDER";
 
 /// Runs `post-start`.
 pub fn run(app: &App) -> Result<ExitCode> {
-    match start_sshd()? {
+    let sshd = start_sshd()?;
+    // Also where none runs: the host may start one for a connection.
+    if let Err(error) = hand_over_environment() {
+        warn(&error.context("ssh sessions do not get the environment of this one"));
+    }
+    match sshd {
         Sshd::Runs => {}
         Sshd::NoKeys => {
             say(
@@ -59,9 +64,6 @@ pub fn run(app: &App) -> Result<ExitCode> {
             say(format!("warning: no sshd runs here: {why}"));
             return Ok(ExitCode::SUCCESS);
         }
-    }
-    if let Err(error) = hand_over_environment() {
-        warn(&error.context("ssh sessions do not get the environment of this one"));
     }
     match sshd_port().and_then(|port| check_sshd(port).map(|()| port)) {
         Ok(port) => match published(app, port) {

@@ -27,7 +27,7 @@ use crate::trust;
 /// What is left for the end of a connection to be told to the engine.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// How often is looked whether a key may still have open what it has opened.
+/// How often is looked whether a key may still have open what it has opened. The Feature looks as often.
 const LOOK: Duration = Duration::from_secs(2);
 
 /// Runs `pump`.
@@ -51,7 +51,7 @@ pub fn run(
         if was_out && words.let_in {
             be_silent();
             if let Some(key) = words.key.take() {
-                end_with_grant(&app.store, alias, &key);
+                end_with_grant(&app.store, alias, &key, adopted.is_some());
             }
         }
     };
@@ -104,7 +104,10 @@ fn end_with(socket: &UnixStream) -> Result<()> {
 
 /// Ends this process, and so the session, when the key that has opened it may not any more: its lease is over, or it was
 /// removed with `--now`. A key of the ring is no such key.
-fn end_with_grant(store: &Store, alias: &str, key: &str) {
+///
+/// The Feature, where there is one, does that first: it ends what the session has at work, too, and finds nothing any more
+/// once sshd is gone.
+fn end_with_grant(store: &Store, alias: &str, key: &str, is_adopted: bool) {
     let (store, alias, key) = (store.clone(), alias.to_owned(), key.to_owned());
     // None: nobody can tell now.
     let may_go_on = move || -> Option<bool> {
@@ -116,6 +119,9 @@ fn end_with_grant(store: &Store, alias: &str, key: &str) {
         thread::spawn(move || {
             while may_go_on() != Some(false) {
                 thread::sleep(LOOK);
+            }
+            if !is_adopted {
+                thread::sleep(2 * LOOK);
             }
             exit(0);
         });

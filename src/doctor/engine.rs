@@ -2,7 +2,6 @@
 
 use super::link::Link;
 use super::patient::Patient;
-use crate::app::App;
 use crate::engine::endpoint;
 
 /// Its name.
@@ -28,30 +27,35 @@ pub fn check(patient: &Patient<'_>) -> Link {
     let without_folder = |address: &str| address.split('#').next().unwrap_or_default().to_owned();
     let at = without_folder(engine.address());
     let says = format!("{}{version} at {at}{of_several}", engine.command());
-    match named(patient.app) {
-        Some((variable, meant)) if !asked.answered.contains(&meant) => Link::warns(
+    let (named_by, meant) = endpoint::of_docker(patient.app.environment);
+    let meant = meant.unwrap_or_else(|_| "nothing that can be understood".into());
+    let shown = without_folder(&meant);
+    let answers = || asked.answered.iter().any(|it| endpoint::is_one(it, &meant));
+    match named_by {
+        Some(variable) if !answers() => Link::warns(
             NAME,
-            format!(
-                "{says}; but {variable} names {}, which does not answer",
-                without_folder(&meant)
-            ),
+            format!("{says}; but {variable} names {shown}, which does not answer"),
         )
-        .advise(format!(
-            "unset {variable}, or start that engine: `devcontainer up` asks no other"
-        )),
+        .advise(match variable {
+            endpoint::CONTEXT => {
+                "docker context use default, or start that engine: `devcontainer up` asks no other"
+                    .to_owned()
+            }
+            _ => format!("unset {variable}, or start that engine: `devcontainer up` asks no other"),
+        }),
+        // One elsewhere is named by the settings, and meant to be another.
+        _ if engine.command() == "docker"
+            && engine.is_here()
+            && !endpoint::is_one(engine.address(), &meant) =>
+        {
+            Link::warns(
+                NAME,
+                format!("{says}; but `docker` and `devcontainer up` ask {shown} here"),
+            )
+            .advise(format!(
+                "for what they shall do with this one: export DOCKER_HOST={at}"
+            ))
+        }
         _ => Link::holds(NAME, says),
     }
-}
-
-/// What the environment says where the engine is, and the variable that says so.
-fn named(app: &App) -> Option<(&'static str, String)> {
-    let environment = app.environment;
-    let variables = [
-        ("DOCKER_HOST", &environment.docker_host),
-        ("DOCKER_CONTEXT", &environment.docker_context),
-    ];
-    let (variable, _) = variables.into_iter().find(|(_, value)| value.is_some())?;
-    let meant =
-        endpoint::endpoint(environment).unwrap_or_else(|_| "nothing that can be understood".into());
-    Some((variable, meant))
 }

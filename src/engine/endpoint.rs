@@ -18,6 +18,9 @@ use crate::socket;
 /// No file of docker's is longer.
 const LARGEST: u64 = 1 << 20;
 
+/// What names an engine where no variable does.
+pub const CONTEXT: &str = "the current docker context";
+
 /// The endpoint of this environment: `DOCKER_HOST`, else the context (`DOCKER_CONTEXT` or the
 /// current one), else the socket in `CONTAINER_HOST`, which is Podman's word for it, else the first
 /// well-known socket that lets us in. It is the first guess, no more.
@@ -25,19 +28,51 @@ const LARGEST: u64 = 1 << 20;
 /// # Errors
 /// A context is named whose files are missing or damaged.
 pub fn endpoint(environment: &Environment) -> Result<String> {
-    if let Some(host) = &environment.docker_host {
-        return Ok(docker_host(environment, host));
-    }
-    let context = environment
-        .docker_context
-        .clone()
-        .or_else(|| current_context(&environment.docker_config));
-    match context.filter(|name| name != "default") {
-        Some(name) => context_endpoint(&environment.docker_config, &name),
+    match named(environment) {
+        Some((_, endpoint)) => endpoint,
         None => {
             Ok(podman_socket(environment).unwrap_or_else(|| at(first(&well_known(environment)))))
         }
     }
+}
+
+/// Where the `docker` command finds its engine, and what says so, if anything but itself does; it looks at one place alone.
+///
+/// # Errors
+/// A context is named whose files are missing or damaged.
+pub fn of_docker(environment: &Environment) -> (Option<&'static str>, Result<String>) {
+    match named(environment) {
+        Some((says, endpoint)) => (Some(says), endpoint),
+        None => (
+            None,
+            Ok(at(&environment.system_sockets.join("docker.sock"))),
+        ),
+    }
+}
+
+/// These are one engine, by whatever names.
+pub fn is_one(this: &str, other: &str) -> bool {
+    let (Ok(this), Ok(other)) = (Address::parse(this), Address::parse(other)) else {
+        return false;
+    };
+    let real = |address: &Address| match address {
+        Address::Unix(path) => path.canonicalize().ok(),
+        _ => None,
+    };
+    this.is_same(&other) || real(&this).is_some_and(|path| real(&other) == Some(path))
+}
+
+/// What `DOCKER_HOST`, or a context other than the default, says.
+fn named(environment: &Environment) -> Option<(&'static str, Result<String>)> {
+    if let Some(host) = &environment.docker_host {
+        return Some(("DOCKER_HOST", Ok(docker_host(environment, host))));
+    }
+    let (says, context) = match &environment.docker_context {
+        Some(context) => ("DOCKER_CONTEXT", context.clone()),
+        None => (CONTEXT, current_context(&environment.docker_config)?),
+    };
+    let is_named = context != "default";
+    is_named.then(|| (says, context_endpoint(&environment.docker_config, &context)))
 }
 
 /// All sockets of this machine at which an engine of the user's may listen, the likeliest first.
@@ -305,6 +340,42 @@ mod tests {
         .unwrap();
         let told = format!("{:#}", endpoint(&environment).unwrap_err());
         assert!(told.ends_with("it names no endpoint"), "{told}");
+    }
+
+    #[test]
+    fn docker_itself_looks_at_one_place_and_an_engine_may_have_several_names() {
+        let home = tempfile::tempdir().unwrap();
+        let mut environment = environment(home.path());
+        let own = environment.system_sockets.join("docker.sock");
+        let told = |environment: &Environment| {
+            let (says, endpoint) = of_docker(environment);
+            (says, endpoint.ok())
+        };
+        assert_eq!(told(&environment), (None, Some(at(&own))));
+        environment.container_host = Some("unix:///podman.sock".into());
+        assert_eq!(told(&environment), (None, Some(at(&own))));
+        fs::create_dir(&environment.docker_config).unwrap();
+        let config = environment.docker_config.join("config.json");
+        fs::write(config, r#"{"currentContext":"gone"}"#).unwrap();
+        assert_eq!(told(&environment), (Some(CONTEXT), None));
+        environment.docker_context = Some("default".into());
+        assert_eq!(told(&environment), (None, Some(at(&own))));
+        environment.docker_context = Some("gone".into());
+        assert_eq!(told(&environment), (Some("DOCKER_CONTEXT"), None));
+        environment.docker_host = Some("unix:///x".into());
+        let named = (Some("DOCKER_HOST"), Some("unix:///x".to_owned()));
+        assert_eq!(told(&environment), named);
+
+        fs::create_dir_all(&environment.system_sockets).unwrap();
+        fs::write(&own, "").unwrap();
+        let link = home.path().join("link");
+        std::os::unix::fs::symlink(&own, &link).unwrap();
+        assert!(is_one(&at(&own), &at(&link)));
+        assert!(is_one("tcp://A:2376#/x", "tcp://a:2376"));
+        assert!(is_one("unix:///none", "unix:///none"));
+        assert!(!is_one("unix:///none", "unix:///other"));
+        assert!(!is_one(&at(&own), "unix:///none"));
+        assert!(!is_one("nonsense", "nonsense"));
     }
 
     #[test]

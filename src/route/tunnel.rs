@@ -44,6 +44,8 @@ pub struct Tunnel {
     ssh: Child,
     asks: ChildStdin,
     answers: Receiver<BTreeSet<u16>>,
+    /// What ssh says; it is there once ssh has ended.
+    said: Receiver<Vec<u8>>,
     /// Where it is told which ports to forward.
     socket: PathBuf,
     /// The folder of that, where it is none of the store's.
@@ -82,6 +84,7 @@ impl Tunnel {
         };
         let mut tunnel = Self {
             answers: answers(out),
+            said,
             ssh,
             asks,
             socket,
@@ -96,7 +99,7 @@ impl Tunnel {
             thread::sleep(TICK);
         }
         let _ = tunnel.ssh.kill();
-        let said = command::in_one_line(&command::last_words(&said));
+        let said = tunnel.said();
         let why = match said.as_str() {
             "" => "ssh has ended without a word; is there a login shell for the account?",
             said => said,
@@ -107,6 +110,17 @@ impl Tunnel {
     /// The connection is there.
     pub fn is_alive(&mut self) -> bool {
         matches!(self.ssh.try_wait(), Ok(None))
+    }
+
+    /// What ssh has said, where the connection is not there any more.
+    pub fn ended(&mut self) -> Option<String> {
+        // ssh stops to listen before it has ended.
+        let is_there = self.is_alive() && self.socket.exists();
+        (!is_there).then(|| self.said())
+    }
+
+    fn said(&self) -> String {
+        command::in_one_line(&command::last_words(&self.said))
     }
 
     /// The ports of the container at which something listens that its own loopback reaches; none, where it does not say.

@@ -10,14 +10,14 @@ mod local;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::process::ExitCode;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
 use serde_json::Value;
 
 use self::lines::Lines;
 use self::local::Place;
-use crate::advice::{Advise, who_listens};
+use crate::advice::{Advise, failure, who_listens};
 use crate::app::App;
 use crate::cli;
 use crate::devcontainer::forward::{self, Target, Wanted};
@@ -32,6 +32,10 @@ use crate::workspace::registered::registered;
 
 /// How often it is looked what listens, and whether there is a container again.
 const TICK: Duration = Duration::from_secs(2);
+/// A connection that is lost sooner may never have been of use.
+const SOON: Duration = Duration::from_secs(3);
+/// After so many of those in a row, the pause between two is the longest: a minute.
+const LONGEST: usize = 6;
 /// How often another port is tried, where ssh did not get one that was free a moment ago.
 const TURNS: usize = 3;
 /// As many ports are taken or told of by themselves: a container that wants more wants to keep others from theirs.
@@ -69,18 +73,34 @@ pub fn run(app: &App, args: &cli::Forward) -> Result<ExitCode> {
         published: &|port| container.published(port).filter(|_| engine.is_here()),
     };
     let mut tunnel = Tunnel::open(app, forward.alias)?;
-    match named.is_empty() {
-        true => forward.take_configured(&tunnel)?,
-        false => forward.take_named(&tunnel, &named)?,
+    let mut began = Instant::now();
+    let taken = match named.is_empty() {
+        true => forward.take_configured(&tunnel),
+        false => forward.take_named(&tunnel, &named),
+    };
+    if let Err(error) = taken {
+        let ended = tunnel.ended();
+        return Err(ended.map_or(error, |said| at_once(forward.alias, &said)));
     }
+    let mut in_a_row = 0;
     loop {
         forward.watch(&mut tunnel)?;
         if hand_over::caller_is_gone() {
             return Ok(ExitCode::SUCCESS);
         }
+        in_a_row = if began.elapsed() < SOON {
+            in_a_row + 1
+        } else {
+            0
+        };
+        // A container that is started anew may end one of them.
+        if in_a_row == 2 {
+            warn(&at_once(forward.alias, &tunnel.ended().unwrap_or_default()));
+        }
         // Its ports are free for the next one.
         drop(tunnel);
         forward.lines.lost()?;
+        pause(in_a_row);
         // Nobody has asked for the container to be started again.
         let open = || {
             way::way(app, &engine, id, known)?;
@@ -90,9 +110,37 @@ pub fn run(app: &App, args: &cli::Forward) -> Result<ExitCode> {
             return Ok(ExitCode::SUCCESS);
         };
         tunnel = again;
+        began = Instant::now();
         forward.due.extend(forward.forwarded.keys().cloned());
-        forward.take_due(&tunnel)?;
+        forward.take_due(&mut tunnel)?;
         forward.lines.back()?;
+    }
+}
+
+/// There was a connection, and nothing can be had of it.
+fn at_once(alias: &str, said: &str) -> anyhow::Error {
+    let said = if said.is_empty() {
+        String::new()
+    } else {
+        format!(": {said}")
+    };
+    failure(
+        format!("ssh gets into {alias}, and its session there ends at once{said}"),
+        format!("lace-ssh doctor {alias}"),
+    )
+}
+
+/// Waits the longer, the more connections in a row have ended at once.
+fn pause(in_a_row: usize) {
+    let pauses = if in_a_row == 0 {
+        0
+    } else {
+        1 << in_a_row.min(LONGEST)
+    };
+    for _ in 0..pauses {
+        if !hand_over::caller_is_gone() {
+            thread::sleep(TICK / 2);
+        }
     }
 }
 
@@ -272,7 +320,7 @@ impl Forward<'_> {
     }
 
     /// Has the connection carry what it does not yet.
-    fn take_due(&mut self, tunnel: &Tunnel) -> Result<()> {
+    fn take_due(&mut self, tunnel: &mut Tunnel) -> Result<()> {
         for target in std::mem::take(&mut self.due) {
             let local = self.forwarded[&target];
             match tunnel.forward(local, target.host.as_deref(), target.port) {
@@ -281,6 +329,9 @@ impl Forward<'_> {
                     self.lines.forwarded(&target, local, &attributes)?;
                 }
                 Ok(()) => {}
+                Err(_) if tunnel.ended().is_some() => {
+                    self.due.insert(target);
+                }
                 Err(error) => {
                     if self.failed.insert(target.clone()) {
                         let error = error.context(format!("{target} has lost port {local} here"));
@@ -580,17 +631,17 @@ mod tests {
         let taken = TcpListener::bind(("127.0.0.1", local)).unwrap();
         tunnel = Tunnel::open(&app, "lace-x").unwrap();
         forward.due.insert(own);
-        forward.take_due(&tunnel).unwrap();
+        forward.take_due(&mut tunnel).unwrap();
         let told = said();
         let lost = format!("lace-ssh: warning: {there} has lost port {local} here: ");
         assert!(
             told.starts_with(&lost) && told.lines().count() == 1,
             "{told}"
         );
-        forward.take_due(&tunnel).unwrap();
+        forward.take_due(&mut tunnel).unwrap();
         assert_eq!(said(), "");
         drop(taken);
-        forward.take_due(&tunnel).unwrap();
+        forward.take_due(&mut tunnel).unwrap();
         assert_eq!(said(), line);
         assert!(TcpStream::connect(("127.0.0.1", local)).is_ok());
         assert!(forward.due.is_empty() && forward.failed.is_empty());

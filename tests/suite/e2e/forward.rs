@@ -197,6 +197,18 @@ fn what_the_config_says_is_reachable_and_what_comes_later_is_told_and_a_restart_
     assert_eq!(forward.line(), expected);
     drop(forward);
     is_left(23110);
+
+    // Where no session lasts, that is said, and not over and over again.
+    let shell = ["usermod", "-s", "/bin/false", "vscode"];
+    let exec = [&["exec", "-u", "root", &id][..], &shell].concat();
+    Said::of(Command::new("docker").args(exec)).expect(0);
+    let mut forward = container.command("timeout");
+    forward.args(["10", "lace-ssh", "forward", "my-project", "23110"]);
+    let said = Said::of(&mut forward).err;
+    let why = "ssh gets into lace-my-project, and its session there ends at once";
+    assert_eq!(said.matches(why).count(), 1, "{said}");
+    assert!(said.contains("lace-ssh doctor lace-my-project"), "{said}");
+    assert!(said.matches("is lost").count() < 5, "{said}");
 }
 
 #[test]

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::support::engine::{DevContainer, IMAGE};
+use crate::support::sshd::is_root;
 use crate::support::{Said, User, files};
 use lace_ssh::devcontainer::id::devcontainer_id;
 
@@ -36,6 +37,28 @@ fn where_no_binary_runs_sessions_have_their_environment_all_the_same() {
         r#"printf '%s|' "$OF_ALL" "$OF_REMOTE" "${PATH##*:}" "${LACE_SSH_FOLDER##*/}""#,
     ]);
     assert_eq!(told.expect(0).out, "it's|a b|/opt/own|my-project|");
+}
+
+#[test]
+#[ignore = "needs a container engine: tests/run.sh"]
+fn who_cannot_start_sshd_has_the_environment_by_a_stream_all_the_same() {
+    let variables = r#", "containerUser": "vscode", "containerEnv": { "OF_ALL": "it's" }, "remoteEnv": { "OF_REMOTE": "a b" }"#;
+    let config = config(variables).replace(IMAGE, "lace-ssh-test:nosudo");
+    let container = DevContainer::of(User::with(&config));
+    container.lace(&["setup", "--yes"]).expect(0);
+    let said = container.up(&[]).expect(0).err;
+    if is_root() {
+        let why =
+            "warning: no sshd runs here: vscode may not read /etc/lace-ssh, which belongs to uid 0";
+        assert!(said.contains(why), "{said}");
+    }
+    for _ in 0..2 {
+        let told = container.ssh(&[
+            "lace-my-project",
+            r#"printf '%s|' "$OF_ALL" "$OF_REMOTE" "${LACE_SSH_FOLDER##*/}""#,
+        ]);
+        assert_eq!(told.expect(0).out, "it's|a b|my-project|");
+    }
 }
 
 #[test]

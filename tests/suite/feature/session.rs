@@ -34,7 +34,7 @@ fn only_what_root_or_the_account_has_put_there_is_sourced() {
     let other = "chown nobody";
     for (how, sourced) in [
         ("true", "----"),
-        // The container's start, then the account's own.
+        // The container's start, then the account's own; that which it made before root came is between them.
         (
             "echo export A=start B=start >environment.1000",
             "start start - -",
@@ -44,20 +44,20 @@ fn only_what_root_or_the_account_has_put_there_is_sourced() {
             "start own own -",
         ),
         (
-            "mkdir -m 700 own/1000; chown dev own/1000; echo export D=other >own/1000/environment",
-            "start own own -",
+            "mkdir -m 700 own/1000; chown dev own/1000; echo export C=made D=made >own/1000/environment",
+            "start own own made",
         ),
-        ("chmod 0 1000/environment", "start start - -"),
+        ("chmod 0 1000/environment", "start start made made"),
         (
             "chmod 644 1000/environment; echo \"export B='\" >>1000/environment",
-            "start start - -",
+            "start start made made",
         ),
         (
             "printf 'export B=bad\\nnowhere\\nreturn 1\\n' >1000/environment",
-            "start start - -",
+            "start start made made",
         ),
         // Without root, the account has made its folder among those of others.
-        ("rm -r 1000 environment.1000", "- - - other"),
+        ("rm -r 1000 environment.1000", "- - made made"),
         ("chmod 755 own/1000", "----"),
         ("chmod 770 own/1000", "----"),
         (
@@ -72,7 +72,7 @@ fn only_what_root_or_the_account_has_put_there_is_sourced() {
             "rm own/1000; cp own/real/environment own/1000; chown dev own/1000; chmod 700 own/1000",
             "----",
         ),
-        ("rm own/1000; mv own/real own/1000", "- - - other"),
+        ("rm own/1000; mv own/real own/1000", "- - made made"),
         // Those of other accounts, and of nobody.
         (
             "mv own/1000 own/0; for it in environment environment.0 environment.100; do echo export A=0 >$it; done",

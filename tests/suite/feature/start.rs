@@ -701,7 +701,8 @@ fn without_root_an_account_has_an_sshd_for_itself() {
                     (in devcontainer.json: \"containerUser\": \"root\", \"remoteUser\": \"dev\")";
     let may_not_read = |what: &str| {
         error(&format!(
-            "dev may not read {what}, which belongs to uid 0, and has no sudo without a password: {let_root}"
+            "dev may not read {what}, which belongs to uid 0, and has no sudo without a password; the host gets in all the same, \
+             by a stream of the engine, a second later. To have an sshd that listens, {let_root}"
         ))
     };
     for (trouble, what) in [
