@@ -2,7 +2,7 @@
 # The same story with each engine and each OpenSSH of Debian, in one table: whether it goes well, check by check. By hand, as root on a Debian
 # machine with Rust; the exit code is 1 if something fails that is not known to.
 #
-#   tests/matrix.sh                                       all of it: an hour or more
+#   tests/matrix.sh                                       all of it: half an hour, and more for the first time
 #   tests/matrix.sh docker-trixie/bullseye 'podman-*/*'   a part: engine/server, each a pattern of the shell
 #
 # Each engine runs in a root folder, a network and a process namespace of its own, where it cannot touch this machine's; when its first

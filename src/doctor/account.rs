@@ -33,7 +33,14 @@ pub fn check(patient: &Patient<'_>) -> Link {
     let fault = faults.find(|it| !got_in || matches!(it, Account::HomeAbsent | Account::IsRoot));
     let known = patient.known();
     let is_option = known.user_chosen && known.workspace.is_some();
-    told(&user, fault, &patient.exec(), is_option)
+    let link = told(&user, fault, &patient.exec(), is_option);
+    // Without them, root cannot do that either.
+    match inside.needs().filter(|_| link.is_broken()) {
+        Some((what, advice)) => {
+            Link::breaks(NAME, format!("{}; to mend it takes {what}", link.says)).advise(advice)
+        }
+        None => link,
+    }
 }
 
 /// `is_option`: the options name the account.

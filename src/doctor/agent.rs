@@ -19,7 +19,7 @@ pub fn check(patient: &Patient<'_>) -> Link {
     });
     let forwarded = patient.settings.forward_agent.contains(&known.alias);
     if !lives_there && !forwarded && !known.agent {
-        return Link::holds(NAME, "not needed");
+        return not_needed(patient);
     }
     match (agent::keys(patient.app), lives_there || known.agent) {
         (Ok(count), _) => {
@@ -32,5 +32,17 @@ pub fn check(patient: &Patient<'_>) -> Link {
         (Err(error), true) => Link::at_fault(NAME, &error),
         (Err(error), false) => Link::warns(NAME, format!("it is to be forwarded: {error:#}"))
             .advise("start one: eval \"$(ssh-agent)\""),
+    }
+}
+
+/// ssh asks it all the same, whatever it needs.
+fn not_needed(patient: &Patient<'_>) -> Link {
+    match agent::hangs(patient.app) {
+        true => Link::breaks(
+            NAME,
+            "not needed; but ssh asks it all the same, and it hangs",
+        )
+        .advise("unset SSH_AUTH_SOCK; or end that agent, and start another"),
+        false => Link::holds(NAME, "not needed"),
     }
 }

@@ -7,10 +7,10 @@ use std::path::Path;
 
 use super::effect::{self, Effect};
 use super::link::{Link, Remedy};
-use super::patient::{Login, Patient};
+use super::patient::{Login, PATIENCE, Patient, WORD};
 use crate::advice::shell;
 use crate::client::{openssh, quote};
-use crate::route::proof;
+use crate::route::{command, proof};
 use crate::workspace::user_config;
 
 /// Its name.
@@ -52,19 +52,25 @@ fn tried(patient: &Patient<'_>, users: &Path, others: &[String]) -> Link {
     }
     let mut arguments: Vec<_> = ["-o", "ControlPath=none"].map(OsString::from).into();
     arguments.extend(openssh::arguments(users, alias));
-    match proof::run(&arguments) {
-        Ok(Ok(())) => holds(),
-        Ok(Err(said)) => Link::breaks(
-            NAME,
-            format!(
-                "with {}, ssh does not get in: {said}; of what it says beside ours, one does that: {}",
-                users.display(),
-                others.join(", ")
-            ),
-        )
-        .advise(which_block(alias, users)),
-        Err(error) => Link::at_fault(NAME, &error),
-    }
+    let mut ssh = proof::batch(&arguments, &format!("echo {WORD}"));
+    let what = match command::ask(&mut ssh, PATIENCE) {
+        Err(error) => return Link::at_fault(NAME, &error),
+        Ok(None) => "ssh does not get in".to_owned(),
+        Ok(Some(answer)) if answer.code != Some(0) => {
+            format!("ssh does not get in: {}", answer.in_one_line())
+        }
+        // A terminal would make two characters of the end of a line.
+        Ok(Some(answer)) if answer.out != format!("{WORD}\n") => {
+            "what a command prints does not come back as it is, so sftp and rsync fail".to_owned()
+        }
+        Ok(Some(_)) => return holds(),
+    };
+    let says = format!(
+        "with {}, {what}; of what it says beside ours, one does that: {}",
+        users.display(),
+        others.join(", ")
+    );
+    Link::breaks(NAME, says).advise(which_block(alias, users))
 }
 
 fn which_block(alias: &str, users: &Path) -> String {

@@ -103,15 +103,24 @@ fn parse(text: &str) -> Options {
     options
 }
 
+/// Of which ssh tries one after the other: further ones decide nothing.
+const TRIED: [&str; 2] = ["certificatefile", "identityfile"];
+
 /// What is decisive, and not as it should be, in words.
 fn differing(wanted: &Options, found: &Options) -> Vec<String> {
     let shown = |values: Option<&Vec<String>>| match values {
         Some(values) => values.join(" and "),
         None => "nothing".to_owned(),
     };
+    let is_there = |name: &str| {
+        let (Some(wanted), Some(found)) = (wanted.get(name), found.get(name)) else {
+            return false;
+        };
+        TRIED.contains(&name) && wanted.iter().all(|one| found.contains(one))
+    };
     let differ = DECISIVE
         .iter()
-        .filter(|name| wanted.get(**name) != found.get(**name));
+        .filter(|name| wanted.get(**name) != found.get(**name) && !is_there(name));
     differ
         .map(|name| {
             let (wanted, found) = (shown(wanted.get(*name)), shown(found.get(*name)));
@@ -145,12 +154,17 @@ mod tests {
             same(&ours.replace("vscode", "me")),
             ["user me in place of vscode"]
         );
+        let more = format!("identityfile /b\n{ours}certificatefile /c\nremotecommand tmux\n");
         assert_eq!(
-            same(&format!("{ours}identityfile /b\nremotecommand tmux\n")),
+            same(&more),
             [
-                "identityfile /a and /b in place of /a",
+                "certificatefile /c in place of nothing",
                 "remotecommand tmux in place of nothing"
             ]
+        );
+        assert_eq!(
+            same(&ours.replace("/a", "/b")),
+            ["identityfile /b in place of /a"]
         );
         let gone = ours.replace("proxycommand lace-ssh proxy lace-x\n", "proxyjump\n");
         assert_eq!(

@@ -6,7 +6,10 @@
 use anyhow::{Result, bail};
 
 use crate::engine::{Container, Engine, Exec};
-use crate::route::adopted;
+use crate::route::{adopted, command};
+
+/// As much is kept of what is said where nothing is told, in bytes.
+const WORDS: usize = 300;
 
 /// What looks around.
 const SCRIPT: &str = include_str!("inside.sh");
@@ -40,8 +43,8 @@ pub struct Inside {
     pub fault: Option<String>,
     /// Somebody listens at sshd's port.
     pub is_port_taken: bool,
-    /// sshd may not do what it needs to.
-    pub is_chroot_forbidden: bool,
+    /// The capabilities that sshd needs, or what starts it, and the container lacks.
+    pub lacks: Vec<String>,
     /// The program for sftp, which is not there.
     pub lacks_sftp: Option<String>,
     /// Nothing can be written into its root.
@@ -107,6 +110,29 @@ pub struct Space {
     pub inodes: Option<u64>,
 }
 
+impl Inside {
+    /// What the container lacks for any sshd to work, and how it gets that.
+    pub fn needs(&self) -> Option<(String, String)> {
+        let many = match &self.lacks[..] {
+            [] => return None,
+            [_] => "capability",
+            _ => "capabilities",
+        };
+        let add = |name: &String| format!("\"--cap-add={name}\"");
+        let add: Vec<_> = self.lacks.iter().map(add).collect();
+        Some((
+            format!(
+                "the {many} {}, which the container lacks",
+                self.lacks.join(", ")
+            ),
+            format!(
+                "in devcontainer.json: \"runArgs\": [{}]; then rebuild",
+                add.join(", ")
+            ),
+        ))
+    }
+}
+
 /// Looks around in a container that runs, and is certainly the dev container.
 ///
 /// # Errors
@@ -123,14 +149,23 @@ pub fn look(engine: &Engine, container: &Container, account: &str, port: u16) ->
         first: b"",
         begins: "",
     };
-    let told = engine.tells(exec, true, &mut |_| {})?;
-    match parse(&told) {
-        Some(inside) => Ok(inside),
-        None => bail!(
-            "the shell of container {} does not tell what is in it",
-            container.name
-        ),
+    let mut said = Vec::new();
+    let mut hear = |piece: &[u8]| {
+        let room = WORDS - said.len();
+        said.extend_from_slice(&piece[..piece.len().min(room)]);
+    };
+    let told = engine.tells(exec, true, &mut hear)?;
+    if let Some(inside) = parse(&told) {
+        return Ok(inside);
     }
+    // The engine's own words, where it could not run the shell.
+    said.extend_from_slice(&told.as_bytes()[..told.len().min(WORDS)]);
+    let said = command::in_one_line(&String::from_utf8_lossy(&said));
+    bail!(
+        "the shell of container {} does not tell what is in it{}{said}",
+        container.name,
+        if said.is_empty() { "" } else { ": " }
+    )
 }
 
 /// What the lines say; none where they do not come to their end.
@@ -161,7 +196,7 @@ fn parse(told: &str) -> Option<Inside> {
             ("port", "taken") => inside.is_port_taken = true,
             ("sftp", absent) => inside.lacks_sftp = absent.strip_prefix("absent ").and_then(some),
             ("root", "read-only") => inside.is_read_only = true,
-            ("chroot", "forbidden") => inside.is_chroot_forbidden = true,
+            ("lacks", name) => inside.lacks.push(name.to_owned()),
             ("space", measured) => inside.space.extend(space(measured)),
             _ => inside.account.extend(account(what, how)),
         }
@@ -212,7 +247,7 @@ mod tests {
     #[test]
     fn every_line_is_understood() {
         let told = "clock 1800000000\nmount ro\nboot b-1\nfolder 7:8\nmissing revoked_keys\nunreadable authorized_keys\nhost-key ssh-ed25519 AAAA\ndigest authorized_keys 00ff\n\
-                    feature absent\nfault /x line 3: bad\nport taken\nsftp absent /x/sftp-server\nroot read-only\nchroot forbidden\nspace / 10 20 4096 7 100\nspace /run 1 2 1 0 0\n\
+                    feature absent\nfault /x line 3: bad\nport taken\nsftp absent /x/sftp-server\nroot read-only\nlacks SETUID\nlacks SYS_CHROOT\nspace / 10 20 4096 7 100\nspace /run 1 2 1 0 0\n\
                     space /tmp much\naccount locked\naccount expired\nshell absent /bin/zsh\nnologin\nhome absent\nsshd runs\nend\nsshd absent\n";
         let inside = parse(told).unwrap();
         let space = |folder: &str, free, inodes| Space {
@@ -241,7 +276,7 @@ mod tests {
             sshd: Sshd::Runs,
             fault: Some("/x line 3: bad".into()),
             is_port_taken: true,
-            is_chroot_forbidden: true,
+            lacks: ["SETUID", "SYS_CHROOT"].map(str::to_owned).into(),
             lacks_sftp: Some("/x/sftp-server".into()),
             is_read_only: true,
             space: vec![space("/", 40_960, Some(7)), space("/run", 1, None)],

@@ -10,9 +10,11 @@ main() {
     echo "clock $(date +%s)"
     account "$1"
     if ! sshd=$(command -v sshd); then echo "sshd absent"; fi
-    case $(chroot / true 2>&1) in *'not permitted'*) echo "chroot forbidden" ;; esac
+    lacks
     if grep -q '^[^ ]* / [^ ]* ro[, ]' /proc/mounts; then echo "root read-only"; fi
-    for folder in / /tmp /run; do
+    # A home folder is often a volume of its own.
+    case $(stat -c %d "${home:-/}" 2>/dev/null) in '' | "$(stat -c %d /)") home= ;; esac
+    for folder in / /tmp /run ${home:+"$home"}; do
         space=$(stat -f -c '%a %b %S %d %c' "$folder" 2>/dev/null) && echo "space $folder $space"
     done
     [ "$3" = adopted ] || wired "$1" "$2"
@@ -41,6 +43,17 @@ account() {
     *) [ "$(date +%s)" -lt $((expires * 86400)) ] || echo "account expired" ;;
     esac
     if [ "$1" != root ] && [ "$(id -u "$1")" = 0 ]; then echo "account root"; fi
+}
+
+# The capabilities that sshd needs, and what starts it.
+lacks() {
+    had=$(sed -n 's/^CapEff:[^0-9a-f]*//p' /proc/self/status)
+    # Of 64 bits those below, which every shell can count.
+    had=${had#????????}
+    [ "$had" ] || return
+    for one in 1:CHOWN 64:SETGID 128:SETUID 262144:SYS_CHROOT; do
+        [ $((0x$had & ${one%:*})) != 0 ] || echo "lacks ${one#*:}"
+    done
 }
 
 # In a container that has the Feature, and the trust folder of the host.

@@ -76,8 +76,9 @@ pub fn as_ssh_has_it(app: &App, alias: &str) -> Environment {
     environment
 }
 
-/// The links of one dev container, in the order in which a connection needs them, each as it is asked for.
-pub fn of<'p>(patient: &'p Patient<'_>) -> impl Iterator<Item = Link> + 'p {
+/// The links of one dev container, in the order in which a connection needs them, each as it is asked for. `is_broken`: one of
+/// the machine's is.
+pub fn of<'p>(patient: &'p Patient<'_>, is_broken: bool) -> impl Iterator<Item = Link> + 'p {
     let checks: [fn(&Patient<'_>) -> Link; 22] = [
         config::check,
         key::check,
@@ -102,7 +103,7 @@ pub fn of<'p>(patient: &'p Patient<'_>) -> impl Iterator<Item = Link> + 'p {
         certificate::check,
         speed::check,
     ];
-    let mut is_broken = false;
+    let mut is_broken = is_broken;
     checks.into_iter().map(move |check| {
         let link = login::after(check(patient), is_broken);
         is_broken |= link.is_broken();
@@ -203,7 +204,7 @@ mod tests {
             example::engine(self.home.path(), containers);
             let (app, settings) = (self.app(), Settings::default());
             let patient = Patient::of(&app, &settings, registry, "x", crate::app::now());
-            of(&patient).collect()
+            of(&patient, false).collect()
         }
     }
 
@@ -514,7 +515,7 @@ mod tests {
         let (app, settings) = (scene.app(), Settings::default());
         fs::remove_file(scene.home.path().join("engine.sock")).unwrap();
         let patient = Patient::of(&app, &settings, &registry, "x", 0);
-        let links: Vec<_> = of(&patient).collect();
+        let links: Vec<_> = of(&patient, false).collect();
         are(
             &links,
             &[

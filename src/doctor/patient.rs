@@ -255,8 +255,19 @@ impl<'a> Patient<'a> {
             is_clean: true,
         };
         let Some(answer) = said? else {
-            let late = format!("no login within {} s", PATIENCE.as_secs());
-            return Ok(Login::Refused(Error::msg(late), times));
+            let seconds = PATIENCE.as_secs();
+            let late = format!("no login within {seconds} s");
+            let why = match is_let_in(&arguments) {
+                false => Error::msg(late),
+                true => failure(
+                    format!("sshd lets ssh in, and no command comes to its end within {seconds} s"),
+                    format!(
+                        "let nothing wait before a command runs, in {}",
+                        self.start_files()
+                    ),
+                ),
+            };
+            return Ok(Login::Refused(why, times));
         };
         Ok(match answer.code {
             Some(0) => Login::In(Times {
@@ -347,9 +358,9 @@ impl<'a> Patient<'a> {
     /// How a person sees what a shell of the account runs first.
     pub fn start_files(&self) -> String {
         format!(
-            "its start files in the container: {} sh -c 'cat ~{}/.bashrc'",
+            "its start files in the container: {} sh -c 'tail -n +1 ~{user}/.bashrc ~{user}/.ssh/rc /etc/ssh/sshrc 2>/dev/null || :'",
             self.exec(),
-            self.user().unwrap_or_default()
+            user = self.user().unwrap_or_default()
         )
     }
 
@@ -370,17 +381,26 @@ impl<'a> Patient<'a> {
     }
 }
 
+/// Whether sshd lets this ssh in: then it tells that nobody listens at a port that nobody has. No shell of the account's
+/// has a part in that.
+fn is_let_in(arguments: &[OsString]) -> bool {
+    let mut ssh = proof::asking_nobody();
+    ssh.args(["-W", "127.0.0.1:1"]).args(arguments);
+    let answer = command::ask(&mut ssh, PATIENCE).ok().flatten();
+    answer.is_some_and(|answer| answer.said.contains("forwarding failed"))
+}
+
 /// Where the Feature has put what is its own.
 const SHARE: &str = "/usr/local/share/lace-ssh/";
 
 /// What the command of a login prints.
-const WORD: &str = "lace-ssh";
+pub(super) const WORD: &str = "lace-ssh";
 
 /// How ssh ends where it was not let in.
 const NOT_IN: i32 = 255;
 
 /// How long a login may take.
-const PATIENCE: Duration = Duration::from_secs(8);
+pub(super) const PATIENCE: Duration = Duration::from_secs(8);
 
 /// By how much a clock is ahead that was looked at between these two moments.
 fn ahead(clock: i64, before: i64, after: i64) -> i64 {

@@ -40,12 +40,8 @@ fn told(inside: &Inside, adopted: Option<&str>, got_in: bool, exec: &str, rebuil
                 None => link.advise(rebuilt),
             };
         }
-        _ if inside.is_chroot_forbidden => {
-            return Link::breaks(
-                NAME,
-                "it needs the capability SYS_CHROOT, which the container lacks",
-            )
-            .advise("in devcontainer.json: \"runArgs\": [\"--cap-add=SYS_CHROOT\"]; then rebuild");
+        _ if let Some((what, advice)) = inside.needs().filter(|_| !got_in) => {
+            return Link::breaks(NAME, format!("it needs {what}")).advise(advice);
         }
         _ if adopted.is_some() => return Link::holds(NAME, "one is started for each connection"),
         _ if inside.missing.iter().any(|name| name == trust::HOST_KEY) => {
@@ -156,8 +152,17 @@ mod tests {
                 seen(&absent, is_adopted, false),
                 is(State::Breaks, "it is not installed", remedy)
             );
-            let (state, says, _) = seen(&|it| it.is_chroot_forbidden = true, is_adopted, false);
-            assert!(state == State::Breaks && says.contains("SYS_CHROOT"));
+            let lacks = |it: &mut Inside| it.lacks = vec!["SETUID".into(), "SYS_CHROOT".into()];
+            assert_eq!(
+                seen(&lacks, is_adopted, false),
+                is(
+                    State::Breaks,
+                    "it needs the capabilities SETUID, SYS_CHROOT, which the container lacks",
+                    "in devcontainer.json: \"runArgs\": [\"--cap-add=SETUID\", \"--cap-add=SYS_CHROOT\"]; then rebuild"
+                )
+            );
+            // As long as it works.
+            assert!(!seen(&lacks, is_adopted, true).1.contains("SETUID"));
         }
         let open = |it: &mut Inside| {
             let said = "/run/sshd must be owned by root and not group or world-writable.";

@@ -98,6 +98,13 @@ pub fn keys(app: &App) -> Result<usize> {
     Ok(connect(app)?.list().map_err(explained)?.len())
 }
 
+/// Whether the agent of this session keeps whoever asks it waiting.
+pub fn hangs(app: &App) -> bool {
+    let list = |socket: &PathBuf| Agent::connect(socket, AGENT_PATIENCE)?.list();
+    let asked = app.environment.agent.as_ref().map(list);
+    matches!(asked, Some(Err(AgentError::Timeout(_))))
+}
+
 fn connect(app: &App) -> Result<Agent> {
     let socket = app.environment.agent.as_deref();
     let socket = socket

@@ -231,7 +231,9 @@ pub fn is_ours(app: &App, devcontainer: &DevContainer, container: &Container) ->
         return Ok(false);
     };
     let (host, user) = (address.ip().to_string(), "nobody");
-    let mut arguments: Vec<OsString> = ["-F", "none", "-l", user, "-p"].map(OsString::from).into();
+    // What ssh says, apart from what others say on stderr.
+    let first = ["-F", "none", "-E", "/dev/stdout", "-l", user, "-p"];
+    let mut arguments: Vec<OsString> = first.map(OsString::from).into();
     arguments.push(address.port().to_string().into());
     let known_hosts = quote::ssh_config(&app.store.known_hosts())?;
     for option in [
@@ -250,10 +252,11 @@ pub fn is_ours(app: &App, devcontainer: &DevContainer, container: &Container) ->
     arguments.push(host.clone().into());
     // ssh asks to be let in once the host key is proven, and not before.
     let refused = format!("{user}@{host}: Permission denied (");
-    Ok(match ssh(&arguments, KEY_PATIENCE)? {
-        Ok(()) => true,
-        Err(said) => said.starts_with(&refused),
-    })
+    let mut ssh = batch(&arguments, "true");
+    // An agent, which may hang, has no part in it.
+    ssh.env_remove("SSH_AUTH_SOCK");
+    let answer = command::ask(&mut ssh, KEY_PATIENCE)?;
+    Ok(answer.is_some_and(|it| it.code == Some(0) || it.out.starts_with(&refused)))
 }
 
 fn login(
@@ -380,11 +383,16 @@ fn ssh(arguments: &[OsString], patience: Duration) -> Result<std::result::Result
 
 /// What runs this line, by an ssh with these arguments that asks nobody anything.
 pub fn batch(arguments: &[OsString], line: &str) -> Command {
+    let mut command = asking_nobody();
+    command.args(arguments).arg(line);
+    command
+}
+
+/// An ssh that asks nobody anything; the rest of its arguments is to follow.
+pub fn asking_nobody() -> Command {
     let mut command = Command::new("ssh");
     command
         .args(["-o", "BatchMode=yes"])
-        .args(arguments)
-        .arg(line)
         // What runs `proxy`. The user's own one may read his start files first, and wait there for another.
         .env("SHELL", "/bin/sh");
     command

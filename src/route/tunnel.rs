@@ -98,11 +98,12 @@ impl Tunnel {
             }
             thread::sleep(TICK);
         }
+        let is_late = tunnel.is_alive();
         let _ = tunnel.ssh.kill();
-        let said = tunnel.said();
-        let why = match said.as_str() {
-            "" => "ssh has ended without a word; is there a login shell for the account?",
-            said => said,
+        let why = match tunnel.said() {
+            said if !said.is_empty() => said,
+            _ if is_late => format!("none within {} s", FIRST.as_secs()),
+            _ => "ssh has ended without a word; is there a login shell for the account?".to_owned(),
         };
         Err(anyhow!("no connection to {alias}: {why}")).hint(format!("lace-ssh doctor {alias}"))
     }

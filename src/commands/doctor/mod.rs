@@ -81,7 +81,8 @@ fn look(app: &App, args: &cli::Doctor, mut lines: Lines) -> Result<Chain> {
                 let alias = &patient.known().alias;
                 lines.alias(alias)?;
                 chain.alias = Some(alias.clone());
-                for link in doctor::of(&patient) {
+                let is_broken = chain.links.iter().any(Link::is_broken);
+                for link in doctor::of(&patient, is_broken) {
                     lines.link(&link)?;
                     chain.links.push(link);
                 }

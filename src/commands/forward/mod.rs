@@ -152,7 +152,13 @@ fn words(args: &cli::Forward) -> Result<(Option<&str>, Vec<Wanted>)> {
     let ports = first.chain(&args.ports).map(|word| word.parse());
     let ports = ports.collect::<Result<_, String>>();
     let name = args.name.as_ref().filter(|word| !is_port(word));
-    let ports: Vec<Wanted> = ports.map_err(|why| anyhow!(why))?;
+    let all: Vec<Wanted> = ports.map_err(|why| anyhow!(why))?;
+    let mut ports: Vec<Wanted> = Vec::new();
+    for wanted in all {
+        if !ports.contains(&wanted) {
+            ports.push(wanted);
+        }
+    }
     let mut here = BTreeSet::new();
     let mut wanted = ports.iter().filter_map(|it| it.local);
     if let Some(twice) = wanted.find(|local| !here.insert(*local)) {

@@ -457,10 +457,6 @@ fn ssh_itself_is_asked_what_it_would_do() {
             "user somebody in place of vscode",
         ),
         (
-            format!("{ours}\nHost *\n  IdentityFile ~/.ssh/id\n"),
-            "identityfile ",
-        ),
-        (
             format!("{ours}\nHost lace-*\n  RemoteCommand tmux\n"),
             "remotecommand tmux in place of nothing",
         ),
@@ -475,7 +471,7 @@ fn ssh_itself_is_asked_what_it_would_do() {
     }
     fs::write(
         &config,
-        format!("{ours}\nHost *\n  Compression yes\n  SendEnv LC_X\n"),
+        format!("{ours}\nHost *\n  Compression yes\n  SendEnv LC_X\n  IdentityFile ~/.ssh/id\n"),
     )
     .unwrap();
     sees(&user, "block", "holds", "");

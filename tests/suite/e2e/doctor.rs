@@ -4,6 +4,7 @@
 //! `cargo test` lists these as ignored; `tests/run.sh` prepares the machine and runs them.
 
 use std::fs;
+use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -199,14 +200,28 @@ fn breaks_of_sshd(container: &DevContainer) {
     all_is_well_after_a_login(container);
     // What lets somebody in, and scp does not work; dash would not read it.
     break_by(container, "usermod -s /bin/bash vscode");
-    for line in ["echo welcome", "exec sh"] {
+    for (line, file, says) in [
+        ("echo welcome", ".bashrc", "does not come back as it is"),
+        ("exec sh", ".bashrc", "does not come back as it is"),
+        ("echo welcome", ".ssh/rc", "does not come back as it is"),
+        (
+            "sleep 30",
+            ".bashrc",
+            "sshd lets ssh in, and no command comes to its end",
+        ),
+    ] {
         break_by(
             container,
-            &format!("cp /home/vscode/.bashrc /root/bashrc; echo '{line}' >/home/vscode/.bashrc"),
+            &format!(
+                "cd /home/vscode; mkdir -p .ssh; cp .bashrc /root/bashrc; echo '{line}' >{file}"
+            ),
         );
-        let remedy = sees(container, "login", "breaks", "does not come back as it is");
+        let remedy = sees(container, "login", "breaks", says);
         pastes(container, &remedy);
-        break_by(container, "cp /root/bashrc /home/vscode/.bashrc");
+        break_by(
+            container,
+            "cd /home/vscode; rm -rf .ssh; cp /root/bashrc .bashrc",
+        );
         all_is_well(container);
     }
     break_by(container, "mv /usr/lib/openssh/sftp-server /root");
@@ -272,6 +287,14 @@ fn breaks_of_the_disk_and_the_resolver(container: &DevContainer) {
         "the disk is full: 0 MB left in /tmp",
     );
     break_by(container, "rm /tmp/much");
+    // A home folder that is a volume.
+    break_by(container, "usermod -d /tmp vscode");
+    break_by(
+        container,
+        "head -c 8m /dev/zero >/tmp/much 2>/dev/null; true",
+    );
+    sees(container, "container-disk", "warns", "in /tmp");
+    break_by(container, "rm /tmp/much; usermod -d /home/vscode vscode");
     // Its resolver: sshd asks it who is here, and it listens and says nothing.
     break_by(
         container,
@@ -375,6 +398,14 @@ fn what_is_broken_between_here_and_there_is_named_and_mended() {
     )
     .unwrap();
     sees(&container, "block", "breaks", "ssh does not get in: ");
+    // Lines that let ssh in, and nothing else get through.
+    for line in [
+        "RequestTTY force",
+        "PermitLocalCommand yes\n    LocalCommand echo hi",
+    ] {
+        fs::write(&users, format!("{own}\nHost *\n    {line}\n")).unwrap();
+        sees(&container, "block", "breaks", "so sftp and rsync fail");
+    }
     fs::write(&users, own).unwrap();
     all_is_well(&container);
     // A store that has lost its registry: `up` alone takes the container up again.
@@ -404,6 +435,14 @@ fn what_is_broken_between_here_and_there_is_named_and_mended() {
     );
     assert!(remedy.starts_with("unset DOCKER_HOST"));
     elsewhere.ssh(&[KEY, "true"]).expect(0);
+    // An agent that nobody needs, and everybody asks.
+    let hung = gone.with_file_name("hung.sock");
+    let listener = UnixListener::bind(&hung).unwrap();
+    let asking = elsewhere.with("SSH_AUTH_SOCK", hung.to_str().unwrap());
+    let remedy = sees(&asking, "agent", "breaks", "it hangs");
+    assert!(remedy.starts_with("unset SSH_AUTH_SOCK"), "{remedy}");
+    assert_ne!(link(&asking, "port")["state"], "breaks");
+    drop(listener);
 }
 
 /// Containers that somebody else makes of the image, with the trust folder, and with other options.
@@ -463,9 +502,27 @@ fn a_container_that_was_made_in_another_way_is_told_from_a_good_one() {
     );
     assert_eq!(container.lace(&["doctor"]).code, 0);
     drop(other);
-    let other = run(&[&mount(":ro"), "--cap-drop=SYS_CHROOT"]);
-    let remedy = sees(&container, "sshd", "breaks", "SYS_CHROOT");
-    assert!(remedy.contains("--cap-add=SYS_CHROOT"), "{remedy}");
+    for name in ["SYS_CHROOT", "SETUID", "SETGID"] {
+        let other = run(&[&mount(":ro"), &format!("--cap-drop={name}")]);
+        let remedy = sees(&container, "sshd", "breaks", &format!("capability {name},"));
+        assert!(remedy.contains(&format!("--cap-add={name}")), "{remedy}");
+        drop(other);
+    }
+    // The account of this image is locked, and root cannot mend that.
+    let other = run(&[&mount(":ro"), "--cap-drop=ALL", "--cap-add=SYS_CHROOT"]);
+    let remedy = sees(&container, "account", "breaks", "CHOWN, SETGID, SETUID");
+    assert!(remedy.contains("\"--cap-add=CHOWN\""), "{remedy}");
+    drop(other);
+    // No process more.
+    let other = run(&[&mount(":ro"), "--pids-limit=20"]);
+    let fill = "for n in $(seq 30); do sleep 100 & done";
+    Said::of(Command::new("docker").args(["exec", "-d", &other.0, "sh", "-c", fill])).expect(0);
+    sees(
+        &container,
+        "sshd",
+        "unknown",
+        "does not tell what is in it: ",
+    );
     drop(other);
     // From before the Feature was as it is, or was there.
     let old = r#"--label=devcontainer.metadata=[{"entrypoint":"/usr/local/share/lace-ssh/entrypoint","customizations":{"lace":{"ssh":{"contract":1}}}}]"#;
