@@ -28,29 +28,39 @@ pub fn check(patient: &Patient<'_>) -> Link {
     let at = without_folder(engine.address());
     let says = format!("{}{version} at {at}{of_several}", engine.command());
     let (named_by, meant) = endpoint::of_docker(patient.app.environment);
-    let meant = meant.unwrap_or_else(|_| "nothing that can be understood".into());
-    let shown = without_folder(&meant);
-    let answers = || asked.answered.iter().any(|it| endpoint::is_one(it, &meant));
-    match named_by {
-        Some(variable) if !answers() => Link::warns(
+    let answers = |meant: &str| asked.answered.iter().any(|it| endpoint::is_one(it, meant));
+    let advice = |variable| match variable {
+        endpoint::CONTEXT => {
+            "docker context use default; `devcontainer up` asks no other".to_owned()
+        }
+        _ => format!("unset {variable}, or start that engine: `devcontainer up` asks no other"),
+    };
+    match (named_by, meant) {
+        (Some(variable), Err(error)) => Link::warns(
             NAME,
-            format!("{says}; but {variable} names {shown}, which does not answer"),
+            format!("{says}; but {variable} leads nowhere: {error:#}"),
         )
-        .advise(match variable {
-            endpoint::CONTEXT => {
-                "docker context use default, or start that engine: `devcontainer up` asks no other"
-                    .to_owned()
-            }
-            _ => format!("unset {variable}, or start that engine: `devcontainer up` asks no other"),
-        }),
+        .advise(advice(variable)),
+        (Some(variable), Ok(meant)) if !answers(&meant) => Link::warns(
+            NAME,
+            format!(
+                "{says}; but {variable} names {}, which does not answer",
+                without_folder(&meant)
+            ),
+        )
+        .advise(advice(variable)),
         // One elsewhere is named by the settings, and meant to be another.
-        _ if engine.command() == "docker"
-            && engine.is_here()
-            && !endpoint::is_one(engine.address(), &meant) =>
+        (_, Ok(meant))
+            if engine.command() == "docker"
+                && engine.is_here()
+                && !endpoint::is_one(engine.address(), &meant) =>
         {
             Link::warns(
                 NAME,
-                format!("{says}; but `docker` and `devcontainer up` ask {shown} here"),
+                format!(
+                    "{says}; but `docker` and `devcontainer up` ask {} here",
+                    without_folder(&meant)
+                ),
             )
             .advise(format!(
                 "for what they shall do with this one: export DOCKER_HOST={at}"

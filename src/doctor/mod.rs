@@ -252,6 +252,52 @@ mod tests {
     }
 
     #[test]
+    fn which_engine_docker_itself_asks_is_told() {
+        use State::{Holds, Warns};
+        let mut scene = Scene::new();
+        let registry = scene.register();
+        let engine = scene.home.path().join("engine.sock");
+        let own = scene.environment.system_sockets.join("docker.sock");
+        fs::create_dir_all(&scene.environment.system_sockets).unwrap();
+        fs::create_dir_all(&scene.environment.docker_config).unwrap();
+        let look = |scene: &Scene, state, words: &str, remedy: &str| {
+            let links = scene.look(&registry, vec![scene.container("c", "running", WELL)]);
+            are(&links, &[("engine", state, words)]);
+            let told = link(&links, "engine").remedy.as_ref();
+            let told = told.map(Remedy::shown).unwrap_or_default();
+            assert!(told.starts_with(remedy), "{told}");
+        };
+        look(&scene, Holds, "engine.sock", "");
+        scene.environment.docker_host = None;
+        let asks = format!(
+            "`docker` and `devcontainer up` ask unix://{} here",
+            own.display()
+        );
+        let export = format!(
+            "for what they shall do with this one: export DOCKER_HOST=unix://{}",
+            engine.display()
+        );
+        look(&scene, Warns, &asks, &export);
+        // It is the same by another name.
+        std::os::unix::fs::symlink(&engine, &own).unwrap();
+        look(&scene, Holds, "docker", "");
+        let config = scene.environment.docker_config.join("config.json");
+        fs::write(config, r#"{"currentContext":"gone"}"#).unwrap();
+        let nowhere = "the current docker context leads nowhere: cannot read the docker context";
+        look(&scene, Warns, nowhere, "docker context use default");
+        scene.environment.docker_context = Some("lost".into());
+        look(
+            &scene,
+            Warns,
+            "DOCKER_CONTEXT leads nowhere",
+            "unset DOCKER_CONTEXT",
+        );
+        scene.environment.docker_host = Some("unix:///none".into());
+        let silent = "DOCKER_HOST names unix:///none, which does not answer";
+        look(&scene, Warns, silent, "unset DOCKER_HOST");
+    }
+
+    #[test]
     fn what_was_learnt_or_has_run_out_since_the_last_command_is_no_fault() {
         use State::{Breaks, Holds};
         let scene = Scene::new();
