@@ -8,6 +8,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use lace_ssh::age;
 use lace_ssh::keys::{Certificate, PublicKey};
 
 use super::scene::{CALLS, Scene, the_next_command_mends, words};
@@ -121,6 +122,42 @@ fn import() -> Scene {
             "--key-file",
             file.to_str().unwrap(),
         ])
+    })
+}
+
+/// Onto a machine that has nothing. Once more, it goes on; or it had come to its end, but for what the next command does.
+fn restore() -> Scene {
+    let user = User::with("{ \"image\": \"x\", \"remoteUser\": \"vscode\" }\n");
+    let askpass = script(&user, "askpass", "echo secret");
+    let scene = Scene::of(user, |user, id| {
+        user.ok(&["setup", "--yes"]);
+        initialize(user, id);
+        user.ok(&["keys", "create", "special"]);
+        let askpass = user.home().join("askpass");
+        let mut backup = user.lace(&["backup", "file"]);
+        Said::of(backup.env("SSH_ASKPASS", askpass)).expect(0);
+        // Each time, the passphrase would cost a second of work.
+        let file = user.project().join("file");
+        let archive = age::open(&fs::read(&file).unwrap(), "secret").unwrap();
+        let random = age::Random {
+            file_key: [1; 16].into(),
+            salt: [2; 16].into(),
+            nonce: [3; 16].into(),
+        };
+        fs::write(&file, age::seal(&archive, "secret", 1, &random)).unwrap();
+        fs::rename(user.store(), user.project().join("before")).unwrap();
+        words(&["restore", "file"])
+    });
+    scene.with("SSH_ASKPASS", askpass).then(|scene, what| {
+        let again = scene.lace(&["restore", "file"]);
+        let is_there = again.err.contains("a backup goes into an empty store");
+        assert!(again.code == 0 || is_there, "{what}: {again:?}");
+        the_next_command_mends(scene, what);
+        for name in ["keys/special", &format!("keys/{KEY}"), "ca"] {
+            let read = |store: PathBuf| fs::read(store.join(name).join("identity")).ok();
+            let before = read(scene.user.project().join("before"));
+            assert_eq!(read(scene.user.store()), before, "{what}: {name}");
+        }
     })
 }
 
@@ -821,6 +858,8 @@ scenes! {
     passphrase_on_a_full_disk: passphrase, "error=ENOSPC";
     passphrase_on_a_broken_disk: passphrase, "error=EIO";
     passphrase_without_permission: passphrase, "error=EACCES";
+    restore_killed_anywhere: restore, "signal=KILL";
+    restore_on_a_full_disk: restore, "error=ENOSPC";
     hook_of_compose_killed_anywhere: hook_of_compose, "signal=KILL";
     hook_of_compose_on_a_full_disk: hook_of_compose, "error=ENOSPC";
     setup_killed_anywhere: setup, "signal=KILL";
