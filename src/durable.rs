@@ -189,8 +189,9 @@ fn bounded(path: &Path, at_most: u64) -> Result<Content> {
         if length > at_most {
             return Ok(Content::Longer);
         }
-        // The length is what the file says of itself: some in /proc say 0 and never end.
-        let mut bytes = Vec::new();
+        // The length is what the file says of itself: some in /proc say 0 and never end. Where it is right, nothing is moved,
+        // and no part of a private key left behind.
+        let mut bytes = Vec::with_capacity(usize::try_from(length).map_or(0, |it| it + 1));
         file.take(at_most.saturating_add(1))
             .read_to_end(&mut bytes)?;
         Ok(match bytes.len() as u64 > at_most {
