@@ -587,8 +587,7 @@ pub enum CertAction {
 /// `cert issue`
 #[derive(Debug, Args)]
 pub struct Issue {
-    /// The alias, a part of one, or a dev container ID [default: the dev container of the workspace, else
-    /// the `default` of your settings, else the only one].
+    /// The alias [default: the dev container of the workspace, else the `default` of your settings, else the only one].
     #[arg(add = ArgValueCandidates::new(names::aliases))]
     pub name: Option<String>,
     /// Which dev container.
@@ -682,8 +681,8 @@ pub struct AccessAdd {
     /// Every dev container that there is and will be.
     #[arg(long, conflicts_with_all = ["dev_container", "workspace_folder", "config"])]
     pub all: bool,
-    /// What to call the key, such as laptop.
-    #[arg(long, value_name = "NAME", required_unless_present = "own_keys")]
+    /// What to call the key, such as laptop [default: its comment].
+    #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
     /// The file with the public key.
     #[arg(long, value_name = "FILE", group = "whose")]

@@ -28,6 +28,12 @@ pub fn run(app: &App, path: &Path) -> Result<ExitCode> {
             "lace-ssh setup",
         ));
     }
+    if path == Path::new("-") {
+        return Err(failure(
+            "a backup is written to a file, and not printed",
+            "name a file: lace-ssh backup lace-ssh.age",
+        ));
+    }
     let passphrase = passphrase::new(app.environment, &path.display().to_string())?;
     let mut ring = Ring::open(app, "backup")?;
     let files = backup::files(&app.store)?;

@@ -36,6 +36,11 @@ pub fn check(patient: &Patient<'_>) -> Link {
     match ca::good(patient.app, patient.registry, patient.id, patient.now) {
         Ok(Some(good)) => Link::holds(NAME, format!("good until {}", Time(good.before()))),
         Ok(None) if tried => Link::breaks(NAME, "ssh has got none that is good now").advise(issue),
+        Ok(None) if known.signer.is_some() => Link::unknown(
+            NAME,
+            "none is good now; the next ssh asks the signer for one",
+        )
+        .advise(issue),
         Ok(None) => Link::unknown(NAME, "none is good now; the next ssh gets itself one"),
         Err(error) => Link::at_fault(NAME, &error),
     }

@@ -105,6 +105,11 @@ fn suggest(name: &str) -> Option<String> {
 }
 
 impl NameError {
+    /// The nearest name that would work, if one does.
+    pub fn suggestion(&self) -> Option<&str> {
+        self.suggestion.as_deref()
+    }
+
     /// What the user can do about it.
     pub fn hint(&self) -> String {
         match &self.suggestion {

@@ -153,7 +153,7 @@ fn unnamed<'r>(app: &App, registry: &'r Registry) -> Result<(Entry<'r>, String)>
 }
 
 /// Whether the folder that the user stands in is of a workspace, be it known or not.
-fn is_within_one(app: &App, registry: &Registry, place: &Place) -> bool {
+pub fn is_within_one(app: &App, registry: &Registry, place: &Place) -> bool {
     let folder = folder(app, place);
     let is_workspace = |folder: &Path| !find::candidates(folder).is_empty();
     !around(registry, &folder).is_empty() || folder.ancestors().any(is_workspace)
@@ -195,7 +195,7 @@ pub fn here<'r>(app: &App, registry: &'r Registry, place: &Place) -> Result<Entr
 fn nowhere(path: &Path) -> anyhow::Error {
     failure(
         format!("no dev container is known for {}", path.display()),
-        "in its workspace folder: lace-ssh setup",
+        "in its workspace folder: lace-ssh setup; and then: devcontainer up --workspace-folder .",
     )
 }
 

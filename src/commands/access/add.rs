@@ -13,8 +13,8 @@ use crate::cli;
 use crate::client::guest::{self, Door};
 use crate::engine::Engine;
 use crate::inventory;
-use crate::keys::PublicKey;
 use crate::keys::authorized_keys::Command;
+use crate::keys::{KeyName, PublicKey};
 use crate::ring::{self, Ring, access, key_file, named};
 use crate::route::{seen, way};
 use crate::store::registry::{DevContainer, Grant, Registry};
@@ -77,12 +77,21 @@ fn is_known(ring: &Ring<'_>, id: Option<&str>) -> Result<()> {
 
 /// What is wanted, from what the user wrote.
 fn grant(args: &cli::AccessAdd, dev_container: Option<String>, now: i64) -> Result<Grant> {
-    let name = args.name.as_deref().context("the key has no name")?;
+    let public = public(args)?;
+    let name = match &args.name {
+        Some(name) => named::name(name)?,
+        None => called(&public).ok_or_else(|| {
+            failure(
+                "the key has no name, and its comment cannot be one",
+                "give it one: --name laptop",
+            )
+        })?,
+    };
     let command = args.command.as_deref().map(Command::parse).transpose();
     let command = command.map_err(|error| failure(format!("--command: {error}"), error.hint()))?;
     Ok(Grant {
-        name: named::name(name)?,
-        public: public(args)?.render_bare(),
+        name,
+        public: public.render_bare(),
         dev_container,
         since: now,
         until: args.expires.map(|it| until(now, it)).transpose()?,
@@ -91,6 +100,14 @@ fn grant(args: &cli::AccessAdd, dev_container: Option<String>, now: i64) -> Resu
         removed: None,
         unknown: Default::default(),
     })
+}
+
+/// A name for the key: its comment, or the nearest to that.
+fn called(public: &PublicKey) -> Option<String> {
+    match KeyName::parse(public.comment()) {
+        Ok(name) => Some(name.as_str().to_owned()),
+        Err(error) => error.suggestion().map(str::to_owned),
+    }
 }
 
 /// The key; nothing of a text that is none is ever said.
@@ -211,7 +228,9 @@ struct Way {
 fn ways(app: &App, registry: &Registry, grant: &Grant) -> Result<Vec<Way>> {
     let all = registry.devcontainers.iter();
     let concerned = all.filter(|(id, known)| grant.is_for(id) && known.auth.takes_keys());
-    concerned.map(|(_, known)| way(app, known)).collect()
+    let mut concerned: Vec<_> = concerned.map(|(_, known)| known).collect();
+    concerned.sort_unstable_by_key(|known| &known.alias);
+    concerned.into_iter().map(|known| way(app, known)).collect()
 }
 
 fn way(app: &App, known: &DevContainer) -> Result<Way> {

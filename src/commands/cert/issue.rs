@@ -29,12 +29,11 @@ const LONGEST: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 /// Runs `cert issue`.
 pub fn run(app: &App, args: &cli::Issue) -> Result<ExitCode> {
     let registry = ring::look(app)?;
-    let (id, known) = registered::registered(
-        app,
-        &registry,
-        args.name.as_deref(),
-        &args.workspace.place(),
-    )?;
+    // It may open a dev container to somebody else.
+    let (id, known) = match &args.name {
+        Some(name) => registered::exactly(&registry, name)?,
+        None => registered::registered(app, &registry, None, &args.workspace.place())?,
+    };
     let ttl = ttl(app, args, known)?;
     let public = match &args.public_key_file {
         Some(file) => key_file::read_public(file)?,

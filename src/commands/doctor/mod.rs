@@ -119,7 +119,9 @@ fn meant(app: &App, args: &cli::Doctor, registry: &Registry) -> Result<Meant> {
     };
     match target::find(app, &place) {
         Ok(target) => Ok(Meant::Unknown(target)),
-        Err(_) if place.is_named() => Err(error),
+        Err(_) if place.is_named() || registered::is_within_one(app, registry, &place) => {
+            Err(error)
+        }
         Err(_) => {
             if !registry.devcontainers.is_empty() {
                 warn(&error);

@@ -92,6 +92,9 @@ fn names(app: &App, registry: &Registry, args: &cli::Rotate) -> Result<Vec<Strin
                 }
                 (_, [only]) => vec![(*only).clone()],
                 (_, []) => bail!("there is no key yet"),
+                (Err(error), _) if registered::is_within_one(app, registry, &Place::default()) => {
+                    return Err(error);
+                }
                 _ => {
                     return Err(failure(
                         "there are several keys, and this folder is no dev container's; name one, or rotate all",
