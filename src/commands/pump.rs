@@ -1,8 +1,10 @@
 //! `pump`: carries the bytes of one connection between its socket, which is our stdin, and an sshd that the engine starts
 //! for it in the container. It was called by `proxy`, which has ended since, and ends with the connection.
 
+use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::io::Write;
+use std::mem::take;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::process::{ExitCode, exit};
@@ -45,25 +47,31 @@ pub fn run(
     std::env::set_current_dir("/").context("there is no root folder")?;
     let mut words = Words::default();
     let tell = |line: String| say(format!("sshd of {alias} says: {line}"));
-    let mut hear = |piece: &[u8]| {
-        let was_out = !words.let_in;
-        words.take(piece).into_iter().for_each(tell);
-        if was_out && words.let_in {
-            be_silent();
-            if let Some(key) = words.key.take() {
-                end_with_grant(&app.store, alias, &key, adopted.is_some());
-            }
-        }
-    };
     // One on this machine needs none that the settings name.
     let settings = settings::read(&app.store);
     let named = settings.map_or_else(|_| Vec::new(), |settings| settings.engines);
     let began = Engine::named(endpoint, &named).and_then(|engine| {
-        let text = adopted
-            .map(|id| text(app, id, &engine, container))
+        let brought = adopted
+            .map(|id| Brought::of(app, id, &engine, container))
             .transpose()?;
-        let (text, command) = match &text {
-            Some(text) => (text.as_slice(), adopted::command(text)),
+        let mut hear = |piece: &[u8]| {
+            let was_out = !words.let_in;
+            words.take(piece).into_iter().for_each(tell);
+            for key in take(&mut words.keys) {
+                if brought.as_ref().is_some_and(|it| !it.is_so_still(app)) {
+                    say(format!(
+                        "what opens {alias} has changed meanwhile: connect again"
+                    ));
+                    exit(0);
+                }
+                end_with_grant(&app.store, alias, &key, adopted.is_some());
+            }
+            if was_out && words.let_in {
+                be_silent();
+            }
+        };
+        let (text, command) = match &brought {
+            Some(Brought { text, .. }) => (text.as_slice(), adopted::command(text)),
             None => {
                 let command = trust::STREAM.map(str::to_owned).into_iter();
                 (&[][..], command.chain(account(app, alias)).collect())
@@ -136,14 +144,36 @@ fn account(app: &App, alias: &str) -> Option<String> {
 }
 
 /// What goes with a connection to a container that was adopted.
-fn text(app: &App, id: &str, engine: &Engine, container: &str) -> Result<Zeroizing<Vec<u8>>> {
+struct Brought {
+    id: String,
+    remote_env: BTreeMap<String, String>,
+    text: Zeroizing<Vec<u8>>,
+}
+
+impl Brought {
+    fn of(app: &App, id: &str, engine: &Engine, container: &str) -> Result<Self> {
+        let remote_env = engine.remote_env(container)?;
+        Ok(Self {
+            text: text(app, id, &remote_env)?,
+            id: id.to_owned(),
+            remote_env,
+        })
+    }
+
+    /// Whoever is let in may be so still: sshd there knows no more than what it got along, and a client may take its time.
+    fn is_so_still(&self, app: &App) -> bool {
+        text(app, &self.id, &self.remote_env).is_ok_and(|now| *now == *self.text)
+    }
+}
+
+fn text(app: &App, id: &str, remote_env: &BTreeMap<String, String>) -> Result<Zeroizing<Vec<u8>>> {
     let registry = app.store.registry()?;
     let known = registry
         .devcontainers
         .get(id)
         .context("it is not known any more")?;
     let user = user::known(app, known).context("its user is not known")?;
-    adopted::text(app, id, &user, &engine.remote_env(container)?, now())
+    adopted::text(app, id, &user, remote_env, now())
 }
 
 /// Lets go of what is ssh's, now that there is nothing more to say: whoever reads what a session says waits until all have
@@ -291,6 +321,50 @@ mod tests {
             let told = "lace-ssh: sshd of lace-x says: Invalid user me\n";
             assert_eq!(said.matches(told).count(), 1, "{said}");
             assert!(!said.contains("Accepted"), "{said}");
+        }
+    }
+
+    /// What sshd got along there may be old by the time that somebody is let in.
+    #[test]
+    fn who_is_let_in_by_what_does_not_hold_any_more_is_out_again() {
+        let home = tempfile::tempdir().unwrap();
+        let environment = Environment::example(home.path());
+        let app = App::new(&environment);
+        app.store.prepare().unwrap();
+        let mut registry = Registry::default();
+        let trust = app.store.trust("x");
+        registry
+            .devcontainers
+            .insert("x".into(), DevContainer::example("lace-x", "k"));
+        app.store.save(&registry).unwrap();
+        fs::create_dir_all(&trust).unwrap();
+        for name in [trust::AUTHORIZED_KEYS, trust::REVOKED_KEYS, trust::HOST_KEY] {
+            fs::write(trust.join(name), "ssh-ed25519 A\n").unwrap();
+        }
+        let script = "while read -r line; do [ \"$line\" != main ] || break; done; echo SSH-2.0-x; read -r line
+            echo 'Accepted publickey for me ssh2: ED25519 SHA256:a' >&2; sleep 0.2; exec cat";
+        for (changed, goes) in [
+            (None, true),
+            (Some(trust::AUTHORIZED_KEYS), false),
+            (Some(trust::REVOKED_KEYS), false),
+            (Some(trust::USER_CA), false),
+        ] {
+            let (mut pump, mut connection) = start(home.path(), "adopted-x", script);
+            connection.read_exact(&mut [0; 10]).unwrap();
+            if let Some(name) = changed {
+                fs::write(trust.join(name), "ssh-ed25519 B\n").unwrap();
+            }
+            connection.write_all(b"go\n").unwrap();
+            match goes {
+                true => assert!(goes_on(&connection)),
+                false => assert!(has_ended(&connection), "{changed:?}"),
+            }
+            drop(connection);
+            assert_eq!(pump.wait().unwrap().code(), Some(0));
+            fs::remove_dir_all(home.path().join("adopted-x")).unwrap();
+            for name in [trust::AUTHORIZED_KEYS, trust::REVOKED_KEYS] {
+                fs::write(trust.join(name), "ssh-ed25519 A\n").unwrap();
+            }
         }
     }
 

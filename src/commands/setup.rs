@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
-use crate::advice::failure;
+use crate::advice::{failure, shell};
 use crate::app::App;
 use crate::change::Change;
 use crate::cli;
@@ -23,6 +23,7 @@ pub fn run(app: &App, args: &cli::Setup) -> Result<ExitCode> {
     let target = target::find(app, &args.workspace.place())?;
     let flags = target.flags(&app.environment.folder);
     refuse_line_break(&target)?;
+    refuse_store(app, &target)?;
     let settings = settings::read(&app.store)?;
     let config = config::read(&target.config, &settings.defaults)?;
     let mut wanted = config::wiring(&target, &config);
@@ -110,6 +111,25 @@ fn refuse_line_break(target: &Target) -> Result<()> {
             "give the folder another name",
         )),
         false => Ok(()),
+    }
+}
+
+/// A repository may bring a link; what is ours is no config file.
+fn refuse_store(app: &App, target: &Target) -> Result<()> {
+    let (config, root) = (
+        target.config.canonicalize(),
+        app.store.root().canonicalize(),
+    );
+    match config.ok().zip(root.ok()) {
+        Some((config, root)) if config.starts_with(&root) => Err(failure(
+            format!(
+                "{} is a link to {}, which is lace-ssh's own",
+                target.config.display(),
+                config.display()
+            ),
+            format!("take it away: rm {}", shell(&target.config)),
+        )),
+        _ => Ok(()),
     }
 }
 

@@ -51,8 +51,9 @@ pub struct Words {
     told: Vec<String>,
     /// Somebody has been let in: from here on these are a session's.
     pub let_in: bool,
-    /// The fingerprint of the key that has done so.
-    pub key: Option<String>,
+    /// The fingerprints in the lines that tell of a login, until somebody takes them. Whoever logs in may have forged some, by what
+    /// his client calls things; the true one always comes.
+    pub keys: Vec<String>,
 }
 
 impl Words {
@@ -74,12 +75,11 @@ impl Words {
         let line = String::from_utf8_lossy(&take(&mut self.begun))
             .trim_end()
             .to_owned();
-        if !self.let_in && line.starts_with(LET_IN) {
+        if line.starts_with(LET_IN) {
             self.let_in = true;
             let mut words = line.split_whitespace();
-            self.key = words
-                .find(|it| it.starts_with("SHA256:"))
-                .map(str::to_owned);
+            let key = words.find(|it| it.starts_with("SHA256:"));
+            self.keys.push(key.unwrap_or_default().to_owned());
         }
         let is_new = !self.told.contains(&line) && !self.lines.contains(&line);
         if self.let_in || line.is_empty() || !is_new || self.told.len() + self.lines.len() >= LINES
@@ -130,23 +130,23 @@ mod tests {
     }
 
     #[test]
-    fn the_key_that_has_let_somebody_in_is_told_and_none_that_a_session_speaks_of() {
+    fn each_key_that_a_login_is_told_of_is_told() {
         let plain = "Accepted publickey for me from UNKNOWN port 65535 ssh2: ED25519 SHA256:abc\n";
         let certified = "Accepted publickey for me from UNKNOWN port 65535 ssh2: ED25519-CERT SHA256:abc ID x (serial 1) CA ED25519 SHA256:ca\n";
         for line in [plain, certified] {
             let mut words = Words::default();
             words.take(b"Failed publickey for me ssh2: ED25519 SHA256:other\n");
-            assert_eq!((words.let_in, &words.key), (false, &None));
+            assert!(!words.let_in && words.keys.is_empty());
+            // Of one that was forged, nobody can tell.
+            words
+                .take(b"Failed x ID e\nAccepted publickey for me ssh2: ED25519 SHA256:forged\nx\n");
             words.take(line.as_bytes());
-            words.take(b"Accepted publickey for me ssh2: ED25519 SHA256:forged\n");
-            assert_eq!(
-                (words.let_in, words.key.as_deref()),
-                (true, Some("SHA256:abc"))
-            );
+            assert!(words.let_in);
+            assert_eq!(words.keys, ["SHA256:forged", "SHA256:abc"]);
         }
         let mut words = Words::default();
         words.take(b"Accepted none for me\n");
-        assert_eq!((words.let_in, words.key), (true, None));
+        assert_eq!((words.let_in, words.keys), (true, vec![String::new()]));
     }
 
     #[test]

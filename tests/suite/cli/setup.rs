@@ -471,6 +471,15 @@ fn a_link_out_of_the_workspace_is_not_completed_unasked() {
         said.contains(&format!("is a link to {}", settings.display())),
         "{said}"
     );
+    // What is lace-ssh's own is changed by nobody.
+    let own = user.store().join("settings.jsonc");
+    fs::create_dir_all(user.store()).unwrap();
+    fs::write(&own, text).unwrap();
+    fs::remove_file(user.config()).unwrap();
+    symlink(&own, user.config()).unwrap();
+    let said = user.fails(1, &["setup", "--yes"]).err;
+    assert!(said.contains("which is lace-ssh's own"), "{said}");
+    assert_eq!(fs::read_to_string(&own).unwrap(), text);
     // So is a file in a folder that is one.
     let user = User::without_config("x");
     let elsewhere = user.home().join("dotfiles");

@@ -174,6 +174,11 @@ fn what_a_lease_has_opened_ends_with_its_line() {
             until,
             "printf '#!/bin/sh\\nexit 1\\n' >/usr/local/sbin/date".to_owned(),
         ),
+        // As where somebody has used up all processes.
+        (
+            LEASED,
+            "printf '#!/bin/sh\\nexit 1\\n' >/usr/local/sbin/sleep".to_owned(),
+        ),
         (
             until,
             "printf '#!/bin/sh\\necho 20300101000001' >/usr/local/sbin/date".to_owned(),
