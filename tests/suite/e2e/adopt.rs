@@ -10,9 +10,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::support::engine::{DevContainer, IMAGE, Plain};
-use crate::support::openssh::new_key;
+use crate::support::openssh::{new_key, run};
 use crate::support::ring::json;
-use crate::support::{Said, User, files};
+use crate::support::{Said, User, files, script};
 
 /// A user on a machine whose engine may have anything.
 fn user() -> DevContainer {
@@ -449,6 +449,35 @@ fn a_key_of_somebody_else_may_do_there_what_it_may_elsewhere() {
     user.lace(&["access", "remove", "--name", "guest", "--now"])
         .expect(0);
     assert_eq!(ends.wait().unwrap().code(), Some(255));
+    assert!(began.elapsed() < Duration::from_secs(20));
+
+    // Nor does a login that takes its time lead past that: sshd has been reached when the passphrase is asked for.
+    let passphrase = ["-q", "-p", "-P", "", "-N", "secret", "-f"];
+    run(
+        "ssh-keygen",
+        &[&passphrase[..], &[key.to_str().unwrap()]].concat(),
+    );
+    user.lace(&[&add[..], &lease[..1]].concat()).expect(0);
+    let home = user.user.home();
+    let wait = "touch $HOME/asked; until [ -e $HOME/go ]; do sleep 0.1; done; echo secret";
+    let askpass = script(&user.user, "askpass", wait);
+    let slow = line.replace("-o BatchMode=yes ", "");
+    let mut late = user.command("sh");
+    late.args(["-c", &format!("{slow} 'echo in; exec sleep 60'")])
+        .env("SSH_ASKPASS", askpass)
+        .env("SSH_ASKPASS_REQUIRE", "force")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped());
+    let late = late.spawn().unwrap();
+    while !home.join("asked").exists() {
+        thread::sleep(Duration::from_millis(50));
+    }
+    user.lace(&["access", "remove", "--name", "guest", "--now"])
+        .expect(0);
+    fs::write(home.join("go"), "").unwrap();
+    let began = Instant::now();
+    let ended = late.wait_with_output().unwrap();
+    assert_eq!((ended.status.code(), &*ended.stdout), (Some(255), &b""[..]));
     assert!(began.elapsed() < Duration::from_secs(20));
 }
 
