@@ -58,13 +58,14 @@ pub fn run(
             let was_out = !words.let_in;
             words.take(piece).into_iter().for_each(tell);
             for key in take(&mut words.keys) {
+                // Watched first: what ends in between is seen by one of the two.
+                end_with_grant(&app.store, alias, &key, adopted.is_some());
                 if brought.as_ref().is_some_and(|it| !it.is_so_still(app)) {
                     say(format!(
                         "what opens {alias} has changed meanwhile: connect again"
                     ));
                     exit(0);
                 }
-                end_with_grant(&app.store, alias, &key, adopted.is_some());
             }
             if was_out && words.let_in {
                 be_silent();
