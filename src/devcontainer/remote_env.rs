@@ -41,8 +41,7 @@ fn substitute(text: &str, container: &[String], folder: Option<&Path>) -> Option
         let mut parts = variable.split(':');
         match (parts.next().unwrap_or_default(), parts.next()) {
             ("containerEnv", Some(name)) => {
-                let of =
-                    |it: &'_ String| Some(it.strip_prefix(name)?.strip_prefix('=')?.to_owned());
+                let of = |it: &String| Some(it.strip_prefix(name)?.strip_prefix('=')?.to_owned());
                 let default = || parts.next().unwrap_or_default().to_owned();
                 done.push_str(&container.iter().find_map(of).unwrap_or_else(default));
             }

@@ -34,8 +34,15 @@ pub fn check(patient: &Patient<'_>) -> Link {
     let known = patient.known();
     let is_option = known.user_chosen && known.workspace.is_some();
     let link = told(&user, fault, &patient.exec(), is_option);
-    // Without them, root cannot do that either.
-    match inside.needs().filter(|_| link.is_broken()) {
+    // What mends these writes the files of accounts anew, which takes CHOWN.
+    let is_written = matches!(
+        fault,
+        Some(
+            Account::Locked | Account::Expired | Account::ShellAbsent(_) | Account::ShellClosed(_)
+        )
+    );
+    let lacks_it = inside.lacks.iter().any(|it| it == "CHOWN");
+    match inside.needs().filter(|_| is_written && lacks_it) {
         Some((what, advice)) => {
             Link::breaks(NAME, format!("{}; to mend it takes {what}", link.says)).advise(advice)
         }

@@ -30,6 +30,9 @@ const DECISIVE: [&str; 16] = [
     "userknownhostsfile",
 ];
 
+/// Those of them of which ssh tries one after the other: further ones decide nothing.
+const TRIED: [&str; 2] = ["certificatefile", "identityfile"];
+
 /// What leads to a dev container of ours.
 const OURS: &str = "proxycommand";
 
@@ -102,9 +105,6 @@ fn parse(text: &str) -> Options {
     }
     options
 }
-
-/// Of which ssh tries one after the other: further ones decide nothing.
-const TRIED: [&str; 2] = ["certificatefile", "identityfile"];
 
 /// What is decisive, and not as it should be, in words.
 fn differing(wanted: &Options, found: &Options) -> Vec<String> {

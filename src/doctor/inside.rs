@@ -8,9 +8,6 @@ use anyhow::{Result, bail};
 use crate::engine::{Container, Engine, Exec};
 use crate::route::{adopted, command};
 
-/// As much is kept of what is said where nothing is told, in bytes.
-const WORDS: usize = 300;
-
 /// What looks around.
 const SCRIPT: &str = include_str!("inside.sh");
 
@@ -149,18 +146,12 @@ pub fn look(engine: &Engine, container: &Container, account: &str, port: u16) ->
         first: b"",
         begins: "",
     };
-    let mut said = Vec::new();
-    let mut hear = |piece: &[u8]| {
-        let room = WORDS - said.len();
-        said.extend_from_slice(&piece[..piece.len().min(room)]);
-    };
-    let told = engine.tells(exec, true, &mut hear)?;
+    let (told, said) = engine.answer(exec)?;
     if let Some(inside) = parse(&told) {
         return Ok(inside);
     }
-    // The engine's own words, where it could not run the shell.
-    said.extend_from_slice(&told.as_bytes()[..told.len().min(WORDS)]);
-    let said = command::in_one_line(&String::from_utf8_lossy(&said));
+    let said = command::in_one_line(&format!("{said}\n{told}"));
+    let said: String = said.chars().take(300).collect();
     bail!(
         "the shell of container {} does not tell what is in it{}{said}",
         container.name,

@@ -323,6 +323,21 @@ impl Engine {
         runtime()?.block_on(exec::carry(started, exec, socket, hear))
     }
 
+    /// What a short command says on stdout that root runs in the container, and the beginning of what it says on stderr. Where it
+    /// could not be run, both are the engine's own words.
+    ///
+    /// # Errors
+    /// As [`Engine::exec`], or it takes too long.
+    pub fn answer(&self, exec: Exec<'_>) -> Result<(String, String)> {
+        const LONGEST: usize = 1024;
+        let mut said = Vec::new();
+        let told = self.tells(exec, true, &mut |piece| {
+            let room = LONGEST - said.len();
+            said.extend_from_slice(&piece[..piece.len().min(room)]);
+        })?;
+        Ok((told, String::from_utf8_lossy(&said).into_owned()))
+    }
+
     /// What a command says on stdout that root runs in the container, with this on its stdin; `hear` gets what it says on
     /// stderr. One that is `short` is given up like an engine that does not answer.
     ///

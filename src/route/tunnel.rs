@@ -113,14 +113,13 @@ impl Tunnel {
         matches!(self.ssh.try_wait(), Ok(None))
     }
 
-    /// What ssh has said, where the connection is not there any more.
-    pub fn ended(&mut self) -> Option<String> {
-        // ssh stops to listen before it has ended.
-        let is_there = self.is_alive() && self.socket.exists();
-        (!is_there).then(|| self.said())
+    /// It can be told what to forward. ssh stops to listen before it has ended.
+    pub fn is_open(&mut self) -> bool {
+        self.is_alive() && self.socket.exists()
     }
 
-    fn said(&self) -> String {
+    /// What ssh has said, in one line, once it has ended; told once.
+    pub fn said(&self) -> String {
         command::in_one_line(&command::last_words(&self.said))
     }
 

@@ -34,9 +34,6 @@ while IFS=: read -r name _ uid _; do
 done </etc/passwd
 id "$2" >/dev/null 2>&1 && echo "user $2""#;
 
-/// No more is kept of what it says beside.
-const WORDS: usize = 1024;
-
 /// The shortest piece of a container's ID that names it.
 const SHORTEST_ID: usize = 4;
 
@@ -380,21 +377,16 @@ fn look(candidate: &Candidate, user: &str) -> Result<Looked> {
         first: b"",
         begins: "",
     };
-    let mut said = Vec::new();
-    let mut hear = |piece: &[u8]| {
-        let room = WORDS - said.len();
-        said.extend_from_slice(&piece[..piece.len().min(room)]);
-    };
-    let told = engine.tells(exec, true, &mut hear);
-    let told = told.with_context(|| format!("{} cannot be adopted", candidate.shown()))?;
+    let answer = engine.answer(exec);
+    let (told, said) =
+        answer.with_context(|| format!("{} cannot be adopted", candidate.shown()))?;
     let user = told.lines().find_map(|line| line.strip_prefix("user "));
     let looked = Looked {
         has_sshd: told.lines().any(|line| line == "sshd"),
         user: user.map(str::to_owned),
     };
     // The engine's own words, where there is no shell.
-    let words = [told.as_bytes(), &said].concat();
-    let words = String::from_utf8_lossy(&words).trim().to_owned();
+    let words = (told + &said).trim().to_owned();
     match looked.user.is_none() && !looked.has_sshd && !words.is_empty() {
         true => bail!("{} cannot be adopted: {words}", candidate.shown()),
         false => Ok(looked),

@@ -79,8 +79,10 @@ pub fn run(app: &App, args: &cli::Forward) -> Result<ExitCode> {
         false => forward.take_named(&tunnel, &named),
     };
     if let Err(error) = taken {
-        let ended = tunnel.ended();
-        return Err(ended.map_or(error, |said| at_once(forward.alias, &said)));
+        return Err(match tunnel.is_open() {
+            true => error,
+            false => at_once(forward.alias, &tunnel.said()),
+        });
     }
     let mut in_a_row = 0;
     loop {
@@ -95,7 +97,7 @@ pub fn run(app: &App, args: &cli::Forward) -> Result<ExitCode> {
         };
         // A container that is started anew may end one of them.
         if in_a_row == 2 {
-            warn(&at_once(forward.alias, &tunnel.ended().unwrap_or_default()));
+            warn(&at_once(forward.alias, &tunnel.said()));
         }
         // Its ports are free for the next one.
         drop(tunnel);
@@ -335,7 +337,7 @@ impl Forward<'_> {
                     self.lines.forwarded(&target, local, &attributes)?;
                 }
                 Ok(()) => {}
-                Err(_) if tunnel.ended().is_some() => {
+                Err(_) if !tunnel.is_open() => {
                     self.due.insert(target);
                 }
                 Err(error) => {
@@ -512,6 +514,7 @@ mod tests {
         assert_eq!(told(Some("shop"), &["3000"]), own(Some("shop"), &["3000"]));
         assert_eq!(told(Some("3000"), &["1:2"]), own(None, &["3000", "2"]));
         assert_eq!(told(Some("db:5432"), &[]), own(None, &["db:5432"]));
+        assert_eq!(told(Some("3"), &["4", "3"]), own(None, &["3", "4"]));
         let error = told(Some("shop"), &["7:1", "8:1", "7:2"]).unwrap_err();
         assert_eq!(error, "port 7 here is asked for twice");
         let error = told(Some("shop"), &["web"]).unwrap_err();

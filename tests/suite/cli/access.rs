@@ -3,11 +3,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::support::User;
 use crate::support::openssh::{self, fingerprint, keygen, new_key, run};
 use crate::support::ring::{
     CONFIG, KEY, Workspace, edit_registry, initialised, initialize, json, trusted,
 };
+use crate::support::{Said, User};
 
 /// A key pair of somebody else; the file with its public half.
 fn key(user: &User, name: &str) -> PathBuf {
@@ -122,6 +122,32 @@ fn a_key_is_let_in_listed_and_let_in_no_longer() {
 }
 
 /// A certificate is another way in: it stays, and that is said.
+#[test]
+fn a_key_that_nobody_names_is_called_by_its_comment() {
+    let (user, _) = initialised(CONFIG);
+    let add = |public: &str| {
+        let args = ["access", "add", "--public-key", public];
+        Said::of(&mut user.lace(&args))
+    };
+    for (name, comment, called) in [
+        ("one", "laptop", Some("laptop")),
+        ("two", "Mona@Home", Some("mona-home")),
+        ("three", "", None),
+    ] {
+        let public = format!("{} {comment}", bare(&key(&user, name)));
+        match called {
+            Some(called) => {
+                let said = add(&public).expect(0).err;
+                assert!(said.contains(&format!("{called} may log in to")), "{said}");
+            }
+            None => {
+                let said = add(&public).expect(1).err;
+                assert!(said.contains("give it one: --name laptop"), "{said}");
+            }
+        }
+    }
+}
+
 #[test]
 fn a_certificate_for_a_key_that_is_let_in_no_longer_is_told() {
     let (user, _) = initialised(CONFIG);

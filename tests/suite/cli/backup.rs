@@ -178,6 +178,7 @@ fn what_cannot_be_done_is_said_before_anything_is() {
     let before = kept(&user);
     for (answer, args, why) in [
         ("exit 1", ["backup", "file"], "gave no passphrase"),
+        ("echo secret", ["backup", "-"], "name a file: "),
         (
             "echo",
             ["backup", "file"],

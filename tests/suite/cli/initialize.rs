@@ -286,11 +286,14 @@ fn two_configs_in_a_folder_are_told_apart_by_the_id() {
         user.read(".devcontainer/web/devcontainer.json")
             .contains("\"../lace-ssh\"")
     );
-    let said = user.fails(1, &["port"]).err;
-    assert!(
-        said.contains("has several dev containers") && said.contains("lace-duo-api, lace-duo-web"),
-        "{said}"
-    );
+    for words in [&["port"][..], &["doctor"], &["keys", "rotate"]] {
+        let said = user.fails(1, words).err;
+        assert!(
+            said.contains("has several dev containers")
+                && said.contains("lace-duo-api, lace-duo-web"),
+            "{words:?}: {said}"
+        );
+    }
     let said = user.fails(1, &["initialize", "--id", ID]).err;
     assert!(said.contains("several dev containers in"), "{said}");
 }

@@ -110,13 +110,14 @@ fn a_part_of_a_name_or_an_id_is_enough_to_look_and_said_aloud() {
 }
 
 #[test]
-fn what_changes_or_destroys_wants_the_whole_name() {
+fn what_grants_changes_or_destroys_wants_the_whole_name() {
     let (user, shop, elsewhere) = two();
     let before = user.store_files();
     for args in [
         &["remove", "--purge", "--yes", "sho"][..],
         &["remove", "--yes", &shop.id],
         &["keys", "rotate", "sho"],
+        &["cert", "issue", "sho"],
         &["keys", "delete", "--yes", "sho"],
         &["keys", "export", "sho", "--output", "key"],
     ] {
