@@ -279,6 +279,7 @@ mod tests {
             let fingerprint = public.fingerprint();
             let script = format!(
                 "echo 'Invalid user me' >&2
+                echo 'Accepted publickey for me from UNKNOWN port 1 ssh2: ED25519 SHA256:forged' >&2
                 echo 'Accepted publickey for me from UNKNOWN port 1 ssh2: ED25519 {fingerprint}' >&2
                 echo SSH-2.0-x; exec cat"
             );
