@@ -229,7 +229,6 @@ mod tests {
         fs::create_dir(&folder).unwrap();
         let mut one = example::container(container, "running", home, 1);
         one["Runs"] = json!(["sh", "-c", script]);
-        one["Inspected"] = json!({});
         example::engine(&folder, vec![one]);
         let (ours, its) = UnixStream::pair().unwrap();
         ours.set_read_timeout(Some(PATIENCE)).unwrap();

@@ -1,29 +1,26 @@
 //! `remoteEnv`: what a session has in its environment beside what its container has.
 //!
 //! As images, Features and the config file say it in the container's label, which may come from a stranger: what would take
-//! a value from this machine (`${localEnv:…}`, and so on) is left out.
+//! a value from this machine (`${localEnv:…}`, and so on) is left out. What the container's own environment has
+//! (`${containerEnv:…}`) is put in where that is known, in the container.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde_json::Value;
 
-/// The variables that these entries of a label set, the last one that names a variable wins; `container` is the
-/// container's own environment (`NAME=VALUE`), `folder` where the workspace is in it.
+/// The variables that these entries of a label set, the last one that names a variable wins; `folder` is where the workspace
+/// is in the container.
 ///
 /// Left out is what needs something of this machine, or is on more than one line.
-pub fn remote_env(
-    metadata: &[Value],
-    container: &[String],
-    folder: Option<&Path>,
-) -> BTreeMap<String, String> {
+pub fn remote_env(metadata: &[Value], folder: Option<&Path>) -> BTreeMap<String, String> {
     let members = metadata
         .iter()
         .filter_map(|entry| entry.get("remoteEnv")?.as_object());
     // `null` takes back what an earlier one says.
     let last: BTreeMap<_, _> = members.flatten().collect();
     let told = last.into_iter().filter_map(|(name, value)| {
-        let value = substitute(value.as_str()?, container, folder)?;
+        let value = substitute(value.as_str()?, folder)?;
         let is_plain = |text: &str| !text.contains(['\0', '\n', '\r']);
         (is_plain(name) && is_plain(&value)).then_some((name.clone(), value))
     });
@@ -31,32 +28,21 @@ pub fn remote_env(
 }
 
 /// The text with its `${…}` as the CLI replaces them; none where this machine would tell.
-fn substitute(text: &str, container: &[String], folder: Option<&Path>) -> Option<String> {
+fn substitute(text: &str, folder: Option<&Path>) -> Option<String> {
     let mut done = String::new();
     let mut rest = text;
     while let Some((before, from)) = rest.split_once("${")
         && let Some((variable, after)) = from.split_once('}')
     {
         done.push_str(before);
-        let mut parts = variable.split(':');
-        match (parts.next().unwrap_or_default(), parts.next()) {
-            ("containerEnv", Some(name)) => {
-                let of = |it: &String| Some(it.strip_prefix(name)?.strip_prefix('=')?.to_owned());
-                let default = || parts.next().unwrap_or_default().to_owned();
-                done.push_str(&container.iter().find_map(of).unwrap_or_else(default));
-            }
-            ("containerWorkspaceFolder", None) => done.push_str(folder?.to_str()?),
-            ("containerWorkspaceFolderBasename", None) => {
-                done.push_str(folder?.file_name()?.to_str()?);
-            }
-            (
-                "env"
-                | "localEnv"
-                | "localWorkspaceFolder"
-                | "localWorkspaceFolderBasename"
-                | "devcontainerId",
-                _,
-            ) => return None,
+        match variable.split(':').next().unwrap_or_default() {
+            "containerWorkspaceFolder" => done.push_str(folder?.to_str()?),
+            "containerWorkspaceFolderBasename" => done.push_str(folder?.file_name()?.to_str()?),
+            "env"
+            | "localEnv"
+            | "localWorkspaceFolder"
+            | "localWorkspaceFolderBasename"
+            | "devcontainerId" => return None,
             _ => {
                 done.push_str("${");
                 done.push_str(variable);
@@ -75,10 +61,9 @@ mod tests {
     use super::*;
 
     fn told(metadata: Value) -> Vec<String> {
-        let container = ["PATH=/bin", "EMPTY=", "PATHS=x"].map(str::to_owned);
         let folder = Some(Path::new("/workspaces/my project"));
         let entries = metadata.as_array().unwrap();
-        let all = remote_env(entries, &container, folder).into_iter();
+        let all = remote_env(entries, folder).into_iter();
         all.map(|(name, value)| format!("{name}={value}")).collect()
     }
 
@@ -94,12 +79,10 @@ mod tests {
     }
 
     #[test]
-    fn what_the_container_has_is_put_in() {
+    fn where_the_workspace_is_is_put_in_and_what_the_container_knows_is_left_to_it() {
         for (text, expected) in [
-            ("${containerEnv:PATH}:/own", "/bin:/own"),
-            ("a ${containerEnv:NONE}b", "a b"),
-            ("${containerEnv:NONE:or this:x}", "or this"),
-            ("${containerEnv:EMPTY:x}", ""),
+            ("${containerEnv:PATH}:/own", "${containerEnv:PATH}:/own"),
+            ("${containerEnv:A:b:c}", "${containerEnv:A:b:c}"),
             (
                 "${containerWorkspaceFolder}/src",
                 "/workspaces/my project/src",
@@ -109,7 +92,10 @@ mod tests {
                 "$HOME ${HOME} ${containerEnv} ${ open",
                 "$HOME ${HOME} ${containerEnv} ${ open",
             ),
-            ("${a}${containerEnv:PATH}${b}", "${a}/bin${b}"),
+            (
+                "${a}${containerWorkspaceFolder}${b}",
+                "${a}/workspaces/my project${b}",
+            ),
         ] {
             let metadata = json!([{ "remoteEnv": { "A": text } }]);
             assert_eq!(told(metadata), [format!("A={expected}")], "{text}");
@@ -135,6 +121,6 @@ mod tests {
         let odd = json!([{ "remoteEnv": { "A\nB": "x" } }]);
         assert_eq!(told(odd), [] as [&str; 0]);
         let unknown = json!({ "remoteEnv": { "A": "${containerWorkspaceFolder}" } });
-        assert!(remote_env(&[unknown], &[], None).is_empty());
+        assert!(remote_env(&[unknown], None).is_empty());
     }
 }

@@ -22,7 +22,7 @@ use crate::trust::{CONFIG_FILE, ENTRYPOINT, LOCAL_FOLDER};
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct Summary {
-    id: String,
+    pub id: String,
     #[serde(default, deserialize_with = "leniently")]
     names: Vec<String>,
     #[serde(default, deserialize_with = "leniently")]
@@ -146,6 +146,29 @@ impl From<ContainerSummary> for Summary {
     }
 }
 
+impl Summary {
+    /// What its sessions have in their environment beside what the container has, as its label says, unchecked.
+    pub fn remote_env(&self) -> BTreeMap<String, String> {
+        let folder = self.workspace_folder();
+        remote_env(&metadata(&self.labels), folder.as_deref())
+    }
+
+    /// Where the workspace folder of its label is mounted.
+    fn workspace_folder(&self) -> Option<PathBuf> {
+        let folder = Path::new(self.labels.get(LOCAL_FOLDER)?);
+        let there = |mount: &Mount| match folder.strip_prefix(&mount.source).ok()? {
+            rest if rest.as_os_str().is_empty() => Some(mount.destination.clone()),
+            rest => Some(mount.destination.join(rest)),
+        };
+        let closest = |mount: &&Mount| mount.source.as_os_str().len();
+        let mounts = self
+            .mounts
+            .iter()
+            .filter(|it| folder.starts_with(&it.source));
+        mounts.max_by_key(closest).and_then(there)
+    }
+}
+
 impl From<Summary> for Container {
     fn from(summary: Summary) -> Self {
         let label = summary.labels.get(METADATA);
@@ -197,8 +220,6 @@ impl From<Summary> for Container {
 pub(super) struct Inspected {
     #[serde(default, deserialize_with = "or_default")]
     config: Config,
-    #[serde(default, deserialize_with = "understood")]
-    mounts: Vec<Mount>,
     #[serde(default, deserialize_with = "leniently")]
     network_settings: NetworkSettings,
 }
@@ -207,8 +228,6 @@ pub(super) struct Inspected {
 #[serde(rename_all = "PascalCase")]
 struct Config {
     user: Option<String>,
-    #[serde(default, deserialize_with = "leniently")]
-    env: Vec<String>,
     #[serde(default, deserialize_with = "or_default")]
     labels: HashMap<String, String>,
 }
@@ -238,12 +257,9 @@ impl From<ContainerInspectResponse> for Inspected {
             bindings.into_iter().map(binding).collect()
         };
         let ports = ports.unwrap_or_default().into_iter();
-        let mounts = told.mounts.unwrap_or_default().into_iter();
         Self {
-            mounts: mounts.map(Mount::from).collect(),
             config: told.config.map_or_else(Config::default, |config| Config {
                 user: config.user,
-                env: config.env.unwrap_or_default(),
                 labels: config.labels.unwrap_or_default(),
             }),
             network_settings: NetworkSettings {
@@ -268,30 +284,7 @@ impl Inspected {
 
     /// What images, Features and the config file say in its metadata label, in the order in which they were applied.
     pub fn metadata(&self) -> Vec<Value> {
-        let label = self.config.labels.get(METADATA);
-        let told = label.and_then(|label| serde_json::from_str(label).ok());
-        told.map_or_else(Vec::new, |told| entries(&told).to_vec())
-    }
-
-    /// What its sessions have in their environment beside what the container has, as its label says, unchecked.
-    pub fn remote_env(&self) -> BTreeMap<String, String> {
-        let folder = self.workspace_folder();
-        remote_env(&self.metadata(), &self.config.env, folder.as_deref())
-    }
-
-    /// Where the workspace folder of its label is mounted.
-    fn workspace_folder(&self) -> Option<PathBuf> {
-        let folder = Path::new(self.config.labels.get(LOCAL_FOLDER)?);
-        let there = |mount: &Mount| match folder.strip_prefix(&mount.source).ok()? {
-            rest if rest.as_os_str().is_empty() => Some(mount.destination.clone()),
-            rest => Some(mount.destination.join(rest)),
-        };
-        let closest = |mount: &&Mount| mount.source.as_os_str().len();
-        let mounts = self
-            .mounts
-            .iter()
-            .filter(|it| folder.starts_with(&it.source));
-        mounts.max_by_key(closest).and_then(there)
+        metadata(&self.config.labels)
     }
 
     /// Where a container port is published.
@@ -307,6 +300,13 @@ impl Inspected {
 
 /// The label in which the CLI keeps what images, Features and config say.
 const METADATA: &str = "devcontainer.metadata";
+
+/// What these labels have of it.
+fn metadata(labels: &HashMap<String, String>) -> Vec<Value> {
+    let label = labels.get(METADATA);
+    let told = label.and_then(|label| serde_json::from_str(label).ok());
+    told.map_or_else(Vec::new, |told| entries(&told).to_vec())
+}
 
 /// The entries of the metadata label: one for each image, Feature and config, in the order in which they
 /// were applied.
@@ -538,14 +538,14 @@ mod tests {
     }
 
     #[test]
-    fn the_environment_of_sessions_is_told_by_the_label_the_container_and_its_mounts() {
-        let label = json!([{ "remoteEnv": { "AT": "${containerWorkspaceFolder}", "PATH": "${containerEnv:PATH}:/x" } }]);
+    fn the_environment_of_sessions_is_told_by_the_label_and_the_mounts() {
+        let label = json!([{ "remoteEnv": { "AT": "${containerWorkspaceFolder}", "A": "1" } }]);
         let of = |folder: &str, mounts: Value| {
-            let config = json!({ "Env": ["PATH=/bin"], "Labels": { METADATA: label.to_string(), LOCAL_FOLDER: folder } });
-            let told = json!({ "Config": config, "Mounts": mounts });
-            let told: Inspected = serde_json::from_value(told).unwrap();
+            let labels = json!({ METADATA: label.to_string(), LOCAL_FOLDER: folder });
+            let told = json!({ "Id": "a", "Labels": labels, "Mounts": mounts });
+            let told: Summary = serde_json::from_value(told).unwrap();
             let all = told.remote_env();
-            assert_eq!(all["PATH"], "/bin:/x");
+            assert_eq!(all["A"], "1");
             all.get("AT").cloned()
         };
         let mount = |source: &str, destination: &str| json!({ "Source": source, "Destination": destination });

@@ -235,12 +235,14 @@ impl Engine {
     }
 
     /// What sessions in container `id` have in their environment beside what it has itself (`remoteEnv`), as its label
-    /// says, unchecked.
+    /// says, unchecked. An inspection would wait for all that is started in the container.
     ///
     /// # Errors
-    /// As [`Engine::containers`], or there is no such container.
+    /// As [`Engine::containers`].
     pub fn remote_env(&self, id: &str) -> Result<BTreeMap<String, String>> {
-        Ok(self.inspect(id)?.remote_env())
+        let filters = HashMap::from([("id", vec![id.to_owned()])]);
+        let found = self.summaries(&filters)?.into_iter().find(|it| it.id == id);
+        Ok(found.map(|it| it.remote_env()).unwrap_or_default())
     }
 
     /// The same container, with the contract of its Feature: where no label has it, the Feature itself tells (devcontainer-rs
@@ -367,15 +369,18 @@ impl Engine {
     }
 
     fn list(&self, filters: HashMap<&str, Vec<String>>) -> Result<Vec<Container>> {
-        let options = ListContainersOptionsBuilder::default()
-            .all(true)
-            .filters(&filters)
-            .build();
-        let answer = self.wait(self.docker.list_containers(Some(options)))?;
-        let list: Vec<Summary> =
-            self.understood(answer.map(|list| list.into_iter().map(Summary::from).collect()))?;
+        let list = self.summaries(&filters)?;
         let of_ours = |one| Container::from(one).of(&self.endpoint, self.is_here);
         Ok(list.into_iter().map(of_ours).collect())
+    }
+
+    fn summaries(&self, filters: &HashMap<&str, Vec<String>>) -> Result<Vec<Summary>> {
+        let options = ListContainersOptionsBuilder::default()
+            .all(true)
+            .filters(filters)
+            .build();
+        let answer = self.wait(self.docker.list_containers(Some(options)))?;
+        self.understood(answer.map(|list| list.into_iter().map(Summary::from).collect()))
     }
 
     fn inspect(&self, id: &str) -> Result<Inspected> {

@@ -51,10 +51,32 @@ impl Process {
 
     /// The number of the process that has started it.
     pub fn parent(&self) -> Option<i32> {
-        let stat = fs::read_to_string(self.folder.join("stat")).ok()?;
-        // Its name, in parentheses, may hold anything.
-        let (_, rest) = stat.rsplit_once(')')?;
-        rest.split_whitespace().nth(1)?.parse().ok()
+        self.numbers().get(1).copied()
+    }
+
+    /// It leads a session.
+    pub fn leads_a_session(&self) -> bool {
+        let numbers = self.numbers();
+        !numbers.is_empty() && numbers.first() == numbers.get(3)
+    }
+
+    /// It is whom its terminal listens to.
+    pub fn is_in_front(&self) -> bool {
+        let numbers = self.numbers();
+        numbers.len() > 5 && numbers[2] == numbers[5]
+    }
+
+    /// Its number, its parent's, its group's, its session's, its terminal's and the group's in front there; 0 is what is
+    /// outside of its namespace.
+    fn numbers(&self) -> Vec<i32> {
+        let stat = fs::read_to_string(self.folder.join("stat")).unwrap_or_default();
+        // Its name, in parentheses, may hold anything; its state follows.
+        let (Some((id, _)), Some((_, rest))) = (stat.split_once(' '), stat.rsplit_once(')')) else {
+            return Vec::new();
+        };
+        let rest = rest.split_whitespace().skip(1);
+        let numbers = std::iter::once(id).chain(rest).take(6);
+        numbers.map_while(|number| number.parse().ok()).collect()
     }
 
     /// Where it says what it has to say, if that can be shared.
@@ -123,10 +145,30 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let process = at(folder.path());
         assert_eq!((process.parent(), process.arguments().len()), (None, 0));
-        fs::write(folder.path().join("stat"), "7 (a ) 9 b) S 5 1 2").unwrap();
+        fs::write(folder.path().join("stat"), "7 (a ) 9 b) S 5 1 2 3").unwrap();
         fs::write(folder.path().join("cmdline"), "ssh\0-G\0a b\0").unwrap();
         assert_eq!(process.parent(), Some(5));
         assert_eq!(process.arguments()[..2], [&b"-G"[..], b"a b"]);
+    }
+
+    #[test]
+    fn it_is_told_whether_it_leads_a_session_and_whom_the_terminal_listens_to() {
+        for (stat, leads, in_front) in [
+            ("7 (a ) 9 b) S 5 7 7 34816 7 4194304", true, true),
+            ("7 (a) S 5 7 6 34816 7 4194304", false, true),
+            ("7 (a) S 5 7 7 0 -1 4194304", true, false),
+            // The session, and the group, are outside of the namespace.
+            ("7 (a) S 0 0 0 34816 8 4194304", false, false),
+            ("7 (a) S 5", false, false),
+            ("", false, false),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            fs::write(folder.path().join("stat"), stat).unwrap();
+            let process = at(folder.path());
+            assert_eq!(process.leads_a_session(), leads, "{stat}");
+            assert_eq!(process.is_in_front(), in_front, "{stat}");
+        }
+        assert!(!Process::of(0).leads_a_session());
     }
 
     #[test]

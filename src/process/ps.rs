@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Process {
     parent: Option<i32>,
+    state: String,
     name: String,
     arguments: Vec<Vec<u8>>,
 }
@@ -16,7 +17,8 @@ impl Process {
     pub fn of(id: i32) -> Self {
         // As wide as it is; no title above any of them.
         let mut ps = Command::new("ps");
-        ps.args(["-ww", "-o", "ppid=", "-o", "ucomm=", "-o", "args=", "-p"])
+        ps.args(["-ww", "-o", "ppid=", "-o", "stat="])
+            .args(["-o", "ucomm=", "-o", "args=", "-p"])
             .arg(id.to_string())
             .stderr(Stdio::null());
         let told = ps.output().map(|output| output.stdout).unwrap_or_default();
@@ -27,6 +29,7 @@ impl Process {
         let mut words = line.split_whitespace();
         Self {
             parent: words.next().and_then(|word| word.parse().ok()),
+            state: words.next().unwrap_or_default().to_owned(),
             name: words.next().unwrap_or_default().to_owned(),
             arguments: words.skip(1).map(|word| word.as_bytes().to_vec()).collect(),
         }
@@ -47,6 +50,16 @@ impl Process {
         self.parent
     }
 
+    /// It leads a session.
+    pub fn leads_a_session(&self) -> bool {
+        self.state.contains('s')
+    }
+
+    /// It is whom its terminal listens to.
+    pub fn is_in_front(&self) -> bool {
+        self.state.contains('+')
+    }
+
     /// Where it says what it has to say: that is its own.
     pub fn stderr(&self) -> Option<File> {
         None
@@ -59,12 +72,19 @@ mod tests {
 
     #[test]
     fn a_line_tells_of_one_process() {
-        let ssh = Process::told("  801 ssh              /usr/bin/ssh -G lace-x\n");
+        let ssh = Process::told("  801 Ss+  ssh              /usr/bin/ssh -G lace-x\n");
         assert!(ssh.is_ssh() && ssh.stderr().is_none());
         assert_eq!(ssh.parent(), Some(801));
         assert_eq!(ssh.arguments(), [&b"-G"[..], b"lace-x"]);
-        for other in ["1 sshd sshd: ssh", "1 sshd-session ssh", "1 -ssh ssh", ""] {
-            assert!(!Process::told(other).is_ssh(), "{other}");
+        assert!(ssh.leads_a_session() && ssh.is_in_front());
+        for other in [
+            "1 S sshd sshd: ssh",
+            "1 R sshd-session ssh",
+            "1 T -ssh ssh",
+            "",
+        ] {
+            let other = Process::told(other);
+            assert!(!other.is_ssh() && !other.leads_a_session() && !other.is_in_front());
         }
     }
 

@@ -56,8 +56,8 @@ environment() {
     printf SetEnv
     set_before=' '
     {
-        printf %s "$remote_env"
-        tr '\0\n' '\n\001' <"/proc/$$/environ"
+        printf %s "$remote_env" | while IFS= read -r line; do put_in "$line"; done
+        own_environment
     } | while IFS= read -r line; do
         name=${line%%=*}
         case $name in
@@ -78,6 +78,42 @@ environment() {
         printf ' "%s"' "$line"
     done
     echo
+}
+
+own_environment() { tr '\0\n' '\n\001' <"/proc/$$/environ"; }
+
+# Prints $1 with what the container has in the place of each `${containerEnv:NAME}` or `${containerEnv:NAME:DEFAULT}`.
+put_in() {
+    # shellcheck disable=SC2016 # it stands for itself
+    open='${containerEnv:'
+    close='}'
+    text=$1
+    done=
+    while :; do
+        case $text in
+        *"$open"*"$close"*) ;;
+        *) break ;;
+        esac
+        done=$done${text%%"$open"*}
+        text=${text#*"$open"}
+        variable=${text%%"$close"*}
+        text=${text#*"$close"}
+        name=${variable%%:*}
+        value=
+        case $name in
+        '' | *[!A-Za-z0-9_]*) ;;
+        *) value=$(own_environment | sed -n "s/^$name=/=/p" | head -n 1) ;;
+        esac
+        case $value/$variable in
+        =*) value=${value#=} ;;
+        *:*)
+            value=${variable#*:}
+            value=${value%%:*}
+            ;;
+        esac
+        done=$done$value
+    done
+    printf '%s\n' "$done$text"
 }
 
 # Puts all of it into memory, starts sshd, and waits for it: it finds it by this shell's descriptors.

@@ -19,7 +19,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{FileType, fstat, stat};
 use rustix::io::{Errno, read, write};
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
-use rustix::process::{getpid, getsid};
+use rustix::process::{getpid, getppid};
 use rustix::stdio::dup2_stderr;
 use socket2::Socket;
 
@@ -58,7 +58,7 @@ pub fn caller_is_gone() -> bool {
 /// Whether it is OpenSSH that has called us, as far as can be told: then what a `Match` of its configuration does
 /// is done.
 pub fn is_for_ssh() -> bool {
-    let parent = rustix::process::getppid().map(|it| it.as_raw_nonzero().get());
+    let parent = getppid().map(|it| it.as_raw_nonzero().get());
     waiting_ssh().is_some() || parent.is_some_and(|it| Process::of(it).is_ssh())
 }
 
@@ -67,12 +67,12 @@ pub fn is_for_ssh() -> bool {
 pub fn is_heard() -> bool {
     let is_pipe = fstat(std::io::stderr())
         .is_ok_and(|found| FileType::from_raw_mode(found.st_mode) == FileType::Fifo);
-    !is_pipe || getsid(None).ok() != Some(getpid())
+    !is_pipe || !Process::of(getpid().as_raw_nonzero().get()).leads_a_session()
 }
 
 /// Whether the ssh that has called us only prints its configuration (`ssh -G`), as far as can be told.
 pub fn only_asks() -> bool {
-    let mut process = rustix::process::getppid().map(|it| it.as_raw_nonzero().get());
+    let mut process = getppid().map(|it| it.as_raw_nonzero().get());
     // A shell may be in between, and whatever it was told to run us by.
     for _ in 0..3 {
         let Some(found) = process.map(Process::of) else {

@@ -23,7 +23,7 @@ fn brought(container: &Container, user: &str, authorized: &str, revoked: &str) -
     let host_key = std::fs::read(container.path("host")).unwrap();
     let brought = Brought {
         user,
-        remote_env: "D=a \"b\"\nE=of the host\nHOME=/never\nno name=x\nPATH=/first:/usr/bin:/bin\n",
+        remote_env: "D=a \"b\"\nF=<${containerEnv:A}|${containerEnv:NONE:or:x}|${containerEnv:NONE}|${containerEnv:A.}>${containerEnv\nG=${containerEnv:C}\nE=of the host\nHOME=/never\nno name=x\nPATH=/first:/usr/bin:/bin\n",
         host_key: &host_key,
         authorized_keys: authorized,
         revoked_keys: revoked.as_bytes(),
@@ -104,13 +104,14 @@ fn each_shell_starts_an_sshd_for_one_connection_and_keeps_nothing() {
             &container,
             &text,
             environment,
-            "printf '%s\\n' \"$A|$B|$C|$D|$E|$HOME|$SSH_X|$PATH\"; id -un; exit 9",
+            "printf '%s\\n' \"$A|$B|$C|$D|$E|$F|$G|$HOME|$SSH_X|$PATH\"; id -un; exit 9",
         );
         let log = std::fs::read_to_string(container.path("log")).unwrap();
         assert_eq!(said.code, 9, "{shell}: {said:?} {log}");
         let (first, user) = said.out.trim().split_once('\n').unwrap();
         assert_eq!(
-            first, r#"x y|q"q\\||a "b"|of the host|/home/dev||/first:/usr/bin:/bin"#,
+            first,
+            r#"x y|q"q\\||a "b"|of the host|<x y|or||>${containerEnv||/home/dev||/first:/usr/bin:/bin"#,
             "{shell}"
         );
         assert_eq!(user, "dev", "{shell}");
