@@ -19,7 +19,7 @@ use tempfile::TempDir;
 
 use super::command;
 use super::tcp_table::rows;
-use crate::advice::Advise;
+use crate::advice::{Advise, failure};
 use crate::app::App;
 use crate::client::{openssh, quote};
 use crate::store::Store;
@@ -38,6 +38,19 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const TICK: Duration = Duration::from_millis(20);
 /// How long a forwarding may take to be set up.
 const SET_UP: Duration = Duration::from_secs(10);
+
+/// There was a connection, and nothing can be had of it.
+pub fn at_once(alias: &str, said: &str) -> anyhow::Error {
+    let said = if said.is_empty() {
+        String::new()
+    } else {
+        format!(": {said}")
+    };
+    failure(
+        format!("ssh gets into {alias}, and its session there ends at once{said}"),
+        format!("lace-ssh doctor {alias}"),
+    )
+}
 
 /// The connection; it ends with this value.
 pub struct Tunnel {
@@ -66,6 +79,8 @@ impl Tunnel {
             "ControlMaster=yes",
             "ControlPersist=no",
             "ForwardAgent=no",
+            // Why it does not get in, it says: where it has ended without a word, it was in.
+            "LogLevel=INFO",
             "ServerAliveInterval=5",
             "ServerAliveCountMax=3",
             &control_path(&socket)?,
@@ -103,7 +118,7 @@ impl Tunnel {
         let why = match tunnel.said() {
             said if !said.is_empty() => said,
             _ if is_late => format!("none within {} s", FIRST.as_secs()),
-            _ => "ssh has ended without a word; is there a login shell for the account?".to_owned(),
+            _ => return Err(at_once(alias, "")),
         };
         Err(anyhow!("no connection to {alias}: {why}")).hint(format!("lace-ssh doctor {alias}"))
     }

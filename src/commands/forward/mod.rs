@@ -17,13 +17,13 @@ use serde_json::Value;
 
 use self::lines::Lines;
 use self::local::Place;
-use crate::advice::{Advise, failure, who_listens};
+use crate::advice::{Advise, who_listens};
 use crate::app::App;
 use crate::cli;
 use crate::devcontainer::forward::{self, Target, Wanted};
 use crate::engine::{Container, Engine};
 use crate::ring;
-use crate::route::tunnel::Tunnel;
+use crate::route::tunnel::{Tunnel, at_once};
 use crate::route::{engines, hand_over, way};
 use crate::store::registry::DevContainer;
 use crate::talk::{offer, say, warn};
@@ -117,19 +117,6 @@ pub fn run(app: &App, args: &cli::Forward) -> Result<ExitCode> {
         forward.take_due(&mut tunnel)?;
         forward.lines.back()?;
     }
-}
-
-/// There was a connection, and nothing can be had of it.
-fn at_once(alias: &str, said: &str) -> anyhow::Error {
-    let said = if said.is_empty() {
-        String::new()
-    } else {
-        format!(": {said}")
-    };
-    failure(
-        format!("ssh gets into {alias}, and its session there ends at once{said}"),
-        format!("lace-ssh doctor {alias}"),
-    )
 }
 
 /// Waits the longer, the more connections in a row have ended at once.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use lace_ssh::devcontainer::find::ids;
 
-use crate::support::ring::{CONFIG, KEY, edit_registry, initialize, json, trusted};
+use crate::support::ring::{CONFIG, KEY, aliases, edit_registry, initialize, trusted};
 use crate::support::{ID, User};
 
 const GUEST: &str =
@@ -31,14 +31,6 @@ fn generate(user: &User) -> PathBuf {
 
 fn trust(user: &User, id: &str) -> PathBuf {
     user.store().join("trust").join(id)
-}
-
-/// Of what is reachable; an engine may have others.
-fn aliases(user: &User) -> Vec<String> {
-    let rows = json(&user.ok(&["status", "--json"]));
-    let rows = rows.as_array().unwrap().iter();
-    rows.filter_map(|row| Some(row["alias"].as_str()?.to_owned()))
-        .collect()
 }
 
 #[test]

@@ -6,15 +6,8 @@ use std::os::unix::fs::{DirBuilderExt, symlink};
 use lace_ssh::devcontainer::id::devcontainer_id;
 
 use crate::support::openssh::new_key;
-use crate::support::ring::{CONFIG, KEY, Workspace, initialised, json, trusted, with_options};
+use crate::support::ring::{CONFIG, KEY, Workspace, aliases, initialised, trusted, with_options};
 use crate::support::{ID, Said, User, files};
-
-fn names(user: &User) -> Vec<String> {
-    let rows = json(&user.ok(&["status", "--json"]));
-    let rows = rows.as_array().unwrap().iter();
-    rows.map(|row| row["alias"].as_str().unwrap().to_owned())
-        .collect()
-}
 
 #[test]
 fn a_folder_that_cannot_be_emptied_is_named_and_nothing_is_dropped() {
@@ -32,7 +25,7 @@ fn a_folder_that_cannot_be_emptied_is_named_and_nothing_is_dropped() {
         assert!(said.contains(part), "{said}");
     }
     assert!(!said.contains("dropped lace-my-project"), "{said}");
-    assert_eq!(names(&user), [KEY]);
+    assert_eq!(aliases(&user), [KEY]);
     assert_eq!(files(&user.store().join("trust")), before);
 
     // A link in its place is not followed.
@@ -48,7 +41,7 @@ fn a_folder_that_cannot_be_emptied_is_named_and_nothing_is_dropped() {
     fs::rename(&elsewhere, &trust).unwrap();
     let said = user.ok(&["remove", "--purge", "--yes"]).err;
     assert!(said.contains("dropped lace-my-project"), "{said}");
-    assert!(names(&user).is_empty());
+    assert!(aliases(&user).is_empty());
     assert!(files(&user.store().join("trust")).is_empty());
 }
 
@@ -127,7 +120,7 @@ fn what_is_of_no_known_dev_container_is_told_and_dropped_only_by_name() {
     let said = user.ok(&["remove", "--purge", "--yes", ID]).err;
     assert!(said.contains(&format!("dropped {ID}")), "{said}");
     assert!(files(&trust.join(ID)).is_empty());
-    assert_eq!(names(&user), [KEY]);
+    assert_eq!(aliases(&user), [KEY]);
     assert_eq!(trusted(&user, &id).lines().count(), 2);
 }
 
@@ -199,11 +192,11 @@ fn a_no_at_the_terminal_changes_nothing_and_a_yes_does_what_was_asked() {
 
     let before = user.store_files();
     answered(&user, &["remove", "--purge"], "n");
-    assert_eq!(names(&user), [KEY]);
+    assert_eq!(aliases(&user), [KEY]);
     assert_eq!(user.store_files().len(), before.len());
     let said = answered(&user, &["remove", "--purge"], "y").expect(0).out;
     assert!(said.contains("dropped lace-my-project"), "{said}");
-    assert!(names(&user).is_empty());
+    assert!(aliases(&user).is_empty());
 }
 
 #[test]
@@ -214,10 +207,10 @@ fn what_stays_after_a_purge_is_told_with_the_way_to_be_rid_of_it() {
     user.ok(&other.hook());
     let said = user.ok(&["remove", "--purge", "--dry-run", KEY]).err;
     assert!(said.contains("would drop lace-my-project"), "{said}");
-    assert_eq!(names(&user).len(), 2);
+    assert_eq!(aliases(&user).len(), 2);
     let said = user.ok(&["remove", "--purge", "--yes", KEY]).err;
     assert!(said.contains("but not its key, which is shared"), "{said}");
-    assert_eq!(names(&user), ["lace-other"]);
+    assert_eq!(aliases(&user), ["lace-other"]);
     user.ok(&["keys", "show", "team"]);
     // The last one of a key that has another name leaves it, too.
     user.ok(&["remove", "--purge", "--yes", "lace-other"]);

@@ -81,6 +81,14 @@ pub fn edit_registry(user: &User, edit: impl FnOnce(&mut serde_json::Value)) {
     fs::write(&path, value.to_string()).unwrap();
 }
 
+/// The aliases that `status` tells; an engine may have containers that are not reachable yet, which have none.
+pub fn aliases(user: &User) -> Vec<String> {
+    let rows = json(&user.ok(&["status", "--json"]));
+    let rows = rows.as_array().unwrap().iter();
+    rows.filter_map(|row| Some(row["alias"].as_str()?.to_owned()))
+        .collect()
+}
+
 pub fn json(said: &Said) -> serde_json::Value {
     serde_json::from_str(&said.out).unwrap()
 }
