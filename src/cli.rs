@@ -472,6 +472,7 @@ pub enum KeysAction {
     /// Bring a deleted key back.
     Restore {
         /// The key.
+        #[arg(add = ArgValueCandidates::new(names::deleted))]
         name: String,
     },
     /// Take the hand-made keys of older set-ups in: ~/.config/lace/ssh/id_ed25519,

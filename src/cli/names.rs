@@ -2,10 +2,13 @@
 //!
 //! Only looks. Where the registry cannot be read, there is nothing to complete: whoever presses a key wants no message.
 
+use std::collections::BTreeSet;
+
 use clap_complete::CompletionCandidate;
 
 use crate::environment::Environment;
 use crate::ring::access::fingerprint;
+use crate::ring::trash::trashed;
 use crate::store::Store;
 use crate::store::registry::{DevContainer, Registry};
 
@@ -22,6 +25,17 @@ pub fn keys() -> Vec<CompletionCandidate> {
 /// The names of keys that were given access, each with its fingerprint.
 pub fn guests() -> Vec<CompletionCandidate> {
     of_registry(guests_in)
+}
+
+/// The keys that were deleted, and can be brought back.
+pub fn deleted() -> Vec<CompletionCandidate> {
+    let trashed = Environment::read().and_then(|it| trashed(&Store::locate(&it)));
+    let names = trashed
+        .unwrap_or_default()
+        .into_iter()
+        .map(|(_, name, _)| name);
+    let names: BTreeSet<_> = names.collect();
+    names.into_iter().map(CompletionCandidate::new).collect()
 }
 
 /// A name, and what tells it from others.

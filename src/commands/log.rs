@@ -35,16 +35,15 @@ pub fn run(app: &App, args: &cli::Log) -> Result<ExitCode> {
         since: since.map(Timestamp::from_second).transpose()?,
     };
     let records = audit::read(&log, &filter);
+    if records.is_empty() {
+        say("nothing has happened to any such key");
+    }
     if args.json {
         let events = records
             .iter()
             .map(|record| serde_json::from_str(&record.render()));
         let events = serde_json::Value::Array(events.collect::<Result<_, _>>()?);
         return print_json(&events);
-    }
-    if records.is_empty() {
-        say("nothing has happened to any such key");
-        return Ok(ExitCode::SUCCESS);
     }
     print(table::render(&records.iter().map(row).collect::<Vec<_>>()))
 }

@@ -26,7 +26,7 @@ pub fn check(patient: &Patient<'_>) -> Link {
     // Its address may hold a path to certificates.
     let without_folder = |address: &str| address.split('#').next().unwrap_or_default().to_owned();
     let at = without_folder(engine.address());
-    let says = format!("{}{version} at {at}{of_several}", engine.command());
+    let says = format!("{}{version} at {at}{of_several}", engine.program());
     let (named_by, meant) = endpoint::of_docker(patient.app.environment);
     let answers = |meant: &str| asked.answered.iter().any(|it| endpoint::is_one(it, meant));
     let advice = |variable| match variable {
@@ -51,7 +51,7 @@ pub fn check(patient: &Patient<'_>) -> Link {
         .advise(advice(variable)),
         // One elsewhere is named by the settings, and meant to be another.
         (_, Ok(meant))
-            if engine.command() == "docker"
+            if engine.program() == "docker"
                 && engine.is_here()
                 && !endpoint::is_one(engine.address(), &meant) =>
         {

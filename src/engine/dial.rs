@@ -359,6 +359,7 @@ mod tests {
             docker: engine(command, 8).unwrap(),
             address: "ssh://build".into(),
             endpoint: "ssh://build".into(),
+            variables: String::new(),
             is_here: false,
             patience,
         }

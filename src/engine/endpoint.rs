@@ -11,6 +11,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::address::Address;
+use crate::advice::shell;
 use crate::durable;
 use crate::environment::Environment;
 use crate::socket;
@@ -126,8 +127,24 @@ pub fn certified(environment: &Environment, endpoint: &str) -> String {
     known.or_else(usual).unwrap_or_else(|| endpoint.to_owned())
 }
 
-/// What runs containers at this endpoint, as a person calls it in a shell.
-pub fn command(endpoint: &str) -> &'static str {
+/// What has to stand before a command in a shell, so that the `docker` that it runs asks the engine at this address.
+pub fn variables(address: &str) -> String {
+    let (host, certificates) = match address.split_once('#') {
+        Some((host, certificates)) => (host, Some(certificates)),
+        None => (address, None),
+    };
+    let host = format!("DOCKER_HOST={} ", shell(Path::new(host)));
+    match certificates {
+        Some(folder) => format!(
+            "{host}DOCKER_TLS_VERIFY=1 DOCKER_CERT_PATH={} ",
+            shell(Path::new(folder))
+        ),
+        None => host,
+    }
+}
+
+/// What runs containers at this endpoint.
+pub fn program(endpoint: &str) -> &'static str {
     let socket = Path::new(endpoint.strip_prefix("unix://").unwrap_or(endpoint));
     // `docker.sock` may be a link to the other's.
     let real = socket.canonicalize().unwrap_or_else(|_| socket.into());
@@ -290,6 +307,27 @@ mod tests {
         Environment {
             docker_host: None,
             ..Environment::example(home)
+        }
+    }
+
+    #[test]
+    fn what_asks_an_engine_in_a_shell_says_which() {
+        for (address, expected) in [
+            (
+                "unix:///a/docker.sock",
+                "DOCKER_HOST=unix:///a/docker.sock ",
+            ),
+            (
+                "unix:///a b/docker.sock",
+                "DOCKER_HOST='unix:///a b/docker.sock' ",
+            ),
+            ("ssh://me@build", "DOCKER_HOST=ssh://me@build "),
+            (
+                "tcp://build:2376#/my certs",
+                "DOCKER_HOST=tcp://build:2376 DOCKER_TLS_VERIFY=1 DOCKER_CERT_PATH='/my certs' ",
+            ),
+        ] {
+            assert_eq!(variables(address), expected);
         }
     }
 
@@ -595,7 +633,7 @@ mod tests {
             ("tcp://127.0.0.1:2375", "docker"),
             (&format!("unix://{}", linked.display()), "podman"),
         ] {
-            assert_eq!(command(endpoint), named, "{endpoint}");
+            assert_eq!(program(endpoint), named, "{endpoint}");
         }
     }
 }

@@ -58,6 +58,7 @@ use tokio::runtime::Runtime;
 use tokio::time::timeout;
 
 use crate::advice::{Advise, failure};
+use crate::environment::Environment;
 use crate::trust;
 use answer::{Inspected, Summary};
 use lines::Lines;
@@ -71,6 +72,9 @@ const LONGEST: usize = if cfg!(test) { 1 << 20 } else { 64 << 20 };
 const START_IT: &str =
     "start the engine, or say where it is: export DOCKER_HOST=unix:///path/to/docker.sock";
 
+/// The program of an engine, where it is not Podman's.
+const DOCKER: &str = "docker";
+
 const FORBIDDEN: &str =
     "your account may not talk to it: sudo usermod -aG docker \"$USER\", and log in anew";
 
@@ -83,6 +87,8 @@ pub struct Engine {
     /// As it is told.
     endpoint: String,
     is_here: bool,
+    /// What has to be said in a shell, so that the docker command asks it.
+    variables: String,
     /// Until it is given up.
     patience: Duration,
 }
@@ -141,6 +147,7 @@ impl Engine {
             address: endpoint.to_owned(),
             endpoint: shown,
             is_here: address.is_here(),
+            variables: String::new(),
             patience,
         })
     }
@@ -160,9 +167,32 @@ impl Engine {
         self.is_here
     }
 
-    /// What runs its containers, as a person calls it in a shell: `docker` or `podman`.
-    pub fn command(&self) -> &'static str {
-        endpoint::command(&self.endpoint)
+    /// The same, and what a person is told to type asks it, in a shell with this environment.
+    pub fn seen_from(mut self, environment: &Environment) -> Self {
+        if self.program() == DOCKER {
+            let (_, asked) = endpoint::of_docker(environment);
+            let is_it = asked.is_ok_and(|asked| endpoint::is_one(&asked, &self.endpoint));
+            self.variables = match is_it {
+                true => String::new(),
+                false => endpoint::variables(&self.address),
+            };
+        }
+        self
+    }
+
+    /// What runs its containers, by its name: `docker` or `podman`.
+    pub fn program(&self) -> &'static str {
+        endpoint::program(&self.endpoint)
+    }
+
+    /// The same as a person calls it in a shell, so that it asks this engine.
+    pub fn command(&self) -> String {
+        self.calls(self.program())
+    }
+
+    /// A command that runs `docker`, so that this engine is asked.
+    pub fn calls(&self, command: &str) -> String {
+        format!("{}{command}", self.variables)
     }
 
     /// It is root's, and listens on a socket of this machine.
@@ -401,7 +431,7 @@ impl Engine {
             Err(error) => {
                 let error = unreachable(&self.endpoint, &error, self.patience);
                 let is_refused = error.to_string().contains("ermission denied");
-                let is_docker = self.is_here && self.command() == "docker";
+                let is_docker = self.is_here && self.program() == DOCKER;
                 Err(error).hint(match is_refused && is_docker {
                     true => FORBIDDEN.to_owned(),
                     false => self.way_out(),
@@ -496,6 +526,29 @@ mod tests {
         let answer = heard.recv_timeout(PATIENCE);
         let told = answer.expect("it waits").unwrap_err().to_string();
         assert!(told.ends_with("did not answer within 0.1 s"), "{told}");
+    }
+
+    #[test]
+    fn what_a_person_types_asks_the_same_engine() {
+        let folder = tempfile::tempdir().unwrap();
+        let environment = |host: &str| Environment {
+            docker_host: Some(host.into()),
+            ..Environment::example(folder.path())
+        };
+        let seen = |name: &str, host: &str| {
+            let socket = folder.path().join(name);
+            let _ = UnixListener::bind(&socket);
+            let engine = Engine::at(&format!("unix://{}", socket.display())).unwrap();
+            let engine = engine.seen_from(&environment(host));
+            (engine.command(), engine.calls("devcontainer up"))
+        };
+        let one = format!("unix://{}/docker.sock", folder.path().display());
+        let plain = ("docker".to_owned(), "devcontainer up".to_owned());
+        assert_eq!(seen("docker.sock", &one), plain);
+        let (command, up) = seen("docker.sock", "unix:///other.sock");
+        assert_eq!(command, format!("DOCKER_HOST={one} docker"));
+        assert_eq!(up, format!("DOCKER_HOST={one} devcontainer up"));
+        assert_eq!(seen("podman.sock", "unix:///other.sock").0, "podman");
     }
 
     #[test]

@@ -8,9 +8,9 @@ use anyhow::{Context, Result};
 use super::Ring;
 use super::masters::End;
 use crate::durable::{self, PRIVATE};
-use crate::store::LARGEST_KEY;
 use crate::store::audit::Kind;
 use crate::store::registry::Key;
+use crate::store::{LARGEST_KEY, Store};
 
 /// How long a deleted key can be brought back.
 pub const DAYS: i64 = 7;
@@ -91,21 +91,30 @@ impl Ring<'_> {
             return Ok(Vec::new());
         }
         self.app.store.folder(&trash)?;
-        let entries =
-            fs::read_dir(&trash).with_context(|| format!("cannot read {}", trash.display()))?;
-        let mut found: Vec<_> = entries
-            .flatten()
-            .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
-            .filter_map(|entry| {
-                let file_name = entry.file_name().into_string().ok()?;
-                // <time>.<name>
-                let (when, name) = file_name.split_once('.')?;
-                Some((entry.path(), name.to_owned(), when.parse().ok()?))
-            })
-            .collect();
-        found.sort_by_key(|(_, _, when)| *when);
-        Ok(found)
+        trashed(&self.app.store)
     }
+}
+
+/// The same, for whoever only looks.
+///
+/// # Errors
+/// It cannot be read, or there is none.
+pub fn trashed(store: &Store) -> Result<Vec<(PathBuf, String, i64)>> {
+    let trash = store.trash();
+    let entries =
+        fs::read_dir(&trash).with_context(|| format!("cannot read {}", trash.display()))?;
+    let mut found: Vec<_> = entries
+        .flatten()
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+        .filter_map(|entry| {
+            let file_name = entry.file_name().into_string().ok()?;
+            // <time>.<name>
+            let (when, name) = file_name.split_once('.')?;
+            Some((entry.path(), name.to_owned(), when.parse().ok()?))
+        })
+        .collect();
+    found.sort_by_key(|(_, _, when)| *when);
+    Ok(found)
 }
 
 #[cfg(test)]

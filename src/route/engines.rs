@@ -9,7 +9,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::thread;
+use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow};
@@ -288,7 +288,9 @@ impl<'a> Engines<'a> {
         let all: Vec<_> = plan.here.iter().chain(&plan.elsewhere).collect();
         let known = self.known(id, &known.endpoint).into_iter();
         let known = known.filter(|it| all.contains(&it));
-        let mut engines = known.filter_map(|it| Engine::named(&it, &self.named).ok());
+        let named = |it: String| Engine::named(&it, &self.named);
+        let mut engines =
+            known.filter_map(|it| Some(named(it).ok()?.seen_from(self.app.environment)));
         if all.len() == 1 {
             return engines.next();
         }
@@ -381,10 +383,13 @@ impl<'a> Engines<'a> {
                 })
                 .collect();
             let fell_over = |_| Err(Trouble::of(&anyhow!("the question fell over")));
+            let environment = self.app.environment;
+            let seen = |(engine, found): (Engine, _)| (engine.seen_from(environment), found);
             let answered = asked.into_iter();
-            answered
-                .map(|(it, answer)| (it, answer.join().unwrap_or_else(fell_over)))
-                .collect()
+            let answer = |told: ScopedJoinHandle<'_, Answer>| {
+                Ok(told.join().unwrap_or_else(fell_over)?.map(seen))
+            };
+            answered.map(|(it, told)| (it, answer(told))).collect()
         })
     }
 

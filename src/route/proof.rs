@@ -705,7 +705,9 @@ mod tests {
         };
         let good = || told("lace-x", -60, 60);
         assert_eq!(good(), ("LoggedIn".into(), String::new()));
-        let clocks = "compare the clocks: date -u; docker exec a-name date -u; ";
+        // It is not the engine that the environment names.
+        let exec = format!("DOCKER_HOST={} docker exec a-name", known.endpoint);
+        let clocks = format!("compare the clocks: date -u; {exec} date -u; ");
         for (principal, from, to, why) in [
             (
                 "lace-x",

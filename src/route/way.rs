@@ -128,9 +128,9 @@ pub fn up(engine: &Engine, devcontainer: &DevContainer, container: Option<&Conta
 
 fn up_of(engine: &Engine, workspace: &Workspace, made_from: Option<&Path>) -> String {
     let flags = flags(workspace, made_from);
-    match engine.command() {
-        "docker" => format!("devcontainer up {flags}"),
-        command => format!("devcontainer up {flags} --docker-path {command}"),
+    match engine.program() {
+        "docker" => engine.calls(&format!("devcontainer up {flags}")),
+        program => format!("devcontainer up {flags} --docker-path {program}"),
     }
 }
 

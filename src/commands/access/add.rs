@@ -201,7 +201,8 @@ fn older(app: &App, registry: &Registry, id: Option<&str>) -> Vec<String> {
         if container.contract >= Some(trust::CONTRACT) {
             return None;
         }
-        let up = Engine::at(&container.endpoint).map(|engine| way::up(&engine, known, Some(container)));
+        let engine = Engine::at(&container.endpoint).map(|it| it.seen_from(app.environment));
+        let up = engine.map(|engine| way::up(&engine, known, Some(container)));
         Some(format!(
             "container {} of {} has an older Feature, and lets nobody in by that; to make it anew: {} --remove-existing-container",
             container.name,

@@ -154,7 +154,7 @@ fn tell(mounted: Result<Mounted>) {
 }
 
 /// A container that has a trust folder mounted, and the command of its engine.
-type Mounted = Option<(String, &'static str)>;
+type Mounted = Option<(String, String)>;
 
 /// The name of a container that has the trust folder mounted, or may have, and the command that removes
 /// it.
@@ -280,7 +280,7 @@ mod tests {
             match case {
                 "silent" => assert!(found.is_err()),
                 "none" => assert_eq!(found.unwrap(), None),
-                _ => assert_eq!(found.unwrap(), Some(("a-name".into(), "docker"))),
+                _ => assert_eq!(found.unwrap(), Some(("a-name".into(), "docker".into()))),
             }
             let tells = || said().contains("container a-name still has the mount");
             tells();

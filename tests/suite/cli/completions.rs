@@ -55,6 +55,11 @@ fn bash_completes_commands_options_and_names() {
             .filter(|it| !it.starts_with('-') || line.last() != Some(&""));
         assert_eq!(names.collect::<Vec<_>>(), expected, "{line:?}");
     }
+    user.ok(&["keys", "delete", "lace-other", "--yes"]);
+    assert_eq!(
+        completed(&user, &["keys", "restore", "lace-"]),
+        ["lace-other"]
+    );
     // What only programs call is never offered.
     for word in ["pro", "pum", "ref"] {
         assert_eq!(completed(&user, &[word]), [""; 0], "{word}");
