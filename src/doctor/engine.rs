@@ -51,7 +51,7 @@ pub fn check(patient: &Patient<'_>) -> Link {
         .advise(advice(variable)),
         // One elsewhere is named by the settings, and meant to be another.
         (_, Ok(meant))
-            if engine.program() == "docker"
+            if engine.program() == endpoint::DOCKER
                 && engine.is_here()
                 && !endpoint::is_one(engine.address(), &meant) =>
         {

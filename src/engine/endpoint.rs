@@ -19,6 +19,9 @@ use crate::socket;
 /// No file of docker's is longer.
 const LARGEST: u64 = 1 << 20;
 
+/// The program that asks an engine, where it is not Podman's.
+pub const DOCKER: &str = "docker";
+
 /// What names an engine where no variable does.
 pub const CONTEXT: &str = "the current docker context";
 
@@ -150,7 +153,7 @@ pub fn program(endpoint: &str) -> &'static str {
     let real = socket.canonicalize().unwrap_or_else(|_| socket.into());
     match real.to_string_lossy().contains("podman") {
         true => "podman",
-        false => "docker",
+        false => DOCKER,
     }
 }
 

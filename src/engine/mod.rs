@@ -61,6 +61,7 @@ use crate::advice::{Advise, failure};
 use crate::environment::Environment;
 use crate::trust;
 use answer::{Inspected, Summary};
+use endpoint::DOCKER;
 use lines::Lines;
 
 /// Until an engine that does not answer is given up.
@@ -71,9 +72,6 @@ const LONGEST: usize = if cfg!(test) { 1 << 20 } else { 64 << 20 };
 
 const START_IT: &str =
     "start the engine, or say where it is: export DOCKER_HOST=unix:///path/to/docker.sock";
-
-/// The program of an engine, where it is not Podman's.
-const DOCKER: &str = "docker";
 
 const FORBIDDEN: &str =
     "your account may not talk to it: sudo usermod -aG docker \"$USER\", and log in anew";
@@ -167,7 +165,7 @@ impl Engine {
         self.is_here
     }
 
-    /// The same, and what a person is told to type asks it, in a shell with this environment.
+    /// It, as a shell with this environment sees it: what a person is told to type there asks no other.
     pub fn seen_from(mut self, environment: &Environment) -> Self {
         if self.program() == DOCKER {
             let (_, asked) = endpoint::of_docker(environment);

@@ -10,3 +10,10 @@ mod ps;
 pub use proc_fs::Process;
 #[cfg(not(target_os = "linux"))]
 pub use ps::Process;
+
+impl Process {
+    /// This one.
+    pub fn own() -> Self {
+        Self::of(rustix::process::getpid().as_raw_nonzero().get())
+    }
+}

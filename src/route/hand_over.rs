@@ -19,7 +19,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{FileType, fstat, stat};
 use rustix::io::{Errno, read, write};
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
-use rustix::process::{getpid, getppid};
+use rustix::process::getppid;
 use rustix::stdio::dup2_stderr;
 use socket2::Socket;
 
@@ -67,7 +67,7 @@ pub fn is_for_ssh() -> bool {
 pub fn is_heard() -> bool {
     let is_pipe = fstat(std::io::stderr())
         .is_ok_and(|found| FileType::from_raw_mode(found.st_mode) == FileType::Fifo);
-    !is_pipe || !Process::of(getpid().as_raw_nonzero().get()).leads_a_session()
+    !is_pipe || !Process::own().leads_a_session()
 }
 
 /// Whether the ssh that has called us only prints its configuration (`ssh -G`), as far as can be told.

@@ -12,7 +12,7 @@ use crate::advice::{Advise, failure};
 use crate::app::App;
 use crate::devcontainer::{Document, dialect, features, find};
 use crate::durable;
-use crate::engine::{self, Container, Engine, Found};
+use crate::engine::{self, Container, Engine, Found, endpoint};
 use crate::store::registry::{DevContainer, Workspace};
 use crate::talk::say;
 use crate::trust;
@@ -129,7 +129,7 @@ pub fn up(engine: &Engine, devcontainer: &DevContainer, container: Option<&Conta
 fn up_of(engine: &Engine, workspace: &Workspace, made_from: Option<&Path>) -> String {
     let flags = flags(workspace, made_from);
     match engine.program() {
-        "docker" => engine.calls(&format!("devcontainer up {flags}")),
+        endpoint::DOCKER => engine.calls(&format!("devcontainer up {flags}")),
         program => format!("devcontainer up {flags} --docker-path {program}"),
     }
 }

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use anyhow::Result;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::getpid;
 use rustix::stdio;
 use rustix::termios::{QueueSelector, tcflush, tcgetpgrp};
 
@@ -16,8 +15,7 @@ use crate::process::Process;
 /// Puts the question, if it is us whom the terminal listens to: in the background, reading from it would stop us. What was typed
 /// before is no answer. Says whether it stands there.
 pub fn put(question: &str) -> bool {
-    let own = Process::of(getpid().as_raw_nonzero().get());
-    let is_in_front = tcgetpgrp(stdio::stdin()).is_ok() && own.is_in_front();
+    let is_in_front = tcgetpgrp(stdio::stdin()).is_ok() && Process::own().is_in_front();
     if is_in_front {
         let _ = tcflush(stdio::stdin(), QueueSelector::IFlush);
         show(&format!("{} [y/N] ", shown_lines(question)));

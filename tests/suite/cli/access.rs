@@ -121,7 +121,6 @@ fn a_key_is_let_in_listed_and_let_in_no_longer() {
     user.ok(&["log", "--verify"]);
 }
 
-/// A certificate is another way in: it stays, and that is said.
 #[test]
 fn a_key_that_nobody_names_is_called_by_its_comment() {
     let (user, _) = initialised(CONFIG);
@@ -148,6 +147,7 @@ fn a_key_that_nobody_names_is_called_by_its_comment() {
     }
 }
 
+/// A certificate is another way in: it stays, and that is said.
 #[test]
 fn a_certificate_for_a_key_that_is_let_in_no_longer_is_told() {
     let (user, _) = initialised(CONFIG);

@@ -347,7 +347,11 @@ fn the_log_tells_everything_and_notices_what_was_changed() {
             .out
             .contains("rotated")
     );
-    assert_eq!(user.ok(&["log", "--key", "nobody"]).out, "");
+    for (format, none) in [(&[][..], ""), (&["--json"], "[]\n")] {
+        let said = user.ok(&[&["log", "--key", "nobody"], format].concat());
+        assert_eq!(said.out, none);
+        assert!(said.err.contains("nothing has happened"), "{said:?}");
+    }
     let whole = fs::read_to_string(&log).unwrap();
     let lines: Vec<_> = whole.lines().collect();
     for damaged in [
