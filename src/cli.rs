@@ -165,7 +165,7 @@ pub enum Command {
     /// Serve the connection that stdin and stdout are; called by `listen`, and by systemd in its place.
     #[command(hide = true)]
     Accepted,
-    /// Carry the bytes of a connection that the engine's own stream is; called by `proxy`.
+    /// Carry the bytes of a connection that no socket is; called by `proxy`.
     #[command(hide = true)]
     Pump {
         /// The alias.
@@ -176,6 +176,9 @@ pub enum Command {
         container: String,
         /// The ID of the dev container, where it was adopted.
         adopted: Option<String>,
+        /// The trust folder, where its pipes lead there.
+        #[arg(long)]
+        mount: Option<PathBuf>,
     },
     /// See to user, key and certificate of a dev container; called by ssh's configuration.
     #[command(hide = true)]

@@ -6,7 +6,7 @@ use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail};
 use rustix::fs::OFlags;
@@ -294,6 +294,13 @@ pub fn remove(path: &Path) -> Result<()> {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error).with_context(|| format!("cannot remove {}", path.display())),
     }
+}
+
+/// What nothing else is called, for what is no file and yet to be swept when this process was killed. Another may follow.
+pub fn temporary_name() -> String {
+    let time = SystemTime::now().duration_since(UNIX_EPOCH);
+    let moment = time.unwrap_or_default().as_nanos();
+    format!("{TEMPORARY}{}-{moment}", std::process::id())
 }
 
 /// A temporary file of ours is called like that.

@@ -5,6 +5,7 @@
 pub mod advice;
 pub mod age;
 pub mod app;
+pub mod bell;
 pub mod ca;
 pub mod change;
 pub mod cli;

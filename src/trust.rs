@@ -16,7 +16,7 @@ pub const MOUNT_TARGET: &str = "/etc/lace-ssh";
 ///    dev container; `lease="FINGERPRINT"`, which ends what a key has opened when its line goes or
 ///    expires; the account's own keys (`own_keys`); a host key that is exchanged while sshd runs; one path
 ///    for the forwarded agents.
-/// 2: an sshd for one connection, on stdin and stdout (`start --stream`).
+/// 2: an sshd for one connection, on stdin and stdout (`start --stream`), and for whoever rings the `bell`.
 pub const CONTRACT: u32 = 2;
 
 /// Where the Feature says so in the container, too: a line `contract 2`.
@@ -67,6 +67,10 @@ pub const REVOKED_KEYS: &str = "revoked_keys";
 pub const USER: &str = "user";
 /// Where it is there, the account's own `~/.ssh/authorized_keys` in the container counts, too.
 pub const OWN_KEYS: &str = "own_keys";
+/// The bell: a pipe at which the Feature waits in the container, and into which the host writes the name of three others,
+/// which end in `.in`, `.out` and `.words`: an sshd for one connection reads the first and writes the others. It is there
+/// where host and container have the same kernel, or nobody waits at it.
+pub const BELL: &str = "bell";
 /// The private host key.
 pub const HOST_KEY: &str = "ssh_host_ed25519_key";
 
@@ -77,13 +81,14 @@ mod tests {
     use super::*;
     use crate::workspace::feature::FILES;
 
-    const ALL: [&str; 7] = [
+    const ALL: [&str; 8] = [
         AUTHORIZED_KEYS,
         USER_CA,
         PRINCIPALS,
         REVOKED_KEYS,
         USER,
         OWN_KEYS,
+        BELL,
         HOST_KEY,
     ];
 

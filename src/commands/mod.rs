@@ -71,7 +71,17 @@ pub fn run(command: Command, environment: &Environment) -> Result<ExitCode> {
             endpoint,
             container,
             adopted,
-        } => pump::run(&app, &alias, &endpoint, &container, adopted.as_deref()),
+            mount,
+        } => pump::run(
+            &app,
+            &pump::Carried {
+                alias,
+                endpoint,
+                container,
+                adopted,
+                mount,
+            },
+        ),
         Command::Schema { settings: false } => print_as_is(options::SCHEMA),
         Command::Schema { settings: true } => print_as_is(settings::schema()?),
         Command::Completions { shell } => completions::run(shell),

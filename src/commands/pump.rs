@@ -1,5 +1,6 @@
-//! `pump`: carries the bytes of one connection between its socket, which is our stdin, and an sshd that the engine starts
-//! for it in the container. It was called by `proxy`, which has ended since, and ends with the connection.
+//! `pump`: carries the bytes of one connection between its socket, which is our stdin, and an sshd that is started for it in
+//! the container: by the engine, or by whoever waits there at the mount. It was called by `proxy`, which has ended since, and
+//! ends with the connection.
 
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;
@@ -7,6 +8,7 @@ use std::io::Write;
 use std::mem::take;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
 use std::process::{ExitCode, exit};
 use std::thread;
 use std::time::Duration;
@@ -19,7 +21,7 @@ use crate::app::{App, now};
 use crate::engine::{Engine, Exec};
 use crate::ring::access;
 use crate::route::words::Words;
-use crate::route::{adopted, user};
+use crate::route::{adopted, mount, user};
 use crate::settings;
 use crate::socket;
 use crate::store::Store;
@@ -32,71 +34,115 @@ const GRACE: Duration = Duration::from_secs(1);
 /// How often is looked whether a key may still have open what it has opened. The Feature looks as often.
 const LOOK: Duration = Duration::from_secs(2);
 
+/// What is carried, to where.
+pub struct Carried {
+    /// The alias.
+    pub alias: String,
+    /// The engine.
+    pub endpoint: String,
+    /// The engine's ID of the container.
+    pub container: String,
+    /// The ID of the dev container, where it was adopted.
+    pub adopted: Option<String>,
+    /// The trust folder, where its pipes lead there, and no engine.
+    pub mount: Option<PathBuf>,
+}
+
 /// Runs `pump`.
-pub fn run(
-    app: &App,
-    alias: &str,
-    endpoint: &str,
-    container: &str,
-    adopted: Option<&str>,
-) -> Result<ExitCode> {
+pub fn run(app: &App, carried: &Carried) -> Result<ExitCode> {
     let socket = UnixStream::from(std::io::stdin().as_fd().try_clone_to_owned()?);
     end_with(&socket)?;
     // Whoever ends all that was started at a terminal means ssh, which ends us.
     let _ = rustix::process::setsid();
     std::env::set_current_dir("/").context("there is no root folder")?;
-    let mut words = Words::default();
-    let tell = |line: String| say(format!("sshd of {alias} says: {line}"));
-    // One on this machine needs none that the settings name.
-    let settings = settings::read(&app.store);
-    let named = settings.map_or_else(|_| Vec::new(), |settings| settings.engines);
-    let began = Engine::named(endpoint, &named).and_then(|engine| {
-        let brought = adopted
-            .map(|id| Brought::of(app, id, &engine, container))
-            .transpose()?;
-        let mut hear = |piece: &[u8]| {
-            let was_out = !words.let_in;
-            words.take(piece).into_iter().for_each(tell);
-            for key in take(&mut words.keys) {
-                // Watched first: what ends in between is seen by one of the two.
-                end_with_grant(&app.store, alias, &key, adopted.is_some());
-                if brought.as_ref().is_some_and(|it| !it.is_so_still(app)) {
-                    say(format!(
-                        "what opens {alias} has changed meanwhile: connect again"
-                    ));
-                    exit(0);
-                }
-            }
-            if was_out && words.let_in {
-                be_silent();
-            }
-        };
-        let (text, command) = match &brought {
-            Some(Brought { text, .. }) => (text.as_slice(), adopted::command(text)),
-            None => {
-                let command = trust::STREAM.map(str::to_owned).into_iter();
-                (&[][..], command.chain(account(app, alias)).collect())
-            }
-        };
-        let exec = Exec {
-            container,
-            command: &command.iter().map(String::as_str).collect::<Vec<_>>(),
-            first: text,
-            begins: "SSH-",
-        };
-        engine.exec(exec, socket.try_clone()?, &mut hear)
-    });
+    let mut ear = Ear {
+        app,
+        carried,
+        words: Words::default(),
+        brought: None,
+    };
+    let began = match &carried.mount {
+        Some(folder) => mount::carry(folder, &socket, &mut |piece| ear.hear(piece)),
+        None => by_engine(&mut ear, socket.try_clone()?),
+    };
     // `proxy` waits for a greeting, and tells what has come in its place. Where it has ended, nobody wants to know.
     let instead = match began {
         Ok(true) => {
-            words.rest().into_iter().for_each(tell);
+            let rest = take(&mut ear.words).rest();
+            rest.into_iter().for_each(|line| ear.tell(&line));
             return Ok(ExitCode::SUCCESS);
         }
-        Ok(false) => words.all(),
+        Ok(false) => ear.words.all(),
         Err(error) => format!("{error:#}"),
     };
     let _ = (&socket).write_all(format!("{instead}\n").as_bytes());
     Ok(ExitCode::SUCCESS)
+}
+
+/// By a stream of the engine; whether sshd has begun to speak.
+fn by_engine(ear: &mut Ear<'_>, socket: UnixStream) -> Result<bool> {
+    let Ear { app, carried, .. } = *ear;
+    let container = &carried.container;
+    // One on this machine needs none that the settings name.
+    let settings = settings::read(&app.store);
+    let named = settings.map_or_else(|_| Vec::new(), |settings| settings.engines);
+    let engine = Engine::named(&carried.endpoint, &named)?;
+    let brought = carried.adopted.as_deref();
+    let brought = brought.map(|id| Brought::of(app, id, &engine, container));
+    let brought = brought.transpose()?;
+    let (text, command) = match &brought {
+        Some(Brought { text, .. }) => (text.clone(), adopted::command(text)),
+        None => {
+            let command = trust::STREAM.map(str::to_owned).into_iter();
+            let account = account(app, &carried.alias);
+            (Zeroizing::default(), command.chain(account).collect())
+        }
+    };
+    ear.brought = brought;
+    let exec = Exec {
+        container,
+        command: &command.iter().map(String::as_str).collect::<Vec<_>>(),
+        first: &text,
+        begins: "SSH-",
+    };
+    engine.exec(exec, socket, &mut |piece| ear.hear(piece))
+}
+
+/// Hears what sshd says, and does what follows from it.
+struct Ear<'a> {
+    app: &'a App<'a>,
+    carried: &'a Carried,
+    words: Words,
+    brought: Option<Brought>,
+}
+
+impl Ear<'_> {
+    fn hear(&mut self, piece: &[u8]) {
+        let alias = &self.carried.alias;
+        let was_out = !self.words.let_in;
+        for line in self.words.take(piece) {
+            self.tell(&line);
+        }
+        for key in take(&mut self.words.keys) {
+            // Watched first: what ends in between is seen by one of the two.
+            let is_adopted = self.carried.adopted.is_some();
+            end_with_grant(&self.app.store, alias, &key, is_adopted);
+            let brought = self.brought.as_ref();
+            if brought.is_some_and(|it| !it.is_so_still(self.app)) {
+                say(format!(
+                    "what opens {alias} has changed meanwhile: connect again"
+                ));
+                exit(0);
+            }
+        }
+        if was_out && self.words.let_in {
+            be_silent();
+        }
+    }
+
+    fn tell(&self, line: &str) {
+        say(format!("sshd of {} says: {line}", self.carried.alias));
+    }
 }
 
 /// Ends this process soon after nobody is left at the other end: what runs in the container may go on without ever reading
@@ -198,6 +244,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::bell;
     use crate::engine::example;
     use crate::environment::Environment;
     use crate::keys::{KeyPair, PublicKey};
@@ -217,9 +264,15 @@ mod tests {
         let environment = Environment::example(home);
         let app = App::new(&environment);
         let socket = home.join(container).join("engine.sock");
-        let endpoint = format!("unix://{}", socket.display());
-        let adopted = container.strip_prefix("adopted-");
-        run(&app, "lace-x", &endpoint, container, adopted).unwrap();
+        let is_mounted = container.starts_with("mounted-");
+        let carried = Carried {
+            alias: "lace-x".into(),
+            endpoint: format!("unix://{}", socket.display()),
+            container: container.into(),
+            adopted: container.strip_prefix("adopted-").map(str::to_owned),
+            mount: is_mounted.then(|| home.join(container)),
+        };
+        run(&app, &carried).unwrap();
     }
 
     /// A pump to what this script says in a container, and the end of the connection that ssh has.
@@ -230,6 +283,9 @@ mod tests {
         let mut one = example::container(container, "running", home, 1);
         one["Runs"] = json!(["sh", "-c", script]);
         example::engine(&folder, vec![one]);
+        if container.starts_with("mounted-") && container != "mounted-no" {
+            attend_once(&folder, script);
+        }
         let (ours, its) = UnixStream::pair().unwrap();
         ours.set_read_timeout(Some(PATIENCE)).unwrap();
         let child = Command::new(env::current_exe().unwrap())
@@ -241,6 +297,21 @@ mod tests {
             .stderr(Stdio::piped())
             .spawn();
         (child.unwrap(), ours)
+    }
+
+    /// Somebody waits at a bell in this folder, and runs this for who rings first.
+    fn attend_once(folder: &Path, script: &str) {
+        bell::hang(folder).unwrap();
+        let text =
+            format!("exec 3<>bell; read -r n <&3; exec <$n.in >$n.out 2>$n.words 3<&-; {script}");
+        let mut sh = Command::new("sh");
+        sh.args(["-c", &text]).current_dir(folder);
+        thread::spawn(move || sh.status());
+        let start = Instant::now();
+        while !bell::is_attended(folder) {
+            assert!(start.elapsed() < PATIENCE);
+            thread::sleep(Duration::from_millis(5));
+        }
     }
 
     /// A line comes back from there.
@@ -284,7 +355,13 @@ mod tests {
             );
             start(home.path(), name, &script)
         };
-        let mut pumps = [("removed", removed), ("kept", kept), ("own", own)].map(session);
+        // By the mount as by the engine.
+        let by_mount = if cfg!(target_os = "linux") {
+            "mounted-removed"
+        } else {
+            "removed"
+        };
+        let mut pumps = [(by_mount, removed), ("kept", kept), ("own", own)].map(session);
         for (pump, connection) in &mut pumps {
             let mut greeting = [0; 10];
             connection.read_exact(&mut greeting).unwrap();
@@ -372,13 +449,19 @@ mod tests {
     #[test]
     fn a_pump_ends_when_nobody_is_left_though_what_it_carries_goes_on() {
         let home = tempfile::tempdir().unwrap();
-        let script = "echo SSH-2.0-x; exec sleep 60 2>/dev/null";
-        let (mut pump, mut connection) = start(home.path(), "c", script);
-        connection.read_exact(&mut [0; 10]).unwrap();
-        let start = Instant::now();
-        drop(connection);
-        assert_eq!(pump.wait().unwrap().code(), Some(0));
-        assert!(start.elapsed() < PATIENCE);
+        let script = "echo SSH-2.0-x; exec sleep 20 2>/dev/null";
+        for container in [
+            "c",
+            #[cfg(target_os = "linux")]
+            "mounted-c",
+        ] {
+            let (mut pump, mut connection) = start(home.path(), container, script);
+            connection.read_exact(&mut [0; 10]).unwrap();
+            let start = Instant::now();
+            drop(connection);
+            assert_eq!(pump.wait().unwrap().code(), Some(0));
+            assert!(start.elapsed() < PATIENCE);
+        }
     }
 
     #[test]
@@ -400,6 +483,7 @@ mod tests {
             ("adopted-gone", "it is not known any more"),
             ("adopted-nobody", "its user is not known"),
             ("adopted-bare", "authorized_keys is missing"),
+            ("mounted-no", "nobody in the container waits at its mount"),
         ] {
             let (mut pump, mut connection) = start(home.path(), container, script);
             let mut said = String::new();

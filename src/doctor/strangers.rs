@@ -70,6 +70,7 @@ fn is_of_trust(name: &str) -> bool {
         trust::REVOKED_KEYS,
         trust::USER,
         trust::OWN_KEYS,
+        trust::BELL,
         trust::HOST_KEY,
     ];
     known.contains(&name) || is_on_its_way(name)

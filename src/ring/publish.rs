@@ -11,6 +11,7 @@ use anyhow::Result;
 
 use super::{access, authorized};
 use crate::app::App;
+use crate::bell;
 use crate::ca::revoked::{self, Revocations};
 use crate::durable;
 use crate::inventory;
@@ -40,6 +41,8 @@ pub fn write_trust(
     };
     app.store.folder(&app.store.trust(id))?;
     durable::sweep(&app.store.trust(id))?;
+    // Where it cannot be, a stream of the engine takes its place.
+    let _ = bell::hang(&app.store.trust(id));
     converge(&trust_files(
         &app.store,
         registry,

@@ -186,8 +186,8 @@ impl Race {
 
     /// Starts those routes that are not under way, and waits for a while.
     fn run(&mut self, routes: &[Route]) -> Option<Socket> {
-        for route in routes {
-            let is_its_turn = routes.len() == 1 || route.address().is_some();
+        for (index, route) in routes.iter().enumerate() {
+            let is_its_turn = index == 0 || route.address().is_some();
             let may_start = is_its_turn || self.start.elapsed() >= self.quiet;
             if may_start && !self.under_way.contains(route) && !self.has_told(route) {
                 self.start(route);
@@ -360,8 +360,11 @@ fn left(deadline: Instant) -> Result<Duration, Error> {
 fn open(route: &Route, pump: &Pump, patience: Duration) -> Result<Socket, Error> {
     let address = match route {
         Route::Bridge { address, .. } | Route::Published(address) => *address,
-        Route::Exec { container } => return pump.start(container, None),
-        Route::Adopted { container } => return pump.start(container, Some(&pump.id)),
+        Route::Mount { folder, container } => {
+            return pump.start(container, &["--mount".as_ref(), folder.as_ref()]);
+        }
+        Route::Exec { container } => return pump.start(container, &[]),
+        Route::Adopted { container } => return pump.start(container, &[pump.id.as_ref()]),
     };
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
     if let Route::Bridge { interface, .. } = route {
@@ -619,6 +622,31 @@ mod tests {
         race.quiet = PATIENCE;
         assert!(race.run(slice::from_ref(&exec)).is_some());
         started();
+
+        // The mount is no other resort where it comes first: it is asked at once, and the engine a moment later.
+        let mount = Route::Mount {
+            folder: "/t x".into(),
+            container: "c".into(),
+        };
+        let mut race = Race::of(PATIENCE, pump("echo SSH-2.0-p >&0"));
+        race.head_start = PATIENCE;
+        let routes = [mount, exec.clone()];
+        assert!(race.run(&routes).is_some());
+        assert_eq!(started(), "pump lace-x unix:///nowhere c --mount /t x\n");
+        let mut race = Race::of(
+            PATIENCE,
+            pump("[ \"$5\" ] && exec sleep 20; echo SSH-2.0-p >&0"),
+        );
+        race.head_start = Duration::from_millis(1);
+        race.quiet = Duration::from_secs(1);
+        assert!(race.run(&routes).is_none());
+        race.start -= PATIENCE;
+        race.quiet = PATIENCE / 2;
+        assert!(race.run(&routes).is_some());
+        assert_eq!(
+            started().lines().last(),
+            Some("pump lace-x unix:///nowhere c")
+        );
 
         // What it tells is told, and it is not started again.
         let refuses = pump("echo 'lace-ssh: error: no account' >&0");

@@ -167,7 +167,8 @@ fn copy(stream: Socket, from: impl AsFd + Send + 'static, to: impl AsFd) -> Resu
     }
 }
 
-fn pump(from: impl AsFd, to: impl AsFd) -> Result<(), Error> {
+/// Carries what comes until it ends.
+pub(super) fn pump(from: impl AsFd, to: impl AsFd) -> Result<(), Error> {
     let mut buffer = vec![0; CHUNK];
     loop {
         let count = ready(&from, PollFlags::IN, || read(&from, buffer.as_mut_slice()))?;

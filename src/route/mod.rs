@@ -16,6 +16,7 @@ pub mod example;
 pub mod hand_over;
 pub mod host_proof;
 pub mod mismatch;
+pub mod mount;
 pub mod own_agent;
 mod owner;
 pub mod proof;

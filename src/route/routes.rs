@@ -2,8 +2,10 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 
 use super::bridge;
+use crate::bell;
 use crate::engine::{Container, Engine};
 use crate::trust;
 
@@ -19,7 +21,15 @@ pub enum Route {
     },
     /// The port that the engine publishes on this machine.
     Published(SocketAddr),
-    /// A stream of the engine's own, to an sshd that is started for this connection alone. It needs no network.
+    /// Pipes in the folder that is mounted, to an sshd that is started for this connection alone. It needs no network, and
+    /// nothing but the kernel is in between.
+    Mount {
+        /// The trust folder, on this machine.
+        folder: PathBuf,
+        /// The engine's ID of the container.
+        container: String,
+    },
+    /// A stream of the engine's own, to such an sshd. It needs nothing but the engine.
     Exec {
         /// The engine's ID of the container.
         container: String,
@@ -36,7 +46,7 @@ impl Route {
     pub fn address(&self) -> Option<SocketAddr> {
         match self {
             Self::Bridge { address, .. } | Self::Published(address) => Some(*address),
-            Self::Exec { .. } | Self::Adopted { .. } => None,
+            Self::Mount { .. } | Self::Exec { .. } | Self::Adopted { .. } => None,
         }
     }
 
@@ -45,6 +55,7 @@ impl Route {
         match self {
             Self::Bridge { .. } => "bridge",
             Self::Published(_) => "published",
+            Self::Mount { .. } => "mount",
             Self::Exec { .. } | Self::Adopted { .. } => "exec",
         }
     }
@@ -56,7 +67,9 @@ impl Route {
             Self::Bridge { address, .. } | Self::Published(address) => {
                 serde_json::json!({ "via": via, "host": address.ip(), "port": address.port() })
             }
-            Self::Exec { container } | Self::Adopted { container } => {
+            Self::Mount { container, .. }
+            | Self::Exec { container }
+            | Self::Adopted { container } => {
                 serde_json::json!({ "via": via, "container": container })
             }
         }
@@ -68,6 +81,7 @@ impl fmt::Display for Route {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Bridge { address, .. } | Self::Published(address) => write!(f, "at {address}"),
+            Self::Mount { .. } => f.write_str("by its mount"),
             Self::Exec { .. } | Self::Adopted { .. } => f.write_str("by a stream of the engine"),
         }
     }
@@ -85,11 +99,22 @@ pub fn of(engine: &Engine, container: &Container, certain: bool, port: u16) -> V
         interface,
     });
     let published = container.published(port).map(Route::Published);
+    let mount = attended(engine, container, certain).map(|folder| Route::Mount {
+        folder: folder.to_owned(),
+        container: id.clone(),
+    });
     let exec = match trust::knows_streams(container.contract) {
         true => Some(Route::Exec { container: id }),
         false => certain.then_some(Route::Adopted { container: id }),
     };
-    bridge.into_iter().chain(published).chain(exec).collect()
+    let network = bridge.into_iter().chain(published);
+    network.chain(mount).chain(exec).collect()
+}
+
+/// The folder of this machine that it has mounted, where somebody in the container waits at the bell.
+fn attended<'c>(engine: &Engine, container: &'c Container, certain: bool) -> Option<&'c Path> {
+    let folder = container.trust_folder()?;
+    (certain && engine.is_here() && bell::is_attended(folder)).then_some(folder)
 }
 
 /// Why there is no other route to this port of a container that runs: the name of each, and the reason.
@@ -107,9 +132,11 @@ pub fn left_out(
         "bridge" => "no bridge of this machine leads to it".to_owned(),
         "published" if !engine.is_here() => "its engine is on another machine".to_owned(),
         "published" => format!("it publishes no port for its port {port}"),
+        "mount" if !engine.is_here() => "its engine is on another machine".to_owned(),
+        "mount" => "nobody in the container waits at its mount".to_owned(),
         _ => "its Feature is too old".to_owned(),
     };
-    let all = ["bridge", "published", "exec"].into_iter();
+    let all = ["bridge", "published", "mount", "exec"].into_iter();
     all.filter(|name| !is_there(name))
         .map(|name| (name, why(name)))
         .collect()
@@ -164,6 +191,44 @@ mod tests {
     }
 
     #[test]
+    fn by_the_mount_only_where_somebody_of_this_machine_certainly_waits() {
+        let folder = tempfile::tempdir().unwrap();
+        let (trust, port) = (folder.path().join("trust"), 7);
+        let one = example::container("a", "running", &trust, port);
+        let endpoint = example::engine(folder.path(), vec![one]);
+        let engine = Engine::at(&endpoint).unwrap();
+        let container = engine.containers().unwrap().remove(0);
+        let of = |engine: &Engine, certain| {
+            let routes = super::of(engine, &container, certain, port + 1);
+            routes.iter().any(|route| route.name() == "mount")
+        };
+        let why = |engine: &Engine| {
+            let mut all = left_out(engine, &container, true, 2222).into_iter();
+            all.find(|(name, _)| *name == "mount").map(|(_, why)| why)
+        };
+        assert!(!of(&engine, true));
+        std::fs::create_dir(&trust).unwrap();
+        bell::hang(&trust).unwrap();
+        let nobody = "nobody in the container waits at its mount";
+        assert!(!of(&engine, true));
+        assert_eq!(why(&engine).as_deref(), Some(nobody));
+        let mut both = std::fs::OpenOptions::new();
+        let _waits = both
+            .read(true)
+            .write(true)
+            .open(trust.join("bell"))
+            .unwrap();
+        assert!(of(&engine, true) && !of(&engine, false));
+        assert_eq!(why(&engine), None);
+        // An engine elsewhere may have a folder of the same name.
+        let named = "ssh://me@192.0.2.1".to_owned();
+        let elsewhere = Engine::named(&named, std::slice::from_ref(&named)).unwrap();
+        assert!(!of(&elsewhere, true));
+        let told = "its engine is on another machine";
+        assert_eq!(why(&elsewhere).as_deref(), Some(told));
+    }
+
+    #[test]
     fn a_route_is_told_by_its_name_and_its_own_address() {
         let address: SocketAddr = "172.17.0.2:2222".parse().unwrap();
         let bridge = Route::Bridge {
@@ -177,6 +242,14 @@ mod tests {
             assert_eq!(route.to_string(), "at 172.17.0.2:2222");
         }
         let container = "c".to_owned();
+        let mount = Route::Mount {
+            folder: "/t".into(),
+            container: container.clone(),
+        };
+        assert_eq!(mount.address(), None);
+        let told = serde_json::json!({ "via": "mount", "container": "c" });
+        assert_eq!(mount.to_json(), told);
+        assert_eq!(mount.to_string(), "by its mount");
         for exec in [
             Route::Exec {
                 container: container.clone(),

@@ -15,6 +15,7 @@ const TIERS: [&[&str]; 3] = [
         "advice",
         "age",
         "app",
+        "bell",
         "change",
         "client",
         "devcontainer",
@@ -44,8 +45,9 @@ fn no_arrow_runs_up_and_no_files_close_a_circle() {
 }
 
 /// Who may ask for which system it is built: ARCHITECTURE.md says of each what there is elsewhere.
-const PARTICULAR: [&str; 7] = [
+const PARTICULAR: [&str; 8] = [
     "advice.rs",
+    "bell.rs",
     "environment.rs",
     "process/mod.rs",
     "ring/sockets.rs",

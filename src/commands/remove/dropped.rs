@@ -326,7 +326,7 @@ mod tests {
         assert!(files(&lost).is_empty());
         let known = ring::look(&app).unwrap();
         assert!(known.devcontainers.contains_key("web") && known.keys.contains_key("lace-web"));
-        assert_eq!(files(&app.store.trust("web")).len(), 3);
+        assert_eq!(files(&app.store.trust("web")).len(), 4);
     }
 
     #[test]

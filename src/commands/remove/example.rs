@@ -1,6 +1,7 @@
 //! A workspace for tests: wired, and known.
 
 use std::fs;
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 use crate::app::App;
@@ -79,13 +80,17 @@ pub fn args(options: &[&str]) -> cli::Remove {
     }
 }
 
-/// Every file below a folder, with what is in it.
+/// Every file below a folder, with what is in it; of a pipe, that it is there.
 pub fn files(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        match entry.file_type().unwrap().is_dir() {
-            true => found.extend(files(&entry.path())),
-            false => found.push((entry.path(), fs::read(entry.path()).unwrap())),
+        let kind = entry.file_type().unwrap();
+        if kind.is_dir() {
+            found.extend(files(&entry.path()));
+        } else if kind.is_fifo() {
+            found.push((entry.path(), Vec::new()));
+        } else {
+            found.push((entry.path(), fs::read(entry.path()).unwrap()));
         }
     }
     found.sort();

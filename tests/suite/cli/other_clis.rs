@@ -1,6 +1,7 @@
 //! One workspace and several CLIs, which give its dev container several IDs: it is one all the same.
 
 use std::fs;
+use std::os::unix::fs::FileTypeExt;
 use std::path::PathBuf;
 
 use lace_ssh::devcontainer::find::ids;
@@ -186,6 +187,9 @@ fn a_link_that_a_copy_has_made_a_folder_is_one_again_before_anything_is_said_to_
     fs::set_permissions(&link, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
     for file in fs::read_dir(&folder).unwrap() {
         let file = file.unwrap();
+        if file.file_type().unwrap().is_fifo() {
+            continue;
+        }
         fs::copy(file.path(), link.join(file.file_name())).unwrap();
     }
     let held = fs::File::open(link.join("authorized_keys")).unwrap();

@@ -487,12 +487,12 @@ fn a_container_that_was_made_in_another_way_is_told_from_a_good_one() {
         "{remedy}"
     );
     drop(other);
-    // No port: the route says so, and all holds.
+    // No port: the route says so, and all holds. Who starts sshd waits at the mount, too.
     let other = run(&[&mount(":ro"), "--network=none"]);
     let told = link(&container, "route");
     assert_eq!(
         told["says"],
-        "exec; no bridge: no bridge of this machine leads to it; no published: it publishes no port for its port 2222"
+        "mount; else exec; no bridge: no bridge of this machine leads to it; no published: it publishes no port for its port 2222"
     );
     sees(
         &container,

@@ -95,7 +95,7 @@ fn routes(answer: &serde_json::Value) -> Vec<&str> {
 fn no_port_needs_to_be_published_where_a_bridge_or_the_engine_leads_in() {
     let container = DevContainer::up_with(&config(""));
     let port = json(&container.lace(&["port", "--json"]).expect(0));
-    assert_eq!(routes(&port), ["bridge", "published", "exec"]);
+    assert_eq!(routes(&port), ["bridge", "published", "mount", "exec"]);
     take_back_the_port(&container);
     let said = container.ssh(&["lace-my-project", "echo there"]).expect(0);
     assert_eq!(said.out, "there\n");
@@ -108,7 +108,7 @@ fn no_port_needs_to_be_published_where_a_bridge_or_the_engine_leads_in() {
     let status = json(&container.lace(&["status", "--json"]).expect(0))[0].clone();
     assert_eq!(
         (routes(&status), status["address"].is_null()),
-        (vec!["bridge", "exec"], true)
+        (vec!["bridge", "mount", "exec"], true)
     );
     assert!(
         container
@@ -123,15 +123,15 @@ fn no_port_needs_to_be_published_where_a_bridge_or_the_engine_leads_in() {
     let said = container.ssh(&["lace-my-project", "echo there"]).expect(0);
     assert_eq!((said.out.as_str(), &*said.told()), ("there\n", ""));
     let port = json(&container.lace(&["port", "--json"]).expect(0));
-    assert_eq!(routes(&port), ["published", "exec"]);
+    assert_eq!(routes(&port), ["published", "mount", "exec"]);
     assert_eq!(
         (&port["routes"][0]["host"], &port["routes"][0]["port"]),
         (&port["host"], &port["port"])
     );
-    // Where no network leads in, the engine does.
+    // Where no network leads in, the mount does.
     take_back_the_port(&container);
     let status = json(&container.lace(&["status", "--json"]).expect(0))[0].clone();
-    assert_eq!(routes(&status), ["exec"]);
+    assert_eq!(routes(&status), ["mount", "exec"]);
     let said = container.ssh(&["lace-my-project", "echo there"]).expect(0);
     assert_eq!((said.out.as_str(), &*said.told()), ("there\n", ""));
     let said = container.lace(&["port"]).expect(1).err;
@@ -210,9 +210,10 @@ fn a_greeting_that_comes_late_is_waited_for_and_one_without_an_end_is_not() {
     }
     let container = DevContainer::up_with(&config(""));
     replace_sshd(&container, r#"while (syswrite $c, "x") { sleep 1 }"#);
-    // The engine leads to another sshd; where it does not, that is told.
+    // The mount and the engine lead to another sshd; where they do not, that is told.
     container.ssh(&["lace-my-project", "true"]).expect(0);
     let start = Instant::now();
+    nobody_attends(&container);
     let without = "mv /usr/local/share/lace-ssh/start /usr/local/share/lace-ssh/started";
     container.docker_exec(&["sh", "-c", without]).expect(0);
     let said = container.ssh(&["lace-my-project", "true"]).expect(255);
@@ -353,12 +354,56 @@ pub(super) fn nothing_is_left(container: &DevContainer) {
     }
 }
 
+/// Ends whoever waits in there at the mount.
+fn nobody_attends(container: &DevContainer) {
+    let end = ["pkill", "-KILL", "-f", "start --attend"];
+    container.docker_exec(&end).expect(0);
+}
+
 #[test]
 #[ignore = "needs a container engine: tests/run.sh"]
-fn without_a_network_the_engine_leads_in_and_nothing_is_left_behind() {
+fn without_a_network_the_mount_leads_in_else_the_engine_and_nothing_is_left_behind() {
     let container = DevContainer::up_with(&config(r#", "runArgs": ["--network=none"]"#));
-    let status = json(&container.lace(&["status", "--json"]).expect(0))[0].clone();
-    assert_eq!(routes(&status), ["exec"]);
+    let status = || json(&container.lace(&["status", "--json"]).expect(0))[0].clone();
+    assert_eq!(routes(&status()), ["mount", "exec"]);
+    it_leads_in_and_nothing_is_left_behind(&container);
+    let trust = fs::read_dir(container.user.store().join("trust")).unwrap();
+    let names = fs::read_dir(trust.flatten().next().unwrap().path()).unwrap();
+    let mut names: Vec<_> = names.map(|it| it.unwrap().file_name()).collect();
+    names.sort();
+    let files = [
+        "authorized_keys",
+        "bell",
+        "revoked_keys",
+        "ssh_host_ed25519_key",
+    ];
+    assert_eq!(names, files);
+    nobody_attends(&container);
+    assert_eq!(routes(&status()), ["exec"]);
+    it_leads_in_and_nothing_is_left_behind(&container);
+    // Whoever starts sshd sees to it that somebody waits again.
+    container.docker(&["restart", "-t", "0"]).expect(0);
+    assert_eq!(
+        container
+            .ssh(&["lace-my-project", "echo there"])
+            .expect(0)
+            .out,
+        "there\n"
+    );
+    assert_eq!(routes(&status()), ["mount", "exec"]);
+    // One that waits and does not listen keeps nobody out for long.
+    let stop = ["pkill", "-STOP", "-f", "start --attend"];
+    container.docker_exec(&stop).expect(0);
+    assert_eq!(
+        container
+            .ssh(&["lace-my-project", "echo there"])
+            .expect(0)
+            .out,
+        "there\n"
+    );
+}
+
+fn it_leads_in_and_nothing_is_left_behind(container: &DevContainer) {
     let said = container.ssh(&["lace-my-project", "echo there; echo err >&2; exit 43"]);
     let said = said.expect(43);
     assert_eq!((said.out.as_str(), &*said.told()), ("there\n", "err\n"));
@@ -370,7 +415,9 @@ fn without_a_network_the_engine_leads_in_and_nothing_is_left_behind() {
     let piped = |script: &str| Said::of(container.command("bash").args(["-c", script]).arg(&file));
     let round = format!("{ssh} cat /tmp/y | {ssh} 'cmp - /tmp/y && echo same'");
     assert_eq!(piped(&round).expect(0).out, "same\n");
-    // A terminal, files, and forwarded ports.
+    // A terminal, files, and forwarded ports; no signal is ignored there that nobody there ignores.
+    let ignored = container.ssh(&["lace-my-project", "grep SigIgn /proc/self/status"]);
+    assert_eq!(ignored.expect(0).out, "SigIgn:\t0000000000000000\n");
     let said = container.ssh(&["-tt", "lace-my-project", "tty; stty -a | head -1"]);
     assert!(said.expect(0).out.contains("/dev/pts/"));
     for extra in [&[][..], &["-O"]] {
@@ -383,7 +430,7 @@ fn without_a_network_the_engine_leads_in_and_nothing_is_left_behind() {
     // One that does not read for a while holds nothing up for ever.
     let slow = format!("{ssh} head -c 30000000 /dev/zero | (sleep 2; wc -c)");
     assert_eq!(piped(&slow).expect(0).out.trim(), "30000000");
-    nothing_is_left(&container);
+    nothing_is_left(container);
 
     let sleeper = || {
         let mut ssh = container
@@ -400,18 +447,18 @@ fn without_a_network_the_engine_leads_in_and_nothing_is_left_behind() {
     // These two nobody can have ignored for it.
     for kill in ["-KILL", "-TERM"] {
         let mut ssh = sleeper();
-        assert_eq!(pumps(&container), 1);
+        assert_eq!(pumps(container), 1);
         let id = ssh.id().to_string();
         Said::of(Command::new("kill").args([kill, &id])).expect(0);
         ssh.wait().unwrap();
-        nothing_is_left(&container);
+        nothing_is_left(container);
     }
     // So does a pump that is killed.
     let mut ssh = sleeper();
     let pattern = format!("pump lace-my-project .* {}", container.id());
     Said::of(Command::new("pkill").args(["-KILL", "-f", &pattern])).expect(0);
     assert_eq!(ssh.wait().unwrap().code(), Some(255));
-    nothing_is_left(&container);
+    nothing_is_left(container);
 
     // Many through one connection, which holds open nothing of whoever has made it.
     let socket = container.user.home().join("master");
@@ -427,12 +474,12 @@ fn without_a_network_the_engine_leads_in_and_nothing_is_left_behind() {
     for n in 0..5 {
         let said = container.ssh(&[&shared[..], &["lace-my-project", "echo there"]].concat());
         assert_eq!(said.expect(0).out, "there\n");
-        assert_eq!(pumps(&container), 1, "{n}");
+        assert_eq!(pumps(container), 1, "{n}");
     }
     container
         .ssh(&["-o", &path, "-O", "exit", "lace-my-project"])
         .expect(0);
-    nothing_is_left(&container);
+    nothing_is_left(container);
 
     // Many at once.
     let many: Vec<_> = (0..50)
@@ -449,7 +496,7 @@ fn without_a_network_the_engine_leads_in_and_nothing_is_left_behind() {
         let ended = ssh.wait_with_output().unwrap();
         assert_eq!(String::from_utf8_lossy(&ended.stdout), format!("{n}\n"));
     }
-    nothing_is_left(&container);
+    nothing_is_left(container);
 }
 
 #[test]
@@ -476,6 +523,7 @@ fn why_an_sshd_for_one_connection_does_not_start_or_lets_nobody_in_is_told() {
         "echo ghost >/usr/local/share/lace-ssh/user",
         "sshd of lace-my-project does not start: there is no account 'ghost' in this container",
     );
+    nobody_attends(&container);
     refused(
         "mv /usr/local/share/lace-ssh/start /usr/local/share/lace-ssh/gone",
         "sshd of lace-my-project does not start: OCI runtime exec failed",

@@ -106,8 +106,13 @@ impl Container {
 
     /// One for each shell that is its /bin/sh, with its name.
     pub fn with_each_shell() -> impl Iterator<Item = (&'static str, Self)> {
-        let with = |shell| (shell, Self::of("root", path_of(shell).as_deref()));
+        let with = |shell| (shell, Self::with("root", Some(shell)));
         shells().into_iter().map(with)
+    }
+
+    /// That of an account, with this shell.
+    pub fn with(account: &str, shell: Option<&str>) -> Self {
+        Self::of(account, shell.and_then(path_of).as_deref())
     }
 
     /// That of an account: its first process is. Its /bin/sh is this program.

@@ -14,7 +14,7 @@ pub mod story;
 pub mod token;
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -196,7 +196,14 @@ impl Drop for Agent {
     }
 }
 
-/// Every file below a folder, with mode and content, sorted.
+/// A text without the lines that tell that sshd is waited for.
+pub fn without_waiting(text: &str) -> String {
+    let waits = |line: &&str| line.starts_with("lace-ssh: waiting for sshd of ");
+    let lines = text.split_inclusive('\n');
+    lines.filter(|line| !waits(line)).collect()
+}
+
+/// Every file below a folder, with mode and content, sorted. A pipe has none.
 pub fn files(folder: &Path) -> Vec<(PathBuf, u32, Vec<u8>)> {
     let mut found = Vec::new();
     let Ok(entries) = fs::read_dir(folder) else {
@@ -208,7 +215,13 @@ pub fn files(folder: &Path) -> Vec<(PathBuf, u32, Vec<u8>)> {
         if metadata.is_dir() {
             found.extend(files(&path));
         } else {
-            let content = fs::read(&path).unwrap_or_default();
+            let is_pipe = metadata.file_type().is_fifo();
+            let content = if is_pipe {
+                Ok(Vec::new())
+            } else {
+                fs::read(&path)
+            };
+            let content = content.unwrap_or_default();
             found.push((path, metadata.permissions().mode() & 0o7777, content));
         }
     }
@@ -251,9 +264,7 @@ impl Said {
 
     /// What was said on stderr, but for the line that tells that sshd is waited for: a machine may be slow.
     pub fn told(&self) -> String {
-        let waits = |line: &&str| line.starts_with("lace-ssh: waiting for sshd of ");
-        let lines = self.err.split_inclusive('\n');
-        lines.filter(|line| !waits(line)).collect()
+        without_waiting(&self.err)
     }
 
     /// The exit code is this; else everything that was said is shown.

@@ -25,7 +25,7 @@ use regex::Regex;
 use snapbox::{Assert, IntoData};
 
 use super::engine::{DevContainer, IMAGE};
-use super::{Said, User, binary};
+use super::{Said, User, binary, without_waiting};
 
 /// The image that the pages speak of, and which a test does not fetch.
 const SHOWN_IMAGE: &str = "mcr.microsoft.com/devcontainers/base:debian";
@@ -340,6 +340,7 @@ impl<'a> Reader<'a> {
             step.is_some_and(|step| step.ended && said.lines().count() >= step.says.lines().count())
         });
         let said = String::from_utf8_lossy(&fs::read(&output).unwrap()).into_owned();
+        let said = without_waiting(&said);
         match stdin {
             Some(_) => (status, said.replace('\r', "").replace(ASKS, ANSWERED)),
             None => (status, said),
