@@ -4,12 +4,14 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use serde_json::Value;
 
 use super::engines::{self, Place};
 use super::proof;
 use super::routes::{self, Route};
 use crate::advice::{Advise, failure};
 use crate::app::App;
+use crate::devcontainer::compose::{self, Compose};
 use crate::devcontainer::{Document, dialect, features, find};
 use crate::durable;
 use crate::engine::{self, Container, Engine, Found, endpoint};
@@ -206,7 +208,20 @@ fn no_container(engine: &Engine, devcontainer: &DevContainer) -> Result<anyhow::
             ),
             format!("once it is there again: {up}"),
         ),
-        None => failure(format!("{alias} has no container"), up),
+        None => match of_its_service(engine, workspace)? {
+            Some((other, service)) => failure(
+                format!(
+                    "container {} of the Compose service {service} was not made from {}, and lacks the mount of {alias}",
+                    other.name,
+                    workspace.config_file.display()
+                ),
+                format!(
+                    "{up} --remove-existing-container (so that another configuration of this Compose project does not make it anew: \
+                     \"runServices\": [\"{service}\"] here, and its own service there)"
+                ),
+            ),
+            None => failure(format!("{alias} has no container"), up),
+        },
         Some(_) if is_unwired(&workspace.config_file) => failure(
             format!("{} is not wired", workspace.config_file.display()),
             format!(
@@ -222,6 +237,30 @@ fn no_container(engine: &Engine, devcontainer: &DevContainer) -> Result<anyhow::
             format!("{up} --remove-existing-container"),
         ),
     })
+}
+
+/// The container of its Compose service, and that. Whoever brings up the Compose project for another of its configurations
+/// makes this one, too, with nothing of ours.
+fn of_its_service(engine: &Engine, workspace: &Workspace) -> Result<Option<(Container, String)>> {
+    let value = value(&workspace.config_file);
+    let Some(Compose { service, files }) = value.as_ref().and_then(compose::compose) else {
+        return Ok(None);
+    };
+    let beside = workspace.config_file.parent();
+    let first = files
+        .first()
+        .zip(beside)
+        .map(|(file, beside)| beside.join(file));
+    let folder = first.and_then(|file| file.parent()?.canonicalize().ok());
+    let Some(folder) = folder else {
+        return Ok(None);
+    };
+    let labels = [
+        ("com.docker.compose.service", Path::new(&service)),
+        ("com.docker.compose.project.working_dir", &folder),
+    ];
+    let found = engine.with_labels(&labels)?.into_iter().next();
+    Ok(found.map(|container| (container, service)))
 }
 
 /// The container of one that was adopted is there no more.
@@ -241,19 +280,21 @@ fn gone(engine: &Engine, devcontainer: &DevContainer) -> anyhow::Error {
 
 /// The config file has nothing of ours, as on a branch from before.
 fn is_unwired(config_file: &Path) -> bool {
-    let bytes = durable::read(config_file, dialect::LARGEST as u64)
-        .ok()
-        .flatten();
-    let text = bytes.and_then(|bytes| String::from_utf8(bytes).ok());
-    let document = text.as_deref().map(Document::parse);
-    document.is_some_and(|it| it.is_ok_and(|it| features::ours(&it.value()).is_none()))
+    value(config_file).is_some_and(|it| features::ours(&it).is_none())
+}
+
+/// What a config file says, if it can be read.
+fn value(config_file: &Path) -> Option<Value> {
+    let bytes = durable::read(config_file, dialect::LARGEST as u64).ok()??;
+    let text = String::from_utf8(bytes).ok()?;
+    Document::parse(&text).ok().map(|it| it.value())
 }
 
 #[cfg(test)]
 mod tests {
     use std::fs;
 
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
     use crate::advice::hint_of;
@@ -385,6 +426,68 @@ mod tests {
             assert_eq!(told, expected);
             let leads = way.is_ok_and(|way| !way.routes.is_empty());
             assert_eq!(leads, !told.contains('|'), "{told}");
+        }
+    }
+
+    #[test]
+    fn a_service_that_another_configuration_has_brought_up_is_told_from_none() {
+        let home = tempfile::tempdir().unwrap();
+        let environment = Environment::example(home.path());
+        let app = App::new(&environment);
+        let folder = home.path().join("p");
+        let config_file = folder.join(".devcontainer/web/devcontainer.json");
+        fs::create_dir_all(config_file.parent().unwrap()).unwrap();
+        let devcontainer = DevContainer {
+            workspace: Some(Workspace {
+                folder: folder.clone(),
+                config_file: config_file.clone(),
+            }),
+            ..DevContainer::example("lace-x", "k")
+        };
+        let mut one = example::container("web", "running", "/other".as_ref(), 7);
+        one["Labels"] = json!({
+            "com.docker.compose.service": "web",
+            "com.docker.compose.project.working_dir": folder.canonicalize().unwrap(),
+        });
+        let engine = Engine::at(&example::engine(home.path(), vec![one])).unwrap();
+        let up = "devcontainer up --workspace-folder ~/p";
+        let none = format!("lace-x has no container | {up}");
+        let other = format!(
+            "container web-name of the Compose service web was not made from ~/p/.devcontainer/web/devcontainer.json, and lacks \
+             the mount of lace-x | {up} --remove-existing-container (so that another configuration of this Compose project \
+             does not make it anew: \"runServices\": [\"web\"] here, and its own service there)"
+        );
+        for (members, expected) in [
+            (
+                r#""dockerComposeFile": "../../compose.yml", "service": "web""#,
+                &other,
+            ),
+            (
+                r#""dockerComposeFile": ["../../compose.yml", "more.yml"], "service": "web""#,
+                &other,
+            ),
+            (
+                r#""dockerComposeFile": "../../compose.yml", "service": "api""#,
+                &none,
+            ),
+            (
+                r#""dockerComposeFile": "../compose.yml", "service": "web""#,
+                &none,
+            ),
+            (
+                r#""dockerComposeFile": "../../gone/compose.yml", "service": "web""#,
+                &none,
+            ),
+            (r#""dockerComposeFile": [], "service": "web""#, &none),
+            (r#""image": "web", "service": "web""#, &none),
+        ] {
+            fs::write(&config_file, format!("{{ {members} }}")).unwrap();
+            let error = way(&app, &engine, "id", &devcontainer)
+                .map(drop)
+                .unwrap_err();
+            let told = format!("{error:#} | {}", hint_of(&error).unwrap_or_default());
+            let told = told.replace(&home.path().display().to_string(), "~");
+            assert_eq!(told, *expected, "{members}");
         }
     }
 
