@@ -37,11 +37,11 @@ UsePAM yes"
     esac
     # From 9.8 on, sshd bans an address after failed logins, and here all have the same one. From 10.6 on, it notes each
     # login whose key exchange is not post-quantum: those here do not leave the machine.
+    # One that does not know the older of the two is not asked for the other: somebody waits.
     for option in PerSourcePenalties WarnWeakCrypto; do
-        if ! "$sshd" -t -f /dev/null -o "$option=no" 2>&1 | grep -qi 'bad configuration option'; then
-            config="$config
+        if "$sshd" -t -f /dev/null -o "$option=no" 2>&1 | grep -qi 'bad configuration option'; then break; fi
+        config="$config
 $option no"
-        fi
     done
 }
 
@@ -55,6 +55,7 @@ environment() {
     esac
     printf SetEnv
     set_before=' '
+    several_lines=$(printf '\001')
     {
         printf %s "$remote_env" | while IFS= read -r line; do put_in "$line"; done
         own_environment
@@ -65,7 +66,7 @@ environment() {
         HOME | USER | LOGNAME | SHELL | MAIL | PWD | OLDPWD | SHLVL | TERM | _ | SSH_*) continue ;;
         esac
         case $line in
-        *"$(printf '\001')"*) continue ;;
+        *"$several_lines"*) continue ;;
         *[\"\\#]*)
             [ -z "$old" ] || continue
             line=$(printf '%s\n' "$line" | sed 's/["\\]/\\&/g')
