@@ -6,14 +6,17 @@
 //! container has the other ends, the names go, and the kernel carries what is written. It leads nowhere where the folder is
 //! seen by another kernel, as in a virtual machine: then nobody waits here.
 //!
-//! A container that can write to the folder may have put anything there: no link is followed, and what is no pipe is left
-//! alone.
+//! Whoever has our number in a container owns these pipes there, and may be a stranger who would gladly be its sshd. So none
+//! of them may be opened there but by root: the bell cannot be read, and the others cannot be opened at all by the time that
+//! they have a name there. A container that can write to the folder may have put anything there: no link is followed, and
+//! what is no pipe is not opened.
 
 use std::fs::File;
 use std::io::{Error, ErrorKind, Result};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FileType, Mode, OFlags, fcntl_setfl, fstat, open};
+use rustix::fs::{Mode, OFlags, fchmod, fcntl_setfl};
 use rustix::io::write;
 
 use crate::durable;
@@ -21,6 +24,9 @@ use crate::trust::BELL;
 
 /// What the container reads, what it writes, and what its sshd says.
 const ENDS: [&str; 3] = ["in", "out", "words"];
+
+/// That of a bell: we write, and nobody reads but root.
+const WRITTEN: Mode = Mode::WUSR;
 
 /// Our ends of the pipes of one connection.
 #[derive(Debug)]
@@ -48,15 +54,23 @@ impl Drop for Names {
     }
 }
 
-/// Hangs a bell into this folder; one that is there stays.
+/// Hangs a bell into this folder; one that is there stays, and what is there in its place goes.
 ///
 /// # Errors
 /// None can be made: the folder is not there, the file system knows no pipes, or this is no Linux.
 pub fn hang(folder: &Path) -> Result<()> {
-    match make(&folder.join(BELL)) {
+    let path = folder.join(BELL);
+    if path.symlink_metadata().is_ok_and(|it| !is_bell(&it)) {
+        std::fs::remove_file(&path)?;
+    }
+    match make(&path, WRITTEN) {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
         made => made,
     }
+}
+
+fn is_bell(found: &std::fs::Metadata) -> bool {
+    found.file_type().is_fifo() && found.mode() & 0o777 == WRITTEN.bits()
 }
 
 /// Somebody waits at the bell in this folder.
@@ -64,23 +78,31 @@ pub fn is_attended(folder: &Path) -> bool {
     pipe(&folder.join(BELL), OFlags::WRONLY).is_ok()
 }
 
-/// Rings: who waits there will have an sshd read and write these pipes.
+/// Rings: who waits there, if it is this container of an engine, will have an sshd read and write these pipes. Another one may
+/// have the folder, too.
 ///
 /// # Errors
 /// Nobody waits, or does not look at what he is told any more; or no pipe can be made.
-pub fn ring(folder: &Path) -> Result<Pipes> {
+pub fn ring(folder: &Path, container: &str) -> Result<Pipes> {
     let bell = pipe(&folder.join(BELL), OFlags::WRONLY)?;
+    // What no container sees.
+    let beside = folder.parent().ok_or(ErrorKind::NotFound)?;
     // A process that was killed may have left some.
-    durable::sweep(folder).map_err(|error| Error::other(format!("{error:#}")))?;
+    for folder in [folder, beside] {
+        durable::sweep(folder).map_err(|error| Error::other(format!("{error:#}")))?;
+    }
     let name = durable::temporary_name();
-    let path = |end: &str| folder.join(format!("{name}.{end}"));
     let mut names = Names(Vec::new());
     let mut end = |end: &str, flags| {
-        let path = path(end);
-        make(&path)?;
-        names.0.push(path.clone());
-        let file = pipe(&path, flags)?;
+        let file = format!("{name}.{end}");
+        let (made, there) = (beside.join(&file), folder.join(&file));
+        make(&made, Mode::RUSR | Mode::WUSR)?;
+        names.0.push(made.clone());
+        let file = pipe(&made, flags)?;
         fcntl_setfl(&file, OFlags::empty())?;
+        fchmod(&file, Mode::empty())?;
+        std::fs::rename(&made, &there)?;
+        names.0.push(there);
         Ok::<_, Error>(file)
     };
     let pipes = Pipes {
@@ -90,31 +112,38 @@ pub fn ring(folder: &Path) -> Result<Pipes> {
         names,
     };
     // Less than a pipe takes at once or not at all, so that two who ring do not mix.
-    write(&bell, format!("{name}\n").as_bytes())?;
+    write(&bell, format!("{name} {container}\n").as_bytes())?;
     Ok(pipes)
 }
 
-/// Opens what must be a pipe, without waiting for anybody.
-fn pipe(path: &Path, flags: OFlags) -> Result<File> {
-    let flags = flags | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NOCTTY;
-    let file = File::from(open(path, flags, Mode::empty())?);
-    match FileType::from_raw_mode(fstat(&file)?.st_mode) {
-        FileType::Fifo => Ok(file),
-        _ => Err(Error::new(ErrorKind::InvalidInput, "it is no pipe")),
-    }
-}
-
+/// Opens what must be a pipe, without waiting for anybody. What else is there is looked at, and not opened: with some devices
+/// that alone does something.
 #[cfg(target_os = "linux")]
-fn make(path: &Path) -> Result<()> {
-    Ok(rustix::fs::mkfifoat(
-        rustix::fs::CWD,
-        path,
-        Mode::RUSR | Mode::WUSR,
-    )?)
+fn pipe(path: &Path, flags: OFlags) -> Result<File> {
+    use rustix::fs::{FileType, fstat, open};
+    use std::os::fd::AsRawFd;
+    let look = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let found = open(path, look, Mode::empty())?;
+    if FileType::from_raw_mode(fstat(&found)?.st_mode) != FileType::Fifo {
+        return Err(Error::new(ErrorKind::InvalidInput, "it is no pipe"));
+    }
+    let path = format!("/proc/self/fd/{}", found.as_raw_fd());
+    let flags = flags | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    Ok(open(path, flags, Mode::empty())?.into())
 }
 
 #[cfg(not(target_os = "linux"))]
-fn make(_path: &Path) -> Result<()> {
+fn pipe(_path: &Path, _flags: OFlags) -> Result<File> {
+    Err(ErrorKind::Unsupported.into())
+}
+
+#[cfg(target_os = "linux")]
+fn make(path: &Path, mode: Mode) -> Result<()> {
+    Ok(rustix::fs::mkfifoat(rustix::fs::CWD, path, mode)?)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn make(_path: &Path, _mode: Mode) -> Result<()> {
     Err(ErrorKind::Unsupported.into())
 }
 
@@ -127,10 +156,14 @@ mod tests {
 
     use super::*;
 
+    /// As root does in a container.
     fn waits(folder: &Path) -> File {
+        let bell = folder.join(BELL);
+        fs::set_permissions(&bell, fs::Permissions::from_mode(0o600)).unwrap();
         let mut both = OpenOptions::new();
-        both.read(true).write(true);
-        both.open(folder.join(BELL)).unwrap()
+        let waits = both.read(true).write(true).open(&bell).unwrap();
+        fs::set_permissions(&bell, fs::Permissions::from_mode(0o200)).unwrap();
+        waits
     }
 
     fn names(folder: &Path) -> Vec<String> {
@@ -149,9 +182,21 @@ mod tests {
         hang(folder.path()).unwrap();
         let bell = || folder.path().join(BELL).symlink_metadata().unwrap();
         let first = bell();
-        assert_eq!(first.permissions().mode(), 0o010_600);
+        assert_eq!(first.permissions().mode(), 0o010_200);
         hang(folder.path()).unwrap();
         assert_eq!(bell().ino(), first.ino());
+        // What may be read by others than root is none, and what is no pipe.
+        let path = folder.path().join(BELL);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        hang(folder.path()).unwrap();
+        assert_eq!(bell().permissions().mode(), 0o010_200);
+        fs::remove_file(&path).unwrap();
+        symlink("/dev/null", &path).unwrap();
+        hang(folder.path()).unwrap();
+        assert_eq!(bell().permissions().mode(), 0o010_200);
+        fs::remove_file(&path).unwrap();
+        fs::create_dir(&path).unwrap();
+        assert!(hang(folder.path()).is_err());
     }
 
     #[test]
@@ -172,7 +217,7 @@ mod tests {
         assert!(!is_attended(path));
         fs::remove_file(&bell).unwrap();
         fs::write(&bell, "kept").unwrap();
-        assert!(!is_attended(path) && ring(path).is_err());
+        assert!(!is_attended(path) && ring(path, "c").is_err());
         assert_eq!(fs::read(&bell).unwrap(), b"kept");
         fs::remove_file(&bell).unwrap();
         let _listens = UnixListener::bind(&bell).unwrap();
@@ -184,32 +229,40 @@ mod tests {
         fs::rename(path.join("pipe"), &bell).unwrap();
         assert!(is_attended(path));
         drop(waiting);
-        assert!(!is_attended(path) && ring(path).is_err());
+        assert!(!is_attended(path) && ring(path, "c").is_err());
         assert_eq!(names(path), [BELL]);
     }
 
     #[test]
     fn who_waits_is_told_three_pipes_whose_names_go() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path();
+        let path = &folder.path().join("trust");
+        fs::create_dir(path).unwrap();
         hang(path).unwrap();
         let mut waiting = waits(path);
         // Of a process that was killed.
         let left = format!("{}.in", durable::temporary_name());
         let left = left.replace(&format!("-{}-", std::process::id()), "-999999999-");
-        fs::write(path.join(left), "").unwrap();
-        let mut pipes = ring(path).unwrap();
+        fs::write(path.join(&left), "").unwrap();
+        fs::write(folder.path().join(left), "").unwrap();
+        let mut pipes = ring(path, "c").unwrap();
         let mut line = [0; 99];
         let length = waiting.read(&mut line).unwrap();
         let name = std::str::from_utf8(&line[..length]).unwrap();
-        let name = name.strip_suffix('\n').unwrap();
+        let name = name.strip_suffix(" c\n").unwrap();
         let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '.' || c == '-';
         assert!(name.chars().all(is_plain), "{name}");
         let ends = ["in", "out", "words"].map(|end| format!("{name}.{end}"));
         let all = [&ends[..], &[BELL.to_owned()]].concat();
         assert_eq!(names(path), all);
+        assert_eq!(names(folder.path()), ["trust"]);
         let end = |number: usize| path.join(&ends[number]);
-        assert_eq!(end(0).metadata().unwrap().permissions().mode(), 0o010_600);
+        // Nobody but root may open them.
+        for number in 0..3 {
+            let mode = end(number).metadata().unwrap().permissions().mode();
+            assert_eq!(mode, 0o010_000);
+            fs::set_permissions(end(number), fs::Permissions::from_mode(0o600)).unwrap();
+        }
         let mut reads = File::open(end(0)).unwrap();
         let writes = |number| OpenOptions::new().write(true).open(end(number)).unwrap();
         let (mut out, mut words) = (writes(1), writes(2));
@@ -234,7 +287,7 @@ mod tests {
         let mut waiting = waits(folder.path());
         fcntl_setfl(&waiting, OFlags::NONBLOCK).unwrap();
         while waiting.write(&[b'x'; 4096]).is_ok() {}
-        assert!(ring(folder.path()).is_err());
+        assert!(ring(folder.path(), "c").is_err());
         assert_eq!(names(folder.path()), [BELL]);
     }
 }

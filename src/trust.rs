@@ -67,9 +67,9 @@ pub const REVOKED_KEYS: &str = "revoked_keys";
 pub const USER: &str = "user";
 /// Where it is there, the account's own `~/.ssh/authorized_keys` in the container counts, too.
 pub const OWN_KEYS: &str = "own_keys";
-/// The bell: a pipe at which the Feature waits in the container, and into which the host writes the name of three others,
-/// which end in `.in`, `.out` and `.words`: an sshd for one connection reads the first and writes the others. It is there
-/// where host and container have the same kernel, or nobody waits at it.
+/// The bell: a pipe at which the Feature waits in the container, and into which the host writes lines: the name of three
+/// others, which end in `.in`, `.out` and `.words`, a blank, and the engine's ID of the container that is meant. An sshd for
+/// one connection reads the first and writes the others. Where host and container have not the same kernel, nobody waits.
 pub const BELL: &str = "bell";
 /// The private host key.
 pub const HOST_KEY: &str = "ssh_host_ed25519_key";

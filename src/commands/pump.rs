@@ -62,7 +62,9 @@ pub fn run(app: &App, carried: &Carried) -> Result<ExitCode> {
         brought: None,
     };
     let began = match &carried.mount {
-        Some(folder) => mount::carry(folder, &socket, &mut |piece| ear.hear(piece)),
+        Some(folder) => mount::carry(folder, &carried.container, &socket, &mut |piece| {
+            ear.hear(piece)
+        }),
         None => by_engine(&mut ear, socket.try_clone()?),
     };
     // `proxy` waits for a greeting, and tells what has come in its place. Where it has ended, nobody wants to know.
@@ -302,8 +304,9 @@ mod tests {
     /// Somebody waits at a bell in this folder, and runs this for who rings first.
     fn attend_once(folder: &Path, script: &str) {
         bell::hang(folder).unwrap();
-        let text =
-            format!("exec 3<>bell; read -r n <&3; exec <$n.in >$n.out 2>$n.words 3<&-; {script}");
+        let text = format!(
+            "chmod 600 bell; exec 3<>bell; read -r n c <&3; chmod 600 $n.*; exec <$n.in >$n.out 2>$n.words 3<&-; {script}"
+        );
         let mut sh = Command::new("sh");
         sh.args(["-c", &text]).current_dir(folder);
         thread::spawn(move || sh.status());

@@ -19,23 +19,31 @@ use crate::bell::{self, Pipes};
 /// What is carried at once.
 const CHUNK: usize = 64 * 1024;
 
-/// Carries what goes in and comes out of an sshd that is started in the container with this trust folder, until it ends or
-/// nobody is left at the other end of `socket`; what it says is heard. Whether it has begun to speak.
+/// Carries what goes in and comes out of an sshd that is started in this container, which has this trust folder, until it ends
+/// or nobody is left at the other end of `socket`; what it says is heard. Whether it has begun to speak.
 ///
 /// # Errors
 /// Nobody waits there, or no pipe can be made.
-pub fn carry(folder: &Path, socket: &UnixStream, hear: &mut dyn FnMut(&[u8])) -> Result<bool> {
+pub fn carry(
+    folder: &Path,
+    container: &str,
+    socket: &UnixStream,
+    hear: &mut dyn FnMut(&[u8]),
+) -> Result<bool> {
     let Pipes {
         to,
         mut from,
         mut words,
         names,
-    } = bell::ring(folder).context("nobody in the container waits at its mount")?;
+    } = bell::ring(folder, container).context("nobody in the container waits at its mount")?;
     let (mut to, mut names) = (Some(to), Some(names));
     let mut buffer = vec![0; CHUNK];
     let mut is_heard = true;
     loop {
-        let (speaks, says) = ready(&from, is_heard.then_some(&words))?;
+        let (is_left_alone, speaks, says) = ready(socket, &from, is_heard.then_some(&words))?;
+        if is_left_alone {
+            return Ok(to.is_none());
+        }
         drop(names.take());
         if says {
             let count = words.read(&mut buffer)?;
@@ -56,17 +64,21 @@ pub fn carry(folder: &Path, socket: &UnixStream, hear: &mut dyn FnMut(&[u8])) ->
     }
 }
 
-/// Waits until one of them has something to read, or is at its end.
-fn ready(from: &File, words: Option<&File>) -> Result<(bool, bool)> {
-    let both = [Some(from), words].into_iter().flatten();
-    let mut polled: Vec<_> = both.map(|file| PollFd::new(file, PollFlags::IN)).collect();
-    match poll(&mut polled, None) {
-        Ok(_) | Err(Errno::INTR) => {}
-        Err(error) => return Err(error.into()),
+/// Waits until nobody is left at the other end of `socket`, or one of the others has something to read or is at its end.
+fn ready(socket: &UnixStream, from: &File, words: Option<&File>) -> Result<(bool, bool, bool)> {
+    // That nobody is left is told unasked.
+    let mut polled = vec![
+        PollFd::new(socket, PollFlags::empty()),
+        PollFd::new(from, PollFlags::IN),
+    ];
+    polled.extend(words.map(|words| PollFd::new(words, PollFlags::IN)));
+    while let Err(error) = poll(&mut polled, None) {
+        if error != Errno::INTR {
+            return Err(error.into());
+        }
     }
-    let mut is_ready = polled.iter().map(|it| !it.revents().is_empty());
-    let mut next = || is_ready.next().unwrap_or(false);
-    Ok((next(), next()))
+    let is_ready = |index: usize| polled.get(index).is_some_and(|it| !it.revents().is_empty());
+    Ok((is_ready(0), is_ready(1), is_ready(2)))
 }
 
 /// Carries what comes from here, in a thread of its own; its end is the end of what sshd reads.
@@ -99,17 +111,19 @@ mod tests {
     /// Each who rings has this script.
     fn attended(script: &str) -> Attendant {
         let folder = tempfile::tempdir().unwrap();
-        bell::hang(folder.path()).unwrap();
+        let trust = folder.path().join("trust");
+        std::fs::create_dir(&trust).unwrap();
+        bell::hang(&trust).unwrap();
         let text = format!(
-            "exec 3<>bell; while read -r n <&3; do
+            "chmod 600 bell; exec 3<>bell; while read -r n c <&3; do chmod 600 $n.*
                 (exec 4<>$n.in 5<>$n.out 6<>$n.words <$n.in >$n.out 2>$n.words 3<&-
                 exec 4<&- 5<&- 6<&-; {script}) & done"
         );
         let mut sh = Command::new("sh");
-        sh.args(["-c", &text]).current_dir(folder.path());
+        sh.args(["-c", &text]).current_dir(&trust);
         let child = sh.process_group(0).spawn().unwrap();
         let start = Instant::now();
-        while !bell::is_attended(folder.path()) {
+        while !bell::is_attended(&trust) {
             assert!(start.elapsed() < Duration::from_secs(20));
             thread::sleep(Duration::from_millis(5));
         }
@@ -122,8 +136,11 @@ mod tests {
         let (ours, its) = UnixStream::pair().unwrap();
         let client = thread::spawn(move || client(ours));
         let mut words = Vec::new();
-        let folder = attendant.0.path();
-        let begun = carry(folder, &its, &mut |piece| words.extend_from_slice(piece)).unwrap();
+        let folder = &attendant.0.path().join("trust");
+        let begun = carry(folder, "c", &its, &mut |piece| {
+            words.extend_from_slice(piece)
+        })
+        .unwrap();
         drop(its);
         client.join().unwrap();
         let left = std::fs::read_dir(folder).unwrap().count();
@@ -173,10 +190,19 @@ mod tests {
     }
 
     #[test]
+    fn a_client_who_does_not_wait_for_an_answer_leaves_nothing() {
+        let told = carried("exec sleep 3", |socket| {
+            thread::sleep(Duration::from_millis(50));
+            drop(socket);
+        });
+        assert_eq!(told, (false, String::new()));
+    }
+
+    #[test]
     fn where_nobody_waits_that_is_said() {
         let folder = tempfile::tempdir().unwrap();
         let (_ours, its) = UnixStream::pair().unwrap();
-        let error = carry(folder.path(), &its, &mut |_| {}).unwrap_err();
+        let error = carry(folder.path(), "c", &its, &mut |_| {}).unwrap_err();
         assert_eq!(
             error.to_string(),
             "nobody in the container waits at its mount"

@@ -212,6 +212,9 @@ mod tests {
         let nobody = "nobody in the container waits at its mount";
         assert!(!of(&engine, true));
         assert_eq!(why(&engine).as_deref(), Some(nobody));
+        // As root does in a container.
+        let may = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+        std::fs::set_permissions(trust.join("bell"), may).unwrap();
         let mut both = std::fs::OpenOptions::new();
         let _waits = both
             .read(true)

@@ -102,10 +102,11 @@ fn docker(args: &[&str]) -> Said {
     Said::of(Command::new("docker").args(args)).expect(0)
 }
 
-/// By which the only dev container of this user is reached through its mount.
+/// By which the only wired dev container of this user is reached through its mount.
 fn bell(user: &User) -> PathBuf {
-    let mut folders = fs::read_dir(user.store().join("trust")).unwrap();
-    folders.next().unwrap().unwrap().path().join("bell")
+    let mut folders = fs::read_dir(user.store().join("trust")).unwrap().flatten();
+    let is_wired = |it: &fs::DirEntry| !it.file_name().to_str().unwrap().starts_with("container");
+    folders.find(is_wired).unwrap().path().join("bell")
 }
 
 /// The engine of all that is known is this one now.

@@ -132,12 +132,19 @@ fn an_sshd_for_one_connection_lets_in_whom_the_listener_does() {
     assert_eq!(start(&container, "root", "--stream"), no_run);
 }
 
+/// By what an engine would know it: the folder is called like it in which lies what is mounted there.
+fn named(container: &Container) -> String {
+    let folder = container.path("");
+    folder.file_name().unwrap().to_str().unwrap().to_owned()
+}
+
 /// A host at the mount, in a line of sh: its three pipes, called `name`, carry what its stdin and stdout are.
 fn ring(container: &Container) -> String {
     let trust = container.path("/etc/lace-ssh").display().to_string();
     format!(
         "cd {trust}; n=t-$$.x; mkfifo $n.in $n.out $n.words; exec 3<>$n.in
-        cat <$n.words >>../../log 3<&- & cat <$n.out 3<&- & echo $n >bell; cat >&3"
+        cat <$n.words >>../../log 3<&- & cat <$n.out 3<&- & echo $n {} >bell; cat >&3",
+        named(container)
     )
 }
 
@@ -158,7 +165,7 @@ fn by_ringing<const N: usize>(container: &Container, accounts: [&str; N]) -> [i3
 /// In a container with a bell in what the host mounts.
 fn with_a_bell(shell: Option<&str>) -> Container {
     let container = ready_with("root", shell);
-    container.ok("mkfifo -m 600 /etc/lace-ssh/bell; mount --bind /etc/lace-ssh /etc/lace-ssh; mount -o remount,bind,ro /etc/lace-ssh");
+    container.ok("mkfifo -m 200 /etc/lace-ssh/bell; mount --bind /etc/lace-ssh /etc/lace-ssh; mount -o remount,bind,ro /etc/lace-ssh");
     container
 }
 
@@ -194,9 +201,36 @@ fn who_rings_at_the_mount_has_an_sshd_for_one_connection() {
         let pipes = ["in", "out", "words"].map(|end| format!("{gone}.{end}"));
         let made = Command::new("mkfifo").args(&pipes).status().unwrap();
         assert!(made.success());
-        std::fs::write(&bell, "gone\n").unwrap();
+        let id = named(&container);
+        std::fs::write(&bell, format!("gone {id}\n")).unwrap();
         assert_eq!(by_ringing(&container, ["dev"]), [42], "{shell}");
         container.until(&format!("[ $({left}) = 2 ]"));
+        // Another container is meant, or none.
+        let other = format!("gone {id}0\ngone x{id}\ngone /\ngone *\ngone ?\ngone\n");
+        std::fs::write(&bell, other).unwrap();
+        assert_eq!(by_ringing(&container, ["dev"]), [42], "{shell}");
+        let mut taken = Command::new("timeout");
+        taken.args(["0.2", "sh", "-c", "echo >\"$0\"", &pipes[0]]);
+        assert_eq!(Said::of(&mut taken).code, 124, "{shell}");
+        // A link is not followed, and what is no pipe is not written to.
+        container.write("/tmp/kept", "kept");
+        let at = |name: &str| container.path(&format!("/etc/lace-ssh/{name}"));
+        for (name, end) in [("linked", "out"), ("filed", "words")] {
+            for end in ["in", "out", "words"] {
+                std::fs::hard_link(&pipes[0], at(&format!("{name}.{end}"))).unwrap();
+            }
+            let place = at(&format!("{name}.{end}"));
+            std::fs::remove_file(&place).unwrap();
+            match name {
+                "linked" => std::os::unix::fs::symlink("/tmp/kept", &place).unwrap(),
+                _ => std::fs::write(&place, "kept").unwrap(),
+            }
+            std::fs::write(&bell, format!("{name} {id}\n")).unwrap();
+        }
+        assert_eq!(by_ringing(&container, ["dev"]), [42], "{shell}");
+        container.until(&format!("[ $({left}) = 2 ]"));
+        assert_eq!(container.read("/tmp/kept"), "kept");
+        assert_eq!(container.read("/etc/lace-ssh/filed.words"), "kept");
     }
 }
 
@@ -224,6 +258,12 @@ fn who_waits_at_the_mount_waits_at_the_bell_that_hangs_there() {
     assert_eq!(start(&container, "root", ""), quiet());
     assert_ne!(who(), second);
     assert_eq!(by_ringing(&container, ["dev", "dev"]), [42; 2]);
+    // Also by whom the engine lets in, who would miss it.
+    let third = who();
+    container.ok("pkill -9 -f '[s]tart --attend'");
+    assert_eq!(by_stream(&container, "dev", "").0, 42);
+    container.until(&format!("[ \"$(cat {ATTENDING})\" != {} ]", third.trim()));
+    assert_eq!(by_ringing(&container, ["dev"]), [42]);
     // An account that has no root cannot start an sshd for one connection, and what is no pipe is no bell.
     let container = ready("dev");
     container.ok("mkfifo /etc/lace-ssh/bell");
