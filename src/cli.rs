@@ -167,25 +167,29 @@ pub enum Command {
     Accepted,
     /// Carry the bytes of a connection that no socket is; called by `proxy`.
     #[command(hide = true)]
-    Pump {
-        /// The alias.
-        alias: String,
-        /// The engine.
-        endpoint: String,
-        /// The engine's ID of the container.
-        container: String,
-        /// The ID of the dev container, where it was adopted.
-        adopted: Option<String>,
-        /// The trust folder, where its pipes lead there.
-        #[arg(long)]
-        mount: Option<PathBuf>,
-    },
+    Pump(Pump),
     /// See to user, key and certificate of a dev container; called by ssh's configuration.
     #[command(hide = true)]
     Refresh {
         /// The alias.
         alias: String,
     },
+}
+
+/// `pump`
+#[derive(Debug, Args)]
+pub struct Pump {
+    /// The alias.
+    pub alias: String,
+    /// The engine.
+    pub endpoint: String,
+    /// The engine's ID of the container.
+    pub container: String,
+    /// The ID of the dev container, where it was adopted.
+    pub adopted: Option<String>,
+    /// The trust folder, where its pipes lead there, and no engine.
+    #[arg(long)]
+    pub mount: Option<PathBuf>,
 }
 
 /// `setup`

@@ -66,22 +66,7 @@ pub fn run(command: Command, environment: &Environment) -> Result<ExitCode> {
         Command::Listen(args) => listen::run(&app, &args),
         Command::Accepted => proxy::accepted(&app),
         Command::Refresh { alias } => proxy::refresh(&app, &alias),
-        Command::Pump {
-            alias,
-            endpoint,
-            container,
-            adopted,
-            mount,
-        } => pump::run(
-            &app,
-            &pump::Carried {
-                alias,
-                endpoint,
-                container,
-                adopted,
-                mount,
-            },
-        ),
+        Command::Pump(args) => pump::run(&app, &args),
         Command::Schema { settings: false } => print_as_is(options::SCHEMA),
         Command::Schema { settings: true } => print_as_is(settings::schema()?),
         Command::Completions { shell } => completions::run(shell),

@@ -8,7 +8,6 @@ use std::io::Write;
 use std::mem::take;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
 use std::process::{ExitCode, exit};
 use std::thread;
 use std::time::Duration;
@@ -18,6 +17,7 @@ use rustix::stdio::dup2_stderr;
 use zeroize::Zeroizing;
 
 use crate::app::{App, now};
+use crate::cli;
 use crate::engine::{Engine, Exec};
 use crate::ring::access;
 use crate::route::words::Words;
@@ -34,22 +34,8 @@ const GRACE: Duration = Duration::from_secs(1);
 /// How often is looked whether a key may still have open what it has opened. The Feature looks as often.
 const LOOK: Duration = Duration::from_secs(2);
 
-/// What is carried, to where.
-pub struct Carried {
-    /// The alias.
-    pub alias: String,
-    /// The engine.
-    pub endpoint: String,
-    /// The engine's ID of the container.
-    pub container: String,
-    /// The ID of the dev container, where it was adopted.
-    pub adopted: Option<String>,
-    /// The trust folder, where its pipes lead there, and no engine.
-    pub mount: Option<PathBuf>,
-}
-
 /// Runs `pump`.
-pub fn run(app: &App, carried: &Carried) -> Result<ExitCode> {
+pub fn run(app: &App, args: &cli::Pump) -> Result<ExitCode> {
     let socket = UnixStream::from(std::io::stdin().as_fd().try_clone_to_owned()?);
     end_with(&socket)?;
     // Whoever ends all that was started at a terminal means ssh, which ends us.
@@ -57,12 +43,12 @@ pub fn run(app: &App, carried: &Carried) -> Result<ExitCode> {
     std::env::set_current_dir("/").context("there is no root folder")?;
     let mut ear = Ear {
         app,
-        carried,
+        args,
         words: Words::default(),
         brought: None,
     };
-    let began = match &carried.mount {
-        Some(folder) => mount::carry(folder, &carried.container, &socket, &mut |piece| {
+    let began = match &args.mount {
+        Some(folder) => mount::carry(folder, &args.container, &socket, &mut |piece| {
             ear.hear(piece)
         }),
         None => by_engine(&mut ear, socket.try_clone()?),
@@ -83,20 +69,20 @@ pub fn run(app: &App, carried: &Carried) -> Result<ExitCode> {
 
 /// By a stream of the engine; whether sshd has begun to speak.
 fn by_engine(ear: &mut Ear<'_>, socket: UnixStream) -> Result<bool> {
-    let Ear { app, carried, .. } = *ear;
-    let container = &carried.container;
+    let Ear { app, args, .. } = *ear;
+    let container = &args.container;
     // One on this machine needs none that the settings name.
     let settings = settings::read(&app.store);
     let named = settings.map_or_else(|_| Vec::new(), |settings| settings.engines);
-    let engine = Engine::named(&carried.endpoint, &named)?;
-    let brought = carried.adopted.as_deref();
+    let engine = Engine::named(&args.endpoint, &named)?;
+    let brought = args.adopted.as_deref();
     let brought = brought.map(|id| Brought::of(app, id, &engine, container));
     let brought = brought.transpose()?;
     let (text, command) = match &brought {
         Some(Brought { text, .. }) => (text.clone(), adopted::command(text)),
         None => {
             let command = trust::STREAM.map(str::to_owned).into_iter();
-            let account = account(app, &carried.alias);
+            let account = account(app, &args.alias);
             (Zeroizing::default(), command.chain(account).collect())
         }
     };
@@ -113,21 +99,21 @@ fn by_engine(ear: &mut Ear<'_>, socket: UnixStream) -> Result<bool> {
 /// Hears what sshd says, and does what follows from it.
 struct Ear<'a> {
     app: &'a App<'a>,
-    carried: &'a Carried,
+    args: &'a cli::Pump,
     words: Words,
     brought: Option<Brought>,
 }
 
 impl Ear<'_> {
     fn hear(&mut self, piece: &[u8]) {
-        let alias = &self.carried.alias;
+        let alias = &self.args.alias;
         let was_out = !self.words.let_in;
         for line in self.words.take(piece) {
             self.tell(&line);
         }
         for key in take(&mut self.words.keys) {
             // Watched first: what ends in between is seen by one of the two.
-            let is_adopted = self.carried.adopted.is_some();
+            let is_adopted = self.args.adopted.is_some();
             end_with_grant(&self.app.store, alias, &key, is_adopted);
             let brought = self.brought.as_ref();
             if brought.is_some_and(|it| !it.is_so_still(self.app)) {
@@ -143,7 +129,7 @@ impl Ear<'_> {
     }
 
     fn tell(&self, line: &str) {
-        say(format!("sshd of {} says: {line}", self.carried.alias));
+        say(format!("sshd of {} says: {line}", self.args.alias));
     }
 }
 
@@ -267,14 +253,14 @@ mod tests {
         let app = App::new(&environment);
         let socket = home.join(container).join("engine.sock");
         let is_mounted = container.starts_with("mounted-");
-        let carried = Carried {
+        let args = cli::Pump {
             alias: "lace-x".into(),
             endpoint: format!("unix://{}", socket.display()),
             container: container.into(),
             adopted: container.strip_prefix("adopted-").map(str::to_owned),
             mount: is_mounted.then(|| home.join(container)),
         };
-        run(&app, &carried).unwrap();
+        run(&app, &args).unwrap();
     }
 
     /// A pump to what this script says in a container, and the end of the connection that ssh has.
