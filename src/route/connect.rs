@@ -573,11 +573,17 @@ mod tests {
         assert!(in_words(&trouble, &route).contains("refused"));
     }
 
-    #[test]
-    fn an_exec_stream_is_the_last_resort_and_what_it_tells_is_final() {
-        let folder = tempfile::tempdir().unwrap();
-        let pump = |script: &str| {
-            let program = folder.path().join("pump");
+    /// What is started in the place of a pump, and notes how.
+    struct Pumps(tempfile::TempDir);
+
+    impl Pumps {
+        fn new() -> Self {
+            Self(tempfile::tempdir().unwrap())
+        }
+
+        /// One that runs this script.
+        fn pump(&self, script: &str) -> Pump {
+            let program = self.0.path().join("pump");
             let text = format!(
                 "#!/bin/sh\necho $* >>{0}.log\n{script}\n",
                 program.display()
@@ -591,13 +597,20 @@ mod tests {
                 program,
                 ..nothing()
             }
-        };
-        let started = || {
-            let log = folder.path().join("pump.log");
+        }
+
+        /// How each was started since the last time.
+        fn started(&self) -> String {
+            let log = self.0.path().join("pump.log");
             let text = std::fs::read_to_string(&log).unwrap_or_default();
             let _ = std::fs::remove_file(log);
             text
-        };
+        }
+    }
+
+    #[test]
+    fn an_exec_stream_is_the_last_resort_and_what_it_tells_is_final() {
+        let pumps = Pumps::new();
         let exec = Route::Exec {
             container: "c".into(),
         };
@@ -605,57 +618,32 @@ mod tests {
         let silent = says(&[], Duration::from_millis(1));
 
         // Where the network leads in, nothing is started.
-        let mut race = Race::of(PATIENCE, pump("echo SSH-2.0-p >&0"));
+        let mut race = Race::of(PATIENCE, pumps.pump("echo SSH-2.0-p >&0"));
         assert!(race.run(&[speaks, exec.clone()]).is_some());
-        assert_eq!(started(), "");
+        assert_eq!(pumps.started(), "");
         // Where it is silent, a moment later; where it is not, at once.
         race.head_start = Duration::from_millis(1);
         race.quiet = Duration::from_secs(1);
         let routes = [silent, exec.clone()];
         assert!(race.run(&routes).is_none());
-        assert_eq!(started(), "");
+        assert_eq!(pumps.started(), "");
         race.quiet = PATIENCE / 2;
         race.start -= PATIENCE;
         assert!(race.run(&routes).unwrap().peer_addr().unwrap().is_unix());
-        assert_eq!(started(), "pump lace-x unix:///nowhere c\n");
-        let mut race = Race::of(PATIENCE, pump("echo SSH-2.0-p >&0"));
+        assert_eq!(pumps.started(), "pump lace-x unix:///nowhere c\n");
+        let mut race = Race::of(PATIENCE, pumps.pump("echo SSH-2.0-p >&0"));
         race.quiet = PATIENCE;
         assert!(race.run(slice::from_ref(&exec)).is_some());
-        started();
-
-        // The mount is no other resort where it comes first: it is asked at once, and the engine a moment later.
-        let mount = Route::Mount {
-            folder: "/t x".into(),
-            container: "c".into(),
-        };
-        let mut race = Race::of(PATIENCE, pump("echo SSH-2.0-p >&0"));
-        race.head_start = PATIENCE;
-        let routes = [mount, exec.clone()];
-        assert!(race.run(&routes).is_some());
-        assert_eq!(started(), "pump lace-x unix:///nowhere c --mount /t x\n");
-        let mut race = Race::of(
-            PATIENCE,
-            pump("[ \"$5\" ] && exec sleep 20; echo SSH-2.0-p >&0"),
-        );
-        race.head_start = Duration::from_millis(1);
-        race.quiet = Duration::from_secs(1);
-        assert!(race.run(&routes).is_none());
-        race.start -= PATIENCE;
-        race.quiet = PATIENCE / 2;
-        assert!(race.run(&routes).is_some());
-        assert_eq!(
-            started().lines().last(),
-            Some("pump lace-x unix:///nowhere c")
-        );
+        pumps.started();
 
         // What it tells is told, and it is not started again.
-        let refuses = pump("echo 'lace-ssh: error: no account' >&0");
+        let refuses = pumps.pump("echo 'lace-ssh: error: no account' >&0");
         let mut race = Race::of(PATIENCE, refuses);
         race.quiet = PATIENCE;
         for _ in 0..3 {
             assert!(race.run(slice::from_ref(&exec)).is_none());
         }
-        assert_eq!(started().lines().count(), 1);
+        assert_eq!(pumps.started().lines().count(), 1);
         assert!(race.is_lost(slice::from_ref(&exec)));
         let (_held, nobody) = nobody();
         assert!(race.run(slice::from_ref(&nobody)).is_none());
@@ -666,22 +654,22 @@ mod tests {
         race.under_way.push(nobody);
         assert!(!race.is_lost(&both));
         // Nobody else does.
-        let mut race = Race::of(PATIENCE, pump("echo 'OCI runtime exec failed' >&0"));
+        let mut race = Race::of(PATIENCE, pumps.pump("echo 'OCI runtime exec failed' >&0"));
         race.quiet = PATIENCE;
         assert!(race.run(slice::from_ref(&exec)).is_none());
         assert!(race.is_lost(slice::from_ref(&exec)) && !race.is_lost(&both));
-        started();
+        pumps.started();
         // Whatever the pieces in which it comes.
         let slowly = "printf 'lace-ssh: error: no' >&0; sleep 0.1; echo ' account' >&0; sleep 0.1";
-        let mut race = Race::of(PATIENCE, pump(slowly));
+        let mut race = Race::of(PATIENCE, pumps.pump(slowly));
         race.quiet = PATIENCE;
         assert!(race.run(slice::from_ref(&exec)).is_none());
         assert_eq!(race.told(&exec), "does not start: no account");
         let slowly = "printf S >&0; sleep 0.1; printf SH-2.0-p >&0; sleep 0.1; echo >&0; sleep 0.1";
-        race = Race::of(PATIENCE, pump(slowly));
+        race = Race::of(PATIENCE, pumps.pump(slowly));
         race.quiet = PATIENCE;
         assert!(race.run(slice::from_ref(&exec)).is_some());
-        race = Race::of(PATIENCE, pump("printf SSH-2.0-p >&0"));
+        race = Race::of(PATIENCE, pumps.pump("printf SSH-2.0-p >&0"));
         race.quiet = PATIENCE;
         assert!(race.run(slice::from_ref(&exec)).is_none());
         assert_eq!(
@@ -690,7 +678,7 @@ mod tests {
         );
         // An engine may take longer than the network, and not for ever.
         let patience = Duration::from_millis(100);
-        race = Race::of(patience, pump("printf SSH-2.0-p >&0; sleep 2"));
+        race = Race::of(patience, pumps.pump("printf SSH-2.0-p >&0; sleep 2"));
         race.quiet = 2 * patience;
         assert!(race.run(slice::from_ref(&exec)).is_none());
         assert!(race.start.elapsed() >= race.patience && !race.is_over());
@@ -704,19 +692,53 @@ mod tests {
         assert!(race.is_over() && race.start.elapsed() >= least);
         let silent = Trouble::from(ErrorKind::TimedOut);
         assert_eq!(in_words(&silent, &exec), "it says nothing for 60 s");
-        started();
+        pumps.started();
         // One that only ends may do better.
-        let mut race = Race::of(PATIENCE, pump(""));
+        let mut race = Race::of(PATIENCE, pumps.pump(""));
         race.quiet = PATIENCE;
         for _ in 0..2 {
             assert!(race.run(slice::from_ref(&exec)).is_none());
         }
-        assert_eq!(started().lines().count(), 2);
+        assert_eq!(pumps.started().lines().count(), 2);
         assert_eq!(
             race.told(&exec),
             "does not answer by a stream of the engine: it hangs up"
         );
         assert!(!race.is_lost(&[exec]));
+    }
+
+    #[test]
+    fn the_mount_is_asked_at_once_where_it_comes_first_and_the_engine_a_moment_later() {
+        let pumps = Pumps::new();
+        let exec = Route::Exec {
+            container: "c".into(),
+        };
+        let mount = Route::Mount {
+            folder: "/t x".into(),
+            container: "c".into(),
+        };
+        let mut race = Race::of(PATIENCE, pumps.pump("echo SSH-2.0-p >&0"));
+        race.head_start = PATIENCE;
+        let routes = [mount, exec];
+        assert!(race.run(&routes).is_some());
+        assert_eq!(
+            pumps.started(),
+            "pump lace-x unix:///nowhere c --mount /t x\n"
+        );
+        let mut race = Race::of(
+            PATIENCE,
+            pumps.pump("[ \"$5\" ] && exec sleep 20; echo SSH-2.0-p >&0"),
+        );
+        race.head_start = Duration::from_millis(1);
+        race.quiet = Duration::from_secs(1);
+        assert!(race.run(&routes).is_none());
+        race.start -= PATIENCE;
+        race.quiet = PATIENCE / 2;
+        assert!(race.run(&routes).is_some());
+        assert_eq!(
+            pumps.started().lines().last(),
+            Some("pump lace-x unix:///nowhere c")
+        );
     }
 
     /// Connects to a dev container whose known user is `vscode` and whose container says `now`, with its trust

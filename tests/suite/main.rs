@@ -53,6 +53,7 @@ mod editor {
 mod feature {
     mod access;
     mod adopted;
+    mod attend;
     mod authorized;
     mod entrypoint;
     mod install;

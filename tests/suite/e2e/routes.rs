@@ -381,26 +381,18 @@ fn without_a_network_the_mount_leads_in_else_the_engine_and_nothing_is_left_behi
     nobody_attends(&container);
     assert_eq!(routes(&status()), ["exec"]);
     it_leads_in_and_nothing_is_left_behind(&container);
+    let comes_in = || {
+        let said = container.ssh(&["lace-my-project", "echo there"]).expect(0);
+        assert_eq!(said.out, "there\n");
+    };
     // Whoever starts sshd sees to it that somebody waits again.
     container.docker(&["restart", "-t", "0"]).expect(0);
-    assert_eq!(
-        container
-            .ssh(&["lace-my-project", "echo there"])
-            .expect(0)
-            .out,
-        "there\n"
-    );
+    comes_in();
     assert_eq!(routes(&status()), ["mount", "exec"]);
     // One that waits and does not listen keeps nobody out for long.
     let stop = ["pkill", "-STOP", "-f", "start --attend"];
     container.docker_exec(&stop).expect(0);
-    assert_eq!(
-        container
-            .ssh(&["lace-my-project", "echo there"])
-            .expect(0)
-            .out,
-        "there\n"
-    );
+    comes_in();
 }
 
 fn it_leads_in_and_nothing_is_left_behind(container: &DevContainer) {

@@ -3,21 +3,21 @@
 use lace_ssh::advice::quoted;
 
 use crate::support::Said;
-use crate::support::feature::{Container, SHARE, shells};
+use crate::support::feature::{Container, SHARE};
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 const STATE: &str = "/var/lib/lace-ssh";
 const PID: &str = "/run/lace-ssh/sshd.pid";
 
 /// A container with all that sshd takes, in which nobody sleeps for long.
-fn ready(account: &str) -> Container {
+pub(super) fn ready(account: &str) -> Container {
     ready_with(account, None)
 }
 
 /// The same, where /bin/sh is this shell.
-fn ready_with(account: &str, shell: Option<&str>) -> Container {
+pub(super) fn ready_with(account: &str, shell: Option<&str>) -> Container {
     let container = Container::with(account, shell);
     container.trust();
     container.seal_devices();
@@ -31,7 +31,7 @@ fn ready_with(account: &str, shell: Option<&str>) -> Container {
 }
 
 /// The exit code of `start`, and what it says.
-fn start(container: &Container, account: &str, arguments: &str) -> (i32, String) {
+pub(super) fn start(container: &Container, account: &str, arguments: &str) -> (i32, String) {
     let said = container.run(account, &format!("{SHARE}/start {arguments}"));
     assert_eq!(said.out, "");
     (said.code, said.err)
@@ -45,7 +45,7 @@ fn fault(what: &str) -> (i32, String) {
     (4, format!("lace-ssh: error: {what}\n"))
 }
 
-fn runs(container: &Container, account: &str) -> (i32, String) {
+pub(super) fn runs(container: &Container, account: &str) -> (i32, String) {
     (
         0,
         format!(
@@ -61,7 +61,7 @@ fn again(container: &Container, account: &str) -> (i32, String) {
     (0, CHANGED.to_owned() + &runs(container, account).1)
 }
 
-fn quiet() -> (i32, String) {
+pub(super) fn quiet() -> (i32, String) {
     (0, String::new())
 }
 
@@ -78,7 +78,7 @@ fn end(container: &Container) {
 
 /// How a login as `account` ends, by an sshd for this one connection that is started for the account `named`; and what
 /// that says on stderr.
-fn by_stream(container: &Container, account: &str, named: &str) -> (i32, String) {
+pub(super) fn by_stream(container: &Container, account: &str, named: &str) -> (i32, String) {
     let enter = container.command("root", &format!("exec {SHARE}/start --stream {named}"));
     let words = std::iter::once(enter.get_program()).chain(enter.get_args());
     let words: Vec<_> = words
@@ -130,150 +130,6 @@ fn an_sshd_for_one_connection_lets_in_whom_the_listener_does() {
         "/run/sshd cannot be made, and sshd needs it: in devcontainer.json: \"runArgs\": [\"--tmpfs=/run\"]",
     );
     assert_eq!(start(&container, "root", "--stream"), no_run);
-}
-
-/// By what an engine would know it: the folder is called like it in which lies what is mounted there.
-fn named(container: &Container) -> String {
-    let folder = container.path("");
-    folder.file_name().unwrap().to_str().unwrap().to_owned()
-}
-
-/// A host at the mount, in a line of sh: its three pipes, called `name`, carry what its stdin and stdout are.
-fn ring(container: &Container) -> String {
-    let trust = container.path("/etc/lace-ssh").display().to_string();
-    format!(
-        "cd {trust}; n=t-$$.x; mkfifo $n.in $n.out $n.words; exec 3<>$n.in
-        cat <$n.words >>../../log 3<&- & cat <$n.out 3<&- & echo $n {} >bell; cat >&3",
-        named(container)
-    )
-}
-
-/// How logins by a connection that is made so end, at once.
-fn by_ringing<const N: usize>(container: &Container, accounts: [&str; N]) -> [i32; N] {
-    let proxy = container.path("ring").display().to_string();
-    std::fs::write(&proxy, ring(container)).unwrap();
-    let host = container.read("/etc/lace-ssh/ssh_host_ed25519_key.pub");
-    let logins = accounts.map(|account| {
-        let mut ssh = container.client(&host);
-        ssh.arg("-o").arg(format!("ProxyCommand=sh {proxy}"));
-        ssh.args([&format!("{account}@here"), "exit 42"]);
-        ssh.stderr(Stdio::null()).spawn().unwrap()
-    });
-    logins.map(|mut ssh| ssh.wait().unwrap().code().unwrap())
-}
-
-/// In a container with a bell in what the host mounts.
-fn with_a_bell(shell: Option<&str>) -> Container {
-    let container = ready_with("root", shell);
-    container.ok("mkfifo -m 200 /etc/lace-ssh/bell; mount --bind /etc/lace-ssh /etc/lace-ssh; mount -o remount,bind,ro /etc/lace-ssh");
-    container
-}
-
-const ATTENDING: &str = "/run/lace-ssh/attending";
-
-#[test]
-fn who_rings_at_the_mount_has_an_sshd_for_one_connection() {
-    // A shell that keeps descriptors from the programs that it runs cannot lock anything either.
-    for shell in shells().iter().filter(|it| !it.ends_with("ksh")) {
-        let container = with_a_bell(Some(shell));
-        assert_eq!(start(&container, "root", ""), runs(&container, "dev"));
-        let [dev, root] = by_ringing(&container, ["dev", "root"]);
-        assert_eq!((dev, root), (42, 255), "{shell}");
-        // What is no name of pipes is nobody's ring.
-        let bell = container.path("/etc/lace-ssh/bell").display().to_string();
-        let noise =
-            "\n../x\n/etc/passwd\n$(touch /tmp/run)\n;touch /tmp/run\na b\nnobody\n\\n\n-n\n";
-        std::fs::write(&bell, noise).unwrap();
-        assert_eq!(by_ringing(&container, ["dev"; 5]), [42; 5], "{shell}");
-        container.ok("[ ! -e /tmp/run ]");
-        // Nothing is left of any of them, and it is the same who waits.
-        let who = container.read(ATTENDING);
-        container.ok(&format!("kill -HUP {who}"));
-        assert_eq!(start(&container, "root", ""), quiet());
-        assert_eq!(container.read(ATTENDING), who, "{shell}");
-        let left = "ps -eo stat=,args= | grep -v listener | grep -E '^Z|sshd: |start --attend' | grep -cv grep";
-        container.until(&format!("[ $({left}) = 2 ]"));
-        let held = container.ok(&format!("cd /proc/{}/fd; readlink 0 1 2", who.trim()));
-        assert_eq!(held, "/dev/null\n/dev/null\n/dev/null\n", "{shell}");
-        container.ok("flock -n /run/lace-ssh/lock true");
-        // A host that goes before its pipes are taken is not waited for.
-        let gone = container.path("/etc/lace-ssh/gone").display().to_string();
-        let pipes = ["in", "out", "words"].map(|end| format!("{gone}.{end}"));
-        let made = Command::new("mkfifo").args(&pipes).status().unwrap();
-        assert!(made.success());
-        let id = named(&container);
-        std::fs::write(&bell, format!("gone {id}\n")).unwrap();
-        assert_eq!(by_ringing(&container, ["dev"]), [42], "{shell}");
-        container.until(&format!("[ $({left}) = 2 ]"));
-        // Another container is meant, or none.
-        let other = format!("gone {id}0\ngone x{id}\ngone /\ngone *\ngone ?\ngone\n");
-        std::fs::write(&bell, other).unwrap();
-        assert_eq!(by_ringing(&container, ["dev"]), [42], "{shell}");
-        let mut taken = Command::new("timeout");
-        taken.args(["0.2", "sh", "-c", "echo >\"$0\"", &pipes[0]]);
-        assert_eq!(Said::of(&mut taken).code, 124, "{shell}");
-        // A link is not followed, and what is no pipe is not written to.
-        container.write("/tmp/kept", "kept");
-        let at = |name: &str| container.path(&format!("/etc/lace-ssh/{name}"));
-        for (name, end) in [("linked", "out"), ("filed", "words")] {
-            for end in ["in", "out", "words"] {
-                std::fs::hard_link(&pipes[0], at(&format!("{name}.{end}"))).unwrap();
-            }
-            let place = at(&format!("{name}.{end}"));
-            std::fs::remove_file(&place).unwrap();
-            match name {
-                "linked" => std::os::unix::fs::symlink("/tmp/kept", &place).unwrap(),
-                _ => std::fs::write(&place, "kept").unwrap(),
-            }
-            std::fs::write(&bell, format!("{name} {id}\n")).unwrap();
-        }
-        assert_eq!(by_ringing(&container, ["dev"]), [42], "{shell}");
-        container.until(&format!("[ $({left}) = 2 ]"));
-        assert_eq!(container.read("/tmp/kept"), "kept");
-        assert_eq!(container.read("/etc/lace-ssh/filed.words"), "kept");
-    }
-}
-
-#[test]
-fn who_waits_at_the_mount_waits_at_the_bell_that_hangs_there() {
-    let container = with_a_bell(None);
-    assert_eq!(start(&container, "root", ""), runs(&container, "dev"));
-    let who = || container.read(ATTENDING);
-    let first = who();
-    // The host has another one.
-    let bell = container.path("/etc/lace-ssh/bell");
-    std::fs::remove_file(&bell).unwrap();
-    assert_eq!(start(&container, "root", ""), quiet());
-    assert_eq!(who(), first);
-    let made = Command::new("mkfifo").arg(&bell).status().unwrap();
-    assert!(made.success());
-    assert_eq!(start(&container, "root", ""), quiet());
-    assert_ne!(who(), first);
-    container.until("[ $(pgrep -fc '[s]tart --attend') = 2 ]");
-    assert_eq!(by_ringing(&container, ["dev"]), [42]);
-    // One that was killed is replaced.
-    let second = who();
-    container.ok("pkill -9 -f '[s]tart --attend'");
-    container.until(&format!("! kill -0 {second}"));
-    assert_eq!(start(&container, "root", ""), quiet());
-    assert_ne!(who(), second);
-    assert_eq!(by_ringing(&container, ["dev", "dev"]), [42; 2]);
-    // Also by whom the engine lets in, who would miss it.
-    let third = who();
-    container.ok("pkill -9 -f '[s]tart --attend'");
-    assert_eq!(by_stream(&container, "dev", "").0, 42);
-    container.until(&format!("[ \"$(cat {ATTENDING})\" != {} ]", third.trim()));
-    assert_eq!(by_ringing(&container, ["dev"]), [42]);
-    // An account that has no root cannot start an sshd for one connection, and what is no pipe is no bell.
-    let container = ready("dev");
-    container.ok("mkfifo /etc/lace-ssh/bell");
-    assert_eq!(start(&container, "dev", ""), runs(&container, "dev"));
-    let container = ready("root");
-    container.ok("echo bell >/etc/lace-ssh/bell");
-    assert_eq!(start(&container, "root", ""), runs(&container, "dev"));
-    container.ok(&format!(
-        "[ ! -e {ATTENDING} ]; ! pgrep -f '[s]tart --attend'"
-    ));
 }
 
 /// PAM lets in an account whose password is locked.
