@@ -64,6 +64,11 @@ pub fn advised(message: impl Into<String>, hint: Option<impl Into<String>>) -> a
     }
 }
 
+/// What is said behind the first broken link, where somebody did not get in.
+pub fn link_by_link(alias: &str) -> String {
+    format!("link by link: lace-ssh doctor {alias}")
+}
+
 /// A path as one word of a command line in a hint.
 pub fn shell(path: &Path) -> String {
     let text = path.to_string_lossy();

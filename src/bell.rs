@@ -20,7 +20,7 @@ use rustix::fs::{Mode, OFlags, fchmod, fcntl_setfl};
 use rustix::io::write;
 
 use crate::durable;
-use crate::trust::BELL;
+use crate::trust::{BELL, WHAT_BARS};
 
 /// What the container reads, what it writes, and what its sshd says.
 const ENDS: [&str; 3] = ["in", "out", "words"];
@@ -114,6 +114,20 @@ pub fn ring(folder: &Path, container: &str) -> Result<Pipes> {
     // Less than a pipe takes at once or not at all, so that two who ring do not mix.
     write(&bell, format!("{name} {container}\n").as_bytes())?;
     Ok(pipes)
+}
+
+/// Has whoever waits there, if it is this container of an engine, look what bars the account from logging in; sshd's banner
+/// tells it to whom it knows by this alias.
+///
+/// # Errors
+/// Nobody waits, or does not look at what he is told any more.
+pub fn ask_what_bars(folder: &Path, container: &str, alias: &str) -> Result<()> {
+    let bell = pipe(&folder.join(BELL), OFlags::WRONLY)?;
+    write(
+        &bell,
+        format!("{WHAT_BARS} {container} {alias}\n").as_bytes(),
+    )?;
+    Ok(())
 }
 
 /// Opens what must be a pipe, without waiting for anybody. What else is there is looked at, and not opened: with some devices

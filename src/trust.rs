@@ -69,8 +69,11 @@ pub const USER: &str = "user";
 pub const OWN_KEYS: &str = "own_keys";
 /// The bell: a pipe at which the Feature waits in the container, and into which the host writes lines: the name of three
 /// others, which end in `.in`, `.out` and `.words`, a blank, and the engine's ID of the container that is meant. An sshd for
-/// one connection reads the first and writes the others. Where host and container have not the same kernel, nobody waits.
+/// one connection reads the first and writes the others. In place of a name, [`WHAT_BARS`]; then the alias follows. Where host
+/// and container have not the same kernel, nobody waits.
 pub const BELL: &str = "bell";
+/// Somebody is about to log in by the network: where the account is barred, sshd is to say so by its banner.
+pub const WHAT_BARS: &str = "?";
 /// The private host key.
 pub const HOST_KEY: &str = "ssh_host_ed25519_key";
 

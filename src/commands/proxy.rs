@@ -7,9 +7,10 @@ use std::process::ExitCode;
 
 use anyhow::{Result, anyhow};
 
-use crate::advice::Advise;
+use crate::advice::{Advise, link_by_link};
 use crate::app::{App, now};
 use crate::ca;
+use crate::doctor::ahead;
 use crate::ring::{self, Ring};
 use crate::route::{accepted, connect, engines, hand_over, user, way};
 use crate::settings::{self, Start};
@@ -23,8 +24,8 @@ const TURNS: usize = 3;
 pub fn run(app: &App, alias: &str) -> Result<ExitCode> {
     hand_over::speak_where_ssh_does();
     let registry = app.store.registry().hint("lace-ssh status")?;
-    let (id, devcontainer) = find(&registry, alias)?;
-    Ok(serve(app, id, devcontainer))
+    let (id, _) = find(&registry, alias)?;
+    Ok(serve(app, &registry, id))
 }
 
 /// Runs `accepted`, whose stdin and stdout are a connection to the port of a dev container.
@@ -34,25 +35,23 @@ pub fn accepted(app: &App) -> Result<ExitCode> {
     };
     let registry = app.store.registry().hint("lace-ssh status")?;
     let mut known = registry.devcontainers.iter();
-    let (id, devcontainer) = known
+    let (id, _) = known
         .find(|(_, known)| known.listen == Some(port))
         .ok_or_else(|| anyhow!("no dev container has port {port}"))
         .hint("lace-ssh client-config --format json tells which has which")?;
-    Ok(serve(app, id, devcontainer))
+    Ok(serve(app, &registry, id))
 }
 
-fn serve(app: &App, id: &str, devcontainer: &DevContainer) -> ExitCode {
-    open(app, id, devcontainer).unwrap_or_else(|error| {
+fn serve(app: &App, registry: &Registry, id: &str) -> ExitCode {
+    open(app, registry, id).unwrap_or_else(|error| {
         talk::fail(&error);
-        say(format!(
-            "link by link: lace-ssh doctor {}",
-            devcontainer.alias
-        ));
+        say(link_by_link(&registry.devcontainers[id].alias));
         ExitCode::FAILURE
     })
 }
 
-fn open(app: &App, id: &str, devcontainer: &DevContainer) -> Result<ExitCode> {
+fn open(app: &App, registry: &Registry, id: &str) -> Result<ExitCode> {
+    let devcontainer = &registry.devcontainers[id];
     if !devcontainer.auth.takes_keys() && !hand_over::is_for_ssh() {
         // What its configuration asks `refresh` for, another client has not asked for.
         if let Err(error) = certify(app, id) {
@@ -74,8 +73,20 @@ fn open(app: &App, id: &str, devcontainer: &DevContainer) -> Result<ExitCode> {
         Err(_) if hand_over::caller_is_gone() => return Ok(ExitCode::FAILURE),
         result => result?,
     };
+    if hand_over::is_heard() {
+        tell_what_is_broken(app, registry, id);
+    }
     hand_over::to_caller(stream)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Says what ssh will be refused for, where that is known.
+fn tell_what_is_broken(app: &App, registry: &Registry, id: &str) {
+    if let Some(link) = ahead::broken(app, registry, id, hand_over::is_for_ssh(), now()) {
+        let alias = &registry.devcontainers[id].alias;
+        let (name, says) = (link.name, link.says);
+        say(format!("{name}: {says}; {}", link_by_link(alias)));
+    }
 }
 
 /// Runs `refresh`: learns the remote user from the container, and makes a key that lives in the agent

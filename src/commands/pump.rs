@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::io::Write;
-use std::mem::take;
+use std::mem::{replace, take};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::process::{ExitCode, exit};
@@ -16,6 +16,7 @@ use anyhow::{Context, Result};
 use rustix::stdio::dup2_stderr;
 use zeroize::Zeroizing;
 
+use crate::advice::link_by_link;
 use crate::app::{App, now};
 use crate::cli;
 use crate::engine::{Engine, Exec};
@@ -45,6 +46,7 @@ pub fn run(app: &App, args: &cli::Pump) -> Result<ExitCode> {
         app,
         args,
         words: Words::default(),
+        has_told: false,
         brought: None,
     };
     let began = match &args.mount {
@@ -57,7 +59,7 @@ pub fn run(app: &App, args: &cli::Pump) -> Result<ExitCode> {
     let instead = match began {
         Ok(true) => {
             let rest = take(&mut ear.words).rest();
-            rest.into_iter().for_each(|line| ear.tell(&line));
+            ear.tell(&rest);
             return Ok(ExitCode::SUCCESS);
         }
         Ok(false) => ear.words.all(),
@@ -101,6 +103,8 @@ struct Ear<'a> {
     app: &'a App<'a>,
     args: &'a cli::Pump,
     words: Words,
+    /// What it says has been told, and where all is told.
+    has_told: bool,
     brought: Option<Brought>,
 }
 
@@ -108,9 +112,8 @@ impl Ear<'_> {
     fn hear(&mut self, piece: &[u8]) {
         let alias = &self.args.alias;
         let was_out = !self.words.let_in;
-        for line in self.words.take(piece) {
-            self.tell(&line);
-        }
+        let lines = self.words.take(piece);
+        self.tell(&lines);
         for key in take(&mut self.words.keys) {
             // Watched first: what ends in between is seen by one of the two.
             let is_adopted = self.args.adopted.is_some();
@@ -128,8 +131,14 @@ impl Ear<'_> {
         }
     }
 
-    fn tell(&self, line: &str) {
-        say(format!("sshd of {} says: {line}", self.args.alias));
+    fn tell(&mut self, lines: &[String]) {
+        let alias = &self.args.alias;
+        for line in lines {
+            say(format!("sshd of {alias} says: {line}"));
+        }
+        if !lines.is_empty() && !replace(&mut self.has_told, true) {
+            say(link_by_link(alias));
+        }
     }
 }
 

@@ -40,7 +40,7 @@ account() {
     expires=$(echo "$shadow" | cut -d: -f7)
     case $expires in
     '' | *[!0-9]*) ;;
-    *) [ "$(date +%s)" -lt $((expires * 86400)) ] || echo "account expired" ;;
+    *) [ $(($(date +%s) / 86400)) -le "$expires" ] || echo "account expired" ;;
     esac
     if [ "$1" != root ] && [ "$(id -u "$1")" = 0 ]; then echo "account root"; fi
 }

@@ -5,6 +5,7 @@
 
 mod account;
 mod agent;
+pub mod ahead;
 mod block;
 mod certificate;
 mod client_files;

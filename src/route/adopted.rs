@@ -153,7 +153,7 @@ fn config(by_certificates: bool) -> String {
         let (keyword, _) = line.split_once(' ')?;
         Some(match keyword {
             "HostKey" => format!("HostKey {}", at(4)),
-            "PidFile" => "PidFile none".to_owned(),
+            "PidFile" | "Banner" => format!("{keyword} none"),
             "AuthorizedKeysCommand" => format!("AuthorizedKeysCommand @cat@ {}", at(5)),
             "RevokedKeys" => format!("RevokedKeys {}", at(6)),
             "TrustedUserCAKeys"
@@ -253,6 +253,7 @@ mod tests {
         let config = config(true);
         for line in [
             "PidFile none",
+            "Banner none",
             "HostKey /proc/@shell@/fd/4",
             "AuthorizedKeysCommand @cat@ /proc/@shell@/fd/5",
             "RevokedKeys /proc/@shell@/fd/6",

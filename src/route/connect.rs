@@ -23,6 +23,7 @@ use super::user;
 use super::way::{Way, way};
 use crate::advice::{advised, failure, shell};
 use crate::app::App;
+use crate::bell;
 use crate::engine::{Container, Engine};
 use crate::socket;
 use crate::store::registry::DevContainer;
@@ -87,6 +88,10 @@ fn within(
             let told = race.told(&way.routes[0]);
             let hint = see_why(engine, &told, &way.container);
             return Err(advised(format!("sshd of {alias} {told}"), hint));
+        }
+        if race.under_way.is_empty() && way.routes[0].address().is_some() {
+            // Where nobody waits, ssh tells no more than that it was denied.
+            let _ = bell::ask_what_bars(&app.store.trust(id), &way.container.id, alias);
         }
         if let Some(stream) = race.run(&way.routes) {
             check_user(app, devcontainer, &way)?;
@@ -391,6 +396,7 @@ mod tests {
     use crate::environment::Environment;
     use std::io::{Read, Write};
     use std::net::{SocketAddr, TcpListener, TcpStream};
+    use std::os::unix::fs::PermissionsExt;
     use std::slice;
 
     /// What starts no exec stream.
@@ -770,6 +776,29 @@ mod tests {
         let stream =
             stream.and_then(|stream| check_user(&app, &devcontainer, &way).map(|()| stream));
         (stream, user::known(&app, &devcontainer).unwrap())
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn whoever_waits_in_the_container_is_asked_what_bars_its_account() {
+        let home = tempfile::tempdir().unwrap();
+        let environment = Environment::example(home.path());
+        let app = App::new(&environment);
+        let sshd = says(&["SSH-2.0-x\r\n"], Duration::ZERO);
+        let trust = app.store.trust("id");
+        std::fs::create_dir_all(&trust).unwrap();
+        bell::hang(&trust).unwrap();
+        let bell = trust.join(trust::BELL);
+        std::fs::set_permissions(&bell, std::fs::Permissions::from_mode(0o600)).unwrap();
+        let mut both = std::fs::OpenOptions::new();
+        let mut waits = both.read(true).write(true).open(&bell).unwrap();
+        let one = example::container("a", "running", &trust, sshd.address().unwrap().port());
+        let engine = Engine::at(&example::engine(home.path(), vec![one])).unwrap();
+        let devcontainer = DevContainer::example("lace-x", "k");
+        connect(&app, &engine, "id", &devcontainer).unwrap();
+        let mut told = [0; 99];
+        let length = waits.read(&mut told).unwrap();
+        assert_eq!(str::from_utf8(&told[..length]), Ok("? a lace-x\n"));
     }
 
     #[test]

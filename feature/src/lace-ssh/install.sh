@@ -103,6 +103,8 @@ write_config() {
         for option in PerSourcePenalties WarnWeakCrypto; do
             if sshd_knows "$option"; then echo "$option no"; fi
         done
+        # From 8.2 on: what `start` writes for whoever comes as another account.
+        if sshd_knows Include; then echo "Include /var/lib/lace-ssh/others.conf"; fi
     } >"$config"
 
     # Better that the build fails than that sshd does at every start.

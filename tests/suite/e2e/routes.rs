@@ -78,7 +78,12 @@ fn take_back_the_port(container: &DevContainer) {
         "run", "-d", "--init", "-u", "root", &label, "-v", &mount, image,
     ]);
     run.args(["sh", "-c", "/usr/local/share/lace-ssh/start; exec sleep 99"]);
-    Said::of(&mut run).expect(0);
+    let id = Said::of(&mut run).expect(0).out;
+    // Who waits at the mount is there before sshd is.
+    let sshd = "until [ -s /run/lace-ssh/sshd.pid ]; do sleep 0.1; done";
+    let mut wait = Command::new("timeout");
+    wait.args(["20", "docker", "exec", id.trim(), "sh", "-c", sshd]);
+    Said::of(&mut wait).expect(0);
 }
 
 /// The names of the routes in an answer.

@@ -4,7 +4,8 @@ use std::fs::OpenOptions;
 use std::process::{Command, Stdio};
 
 use super::start::{by_stream, quiet, ready, ready_with, runs, start};
-use crate::support::feature::{Container, shells};
+use crate::support::Said;
+use crate::support::feature::{Container, SHARE, shells};
 
 /// By what an engine would know it: the folder is called like it in which lies what is mounted there.
 fn named(container: &Container) -> String {
@@ -149,4 +150,108 @@ fn who_waits_at_the_mount_waits_at_the_bell_that_hangs_there() {
     container.ok(&format!(
         "[ ! -e {ATTENDING} ]; ! pgrep -f '[s]tart --attend'"
     ));
+}
+
+/// A login that is refused, by the network; what is said before ssh's own last line.
+fn refused(container: &Container, account: &str) -> String {
+    let said = Said::of(&mut container.ssh(account, &[], "exit 42"));
+    assert!(said.code >= 254, "{said:?}");
+    let denied = format!("{account}@127.0.0.1: Permission denied (publickey).\n");
+    let before = said.err.replace("\r\n", "\n");
+    // /etc/nologin ends the session, and says what it holds.
+    before.strip_suffix(&denied).unwrap_or(&before).to_owned()
+}
+
+/// Somebody connects, as far as who waits at the bell knows; he has looked when this comes back.
+fn knock(container: &Container, alias: &str) {
+    let bell = container.path("/etc/lace-ssh/bell");
+    let id = named(container);
+    container.ok(": >/run/lace-ssh/rung");
+    std::fs::write(&bell, format!("? {id} {alias}\nafter {id}\n")).unwrap();
+    container.until("grep -q after /run/lace-ssh/rung");
+}
+
+#[test]
+fn who_is_kept_out_is_told_why_before_he_shows_a_key() {
+    const BANNER: &str = "/var/lib/lace-ssh/banner";
+    for shell in shells().iter().filter(|it| !it.ends_with("ksh")) {
+        let container = with_a_bell(Some(shell));
+        assert_eq!(start(&container, "root", ""), runs(&container, "dev"));
+        let passwd = container.read("/etc/passwd");
+        let shadow = container.read("/etc/shadow");
+        let mended = format!(
+            "printf %s '{passwd}' >/etc/passwd; printf %s '{shadow}' >/etc/shadow; rm -f /etc/nologin; chmod 755 {SHARE}/authorized"
+        );
+        let today = "$(($(date +%s) / 86400))";
+        for (broken, why) in [
+            ("usermod -p '!' dev", "it is locked"),
+            (
+                &format!("usermod -e $(date -d @$((({today} - 1) * 86400)) +%F) dev"),
+                "its last day is over",
+            ),
+            (
+                "usermod -s /nowhere dev",
+                "its shell, /nowhere, is not there, or cannot be run",
+            ),
+            ("touch /etc/nologin", "there is /etc/nologin"),
+            ("sed -i /^dev:/d /etc/passwd", "there is no such account"),
+            (
+                &format!("chmod a-x {SHARE}/authorized"),
+                "/usr/local/share/lace-ssh/authorized is not there, or cannot be run",
+            ),
+        ] {
+            container.ok(broken);
+            knock(&container, "lace-x");
+            assert_eq!(
+                refused(&container, "dev"),
+                format!(
+                    "lace-ssh: sshd of lace-x does not let dev in: {why}; link by link: lace-ssh doctor lace-x\n"
+                ),
+                "{shell}: {broken}"
+            );
+            container.ok(&mended);
+            knock(&container, "lace-x");
+            let said = Said::of(&mut container.ssh("dev", &[], "exit 42"));
+            assert_eq!(
+                (said.code, said.err.as_str()),
+                (42, ""),
+                "{shell}: {broken}"
+            );
+        }
+        // Not on the last day, nor for whoever else may be kept out; nor is anything said that the host cannot have written.
+        container.ok(&format!(
+            "usermod -e $(date -d @$(({today} * 86400)) +%F) dev; usermod -p '!' root"
+        ));
+        knock(&container, "lace-x");
+        container.ok(&format!("[ ! -e {BANNER} ]; usermod -p '!' dev"));
+        for alias in ["", "x y", "LACE", "$(touch${IFS}/tmp/run)", "\u{1b}[31m"] {
+            knock(&container, alias);
+        }
+        container.ok(&format!("[ ! -e {BANNER} ]; [ ! -e /tmp/run ]"));
+        // Who starts sshd unlocks the account.
+        knock(&container, "lace-x");
+        container.ok(&format!(
+            "[ -s {BANNER} ]; kill $(cat /run/lace-ssh/sshd.pid)"
+        ));
+        container.until_nobody_listens();
+        assert_eq!(start(&container, "root", ""), runs(&container, "dev"));
+        container.ok(&format!("[ ! -e {BANNER} ]"));
+    }
+}
+
+#[test]
+fn who_comes_as_another_account_is_told_so() {
+    let container = with_a_bell(None);
+    assert_eq!(start(&container, "root", ""), runs(&container, "dev"));
+    let only = |user: &str| {
+        format!("lace-ssh: sshd lets in {user}, and nobody else; link by link: lace-ssh doctor\n")
+    };
+    for other in ["root", "ghost", "devil"] {
+        assert_eq!(refused(&container, other), only("dev"));
+    }
+    std::fs::write(container.path("/etc/lace-ssh/user"), "root").unwrap();
+    assert_eq!(start(&container, "root", "").0, 0);
+    assert_eq!(refused(&container, "dev"), only("root"));
+    let said = Said::of(&mut container.ssh("root", &[], "exit 42"));
+    assert_eq!((said.code, said.err.as_str()), (42, ""));
 }

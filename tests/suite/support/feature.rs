@@ -148,7 +148,9 @@ impl Container {
         }
         let port = free_port();
         let config = std::fs::read_to_string(scripts().join("sshd_config")).unwrap()
-            + &format!("Port {port}\nListenAddress 127.0.0.1\n");
+            + &format!(
+                "Port {port}\nListenAddress 127.0.0.1\nInclude /var/lib/lace-ssh/others.conf\n"
+            );
         std::fs::write(root.join("usr/local/share/lace-ssh/sshd_config"), config).unwrap();
         std::fs::write(root.join("usr/local/share/lace-ssh/user"), "dev\n").unwrap();
 
@@ -325,8 +327,6 @@ impl Container {
             "BatchMode=yes",
             "-o",
             "IdentitiesOnly=yes",
-            "-o",
-            "LogLevel=ERROR",
         ]);
         ssh.args([
             "-o",

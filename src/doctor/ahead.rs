@@ -1,0 +1,161 @@
+//! What a login will be refused for, as far as files of this machine tell: looked at before each one, since ssh is told nothing
+//! of the reason, and once it has its connection nothing of ours is left to say it.
+//!
+//! All that `proxy` may take is a fraction of a millisecond. So what is looked at first is only whether something may be wrong;
+//! what it is, the checks tell.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+
+use super::link::Link;
+use super::patient::Patient;
+use super::{agent, as_ssh_has_it, key, store, trust};
+use crate::app::App;
+use crate::durable;
+use crate::ring::{self, identity};
+use crate::settings;
+use crate::store::LARGEST_LIST;
+use crate::store::registry::{Custody, DevContainer, Key, Registry};
+use crate::trust::{AUTHORIZED_KEYS, REVOKED_KEYS, USER_CA};
+
+/// The first broken link of those that make sshd refuse whoever comes to this dev container; where ssh does not show its key,
+/// only what it trusts is looked at.
+pub fn broken(app: &App, registry: &Registry, id: &str, shows_key: bool, now: i64) -> Option<Link> {
+    let known = &registry.devcontainers[id];
+    let is_shown = || {
+        let key = registry.keys.get(&known.key);
+        key.is_some_and(|key| can_be_shown(app, &known.key, key))
+    };
+    if trusts(app, registry, id, known) && (!shows_key || is_shown()) {
+        return None;
+    }
+    let settings = settings::read(&app.store).unwrap_or_default();
+    let environment = as_ssh_has_it(app, &known.alias);
+    let app = &App::new(&environment);
+    let patient = Patient::of(app, &settings, registry, id, now);
+    let of_the_key: [fn(&Patient<'_>) -> Link; 3] =
+        [|it| store::check(it.app), key::check, agent::check];
+    let checks = of_the_key.into_iter().filter(|_| shows_key);
+    let mut links = checks.map(|check| check(&patient));
+    links
+        .find(Link::is_broken)
+        .or_else(|| Some(trust::check(&patient)).filter(Link::is_broken))
+}
+
+/// Whether ssh finds the key, and will take it.
+fn can_be_shown(app: &App, name: &str, key: &Key) -> bool {
+    let file = app.store.identity(name);
+    let is_closed = fs::metadata(&file).is_ok_and(|it| it.mode() & 0o077 == 0);
+    let is_it = || match identity::read_public(&file) {
+        Ok(Some(public)) => public.render_bare() == key.public,
+        _ => false,
+    };
+    let is_held = || key.custody != Custody::UserAgent || ring::agent::holds(app, key);
+    is_closed && is_it() && is_held()
+}
+
+/// Whether the dev container may let in the key, or what its CA has signed; and it has a list of what is revoked, without which
+/// sshd lets in nobody.
+fn trusts(app: &App, registry: &Registry, id: &str, known: &DevContainer) -> bool {
+    let folder = app.store.trust(id);
+    let read = |name: &str| durable::read(&folder.join(name), LARGEST_LIST).ok()?;
+    let lets_in = match registry.keys.get(&known.key) {
+        Some(key) if known.auth.takes_keys() => read(AUTHORIZED_KEYS).is_some_and(|lines| {
+            let public = key.public.as_bytes();
+            lines.windows(public.len()).any(|it| it == public)
+        }),
+        _ => read(USER_CA).is_some_and(|lines| !lines.is_empty()),
+    };
+    lets_in && folder.join(REVOKED_KEYS).is_file()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+    use crate::environment::Environment;
+    use crate::keys::KeyPair;
+    use crate::ring::Ring;
+    use crate::store::registry::Auth;
+
+    #[test]
+    fn what_a_login_will_be_refused_for_is_told_and_nothing_where_it_will_not() {
+        let home = tempfile::tempdir().unwrap();
+        let environment = Environment::example(home.path());
+        let app = App::new(&environment);
+        let mut ring = Ring::open(&app, "test").unwrap();
+        ring.knows("x", "lace-x", "lace-x");
+        let registry = ring.registry.clone();
+        drop(ring);
+        let told = |registry: &Registry, shows_key| {
+            let link = broken(&app, registry, "x", shows_key, crate::app::now());
+            link.map(|it| format!("{}: {}", it.name, it.says))
+        };
+        assert_eq!(
+            (told(&registry, true), told(&registry, false)),
+            (None, None)
+        );
+        let identity = app.store.identity("lace-x");
+        let trusted = |name: &str| app.store.trust("x").join(name);
+        let other = KeyPair::generate(&[1; 32], "other").unwrap();
+        let changed = |path: &std::path::Path, text: Option<&str>, mode, shows_key| {
+            let kept = fs::read(path).unwrap();
+            match text {
+                Some(text) => fs::write(path, text).unwrap(),
+                None => fs::remove_file(path).unwrap(),
+            }
+            if text.is_some() {
+                fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+            }
+            let told = told(&registry, shows_key);
+            fs::write(path, kept).unwrap();
+            fs::set_permissions(path, Permissions::from_mode(0o600)).unwrap();
+            assert_eq!(broken(&app, &registry, "x", true, 0), None);
+            told.unwrap_or_default()
+        };
+        let own = fs::read_to_string(&identity).unwrap();
+        let gone = changed(&identity, None, 0, true);
+        assert_eq!(gone, format!("key: {} is not there", identity.display()));
+        let open = changed(&identity, Some(&own), 0o640, true);
+        assert_eq!(
+            open,
+            format!("store: open to others: {}", identity.display())
+        );
+        let swapped = changed(&identity, Some(&other.private_openssh()), 0o600, true);
+        assert!(
+            swapped.contains(", which the dev container trusts"),
+            "{swapped}"
+        );
+        let damaged = changed(&identity, Some("x"), 0o600, true);
+        assert!(damaged.contains(" is not a private key"), "{damaged}");
+        // Who shows another key is not let in for want of this one.
+        assert_eq!(changed(&identity, None, 0, false), "");
+        let folder = app.store.trust("x");
+        for shows_key in [true, false] {
+            let untrusted = changed(&trusted(AUTHORIZED_KEYS), Some(""), 0o600, shows_key);
+            let in_folder = format!("trust: not as they must be in {}:", folder.display());
+            assert_eq!(untrusted, format!("{in_folder} authorized_keys"));
+            let open = changed(&trusted(REVOKED_KEYS), None, 0, shows_key);
+            assert!(
+                open.starts_with(&format!("{in_folder} revoked_keys; without")),
+                "{open}"
+            );
+        }
+        // What is kept by an agent that does not have it.
+        let mut lost = registry.clone();
+        lost.keys.get_mut("lace-x").unwrap().custody = Custody::UserAgent;
+        let lost = told(&lost, true).unwrap();
+        assert!(lost.contains("that one does not have it"), "{lost}");
+        let mut ring = Ring::open(&app, "test").unwrap();
+        ring.certify("x").unwrap();
+        ring.registry.devcontainers.get_mut("x").unwrap().auth = Auth::Certificate;
+        ring.touch_one("x");
+        ring.commit().unwrap();
+        let registry = &ring.registry;
+        assert_eq!(told(registry, true), None);
+        fs::write(trusted(USER_CA), "").unwrap();
+        assert!(told(registry, true).unwrap().ends_with("user_ca.pub"));
+    }
+}
