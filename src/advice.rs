@@ -64,9 +64,12 @@ pub fn advised(message: impl Into<String>, hint: Option<impl Into<String>>) -> a
     }
 }
 
+/// How it is said what tells more.
+pub const LINK_BY_LINK: &str = "link by link: ";
+
 /// What is said behind the first broken link, where somebody did not get in.
 pub fn link_by_link(alias: &str) -> String {
-    format!("link by link: lace-ssh doctor {alias}")
+    format!("{LINK_BY_LINK}lace-ssh doctor {alias}")
 }
 
 /// A path as one word of a command line in a hint.

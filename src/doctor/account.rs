@@ -30,7 +30,13 @@ pub fn check(patient: &Patient<'_>) -> Link {
     // What keeps nobody out is no fault: a locked account is let in by an sshd that asks PAM.
     let got_in = matches!(patient.login(), Login::In(_));
     let mut faults = inside.account.iter();
-    let fault = faults.find(|it| !got_in || matches!(it, Account::HomeAbsent | Account::IsRoot));
+    let lets_in = |it: &Account| {
+        matches!(
+            it,
+            Account::HomeAbsent | Account::HomeClosed | Account::IsRoot
+        )
+    };
+    let fault = faults.find(|it| !got_in || lets_in(it));
     let known = patient.known();
     let is_option = known.user_chosen && known.workspace.is_some();
     let link = told(&user, fault, &patient.exec(), is_option);
@@ -87,6 +93,12 @@ fn told(user: &str, fault: Option<&Account>, exec: &str, is_option: bool) -> Lin
         Account::HomeAbsent => {
             return Link::warns(NAME, format!("the home folder of {user} is not there"))
                 .advise("make it in the image");
+        }
+        Account::HomeClosed => {
+            let says = format!("{user} may not enter its home folder: scp and editors fail");
+            return Link::warns(NAME, says).advise(format!(
+                "{exec} sh -c 'chown {user} ~{user} && chmod u+rwx ~{user}'"
+            ));
         }
         // So `devcontainer up` makes an account of Alpine's, where root calls it.
         Account::IsRoot => {
@@ -146,6 +158,12 @@ mod tests {
             );
         }
         assert_eq!(seen(Some(Account::HomeAbsent)).0, State::Warns);
+        let (state, says, advice) = seen(Some(Account::HomeClosed));
+        assert!(state == State::Warns && says.contains("may not enter"));
+        assert!(
+            advice.contains("c sh -c 'chown vscode ~vscode && "),
+            "{advice}"
+        );
         let (state, says, advice) = seen(Some(Account::IsRoot));
         assert_eq!(state, State::Warns);
         assert!(says.contains("vscode has the number of root"), "{says}");

@@ -9,9 +9,10 @@ use std::os::unix::fs::MetadataExt;
 
 use super::link::Link;
 use super::patient::Patient;
-use super::{agent, as_ssh_has_it, key, store, trust};
+use super::{agent, as_ssh_has_it, client_files, host_key, key, store, trust};
 use crate::app::App;
 use crate::durable;
+use crate::inventory;
 use crate::ring::{self, identity};
 use crate::settings;
 use crate::store::LARGEST_LIST;
@@ -26,20 +27,24 @@ pub fn broken(app: &App, registry: &Registry, id: &str, shows_key: bool, now: i6
         let key = registry.keys.get(&known.key);
         key.is_some_and(|key| can_be_shown(app, &known.key, key))
     };
-    if trusts(app, registry, id, known) && (!shows_key || is_shown()) {
+    let is_let_in = trusts(app, registry, id, known) && is_proven(app, id, known);
+    if is_let_in && (!shows_key || is_shown()) {
         return None;
     }
     let settings = settings::read(&app.store).unwrap_or_default();
     let environment = as_ssh_has_it(app, &known.alias);
     let app = &App::new(&environment);
     let patient = Patient::of(app, &settings, registry, id, now);
-    let of_the_key: [fn(&Patient<'_>) -> Link; 3] =
-        [|it| store::check(it.app), key::check, agent::check];
-    let checks = of_the_key.into_iter().filter(|_| shows_key);
-    let mut links = checks.map(|check| check(&patient));
-    links
-        .find(Link::is_broken)
-        .or_else(|| Some(trust::check(&patient)).filter(Link::is_broken))
+    let of_ssh: [fn(&Patient<'_>) -> Link; 4] = [
+        |it| store::check(it.app),
+        key::check,
+        agent::check,
+        client_files::check,
+    ];
+    let of_sshd: [fn(&Patient<'_>) -> Link; 2] = [trust::check, host_key::check];
+    let of_ssh = of_ssh.into_iter().filter(|_| shows_key);
+    let mut links = of_ssh.chain(of_sshd).map(|check| check(&patient));
+    links.find(Link::is_broken)
 }
 
 /// Whether ssh finds the key, and will take it.
@@ -54,19 +59,32 @@ fn can_be_shown(app: &App, name: &str, key: &Key) -> bool {
     is_closed && is_it() && is_held()
 }
 
+/// Whether ssh expects the host key that sshd is given; while one takes the place of another, either may be.
+fn is_proven(app: &App, id: &str, known: &DevContainer) -> bool {
+    let pins = || durable::read(&app.store.known_hosts(), LARGEST_LIST).ok()?;
+    let pin = inventory::known_host(known);
+    let is_pinned = pins().is_some_and(|pins| holds(&pins, &pin));
+    let pinned = &known.host_key.current;
+    known.host_key.next.is_some()
+        || is_pinned && ring::host_key::is_of(&app.store.mounted_host_key(id), pinned)
+}
+
 /// Whether the dev container may let in the key, or what its CA has signed; and it has a list of what is revoked, without which
 /// sshd lets in nobody.
 fn trusts(app: &App, registry: &Registry, id: &str, known: &DevContainer) -> bool {
     let folder = app.store.trust(id);
     let read = |name: &str| durable::read(&folder.join(name), LARGEST_LIST).ok()?;
     let lets_in = match registry.keys.get(&known.key) {
-        Some(key) if known.auth.takes_keys() => read(AUTHORIZED_KEYS).is_some_and(|lines| {
-            let public = key.public.as_bytes();
-            lines.windows(public.len()).any(|it| it == public)
-        }),
+        Some(key) if known.auth.takes_keys() => {
+            read(AUTHORIZED_KEYS).is_some_and(|lines| holds(&lines, &key.public))
+        }
         _ => read(USER_CA).is_some_and(|lines| !lines.is_empty()),
     };
     lets_in && folder.join(REVOKED_KEYS).is_file()
+}
+
+fn holds(file: &[u8], part: &str) -> bool {
+    !part.is_empty() && file.windows(part.len()).any(|it| it == part.as_bytes())
 }
 
 #[cfg(test)]
@@ -143,6 +161,19 @@ mod tests {
                 "{open}"
             );
         }
+        // Whom ssh would not believe.
+        let files = changed(&app.store.known_hosts(), Some(""), 0o600, true);
+        assert!(files.starts_with("client-files: "), "{files}");
+        assert_eq!(
+            changed(&app.store.known_hosts(), Some(""), 0o600, false),
+            ""
+        );
+        let mounted = app.store.mounted_host_key("x");
+        let swapped = changed(&mounted, Some(&other.private_openssh()), 0o600, true);
+        assert!(
+            swapped.ends_with("is not the one that sshd reads"),
+            "{swapped}"
+        );
         // What is kept by an agent that does not have it.
         let mut lost = registry.clone();
         lost.keys.get_mut("lace-x").unwrap().custody = Custody::UserAgent;

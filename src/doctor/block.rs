@@ -5,6 +5,9 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use rustix::fs::{Access, access};
+use rustix::io::Errno;
+
 use super::effect::{self, Effect};
 use super::link::{Link, Remedy};
 use super::patient::{Login, PATIENCE, Patient, WORD};
@@ -15,6 +18,9 @@ use crate::workspace::user_config;
 
 /// Its name.
 const NAME: &str = "block";
+
+/// A socket's name has 107 characters; ssh makes it with 17 more, and takes them away.
+const LONGEST: usize = 107 - 17;
 
 /// How ssh refuses a file that somebody else may have written.
 const REFUSED: &str = "Bad owner or permissions on ";
@@ -50,7 +56,12 @@ fn tried(patient: &Patient<'_>, users: &Path, others: &[String]) -> Link {
     if !matches!(patient.login(), Login::In(_)) {
         return holds();
     }
-    let mut arguments: Vec<_> = ["-o", "ControlPath=none"].map(OsString::from).into();
+    let fault = effect::socket(patient.app, alias).and_then(|path| cannot_be_made(&path));
+    if let Some((says, advice)) = fault {
+        return Link::breaks(NAME, says).advise(advice);
+    }
+    // By a master that is there, and without making another one.
+    let mut arguments: Vec<_> = ["-o", "ControlMaster=no"].map(OsString::from).into();
     arguments.extend(openssh::arguments(users, alias));
     let mut ssh = proof::batch(&arguments, &format!("echo {WORD}"));
     let what = match command::ask(&mut ssh, PATIENCE) {
@@ -71,6 +82,37 @@ fn tried(patient: &Patient<'_>, users: &Path, others: &[String]) -> Link {
         others.join(", ")
     );
     Link::breaks(NAME, says).advise(which_block(alias, users))
+}
+
+/// Why ssh cannot make its socket at this path, and then ends; and what mends it.
+fn cannot_be_made(path: &Path) -> Option<(String, String)> {
+    let length = path.as_os_str().len();
+    let shown = path.display();
+    if length > LONGEST {
+        return Some((
+            format!(
+                "ssh cannot make its socket {shown} (ControlPath), which is {length} characters long"
+            ),
+            format!("take a shorter one, of at most {LONGEST}: ControlPath ~/.ssh/%C"),
+        ));
+    }
+    let folder = path.parent().filter(|it| !it.as_os_str().is_empty())?;
+    let name = shell(folder);
+    let (why, advice) = match access(folder, Access::WRITE_OK | Access::EXEC_OK) {
+        Ok(()) if folder.is_dir() => return None,
+        Err(Errno::NOENT) => ("is not there", format!("mkdir -p -m 700 {name}")),
+        _ => (
+            "is no folder of yours",
+            format!("see whose it is: ls -ld {name}"),
+        ),
+    };
+    Some((
+        format!(
+            "ssh cannot make its socket {shown} (ControlPath), for {} {why}",
+            folder.display()
+        ),
+        advice,
+    ))
 }
 
 fn which_block(alias: &str, users: &Path) -> String {
@@ -150,6 +192,36 @@ mod tests {
             Some("User me")
         );
         assert_eq!(above(""), None);
+    }
+
+    #[test]
+    fn a_socket_that_cannot_be_made_is_told_with_what_makes_room_for_it() {
+        let home = tempfile::tempdir().unwrap();
+        let at = |name: &str| cannot_be_made(&home.path().join(name));
+        assert_eq!(at("socket"), None);
+        let (says, advice) = at("cm/socket").unwrap();
+        let folder = home.path().join("cm").display().to_string();
+        let path = format!("{folder}/socket");
+        assert_eq!(
+            (says, advice),
+            (
+                format!(
+                    "ssh cannot make its socket {path} (ControlPath), for {folder} is not there"
+                ),
+                format!("mkdir -p -m 700 {folder}")
+            )
+        );
+        fs::write(home.path().join("cm"), "").unwrap();
+        assert!(
+            at("cm/socket")
+                .unwrap()
+                .0
+                .ends_with("is no folder of yours")
+        );
+        let room = LONGEST - home.path().as_os_str().len() - 1;
+        assert_eq!(at(&"x".repeat(room)), None);
+        let (says, _) = at(&"x".repeat(room + 1)).unwrap();
+        assert!(says.ends_with("which is 91 characters long"), "{says}");
     }
 
     #[test]

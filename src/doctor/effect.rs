@@ -79,6 +79,19 @@ pub fn agent(app: &App, alias: &str) -> Option<PathBuf> {
     }
 }
 
+/// Where ssh would make a socket for the sake of this alias that further sessions share, if the user's configuration has it
+/// make one.
+pub fn socket(app: &App, alias: &str) -> Option<PathBuf> {
+    socket_of(&asked(&user_config::path(app), alias).ok()?)
+}
+
+fn socket_of(options: &Options) -> Option<PathBuf> {
+    let one = |name: &str| Some(options.get(name)?.first()?.as_str());
+    let makes = one("controlmaster").is_some_and(|it| !["no", "false"].contains(&it));
+    let path = one("controlpath").filter(|path| makes && *path != "none")?;
+    Some(path.into())
+}
+
 /// Ours is included, so what is not as it says was told to be so elsewhere.
 fn is_told_otherwise(app: &App) -> bool {
     user_config::is_installed(app).unwrap_or(false)
@@ -143,6 +156,25 @@ mod tests {
     use super::*;
     use crate::environment::Environment;
     use std::fs;
+
+    #[test]
+    fn a_socket_is_made_where_the_users_options_say_so() {
+        for (text, expected) in [
+            ("controlmaster auto\ncontrolpath /s/x\n", Some("/s/x")),
+            ("controlmaster true\ncontrolpath /s/x y\n", Some("/s/x y")),
+            ("controlmaster false\ncontrolpath /s/x\n", None),
+            ("controlmaster no\ncontrolpath /s/x\n", None),
+            ("controlmaster auto\ncontrolpath none\n", None),
+            ("controlmaster auto\n", None),
+            ("controlpath /s/x\n", None),
+        ] {
+            assert_eq!(
+                socket_of(&parse(text)),
+                expected.map(PathBuf::from),
+                "{text}"
+            );
+        }
+    }
 
     #[test]
     fn what_is_decisive_is_compared() {

@@ -1,7 +1,7 @@
 //! The Feature in the container: which contract it follows, and whether that is enough.
 
-use super::link::Link;
-use super::patient::Patient;
+use super::link::{Link, State};
+use super::patient::{Login, Patient};
 use crate::store::registry::Auth;
 use crate::trust::{self, CONTRACT};
 
@@ -16,11 +16,28 @@ pub fn check(patient: &Patient<'_>) -> Link {
     if container.is_adopted {
         return Link::holds(NAME, "it was adopted, and needs none");
     }
-    let is_absent = patient
-        .inside()
-        .is_ok_and(|(inside, _)| inside.lacks_feature);
+    let seen = patient.inside().ok().map(|(inside, _)| inside);
+    let is_absent = seen.is_some_and(|inside| inside.lacks_feature);
     let wants = patient.known().auth == Auth::Certificate;
-    told(container.contract, is_absent, wants, &patient.rebuilt())
+    let link = told(container.contract, is_absent, wants, &patient.rebuilt());
+    let is_changed = seen.is_some_and(|inside| inside.is_changed);
+    match link.state {
+        State::Holds if is_changed => {
+            let got_in = !matches!(patient.login(), Login::Refused(..));
+            changed(got_in, &patient.rebuilt())
+        }
+        _ => link,
+    }
+}
+
+/// Somebody may have meant that, and then ssh gets in.
+fn changed(got_in: bool, rebuilt: &str) -> Link {
+    let says = "its files in the container, as sshd_config, are not as they were installed";
+    match got_in {
+        true => Link::warns(NAME, says),
+        false => Link::breaks(NAME, format!("{says}, and ssh does not get in")),
+    }
+    .advise(rebuilt)
 }
 
 fn told(contract: Option<u32>, is_absent: bool, wants_certificates: bool, rebuilt: &str) -> Link {
@@ -47,7 +64,6 @@ fn told(contract: Option<u32>, is_absent: bool, wants_certificates: bool, rebuil
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::doctor::link::State;
 
     #[test]
     fn what_a_feature_knows_is_held_against_what_is_asked_of_it() {
@@ -58,6 +74,9 @@ mod tests {
         let newer = Some(CONTRACT + 1);
         assert_eq!(state(Some(CONTRACT), false, true), (State::Holds, false));
         assert_eq!(state(Some(CONTRACT), true, false), (State::Breaks, true));
+        let (kept, shut) = (changed(true, "rebuild"), changed(false, "rebuild"));
+        assert_eq!((kept.state, shut.state), (State::Warns, State::Breaks));
+        assert_eq!(shut.remedy.unwrap().shown(), "rebuild");
         assert_eq!(state(newer, false, true), (State::Warns, true));
         assert_eq!(state(Some(1), false, true), (State::Warns, true));
         assert_eq!(state(None, false, false), (State::Warns, true));

@@ -25,11 +25,21 @@ pub fn check(patient: &Patient<'_>) -> Link {
             "the next `devcontainer up` goes on with it; or now: lace-ssh host-key rotate {}",
             known.alias
         )),
-        None if !host_key::is_in_place(store, patient.id, pinned) => Link::breaks(
-            NAME,
-            format!("{fingerprint} is pinned, and is not the one that sshd reads"),
-        )
-        .mended_by(patient.made_anew()),
+        None if !host_key::is_in_place(store, patient.id, pinned) => {
+            let (kept, mounted) = (
+                store.host_key(patient.id),
+                store.mounted_host_key(patient.id),
+            );
+            let is_read = host_key::is_of(&mounted, pinned);
+            let says = match is_read {
+                true => format!(
+                    "{fingerprint} is pinned, and {} does not have it",
+                    kept.display()
+                ),
+                false => format!("{fingerprint} is pinned, and is not the one that sshd reads"),
+            };
+            Link::breaks(NAME, says).mended_by(patient.made_anew())
+        }
         None => Link::holds(NAME, format!("{fingerprint} is pinned")),
     }
 }

@@ -32,6 +32,8 @@ pub struct Inside {
     pub digests: Vec<(String, String)>,
     /// The Feature is not installed.
     pub lacks_feature: bool,
+    /// What the Feature has installed is not as it was.
+    pub is_changed: bool,
     /// What keeps the account out.
     pub account: Vec<Account>,
     /// Whether sshd runs.
@@ -76,6 +78,8 @@ pub enum Account {
     NobodyButRoot,
     /// Its home folder is not there.
     HomeAbsent,
+    /// It may not enter its home folder.
+    HomeClosed,
     /// It has root's number under another name.
     IsRoot,
 }
@@ -180,6 +184,7 @@ fn parse(told: &str) -> Option<Inside> {
                 inside.digests.extend(digest.map(owned));
             }
             ("feature", "absent") => inside.lacks_feature = true,
+            ("feature", "changed") => inside.is_changed = true,
             ("sshd", "absent") => inside.sshd = Sshd::Absent,
             ("sshd", "runs") => inside.sshd = Sshd::Runs,
             ("sshd", "serves another") => inside.sshd = Sshd::ServesAnother,
@@ -210,6 +215,7 @@ fn account(what: &str, how: &str) -> Option<Account> {
         ("shell", "closed") => Account::ShellClosed(shell.to_owned()),
         ("nologin", _) => Account::NobodyButRoot,
         ("home", "absent") => Account::HomeAbsent,
+        ("home", "closed") => Account::HomeClosed,
         _ => return None,
     })
 }
@@ -238,8 +244,8 @@ mod tests {
     #[test]
     fn every_line_is_understood() {
         let told = "clock 1800000000\nmount ro\nboot b-1\nfolder 7:8\nmissing revoked_keys\nunreadable authorized_keys\nhost-key ssh-ed25519 AAAA\ndigest authorized_keys 00ff\n\
-                    feature absent\nfault /x line 3: bad\nport taken\nsftp absent /x/sftp-server\nroot read-only\nlacks SETUID\nlacks SYS_CHROOT\nspace / 10 20 4096 7 100\nspace /run 1 2 1 0 0\n\
-                    space /tmp much\naccount locked\naccount expired\nshell absent /bin/zsh\nnologin\nhome absent\nsshd runs\nend\nsshd absent\n";
+                    feature absent\nfeature changed\nfault /x line 3: bad\nport taken\nsftp absent /x/sftp-server\nroot read-only\nlacks SETUID\nlacks SYS_CHROOT\nspace / 10 20 4096 7 100\nspace /run 1 2 1 0 0\n\
+                    space /tmp much\naccount locked\naccount expired\nshell absent /bin/zsh\nnologin\nhome absent\nhome closed\nsshd runs\nend\nsshd absent\n";
         let inside = parse(told).unwrap();
         let space = |folder: &str, free, inodes| Space {
             folder: folder.into(),
@@ -257,12 +263,14 @@ mod tests {
             host_key: Some("ssh-ed25519 AAAA".into()),
             digests: vec![("authorized_keys".into(), "00ff".into())],
             lacks_feature: true,
+            is_changed: true,
             account: vec![
                 Account::Locked,
                 Account::Expired,
                 Account::ShellAbsent("/bin/zsh".into()),
                 Account::NobodyButRoot,
                 Account::HomeAbsent,
+                Account::HomeClosed,
             ],
             sshd: Sshd::Runs,
             fault: Some("/x line 3: bad".into()),

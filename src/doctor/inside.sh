@@ -31,9 +31,9 @@ account() {
     shell=${entry##*:}
     entry=${entry%:*}
     home=${entry##*:}
-    [ -d "$home" ] || echo "home absent"
+    if [ ! -d "$home" ]; then echo "home absent"; elif ! may_enter "$1" "$home"; then echo "home closed"; fi
     case ${shell##*/} in nologin | false) echo "shell closed $shell" ;; esac
-    if [ "$shell" ] && [ ! -x "$shell" ]; then echo "shell absent $shell"; fi
+    if [ "$shell" ] && { [ ! -f "$shell" ] || [ ! -x "$shell" ]; }; then echo "shell absent $shell"; fi
     if [ -e /etc/nologin ] && [ "$(id -u "$1")" != 0 ]; then echo "nologin"; fi
     shadow=$(sed -n "s/^$1://p" /etc/shadow 2>/dev/null)
     case $shadow in '!'*) grep -Eqi '^ *UsePAM[ =]+yes' "$config" 2>/dev/null || echo "account locked" ;; esac
@@ -43,6 +43,19 @@ account() {
     *) [ $(($(date +%s) / 86400)) -le "$expires" ] || echo "account expired" ;;
     esac
     if [ "$1" != root ] && [ "$(id -u "$1")" = 0 ]; then echo "account root"; fi
+}
+
+# Whether the account $1 may work in the folder $2. Who is in which group is not looked up.
+may_enter() {
+    uid=$(id -u "$1")
+    # A mode of no bits has one digit.
+    seen=$(stat -L -c '%u 00%a' "$2") || return 0
+    case $uid:$seen in
+    0:*) ;;
+    "$uid:$uid "*[0246]??) return 1 ;;
+    "$uid:$uid "*) ;;
+    *[0246][0246]) return 1 ;;
+    esac
 }
 
 # The capabilities that sshd needs, and what starts it.
@@ -70,11 +83,15 @@ wired() {
     if public=$(ssh-keygen -y -P '' -f "$trust/ssh_host_ed25519_key" 2>/dev/null); then
         echo "$public" | sed -n 's/^\([^ ]* [^ ]*\).*/host-key \1/p'
     fi
-    [ -e "$share/start" ] || echo "feature absent"
+    if [ ! -x "$share/start" ]; then
+        echo "feature absent"
+    elif [ -e "$share/seal" ] && [ "$(seal 2>/dev/null | cksum)" != "$(cat "$share/seal")" ]; then
+        echo "feature changed"
+    fi
     # One that was taken away may still listen, and serves nobody.
     [ "$sshd" ] || return
     # What it lacks at run time is made when it starts.
-    [ ! -e "$config" ] || said=$("$sshd" -t -f "$config" 2>&1) || case $said in
+    said=$("$sshd" -t -f "$config" 2>&1) || case $said in
     'Missing privilege separation directory'*) ;;
     *) echo "fault $(echo "$said" | head -n 1)" ;;
     esac
@@ -91,6 +108,15 @@ wired() {
     done 2>/dev/null
     if grep -Eqs "$(printf ':%04X' "$2") [0-9A-F]+:0000 0A " /proc/net/tcp /proc/net/tcp6; then echo "port taken"; fi
 }
+
+# As the Feature's `install.sh`.
+seal() (
+    cd "$share" || return
+    set -- . authorized entrypoint post-start session sshd_config start
+    stat -c '%n %a %u' "$@"
+    shift
+    cat "$@"
+)
 
 # The first is this text.
 shift

@@ -29,7 +29,18 @@ pub fn check(patient: &Patient<'_>) -> Link {
             key.fingerprint
         ),
         Ok(None) => format!("{} is not there", file.display()),
-        Err(error) => return Link::at_fault(NAME, &error).mended_by(patient.made_anew()),
+        // With what is there out of the way, another one is made; what is no file at all, another link tells.
+        Err(error) => {
+            let link = Link::at_fault(NAME, &error);
+            let anew = patient.made_anew().shown();
+            return match &link.remedy {
+                Some(first) => {
+                    let advice = format!("{}; {anew}", first.shown());
+                    link.advise(advice)
+                }
+                None => link,
+            };
+        }
     };
     Link::breaks(NAME, says).mended_by(patient.made_anew())
 }

@@ -12,7 +12,7 @@ use anyhow::{Error, Result};
 
 use super::inside::{self, Inside};
 use super::link::Remedy;
-use crate::advice::{failure, shell};
+use crate::advice::{LINK_BY_LINK, failure, shell};
 use crate::app::{App, now};
 use crate::ca;
 use crate::client::openssh;
@@ -230,7 +230,8 @@ impl<'a> Patient<'a> {
         let published = self.running().filter(|(_, container)| {
             !container.is_adopted && container.published(known.port).is_some()
         });
-        let options = ["-o", "LogLevel=ERROR", "-o", "ControlPath=none"];
+        // Of what two could not agree upon, ssh tells no less.
+        let options = ["-o", "LogLevel=INFO", "-o", "ControlPath=none"];
         let mut arguments: Vec<OsString> = options.map(OsString::from).into();
         arguments.extend(openssh::arguments(&self.app.store.config(), &known.alias));
         let (app, start) = (self.app, Instant::now());
@@ -274,15 +275,17 @@ impl<'a> Patient<'a> {
                 is_clean: answer.out.trim_end() == WORD,
                 ..times
             }),
-            Some(NOT_IN) | None => {
-                let why = self.why(&answer.in_one_line(), || proof::run(&arguments))?;
+            Some(NOT_IN) | None if refusal::is_one(&answer.said) || !is_let_in(&arguments) => {
+                let why = self.why(&answer.said, || proof::run(&arguments))?;
                 Login::Refused(why, times)
             }
-            Some(code) => {
-                let said = match &*answer.in_one_line() {
+            code => {
+                let said = match &*spoken(&answer.said) {
                     "" => String::new(),
                     said => format!(": {said}"),
                 };
+                // A shell that a signal ends is that, too.
+                let code = code.unwrap_or(NOT_IN);
                 Login::Refused(
                     failure(
                         format!(
@@ -314,14 +317,21 @@ impl<'a> Patient<'a> {
         }
         if refusal::is_one(said)
             && let Some((engine, container)) = self.running()
-            && let Some(why) = refusal::in_words(engine, container, knock)?
         {
-            return Ok(match why.is_built_in {
-                true => failure(why.says, self.rebuilt()),
-                false => Error::msg(why.says),
-            });
+            // One for one connection has told it, and writes no log.
+            let told = refusal::in_what_it_says(said);
+            let why = match told {
+                Some(why) => Some(why),
+                None => refusal::in_words(engine, container, knock)?,
+            };
+            if let Some(why) = why {
+                return Ok(match why.is_built_in {
+                    true => failure(why.says, self.rebuilt()),
+                    false => Error::msg(why.says),
+                });
+            }
         }
-        Ok(Error::msg(match said {
+        Ok(Error::msg(match &*spoken(said) {
             "" => "sshd hangs up without a word".to_owned(),
             said => said.to_owned(),
         }))
@@ -381,6 +391,20 @@ impl<'a> Patient<'a> {
     }
 }
 
+/// What was said, as a part of a sentence, without what leads here, and what follows from it.
+fn spoken(said: &str) -> String {
+    let is_own = |line: &&str| {
+        let line = line.trim_start_matches("lace-ssh: ");
+        !["hint: ", LINK_BY_LINK, "mm_receive_fd: "]
+            .iter()
+            .any(|it| line.starts_with(it))
+    };
+    let lines = said.lines().filter(is_own);
+    let cut = lines.map(|line| line.split(&format!("; {LINK_BY_LINK}")).next());
+    let lines: Vec<_> = cut.flatten().collect();
+    command::in_one_line(&lines.join("\n"))
+}
+
 /// Whether sshd lets this ssh in: then it tells that nobody listens at a port that nobody has. No shell of the account's
 /// has a part in that.
 fn is_let_in(arguments: &[OsString]) -> bool {
@@ -399,8 +423,8 @@ pub(super) const WORD: &str = "lace-ssh";
 /// How ssh ends where it was not let in.
 const NOT_IN: i32 = 255;
 
-/// How long a login may take.
-pub(super) const PATIENCE: Duration = Duration::from_secs(8);
+/// How long a login may take: longer than `proxy` waits for sshd, and then tells why.
+pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// By how much a clock is ahead that was looked at between these two moments.
 fn ahead(clock: i64, before: i64, after: i64) -> i64 {
@@ -414,6 +438,23 @@ fn ahead(clock: i64, before: i64, after: i64) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_ssh_says_is_told_without_what_leads_here() {
+        for (said, told) in [
+            ("Unable to negotiate\r\n", "Unable to negotiate"),
+            (
+                "lace-ssh: sshd of lace-x does not let me in: it is locked; link by link: lace-ssh doctor lace-x\r\nme@lace-x: Permission denied (publickey).\r\n",
+                "sshd of lace-x does not let me in: it is locked; me@lace-x: Permission denied (publickey).",
+            ),
+            (
+                "lace-ssh: error: no way\nlace-ssh: hint: go\nlace-ssh: link by link: lace-ssh doctor lace-x\nmm_receive_fd: recvmsg\n",
+                "error: no way",
+            ),
+        ] {
+            assert_eq!(spoken(said), told);
+        }
+    }
 
     #[test]
     fn a_clock_that_was_right_at_some_moment_meanwhile_is_right() {

@@ -49,6 +49,11 @@ fn told(inside: &Inside, adopted: Option<&str>, got_in: bool, exec: &str, rebuil
         }
         _ => {}
     }
+    // Of which another link tells why.
+    let fault = inside.fault.as_deref().unwrap_or_default();
+    if fault.contains("no hostkeys available") {
+        return Link::unknown(NAME, "its host key is no good");
+    }
     if let Some(fault) = &inside.fault {
         let link = Link::breaks(NAME, format!("its configuration is at fault: {fault}"));
         return match fault.contains("/run/sshd must be owned by root") {
@@ -62,7 +67,7 @@ fn told(inside: &Inside, adopted: Option<&str>, got_in: bool, exec: &str, rebuil
     let elsewhere = "give the Feature lace-ssh another \"port\", or let that program take another";
     let stopped = "it does not run";
     let read_only = "it does not run, for the container's root is read-only";
-    let by_stream = ", and ssh gets in all the same, by a stream of the engine";
+    let by_stream = ", and ssh gets in all the same, by an sshd for each connection";
     if let Some(sftp) = &inside.lacks_sftp {
         let says = format!("its program for sftp, {sftp}, is not there: so scp and sftp fail");
         return Link::breaks(NAME, says).advise(rebuilt);
@@ -113,7 +118,7 @@ mod tests {
             seen(&|_| (), false, true),
             is(
                 State::Warns,
-                "it does not run, and ssh gets in all the same, by a stream of the engine",
+                "it does not run, and ssh gets in all the same, by an sshd for each connection",
                 why
             )
         );
@@ -138,7 +143,7 @@ mod tests {
         );
         let read_only = |it: &mut Inside| it.is_read_only = true;
         let (state, says, advice) = seen(&read_only, false, true);
-        assert!(state == State::Holds && says.ends_with("by a stream of the engine"));
+        assert!(state == State::Holds && says.ends_with("by an sshd for each connection"));
         assert_eq!(advice, "");
         let (state, says, advice) = seen(&read_only, false, false);
         assert!(state == State::Breaks && says.ends_with("root is read-only"));

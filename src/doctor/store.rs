@@ -1,6 +1,7 @@
 //! The store: its folders are the user's alone, its keys are closed to all others, and nothing in it is a stranger's.
 
 use std::fs::{self, Metadata};
+use std::mem::discriminant;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -31,7 +32,34 @@ enum Fault {
     Foreign(u32),
     /// It leads elsewhere.
     Link,
+    /// A folder, a pipe or the like is where a file belongs.
+    NoFile,
 }
+
+/// The files of the store itself that nothing may take the place of.
+const FILES: [&str; 7] = [
+    "audit.jsonl",
+    "config",
+    "known_hosts",
+    "lock",
+    "registry.copy.json",
+    "registry.json",
+    "settings.jsonc",
+];
+
+/// Those in the folder of what a dev container trusts, where pipes are, too.
+const MOUNTED: [&str; 7] = [
+    trust::AUTHORIZED_KEYS,
+    trust::HOST_KEY,
+    trust::OWN_KEYS,
+    trust::PRINCIPALS,
+    trust::REVOKED_KEYS,
+    trust::USER,
+    trust::USER_CA,
+];
+
+/// Its folders of plain files.
+const FLAT: [&str; 4] = ["ca", "engines", "host_keys", "learnt"];
 
 /// Looks.
 pub fn check(app: &App) -> Link {
@@ -65,6 +93,9 @@ pub fn check(app: &App) -> Link {
     if faults.is_empty() {
         return Link::holds(NAME, format!("{} is yours alone{by}", root.display()));
     }
+    // The worst first; the next look tells of the others.
+    let kind = discriminant(&faults[0].1);
+    faults.retain(|(_, fault)| discriminant(fault) == kind);
     let path = |(path, _): &(PathBuf, Fault)| path.display().to_string();
     let named: Vec<_> = faults.iter().take(NAMED).map(path).collect();
     let more = match faults.len() - named.len() {
@@ -85,12 +116,29 @@ pub fn check(app: &App) -> Link {
             Link::breaks(NAME, format!("of user {user}, not yours ({uid}): {named}"))
                 .advise(format!("sudo chown -R {uid} {}", shell(root)))
         }
+        Fault::NoFile => Link::breaks(NAME, format!("no file, where one belongs: {named}"))
+            .advise(out_of_the_way(&faults[0].0, root)),
         Fault::Link => Link::breaks(
             NAME,
             format!("links, which nothing of ours follows: {named}"),
         )
         .advise(in_its_place(&faults[0].0)),
     }
+}
+
+/// What makes room for a file, and loses nothing.
+fn out_of_the_way(path: &Path, root: &Path) -> String {
+    let shown = shell(path);
+    let first = match fs::read_dir(path).map(Iterator::count) {
+        Err(_) => format!("rm {shown}"),
+        Ok(0) => format!("rmdir {shown}"),
+        Ok(_) => {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            let aside = root.with_file_name(format!("ssh.{name}.old"));
+            format!("mv {shown} {}", shell(&aside))
+        }
+    };
+    format!("{first}; then lace-ssh doctor --fix")
 }
 
 /// What puts a folder of ours in the place of a link to it.
@@ -112,7 +160,7 @@ fn look(path: &Path, depth: usize, uid: u32, faults: &mut Vec<(PathBuf, Fault)>)
     let Ok(metadata) = fs::symlink_metadata(path) else {
         return;
     };
-    match fault(path, &metadata, uid) {
+    match fault(path, depth, &metadata, uid) {
         Some(open @ Fault::Open(_)) => faults.push((path.to_owned(), open)),
         Some(worse) => faults.insert(0, (path.to_owned(), worse)),
         None => {}
@@ -132,7 +180,7 @@ fn look(path: &Path, depth: usize, uid: u32, faults: &mut Vec<(PathBuf, Fault)>)
     }
 }
 
-fn fault(path: &Path, metadata: &Metadata, uid: u32) -> Option<Fault> {
+fn fault(path: &Path, depth: usize, metadata: &Metadata, uid: u32) -> Option<Fault> {
     let mode = metadata.permissions().mode() & 0o777;
     let allowed = match () {
         // The user's own may be a link to where he keeps them.
@@ -144,6 +192,7 @@ fn fault(path: &Path, metadata: &Metadata, uid: u32) -> Option<Fault> {
         () if metadata.is_symlink() && is_within(path, "trust") => return None,
         () if metadata.is_symlink() => return Some(Fault::Link),
         () if metadata.uid() != uid => return Some(Fault::Foreign(metadata.uid())),
+        () if must_be_file(path, depth) && !metadata.is_file() => return Some(Fault::NoFile),
         () if metadata.is_dir() => 0o700,
         () if !metadata.is_file() => return None,
         () if is_private(path) => 0o700,
@@ -151,6 +200,18 @@ fn fault(path: &Path, metadata: &Metadata, uid: u32) -> Option<Fault> {
         () => 0o755,
     };
     (mode & !allowed != 0).then_some(Fault::Open(mode & allowed))
+}
+
+/// It is one of those that we read and write whole; `depth` as it is looked into.
+fn must_be_file(path: &Path, depth: usize) -> bool {
+    let above = path.parent().unwrap_or(path);
+    match depth {
+        1 => FILES.iter().any(|name| is_named(path, name)),
+        2 => FLAT.iter().any(|name| is_named(above, name)),
+        DEPTH if is_within(above, "trust") => MOUNTED.iter().any(|name| is_named(path, name)),
+        DEPTH => is_within(above, "keys"),
+        _ => false,
+    }
 }
 
 /// It holds the private half of a key.
@@ -167,4 +228,75 @@ fn is_named(path: &Path, name: &str) -> bool {
 
 fn is_within(path: &Path, folder: &str) -> bool {
     path.parent().is_some_and(|it| is_named(it, folder))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+    use crate::environment::Environment;
+    use crate::ring::Ring;
+
+    #[test]
+    fn what_is_no_file_where_one_belongs_is_told_with_what_makes_room_for_one() {
+        let home = tempfile::tempdir().unwrap();
+        let environment = Environment::example(home.path());
+        let app = App::new(&environment);
+        let mut ring = Ring::open(&app, "test").unwrap();
+        ring.knows("x", "lace-x", "lace-x");
+        drop(ring);
+        let root = app.store.root();
+        let store = root.display().to_string();
+        assert_eq!(check(&app).says, format!("{store} is yours alone"));
+        let made = |program: &str, path: &Path| {
+            let said = Command::new(program).arg(path).status().unwrap();
+            assert!(said.success());
+        };
+        for name in [
+            "registry.json",
+            "config",
+            "known_hosts",
+            "lock",
+            "keys/lace-x/identity",
+            "trust/x/authorized_keys",
+            "trust/x/revoked_keys",
+            "host_keys/x",
+            "learnt/lace-x",
+        ] {
+            let (path, aside) = (root.join(name), home.path().join("aside"));
+            app.store.folder(path.parent().unwrap()).unwrap();
+            let was_there = fs::rename(&path, &aside).is_ok();
+            let told = || {
+                let link = check(&app);
+                let says = format!("no file, where one belongs: {}", path.display());
+                assert_eq!((link.is_broken(), &*link.says), (true, &*says));
+                let advice = link.remedy.unwrap().shown();
+                let command = advice.strip_suffix("; then lace-ssh doctor --fix");
+                command.unwrap().to_owned()
+            };
+            let pastes = |command: &str| {
+                let sh = Command::new("sh").args(["-c", command]).status();
+                assert!(sh.unwrap().success() && path.symlink_metadata().is_err());
+            };
+            made("mkfifo", &path);
+            assert_eq!(told(), format!("rm {}", path.display()));
+            pastes(&told());
+            made("mkdir", &path);
+            assert_eq!(told(), format!("rmdir {}", path.display()));
+            fs::write(path.join("kept"), "").unwrap();
+            pastes(&told());
+            let base = path.file_name().unwrap().to_str().unwrap();
+            let kept = root.with_file_name(format!("ssh.{base}.old"));
+            assert!(kept.join("kept").exists(), "{name}");
+            fs::remove_dir_all(kept).unwrap();
+            if was_there {
+                fs::rename(aside, path).unwrap();
+            }
+        }
+        // What belongs there.
+        let _ = crate::bell::hang(&app.store.trust("x"));
+        made("mkfifo", &app.store.trust("x").join(".lace-ssh-tmp-1-x.in"));
+        assert_eq!(check(&app).says, format!("{store} is yours alone"));
+    }
 }

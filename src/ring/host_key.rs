@@ -188,6 +188,11 @@ pub fn is_in_place(store: &Store, id: &str, pinned: &str) -> bool {
     })
 }
 
+/// Whether this file has the private half of this host key.
+pub fn is_of(path: &Path, public: &str) -> bool {
+    read(path).is_some_and(|pair| pair.public().render_bare() == public)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -63,6 +63,12 @@ pub fn in_words(
     Ok(log.and_then(|log| log.lines().rev().find_map(words)))
 }
 
+/// The same from what is told of an sshd for one connection.
+pub fn in_what_it_says(said: &str) -> Option<Reason> {
+    let lines = said.lines().filter(|line| line.contains(" says: "));
+    lines.rev().find_map(words)
+}
+
 /// What sshd's log gets while somebody is refused.
 fn log_of(
     engine: &Engine,

@@ -19,6 +19,7 @@ main() {
     command -v sshd >/dev/null || install_sshd
     install_scripts
     write_config
+    seal | cksum >"$share/seal" || rm -f "$share/seal"
     install_binary
     echo "lace-ssh: installed; sshd will listen on port $PORT and let ${REMOTE_USER:-the remote user} in"
 }
@@ -114,6 +115,15 @@ write_config() {
     said=$("$(command -v sshd)" -t -f "$config" -h "$key/host" 2>&1) || fail "sshd does not accept $config: $said"
     rm -rf "$key"
 }
+
+# What sshd runs and reads, for `lace-ssh doctor`, which looks at it in the same way.
+seal() (
+    cd "$share"
+    set -- . authorized entrypoint post-start session sshd_config start
+    stat -c '%n %a %u' "$@"
+    shift
+    cat "$@"
+)
 
 # Whether this sshd has the option $1: one that it does not know would keep it from starting.
 sshd_knows() {

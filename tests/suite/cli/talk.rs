@@ -87,3 +87,21 @@ fn data_says_what_is_there_and_drives_no_terminal() {
         said.out
     );
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn help_that_cannot_be_written_is_an_error() {
+    let user = User::without_config("my-project");
+    for args in [&["--help"][..], &["--version"], &["status", "--help"]] {
+        let mut command = user.lace(args);
+        let full = std::fs::File::create("/dev/full").unwrap();
+        command.stdout(full).stderr(Stdio::piped());
+        let said = command.spawn().unwrap().wait_with_output().unwrap();
+        let told = String::from_utf8(said.stderr).unwrap();
+        assert_eq!(said.status.code(), Some(1), "{args:?}");
+        assert!(
+            told.starts_with("lace-ssh: error: cannot write to stdout: "),
+            "{told}"
+        );
+    }
+}

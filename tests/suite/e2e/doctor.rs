@@ -145,6 +145,15 @@ fn breaks_of_the_account(container: &DevContainer) {
         "the home folder of vscode is not there",
     );
     break_by(container, "mv /home/gone /home/vscode");
+    break_by(container, "chmod 0 /home/vscode");
+    let remedy = sees(
+        container,
+        "account",
+        "warns",
+        "vscode may not enter its home folder",
+    );
+    pastes(container, &remedy);
+    all_is_well(container);
     break_by(
         container,
         "sed -i 's/^vscode:x:1000:/vscode:x:0:/' /etc/passwd",
@@ -215,6 +224,22 @@ fn breaks_of_sshd(container: &DevContainer) {
     );
     pastes(container, &remedy);
     all_is_well_after_a_login(container);
+    // What two cannot agree upon, ssh alone says.
+    break_by(
+        container,
+        &format!("echo Ciphers 3des-cbc >>{SSHD_CONFIG}; {KILL}"),
+    );
+    sees(container, "login", "breaks", "no matching cipher found");
+    break_by(container, &format!("rm {SSHD_CONFIG}"));
+    sees(container, "sshd", "breaks", "No such file or directory");
+    // What it keeps.
+    break_by(
+        container,
+        &format!("cp /root/kept {SSHD_CONFIG}; {KILL}; rm -r /var/lib/lace-ssh"),
+    );
+    let remedy = sees(container, "sshd", "warns", "it does not run");
+    pastes(container, &remedy);
+    all_is_well(container);
     // What lets somebody in, and scp does not work; dash would not read it.
     break_by(container, "usermod -s /bin/bash vscode");
     for (line, file, says) in [
@@ -434,7 +459,21 @@ fn what_is_broken_between_here_and_there_is_named_and_mended() {
         fs::write(&users, format!("{own}\nHost *\n    {line}\n")).unwrap();
         sees(&container, "block", "breaks", "so sftp and rsync fail");
     }
+    let socket = "ControlMaster auto\n    ControlPath ~/.ssh/gone/%C";
+    fs::write(&users, format!("{own}\nHost *\n    {socket}\n")).unwrap();
+    let remedy = sees(&container, "block", "breaks", "ssh cannot make its socket ");
+    assert!(remedy.starts_with("mkdir -p -m 700 "), "{remedy}");
     fs::write(&users, own).unwrap();
+    all_is_well(&container);
+    // What is no file where one belongs.
+    let known_hosts = container.user.store().join("known_hosts");
+    fs::remove_file(&known_hosts).unwrap();
+    fs::create_dir(&known_hosts).unwrap();
+    let remedy = sees(&container, "store", "breaks", "no file, where one belongs");
+    assert!(remedy.starts_with("rmdir "), "{remedy}");
+    fs::remove_dir(&known_hosts).unwrap();
+    ssh_points_to_doctor(&container, "client-files: not as it must be in ");
+    container.lace(&["doctor", "--fix", "--yes"]).expect(0);
     all_is_well(&container);
     // A store that has lost its registry: `up` alone takes the container up again.
     for name in ["registry.json", "registry.copy.json"] {

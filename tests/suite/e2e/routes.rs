@@ -512,6 +512,14 @@ fn why_an_sshd_for_one_connection_does_not_start_or_lets_nobody_in_is_told() {
         "usermod -p '!x' vscode",
         "sshd of lace-my-project says: User vscode",
     );
+    let doctor = container.lace(&["doctor"]).expect(1).out;
+    let login = doctor.lines().find(|line| line.contains(" login "));
+    assert!(
+        login
+            .unwrap()
+            .contains("sshd there takes the account for locked"),
+        "{doctor}"
+    );
     container
         .docker_exec(&["usermod", "-p", "*", "vscode"])
         .expect(0);

@@ -127,6 +127,13 @@ fn every_digit_of_a_time_may_be_a_nought() {
     }
 }
 
+#[test]
+fn nobody_waits_for_what_is_no_file() {
+    let container = Container::new();
+    container.ok(&format!("rm -f {FILE}; mkfifo {FILE}"));
+    assert_eq!(ask(&container, "keys").expect(0).out, "");
+}
+
 /// A lease, up to where the connection of `name` has been opened: its process asks for the keys, and waits. `sleep`
 /// ends when `tick` says so.
 fn opened(container: &Container, name: &str, lines: &str) {

@@ -66,6 +66,7 @@ fn what_is_installed_is_roots_and_starts_from_nothing() {
             "root 644 /usr/local/share/lace-ssh/contract",
             "root 755 /usr/local/share/lace-ssh/entrypoint",
             "root 755 /usr/local/share/lace-ssh/post-start",
+            "root 644 /usr/local/share/lace-ssh/seal",
             "root 755 /usr/local/share/lace-ssh/session",
             "root 644 /usr/local/share/lace-ssh/sshd_config",
             "root 755 /usr/local/share/lace-ssh/start",

@@ -584,6 +584,16 @@ fn a_pid_proves_nothing_and_what_does_not_end_is_not_started_twice() {
 }
 
 #[test]
+fn what_it_keeps_is_made_where_it_is_gone() {
+    let container = ready("root");
+    container.ok(&format!("rm -r {STATE}"));
+    assert_eq!(start(&container, "root", ""), runs(&container, "dev"));
+    assert!(logs_in(&container, "dev"));
+    let modes = container.ok(&format!("stat -c '%U %a' {STATE} {STATE}/own"));
+    assert_eq!(modes, "root 755\nroot 1777\n");
+}
+
+#[test]
 fn two_at_once_start_one_sshd() {
     let container = ready("root");
     container.ok(&format!(
