@@ -275,7 +275,12 @@ impl<'a> Patient<'a> {
                 is_clean: answer.out.trim_end() == WORD,
                 ..times
             }),
-            Some(NOT_IN) | None if refusal::is_one(&answer.said) || !is_let_in(&arguments) => {
+            Some(NOT_IN) | None
+                if refusal::is_one(&answer.said)
+                    // It was `proxy`, which waits long.
+                    || answer.said.contains(LINK_BY_LINK)
+                    || !is_let_in(&arguments) =>
+            {
                 let why = self.why(&answer.said, || proof::run(&arguments))?;
                 Login::Refused(why, times)
             }
@@ -410,7 +415,7 @@ fn spoken(said: &str) -> String {
 fn is_let_in(arguments: &[OsString]) -> bool {
     let mut ssh = proof::asking_nobody();
     ssh.args(["-W", "127.0.0.1:1"]).args(arguments);
-    let answer = command::ask(&mut ssh, PATIENCE).ok().flatten();
+    let answer = command::ask(&mut ssh, AGAIN).ok().flatten();
     answer.is_some_and(|answer| answer.said.contains("forwarding failed"))
 }
 
@@ -425,6 +430,9 @@ const NOT_IN: i32 = 255;
 
 /// How long a login may take: longer than `proxy` waits for sshd, and then tells why.
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// How long one may take that is tried once more, to see what of it holds.
+const AGAIN: Duration = Duration::from_secs(8);
 
 /// By how much a clock is ahead that was looked at between these two moments.
 fn ahead(clock: i64, before: i64, after: i64) -> i64 {

@@ -205,11 +205,17 @@ fn breaks_of_sshd(container: &DevContainer) {
         &format!("sed -i '1i DenyUsers vscode' {SSHD_CONFIG}; {KILL}"),
     );
     assert_ne!(container.ssh(&[KEY, "true"]).code, 0);
-    let remedy = sees(
+    sees(
         container,
         "login",
         "breaks",
         "keeps the account or its group out",
+    );
+    let remedy = sees(
+        container,
+        "feature",
+        "breaks",
+        "are not as they were installed",
     );
     assert!(remedy.ends_with(" --remove-existing-container"), "{remedy}");
     break_by(
