@@ -181,6 +181,9 @@ need_ajv() { need_npm ajv "$AJV_VERSION"; }
 need_clients() {
     local folder
     need_commands dbclient plink rsync sshfs || return 1
+    if ! ruby -e 'require "net/ssh"; require "ed25519"' 2>/dev/null; then
+        apt_get update && apt_get install --no-install-recommends ruby ruby-net-ssh ruby-ed25519 || return 1
+    fi
     folder=$LACE_SSH_TEST_CACHE/clients-$(cksum <<<"$CLIENT_PACKAGES" | cut -d ' ' -f 1)
     need_npm ssh2 "$SSH2_VERSION" && CLIENT_NODE_PATH=$NODE_MODULES || return 1
     need_npm ssh-config "$SSH_CONFIG_VERSION" || return 1

@@ -612,20 +612,25 @@ fn other_clients_come_in_through_the_same_file() {
         (python.as_str(), "with_libssh.py"),
         (python.as_str(), "with_pylibssh.py"),
         ("node", "with_ssh2.js"),
+        ("ruby", "with_net_ssh.rb"),
     ] {
         let said = comes_in(program, script).expect(0);
         assert_eq!(said.out, "through 256000\n", "{script}");
     }
 
-    // Where certificates open it, those two that know any have one issued while they read the file.
+    // Where certificates open it, those three that know any have one issued while they read the file or connect.
     let text = fs::read_to_string(container.user.config()).unwrap();
     let with = text.replacen(r#""auth": "key""#, r#""auth": "certificate""#, 1);
     fs::write(container.user.config(), &with).unwrap();
     container.up(&[]).expect(0);
     let keys = container.user.store().join("keys/lace-my-project");
-    for script in ["with_paramiko.py", "with_asyncssh.py"] {
+    for (program, script) in [
+        (&*python, "with_paramiko.py"),
+        (&*python, "with_asyncssh.py"),
+        ("ruby", "with_net_ssh.rb"),
+    ] {
         let _ = fs::remove_file(keys.join("lace-my-project-cert.pub"));
-        let said = comes_in(&python, script).expect(0);
+        let said = comes_in(program, script).expect(0);
         assert_eq!(said.out, "through 256000\n", "{script}");
     }
     for (program, script) in [
