@@ -22,6 +22,7 @@ mod cli {
     mod hostile;
     mod initialize;
     mod keys;
+    mod listen;
     mod man;
     mod mending;
     mod migrate;

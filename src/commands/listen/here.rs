@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::fd::OwnedFd;
 use std::process::{Child, Command, ExitCode};
+use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -16,7 +17,7 @@ use crate::ring::{self, Ring, ports, sockets};
 use crate::store::registry::Registry;
 use crate::talk::{print, print_as_is, say, warn};
 
-/// How often it is looked whether there are others to listen for.
+/// How often it is looked whether there are others to listen for, and whether a port that another program has is free.
 const TICK: Timespec = Timespec {
     tv_sec: 2,
     tv_nsec: 0,
@@ -28,22 +29,36 @@ const MOST: usize = 256;
 /// What is listened for: the alias by port, and the socket.
 type Listeners = BTreeMap<u16, (String, TcpListener)>;
 
+/// All ports that dev containers have, each in one of these.
+#[derive(Default)]
+struct Ports {
+    /// Those that lead there.
+    open: Listeners,
+    /// Those that another program has, and the alias of each; it has been told of.
+    taken: BTreeMap<u16, String>,
+}
+
 /// Listens for every dev container that there is and will be; says where.
 pub fn listen(app: &App, as_json: bool) -> Result<ExitCode> {
-    let mut listeners = Listeners::new();
+    let mut ports = Ports::default();
     let mut served: Vec<Child> = Vec::new();
-    follow(app, &mut listeners, as_json)?;
+    follow(app, &mut ports, as_json)?;
     let mut edition = app.store.edition();
+    let mut tried = Instant::now();
     loop {
         let now = app.store.edition();
         if edition != now {
             // It may pass, and is no reason to leave those that are served.
-            if let Err(error) = follow(app, &mut listeners, as_json) {
+            if let Err(error) = follow(app, &mut ports, as_json) {
                 warn(&error);
             }
             edition = now;
         }
-        let connections = accepted(&listeners);
+        if !ports.taken.is_empty() && tried.elapsed().as_secs() >= TICK.tv_sec.unsigned_abs() {
+            ports.try_again(as_json)?;
+            tried = Instant::now();
+        }
+        let connections = accepted(&ports.open);
         served.retain_mut(|child| matches!(child.try_wait(), Ok(None)));
         for connection in connections {
             if served.len() < MOST {
@@ -57,7 +72,7 @@ pub fn listen(app: &App, as_json: bool) -> Result<ExitCode> {
 }
 
 /// Listens where the registry says, and no longer where it does not.
-fn follow(app: &App, listeners: &mut Listeners, as_json: bool) -> Result<()> {
+fn follow(app: &App, ports: &mut Ports, as_json: bool) -> Result<()> {
     let registry = with_ports(app)?;
     if registry.listens && sockets::CAN_BE {
         return Err(failure(
@@ -69,32 +84,80 @@ fn follow(app: &App, listeners: &mut Listeners, as_json: bool) -> Result<()> {
     let wanted: BTreeMap<u16, &str> = known
         .filter_map(|known| Some((known.listen?, known.alias.as_str())))
         .collect();
-    listeners.retain(|port, (alias, _)| wanted.get(port) == Some(&alias.as_str()));
-    for (port, alias) in wanted {
-        if listeners.contains_key(&port) {
+    ports.keep(&wanted, as_json)?;
+    for (port, alias) in &wanted {
+        if ports.open.contains_key(port) || ports.taken.contains_key(port) {
             continue;
         }
-        let address = format!("127.0.0.1:{port}");
-        match bind(port).with_context(|| format!("{alias}: cannot listen at {address}")) {
-            Ok(listener) => {
-                listeners.insert(port, (alias.to_owned(), listener));
-                match as_json {
-                    true => {
-                        let line = json!({ "alias": alias, "listen": address }).to_string();
-                        print_as_is(escape::json(&line) + "\n")?
-                    }
-                    false => print(format!("{address} {alias}"))?,
-                };
-            }
-            Err(error) => warn(&error),
+        if let Err(error) = ports.begin(*port, alias, as_json)? {
+            let address = address(*port);
+            warn(&error.context(format!(
+                "{alias}: cannot listen at {address}, which is tried again until it is free"
+            )));
+            ports.taken.insert(*port, (*alias).to_owned());
         }
     }
     if registry.devcontainers.is_empty() {
         say("no dev container is known yet; each is listened for as soon as it is: lace-ssh setup");
-    } else if listeners.is_empty() {
+    } else if wanted.is_empty() {
         bail!("there is no port to listen at");
     }
     Ok(())
+}
+
+impl Ports {
+    /// Ends what is not wanted, and tells of it.
+    fn keep(&mut self, wanted: &BTreeMap<u16, &str>, as_json: bool) -> Result<()> {
+        let is_wanted = |port: &u16, alias: &str| wanted.get(port) == Some(&alias);
+        self.taken.retain(|port, alias| is_wanted(port, alias));
+        let (kept, ended) = std::mem::take(&mut self.open)
+            .into_iter()
+            .partition::<Listeners, _>(|(port, (alias, _))| is_wanted(port, alias));
+        self.open = kept;
+        for (port, (alias, listener)) in ended {
+            // It is told of what is so already.
+            drop(listener);
+            let address = address(port);
+            match as_json {
+                true => tell(&json!({ "alias": alias, "ended": address }))?,
+                false => say(format!("{address} leads to {alias} no more")),
+            }
+        }
+        Ok(())
+    }
+
+    /// Listens there and tells of it; the inner error is why not.
+    fn begin(&mut self, port: u16, alias: &str, as_json: bool) -> Result<Result<()>> {
+        let listener = match bind(port) {
+            Ok(listener) => listener,
+            Err(error) => return Ok(Err(error)),
+        };
+        self.open.insert(port, (alias.to_owned(), listener));
+        let address = address(port);
+        match as_json {
+            true => tell(&json!({ "alias": alias, "listen": address }))?,
+            false => drop(print(format!("{address} {alias}"))?),
+        }
+        Ok(Ok(()))
+    }
+
+    /// Listens where another program did; where one still does, nothing is said again.
+    fn try_again(&mut self, as_json: bool) -> Result<()> {
+        for (port, alias) in std::mem::take(&mut self.taken) {
+            if self.begin(port, &alias, as_json)?.is_err() {
+                self.taken.insert(port, alias);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn address(port: u16) -> String {
+    format!("127.0.0.1:{port}")
+}
+
+fn tell(line: &serde_json::Value) -> Result<()> {
+    print_as_is(escape::json(&line.to_string()) + "\n").map(drop)
 }
 
 /// The registry, where each dev container has a port.
@@ -167,8 +230,8 @@ mod tests {
         let environment = Environment::example(home.path());
         let app = App::new(&environment);
         app.store.prepare().unwrap();
-        let mut listeners = Listeners::new();
-        follow(&app, &mut listeners, false).unwrap();
+        let mut here = Ports::default();
+        follow(&app, &mut here, false).unwrap();
         assert!(said().contains("no dev container is known yet"));
 
         let mut ring = Ring::open(&app, "test").unwrap();
@@ -176,7 +239,7 @@ mod tests {
             ring.knows(id, &format!("lace-{id}"), "k");
         }
         drop(ring);
-        follow(&app, &mut listeners, false).unwrap();
+        follow(&app, &mut here, false).unwrap();
         let [a, b] = ports(&app)[..] else {
             panic!("each has a port");
         };
@@ -189,7 +252,7 @@ mod tests {
             TcpStream::connect(("127.0.0.1", port)).unwrap();
         }
         // What is listened for already is not told again.
-        follow(&app, &mut listeners, true).unwrap();
+        follow(&app, &mut here, true).unwrap();
         assert_eq!(said(), "");
 
         // A name that is another's now, and one that is gone, lead nowhere.
@@ -200,25 +263,52 @@ mod tests {
         ring.commit().unwrap();
         drop(ring);
         said();
-        follow(&app, &mut listeners, true).unwrap();
-        let line = format!("{{\"alias\":\"lace-new\",\"listen\":\"127.0.0.1:{a}\"}}\n");
-        assert_eq!(said(), line);
-        assert_eq!(listeners.keys().collect::<Vec<_>>(), [&a]);
+        follow(&app, &mut here, true).unwrap();
+        let mut lines = vec![
+            format!("{{\"alias\":\"lace-heard-a\",\"ended\":\"127.0.0.1:{a}\"}}"),
+            format!("{{\"alias\":\"lace-heard-b\",\"ended\":\"127.0.0.1:{b}\"}}"),
+        ];
+        // In the order of the ports; then what begins.
+        lines.sort_by_key(|line| line.contains(&b.to_string()) == (a < b));
+        lines.push(format!(
+            "{{\"alias\":\"lace-new\",\"listen\":\"127.0.0.1:{a}\"}}"
+        ));
+        assert_eq!(said().lines().collect::<Vec<_>>(), lines);
+        assert_eq!(here.open.keys().collect::<Vec<_>>(), [&a]);
         assert!(TcpStream::connect(("127.0.0.1", b)).is_err());
+        here.keep(&BTreeMap::new(), false).unwrap();
+        let told = said();
+        assert!(
+            told.contains(&format!("127.0.0.1:{a} leads to lace-new no more\n")),
+            "{told}"
+        );
+        assert!(TcpStream::connect(("127.0.0.1", a)).is_err());
 
-        // Another program has the only port.
-        let mut others = Listeners::new();
-        let error = follow(&app, &mut others, false).unwrap_err();
-        assert_eq!(error.to_string(), "there is no port to listen at");
+        // Another program has the only port: that is told once, and so is that it has it no more.
+        let other = bind(a).unwrap();
+        follow(&app, &mut here, false).unwrap();
         let told = said();
         let why = format!("lace-new: cannot listen at 127.0.0.1:{a}");
         assert!(told.contains(&why), "{told}");
+        follow(&app, &mut here, false).unwrap();
+        here.try_again(false).unwrap();
+        assert_eq!(said(), "");
+        drop(other);
+        here.try_again(false).unwrap();
+        assert_eq!(said(), format!("127.0.0.1:{a} lace-new\n"));
+        TcpStream::connect(("127.0.0.1", a)).unwrap();
+        assert!(here.taken.is_empty());
+
+        // A name that is gone meanwhile is not waited for.
+        here.taken.insert(b, "lace-heard-b".into());
+        follow(&app, &mut here, false).unwrap();
+        assert!(here.taken.is_empty() && said().is_empty());
 
         let mut ring = Ring::open(&app, "test").unwrap();
         ring.registry.listens = true;
         ring.commit().unwrap();
         drop(ring);
-        let twice = follow(&app, &mut listeners, false).map_err(|error| error.to_string());
+        let twice = follow(&app, &mut here, false).map_err(|error| error.to_string());
         let expected = match sockets::CAN_BE {
             true => Err("systemd listens already".to_owned()),
             false => Ok(()),
