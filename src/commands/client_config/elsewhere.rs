@@ -4,6 +4,7 @@ use anyhow::Result;
 
 use crate::advice::failure;
 use crate::app::App;
+use crate::ca::signer::Way;
 use crate::client::elsewhere::{self, Machine, Opener};
 use crate::client::guest::Door;
 use crate::engine::Address;
@@ -14,6 +15,15 @@ use crate::talk::say;
 /// A host block for each whose user is known: over there, nobody can ask the container.
 pub fn config(app: &App, registry: &Registry, via: &str, opener: &Opener) -> Result<String> {
     let machine = machine(via)?;
+    let mut aliases = registry.devcontainers.values().map(|known| &known.alias);
+    if let Some(alias) = aliases.find(|alias| **alias == machine.host) {
+        return Err(failure(
+            format!(
+                "{via:?} leads by {alias}, to which these lines lead: ssh would call itself there without end"
+            ),
+            "name this machine, as the other one reaches it: --via ssh://me@workstation",
+        ));
+    }
     let mut text = String::from(elsewhere::HEAD);
     let mut left_out = Vec::new();
     for known in registry.devcontainers.values() {
@@ -83,14 +93,18 @@ fn missing(known: &DevContainer, opener: &Opener) -> Option<String> {
         Some(path) => format!("its public half ({}.pub there)", path.display()),
         None => "its public half".to_owned(),
     };
-    match (known.auth.takes_keys(), &opener.certificate) {
-        (true, _) => Some(format!(
+    let issue = format!("lace-ssh cert issue {alias} --ttl 8h --public-key-file FILE");
+    match (&opener.certificate, known.auth.takes_keys()) {
+        (None, true) => Some(format!(
             "{alias} lets that machine's key in once it has {public}: lace-ssh access add {alias} --name laptop --public-key-file FILE"
         )),
-        (false, None) => Some(format!(
-            "{alias} is opened by certificates; this makes one of {public}, and --certificate-file says where it is there: lace-ssh cert issue {alias} --ttl 8h --public-key-file FILE"
+        (None, false) => Some(format!(
+            "{alias} is opened by certificates; this makes one of {public}, and --certificate-file says where it is there: {issue}"
         )),
-        (false, Some(_)) => None,
+        (Some(_), _) if Way::of(known).is_some() => None,
+        (Some(_), _) => Some(format!(
+            "{alias} trusts no certificate before one was made for it; this makes it of {public}: {issue}"
+        )),
     }
 }
 
@@ -159,6 +173,15 @@ mod tests {
             Ok(hosts.map(str::to_owned).collect())
         };
         assert_eq!(aliases(&registry).unwrap(), ["x", "y"]);
+        // One that leads by itself.
+        let error = config(&app, &registry, "ssh://me@lace-y:22", &opener).unwrap_err();
+        assert!(error.to_string().contains("without end"), "{error}");
+        assert!(
+            hint_of(&error)
+                .unwrap()
+                .contains("--via ssh://me@workstation")
+        );
+        assert!(config(&app, &registry, "ssh://me@lace-yy", &opener).is_ok());
         registry.devcontainers.get_mut("x").unwrap().user = None;
         assert_eq!(aliases(&registry).unwrap(), ["y"]);
         registry.devcontainers.get_mut("y").unwrap().user = None;
@@ -174,10 +197,20 @@ mod tests {
         let told = missing(&known, &opener).unwrap();
         assert!(told.contains("has its public half: lace-ssh access add lace-x "));
         assert!(
-            missing(&known, &with(Some("c")))
+            missing(&known, &with(None))
                 .unwrap()
                 .contains(" (~/.ssh/id.pub there): ")
         );
+        let certified = missing(&known, &with(Some("c"))).unwrap();
+        assert!(
+            certified.starts_with("lace-x trusts no certificate before one was made")
+                && certified.contains(" (~/.ssh/id.pub there): lace-ssh cert issue lace-x "),
+            "{certified}"
+        );
+        known.principal = Some("p".into());
+        assert_eq!(missing(&known, &with(Some("c"))), None);
+        let keyed = missing(&known, &with(None)).unwrap();
+        assert!(keyed.contains("lace-ssh access add lace-x "), "{keyed}");
         known.auth = Auth::Certificate;
         assert!(
             missing(&known, &with(None))

@@ -141,6 +141,15 @@ fn what_another_machine_still_needs_is_told_and_what_cannot_be_printed_is_refuse
             "{said:?}"
         );
     }
+    let said = user.fails(1, &["client-config", "--via", "ssh://me@lace-my-project"]);
+    assert_eq!(
+        (said.out.as_str(), &*said.told()),
+        (
+            "",
+            "lace-ssh: error: \"ssh://me@lace-my-project\" leads by lace-my-project, to which these lines lead: ssh would call itself there without end\n\
+             lace-ssh: hint: name this machine, as the other one reaches it: --via ssh://me@workstation\n"
+        )
+    );
     // Nobody has been there, and only the container knows.
     let unknown = Workspace::wired(&user, "unknown", "{ \"image\": \"x\" }\n");
     user.ok(&unknown.hook());
