@@ -395,10 +395,10 @@ pub struct ClientConfig {
     /// Print what OpenSSH on another machine reads, which reaches this one so: ssh://me@workstation.
     #[arg(long, value_name = "ADDRESS")]
     pub via: Option<String>,
-    /// The private key there [default: those that ssh tries by itself].
+    /// The private key there, as ssh reads it: `~`, and what it fills in, such as `%d` [default: those that ssh tries by itself].
     #[arg(long, value_name = "FILE", requires = "via")]
     pub identity_file: Option<PathBuf>,
-    /// The certificate there.
+    /// The certificate there; likewise.
     #[arg(long, value_name = "FILE", requires = "via")]
     pub certificate_file: Option<PathBuf>,
 }

@@ -106,19 +106,50 @@ fn line(name: &str, path: Option<&Path>) -> Result<String> {
             "use a path without quotes, `\\`, `$` and control characters; on Windows, too, with `/`",
         )
     })?;
-    Ok(format!("    {name} {path}\n"))
+    Ok(format!("    {name} {}\n", with_tokens(&path)))
+}
+
+/// A quoted path, in which what ssh fills in (`%d`, the home folder there) is as it was written, as `~` is.
+fn with_tokens(quoted: &str) -> String {
+    const TOKENS: &str = "CdhijkLlnpru";
+    let mut text = String::new();
+    let mut rest = quoted;
+    while let Some((before, after)) = rest.split_once("%%") {
+        text.push_str(before);
+        rest = after;
+        text.push_str(match after.strip_prefix("%%") {
+            // It was written twice already.
+            Some(after) => {
+                rest = after;
+                "%%"
+            }
+            None if after.starts_with(|c| TOKENS.contains(c)) => "%",
+            None => "%%",
+        });
+    }
+    text + rest
 }
 
 /// Three readers would have to agree on it: ssh, the shell there, and the one here.
 fn refuse_quote(door: &Door<'_>) -> Result<()> {
-    let mut paths = [Some(door.program), door.store].into_iter().flatten();
-    let quoted = paths.find(|path| path.display().to_string().contains('\''));
-    quoted.map_or(Ok(()), |path| {
-        Err(failure(
-            format!("{} cannot be written for another machine", path.display()),
-            "use a path without `'`",
-        ))
-    })
+    for (path, hint) in [
+        (
+            Some(door.program),
+            "copy it into a folder whose path has no `'`, such as /usr/local/bin, and call it there",
+        ),
+        (
+            door.store,
+            "use a path without `'` (LACE_SSH_HOME moves the store)",
+        ),
+    ] {
+        if let Some(path) = path.filter(|path| path.display().to_string().contains('\'')) {
+            return Err(failure(
+                format!("{} cannot be written for another machine", path.display()),
+                hint,
+            ));
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -253,8 +284,30 @@ mod tests {
             store: Some(Path::new("/it's")),
             ..door("/x")
         };
-        for door in [door("/it's/x"), moved] {
-            assert!(told(door, &none).contains(" for another machine: use a path without `'`"));
+        let another = " for another machine: ";
+        assert!(
+            told(door("/it's/x"), &none).contains(&format!("{another}copy it into a folder whose"))
+        );
+        assert!(told(moved, &none).contains(&format!("{another}use a path without `'`")));
+    }
+
+    /// As ssh there shows what it makes of each.
+    #[test]
+    fn what_ssh_fills_in_there_is_left_to_it_and_another_percent_sign_is_one() {
+        for (path, line) in [
+            ("%d/.ssh/id", "identityfile %d/.ssh/id"),
+            ("~/.ssh/%r-%h", "identityfile ~/.ssh/%r-%h"),
+            ("/100%/id", "identityfile /100%%/id"),
+            ("/my 5%-keys/%u%", "identityfile /my 5%%-keys/%u%%"),
+            ("/%%d/%%%d", "identityfile /%%d/%%%d"),
+        ] {
+            let opener = Opener {
+                identity: Some(path.into()),
+                certificate: None,
+            };
+            let block = host_block(&door("/x"), &[], &machine(), &opener).unwrap();
+            let answer = asked(&block);
+            assert!(answer.lines().any(|it| it == line), "{line}\n{answer}");
         }
     }
 }

@@ -84,12 +84,25 @@ fn safe(path: &Path) -> Result<String> {
         .hint("use a path without quotes, `\\`, `$` and control characters (LACE_SSH_HOME moves the store)")
 }
 
+/// The path of our own program, as one of these writes it.
+///
+/// # Errors
+/// As there; what helps the store helps it not.
+pub fn of_program(program: &Path, quote: impl Fn(&Path) -> Result<String>) -> Result<String> {
+    quote(program).map_err(|error| {
+        failure(
+            error.to_string(),
+            "copy it into a folder whose path has no quotes, `\\`, `$` and control characters, such as /usr/local/bin, and call it there",
+        )
+    })
+}
+
 /// The words that run a program of ours from a ProxyCommand, for a store that is not in its usual place, too.
 ///
 /// # Errors
 /// As [`proxy_command`].
 pub fn program(program: &Path, store: Option<&Path>) -> Result<String> {
-    let program = proxy_command(program)?;
+    let program = of_program(program, proxy_command)?;
     Ok(match store {
         Some(store) => format!("env LACE_SSH_HOME={} {program}", proxy_command(store)?),
         None => program,
@@ -99,6 +112,7 @@ pub fn program(program: &Path, store: Option<&Path>) -> Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::advice::hint_of;
     use std::process::Command;
 
     /// A path with each character of a keyboard, and some beyond: those that can be written, and the others.
@@ -129,6 +143,21 @@ mod tests {
             ] {
                 assert!(quote(path).is_err(), "{path:?}");
             }
+        }
+    }
+
+    /// A hint that does not help sends its reader away.
+    #[test]
+    fn what_would_help_is_said_of_the_store_and_of_the_program() {
+        let [plain, odd] = ["/x/lace-ssh", "/my$/x"].map(Path::new);
+        let hint = |done: Result<String>| hint_of(&done.unwrap_err()).unwrap().to_owned();
+        let store = "LACE_SSH_HOME moves the store";
+        assert!(hint(program(plain, Some(odd))).contains(store));
+        for told in [program(odd, None), of_program(odd, unit)].map(hint) {
+            assert!(
+                !told.contains("LACE_SSH_HOME") && told.starts_with("copy it into a folder"),
+                "{told}"
+            );
         }
     }
 

@@ -46,7 +46,7 @@ pub fn units(app: &App) -> Result<[Unit; 2]> {
         Some(store) => format!("Environment=\"LACE_SSH_HOME={}\"\n", quote::unit(store)?),
         None => String::new(),
     };
-    let program = quote::unit(&app.environment.program)?;
+    let program = quote::of_program(&app.environment.program, quote::unit)?;
     let socket = "\
 # Written by lace-ssh listen --install, and taken out by lace-ssh listen --uninstall.
 [Unit]
