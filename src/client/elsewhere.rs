@@ -47,14 +47,14 @@ pub struct Opener {
 /// counts once, for all files: the user may have one.
 pub const HEAD: &str = "# Written by lace-ssh for another machine. There, it goes into a file of its own, ~/.ssh/lace, in the place of
 # an older one, and this becomes the first line of ~/.ssh/config: Include lace
-# An ssh older than 8.5 needs more: above that line, `IgnoreUnknown KnownHostsCommand`, and in ~/.ssh/known_hosts
-# what stands above each Host.
+# On Windows, and where ssh is older than 8.5, what stands above each Host goes into ~/.ssh/known_hosts there, without
+# the `#`. Before 8.5, this is needed, too, above that first line: IgnoreUnknown KnownHostsCommand
 ";
 
 /// The host block for one dev container, whose host key may be one of these.
 ///
 /// Nothing need be in the other machine's `known_hosts`: the pinned keys are in the block, for an ssh that can read them
-/// there (8.5), and in a comment for others.
+/// there (8.5, and a system with `/bin/sh`), and in a comment for others.
 ///
 /// # Errors
 /// A path cannot be quoted.
