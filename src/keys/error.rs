@@ -44,6 +44,8 @@ pub enum KeyError {
     Der,
     /// Nothing in the text looks like a key.
     NotAKey,
+    /// A public key with options before it, as in `authorized_keys`.
+    Options,
     /// Several keys where one is wanted.
     Several,
     /// The text is larger than any key.
@@ -100,6 +102,10 @@ impl KeyError {
                 "a private key starts with `-----BEGIN`, a public one with its type, such as \
                  `ssh-ed25519`"
             }
+            Self::Options => {
+                "give what begins with its type, such as `ssh-ed25519`; in their place, `access add` has --command, \
+                 --no-forwarding and --expires"
+            }
             Self::Several => "give one at a time",
             Self::TooLarge => return None,
             Self::Damaged { .. } => "`ssh-keygen -y -f FILE` shows whether OpenSSH can read it",
@@ -144,6 +150,7 @@ impl fmt::Display for KeyError {
             Self::PublicHalfMissing => f.write_str("the EC key comes without its full public half"),
             Self::Der => f.write_str("this is binary (DER); a key file is text"),
             Self::NotAKey => f.write_str("this is not a key in any format that is known here"),
+            Self::Options => f.write_str("there are options before the key, and none are taken"),
             Self::Several => f.write_str("there are several keys"),
             Self::TooLarge => f.write_str("this is too large to be a key"),
             Self::Damaged { format, detail } => write!(f, "the {format} is damaged: {detail}"),
@@ -204,6 +211,11 @@ mod tests {
             ),
             (Der, "DER", "openssl pkey -inform DER"),
             (NotAKey, "not a key", "-----BEGIN"),
+            (
+                Options,
+                "options before the key",
+                "--command, --no-forwarding and --expires",
+            ),
             (Several, "several keys", "one at a time"),
             (
                 damaged,

@@ -191,9 +191,11 @@ impl PublicKey {
         if name.contains("-cert-v01@") {
             return Err(KeyError::Certificate);
         }
-        let looks_like_one = |prefix| name.starts_with(prefix);
-        if !["ssh-", "ecdsa-", "sk-"].into_iter().any(looks_like_one) {
-            return Err(KeyError::NotAKey);
+        if !names_a_type(name) {
+            return Err(match has_key_behind(line) {
+                true => KeyError::Options,
+                false => KeyError::NotAKey,
+            });
         }
         let damaged = |detail: &str| KeyError::damaged("public key", detail);
         let bytes = <base64ct::Base64 as base64ct::Encoding>::decode_vec(base64)
@@ -217,7 +219,7 @@ impl PublicKey {
             (Some(only), None) => Self::parse(only),
             // What has several lines may be something else altogether.
             (Some(first), Some(_)) => match Self::parse(first) {
-                Ok(_) => Err(KeyError::Several),
+                Ok(_) | Err(KeyError::Options) => Err(KeyError::Several),
                 Err(_) => Err(Self::parse(text).err().unwrap_or(KeyError::Several)),
             },
         }
@@ -309,6 +311,19 @@ impl PublicKey {
         self.key.set_comment(comment);
         self
     }
+}
+
+/// How the line of a public key of a kind that there is begins.
+fn names_a_type(word: &str) -> bool {
+    let mut prefixes = ["ssh-", "ecdsa-", "sk-"].into_iter();
+    prefixes.any(|prefix| word.starts_with(prefix))
+}
+
+/// In this line, a public key stands behind something else.
+fn has_key_behind(line: &str) -> bool {
+    let words: Vec<_> = line.split([' ', '\t']).collect();
+    let mut pairs = words.windows(2);
+    pairs.any(|pair| names_a_type(pair[0]) && PublicKey::parse(&pair.join(" ")).is_ok())
 }
 
 /// The first word, and what follows the white space after it.
@@ -509,7 +524,14 @@ mod tests {
             (format!("{line}\n{line}"), KeyError::Several),
             (format!("{line}\nnonsense"), KeyError::Several),
             (format!("nonsense\n{line}"), KeyError::NotAKey),
-            (format!("restrict {bare}"), KeyError::NotAKey),
+            (format!("restrict {bare}"), KeyError::Options),
+            (
+                format!("# mine\ncommand=\"ssh-ed25519 x\",restrict {line}"),
+                KeyError::Options,
+            ),
+            (format!("restrict {bare}\n{line}"), KeyError::Several),
+            (format!("restrict\n{bare}"), KeyError::NotAKey),
+            ("restrict ssh-ed25519 AAAA".to_owned(), KeyError::NotAKey),
             (private.to_string(), KeyError::PrivateGiven),
             (
                 format!("# mine\n{}", private.as_str()),
