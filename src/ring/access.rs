@@ -11,6 +11,7 @@ use anyhow::Result;
 use jiff::Timestamp;
 
 use crate::advice::failure;
+use crate::ca::revoked::Revocations;
 use crate::keys::PublicKey;
 use crate::keys::authorized_keys::{self, Command, Limits};
 use crate::store::registry::{DevContainer, Grant, Key, Registry};
@@ -99,11 +100,27 @@ pub fn limits(grant: &Grant) -> Option<String> {
     }
 }
 
-/// A grant that is wanted is none that there is already, and gives no key another meaning.
+/// The aliases of the dev containers that a grant is for and that certificates alone open, in order: its key opens nothing there.
+pub fn closed<'r>(registry: &'r Registry, grant: &Grant) -> Vec<&'r str> {
+    let all = registry.devcontainers.iter();
+    let closed = all.filter(|(id, known)| grant.is_for(id) && !known.auth.takes_keys());
+    let mut aliases: Vec<_> = closed.map(|(_, known)| known.alias.as_str()).collect();
+    aliases.sort_unstable();
+    aliases
+}
+
+/// A grant that is wanted is none that there is already, gives no key another meaning, and its key is not `revoked`.
 ///
 /// # Errors
 /// Why it is refused, and what would help.
-pub fn check(registry: &Registry, wanted: &Grant) -> Result<()> {
+pub fn check(registry: &Registry, revoked: &Revocations, wanted: &Grant, now: i64) -> Result<()> {
+    // First, for nothing that is said below would help.
+    if revoked.holds_key(&wanted.public, now) {
+        return Err(failure(
+            format!("the key of {} is revoked, and opens nothing", wanted.name),
+            "lace-ssh cert list",
+        ));
+    }
     let shown = fingerprint(wanted).unwrap_or_default();
     let of_ring = |key: &&String| registry.keys[*key].publics().any(|it| it == wanted.public);
     if let Some(key) = registry.keys.keys().find(of_ring) {
@@ -212,7 +229,7 @@ mod tests {
     use crate::environment::Environment;
     use crate::keys::KeyPair;
     use crate::ring::Ring;
-    use crate::store::registry::{Ca, Next, Retired};
+    use crate::store::registry::{Auth, Ca, Next, Retired};
 
     fn public(seed: u8) -> String {
         let pair = KeyPair::generate(&[seed; 32], "x").unwrap();
@@ -232,6 +249,11 @@ mod tests {
             removed: Some(when),
             ..grant
         }
+    }
+
+    /// As [`check`], where nothing is revoked.
+    fn refused(registry: &Registry, wanted: &Grant) -> Result<()> {
+        check(registry, &Revocations::default(), wanted, 0)
     }
 
     /// Two dev containers, `one` and `two`, with keys of their own.
@@ -369,7 +391,7 @@ mod tests {
                 dev_container,
                 ..Grant::example(name, key)
             };
-            let error = check(&registry, &wanted).unwrap_err();
+            let error = refused(&registry, &wanted).unwrap_err();
             assert!(error.to_string().contains(said), "{error}");
             let found = crate::advice::hint_of(&error).unwrap();
             assert!(found.ends_with(&hint), "{found}");
@@ -381,7 +403,7 @@ mod tests {
             ("x", 3, None),
             ("x", 4, Some("one")),
         ] {
-            check(&registry, &grant(name, seed, to)).unwrap();
+            refused(&registry, &grant(name, seed, to)).unwrap();
         }
         // Nor does what signs certificates log in, be it next or until its time is up.
         let mut ca = Ca::of(public(5));
@@ -393,20 +415,20 @@ mod tests {
         });
         registry.ca = Some(ca);
         for seed in [5, 6, 7] {
-            let told = check(&registry, &grant("x", seed, None)).unwrap_err();
+            let told = refused(&registry, &grant("x", seed, None)).unwrap_err();
             assert!(
                 told.to_string().contains("the key of your own CA"),
                 "{told}"
             );
         }
-        check(&registry, &grant("x", 4, None)).unwrap();
+        refused(&registry, &grant("x", 4, None)).unwrap();
         // Both halves of a rotation under way are the ring's.
         let key = registry.keys.get_mut("lace-one").unwrap();
         key.next = Some(Next {
             public: public(4),
             overlap: 1,
         });
-        assert!(check(&registry, &grant("x", 4, None)).is_err());
+        assert!(refused(&registry, &grant("x", 4, None)).is_err());
     }
 
     #[test]
@@ -471,6 +493,23 @@ mod tests {
             ("laptop".into(), print.clone())
         );
         assert_eq!(fingerprint(&Grant::example("x", "ssh-ed25519 AAAA")), None);
+    }
+
+    #[test]
+    fn a_key_opens_nothing_where_certificates_alone_do() {
+        let home = tempfile::tempdir().unwrap();
+        let environment = Environment::example(home.path());
+        let app = App::new(&environment);
+        let mut registry = two(&app).registry.clone();
+        let closed = |registry: &Registry, id| closed(registry, &grant("x", 1, id)).join(" ");
+        assert_eq!(closed(&registry, None), "");
+        registry.devcontainers.get_mut("two").unwrap().auth = Auth::Certificate;
+        assert_eq!(closed(&registry, None), "lace-two");
+        assert_eq!(closed(&registry, Some("two")), "lace-two");
+        assert_eq!(closed(&registry, Some("one")), "");
+        registry.devcontainers.get_mut("one").unwrap().auth = Auth::Certificate;
+        registry.devcontainers.get_mut("one").unwrap().alias = "lace-z".into();
+        assert_eq!(closed(&registry, None), "lace-two lace-z");
     }
 
     #[test]

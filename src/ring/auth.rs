@@ -44,6 +44,9 @@ pub fn apply(ring: &mut Ring<'_>, id: &str, wanted: &Auth) -> Result<()> {
                 Auth::Certificate => format!("{}: opened by certificates from now on", known.alias),
                 _ => format!("{}: opened by its key from now on", known.alias),
             });
+            if *wanted == Auth::Certificate {
+                shut_out(ring, id, &known).iter().for_each(say);
+            }
         }
         Err(why) => say(match wanted {
             Auth::Certificate => format!("{} is still opened by its key: {why}", known.alias),
@@ -51,6 +54,31 @@ pub fn apply(ring: &mut Ring<'_>, id: &str, wanted: &Auth) -> Result<()> {
         }),
     }
     Ok(())
+}
+
+/// What is to be said of those who were let in by keys of theirs, and are no longer.
+fn shut_out(ring: &Ring<'_>, id: &str, known: &DevContainer) -> Option<String> {
+    let granted = ring.registry.granted(id);
+    let opened = granted.filter(|it| it.removed.is_none() && !it.is_over(ring.now));
+    let keys = match opened.count() {
+        0 => None,
+        1 => Some("1 key that was given access opens nothing there any more".to_owned()),
+        count => Some(format!(
+            "{count} keys that were given access open nothing there any more"
+        )),
+    };
+    let own = "the account's own ~/.ssh/authorized_keys counts no more".to_owned();
+    let told: Vec<_> = keys
+        .into_iter()
+        .chain(known.own_keys.then_some(own))
+        .collect();
+    let alias = &known.alias;
+    (!told.is_empty()).then(|| {
+        format!(
+            "{alias}: {}: lace-ssh access list {alias}",
+            told.join(", and ")
+        )
+    })
 }
 
 /// Why it was not done; then nothing has changed for whoever comes in.
@@ -292,7 +320,7 @@ mod tests {
     use crate::engine::example;
     use crate::environment::Environment;
     use crate::route::example::Sshd;
-    use crate::store::registry::{Custody, HostKey};
+    use crate::store::registry::{Custody, Grant, HostKey};
     use crate::talk::said;
 
     /// A store with the dev container `x`, whose container is this real sshd.
@@ -376,6 +404,37 @@ mod tests {
     }
 
     fn as_it_is(_: &mut Ring<'_>) {}
+
+    #[test]
+    fn who_is_let_in_no_longer_by_a_key_is_counted() {
+        let scene = Scene::new();
+        let running = || Some(vec![scene.container("running", Some(1))]);
+        let two = |ring: &mut Ring<'_>| {
+            let mut removed = Grant::example("past", "c");
+            removed.removed = Some(ring.now);
+            let (all, mut here) = (Grant::example("a", "a"), Grant::example("b", "b"));
+            here.dev_container = Some("x".into());
+            let mut elsewhere = Grant::example("e", "e");
+            elsewhere.dev_container = Some("y".into());
+            ring.registry.access = vec![removed, all, here, elsewhere];
+            ring.registry.devcontainers.get_mut("x").unwrap().own_keys = true;
+        };
+        let (told, _) = scene.apply(&Auth::Certificate, running(), two);
+        let switched = "lace-ssh: lace-x: opened by certificates from now on\n";
+        let more = "lace-ssh: lace-x: 2 keys that were given access open nothing there any more, and the account's own \
+                    ~/.ssh/authorized_keys counts no more: lace-ssh access list lace-x\n";
+        assert_eq!(told, format!("{switched}{more}"));
+        // Back, nobody is shut out.
+        let (told, _) = scene.apply(&Auth::Key, running(), as_it_is);
+        assert_eq!(told, "lace-ssh: lace-x: opened by its key from now on\n");
+        let one = |ring: &mut Ring<'_>| {
+            ring.registry.access.truncate(2);
+            ring.registry.devcontainers.get_mut("x").unwrap().own_keys = false;
+        };
+        let (told, _) = scene.apply(&Auth::Certificate, running(), one);
+        let more = "lace-ssh: lace-x: 1 key that was given access opens nothing there any more: lace-ssh access list lace-x\n";
+        assert_eq!(told, format!("{switched}{more}"));
+    }
 
     #[test]
     fn a_running_container_is_switched_after_a_login_by_the_new_way_alone_and_back() {

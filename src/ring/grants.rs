@@ -22,13 +22,7 @@ impl Ring<'_> {
     /// # Errors
     /// As [`check`], or the log cannot be written.
     pub fn grant(&mut self, grant: Grant) -> Result<()> {
-        check(&self.registry, &grant)?;
-        if self.refuses(&grant.public) {
-            return Err(failure(
-                format!("the key of {} is revoked, and opens nothing", grant.name),
-                "lace-ssh cert list",
-            ));
-        }
+        check(&self.registry, &self.revoked, &grant, self.now)?;
         let is_left = |it: &Grant| it.public == grant.public && it.removed.is_some();
         let left = self.registry.access.extract_if(.., |it| is_left(it));
         for old in left.collect::<Vec<_>>() {
@@ -451,6 +445,11 @@ mod tests {
             let error = ring.grant(grant("eve", 3, only)).unwrap_err().to_string();
             assert_eq!(error, "the key of eve is revoked, and opens nothing");
         }
+        // Of one that was let in before, too, that comes first.
+        ring.registry.access.push(grant("eve", 3, None));
+        let error = ring.grant(grant("eve", 3, None)).unwrap_err().to_string();
+        assert_eq!(error, "the key of eve is revoked, and opens nothing");
+        ring.registry.access.pop();
         assert!(ring.registry.access.is_empty());
         let known = ring.registry.devcontainers.get_mut("two").unwrap();
         known.auth = Auth::Certificate;

@@ -9,6 +9,7 @@ use serde_json::json;
 
 use crate::advice::{advised, failure};
 use crate::app::{App, now};
+use crate::ca::revoked;
 use crate::cli;
 use crate::client::guest::{self, Door};
 use crate::engine::Engine;
@@ -35,7 +36,7 @@ pub fn run(app: &App, args: &cli::AccessAdd) -> Result<ExitCode> {
         return own_keys(app, &registry, &id);
     }
     let grant = grant(args, only, now())?;
-    access::check(&registry, &grant)?;
+    access::check(&registry, &revoked::read(&app.store)?, &grant, now())?;
     let older = older(app, &registry, grant.dev_container.as_deref());
     let mut ring = Ring::open(app, "access add")?;
     is_known(&ring, grant.dev_container.as_deref())?;
@@ -181,9 +182,7 @@ fn told(registry: &Registry, grant: &Grant) -> String {
 
 /// What is to be told of the dev containers that let no key in by itself.
 fn closed(registry: &Registry, grant: &Grant) -> Option<String> {
-    let all = registry.devcontainers.iter();
-    let closed = all.filter(|(id, known)| grant.is_for(id) && !known.auth.takes_keys());
-    let aliases: Vec<_> = closed.map(|(_, known)| known.alias.as_str()).collect();
+    let aliases = access::closed(registry, grant);
     (!aliases.is_empty()).then(|| {
         format!(
             "not to {}, which certificates open, and no key alone: lace-ssh cert issue NAME --public-key-file FILE",

@@ -32,6 +32,8 @@ struct Row<'r> {
     no_forwarding: bool,
     /// The key is refused everywhere, whatever is granted to it.
     revoked: bool,
+    /// The aliases among those that it is for which certificates alone open, so that the key opens nothing there.
+    certificates_only: Vec<&'r str>,
     /// When it was removed; what it has opened goes on until `ends`.
     removed: Option<Time>,
     ends: Option<Time>,
@@ -93,6 +95,7 @@ fn row<'r>(registry: &'r Registry, grant: &'r Grant, revoked: bool) -> Row<'r> {
         command: grant.command.as_deref(),
         no_forwarding: grant.forwards_nothing(),
         revoked,
+        certificates_only: access::closed(registry, grant),
         removed: grant.removed.map(Time),
         ends: grant.end().map(Time),
     }
@@ -110,14 +113,14 @@ fn render(registry: &Registry, grants: &[&Grant], is_revoked: impl Fn(&Grant) ->
             grant
                 .until
                 .map_or("-".into(), |it| Time(it).to_string().into()),
-            limits(grant, is_revoked(grant)).into(),
+            limits(registry, grant, is_revoked(grant)).into(),
         ]
     }));
     table::render(&cells)
 }
 
 /// What is to be known of a grant beside its time.
-fn limits(grant: &Grant, is_revoked: bool) -> String {
+fn limits(registry: &Registry, grant: &Grant, is_revoked: bool) -> String {
     let end = || {
         grant
             .end()
@@ -129,6 +132,21 @@ fn limits(grant: &Grant, is_revoked: bool) -> String {
         None if !grant.unknown.is_empty() => {
             "opens nothing: a newer lace-ssh has given it".to_owned()
         }
-        None => access::limits(grant).unwrap_or_else(|| "-".to_owned()),
+        None => {
+            let closed = access::closed(registry, grant);
+            let meant = registry.devcontainers.keys().filter(|id| grant.is_for(id));
+            let nothing = match closed.len() {
+                0 => None,
+                count if count == meant.count() => {
+                    return "opens nothing: certificates alone do".to_owned();
+                }
+                _ => Some(format!("opens nothing in {}", closed.join(", "))),
+            };
+            let all: Vec<_> = access::limits(grant).into_iter().chain(nothing).collect();
+            match all.is_empty() {
+                true => "-".to_owned(),
+                false => all.join("; "),
+            }
+        }
     }
 }

@@ -479,6 +479,10 @@ fn a_key_that_is_revoked_is_listed_as_what_opens_nothing_and_is_not_taken_in() {
         table.contains("opens nothing: the key is revoked"),
         "{table}"
     );
+    // Of one that is let in already, nothing else is said first.
+    let said = user.fails(1, &add("laptop", &laptop, &[]));
+    let told = "lace-ssh: error: the key of laptop is revoked, and opens nothing\n";
+    assert!(said.err.starts_with(told), "{said:?}");
     let said = user.fails(1, &["keys", "import", "mine", "--public-key-file", file]);
     assert!(
         said.err
@@ -486,6 +490,56 @@ fn a_key_that_is_revoked_is_listed_as_what_opens_nothing_and_is_not_taken_in() {
         "{said:?}"
     );
     assert!(!user.store().join("keys/mine").exists());
+}
+
+#[test]
+fn a_key_is_listed_as_what_opens_nothing_where_certificates_alone_do() {
+    let (user, id) = initialised(CONFIG);
+    let other = Workspace::wired(&user, "other", CONFIG);
+    user.ok(&other.hook());
+    for (name, more) in [
+        ("here", &[][..]),
+        ("all", &["--all"]),
+        ("held", &["--all", "--no-forwarding"]),
+    ] {
+        user.ok(&add(name, &key(&user, name), more));
+    }
+    let listed = || -> Vec<(String, serde_json::Value)> {
+        let list = json(&user.ok(&["access", "list", "--json"]));
+        let of = |name: &str| {
+            let mut all = list["grants"].as_array().unwrap().iter();
+            all.find(|it| it["name"] == name).unwrap()["certificates_only"].clone()
+        };
+        let table = user.ok(&["access", "list"]).out;
+        let line = |name: &str| {
+            let mut lines = table.lines().map(str::trim_end);
+            let line = lines.find(|line| line.starts_with(&format!("{name} ")));
+            let (_, limits) = line.unwrap().rsplit_once("  ").unwrap();
+            limits.to_owned()
+        };
+        let names = ["all", "held", "here"].into_iter();
+        names.map(|name| (line(name), of(name))).collect()
+    };
+    let closed = |limits: &str, aliases: &[&str]| (limits.to_owned(), aliases.into());
+    let none = [("-", &[][..]), ("no forwarding", &[]), ("-", &[])];
+    assert_eq!(listed(), none.map(|(limits, it)| closed(limits, it)));
+    let certify = |id: &str| {
+        edit_registry(&user, |it| {
+            it["devcontainers"][id]["auth"] = "certificate".into();
+        });
+    };
+    certify(&id);
+    let some = [
+        ("opens nothing in lace-my-project", &[KEY][..]),
+        ("no forwarding; opens nothing in lace-my-project", &[KEY]),
+        ("opens nothing: certificates alone do", &[KEY]),
+    ];
+    assert_eq!(listed(), some.map(|(limits, it)| closed(limits, it)));
+    certify(&other.id);
+    let nothing = "opens nothing: certificates alone do";
+    let both = [KEY, "lace-other"];
+    let all = [(nothing, &both[..]), (nothing, &both), (nothing, &[KEY])];
+    assert_eq!(listed(), all.map(|(limits, it)| closed(limits, it)));
 }
 
 #[test]
