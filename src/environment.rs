@@ -49,6 +49,8 @@ pub struct Environment {
     pub askpass: Option<String>,
     /// `$SSH_ASKPASS_REQUIRE` is `force`: ask through it also where there is a terminal.
     pub askpass_forced: bool,
+    /// `$TERM`: which kind of terminal there is.
+    pub terminal: Option<String>,
     /// This program's own path, for the files that call it.
     pub program: PathBuf,
     /// Somebody can read a question and answer it: stdin and stderr are terminals.
@@ -90,6 +92,7 @@ impl Environment {
             agent: text("SSH_AUTH_SOCK").map(PathBuf::from),
             askpass: text("SSH_ASKPASS"),
             askpass_forced: text("SSH_ASKPASS_REQUIRE").as_deref() == Some("force"),
+            terminal: text("TERM"),
             program: env::current_exe().context("cannot tell the path of this program")?,
             interactive: std::io::stdin().is_terminal() && std::io::stderr().is_terminal(),
             home,
@@ -129,6 +132,7 @@ impl Environment {
             agent: None,
             askpass: None,
             askpass_forced: false,
+            terminal: None,
             program: "/x/lace-ssh".into(),
             interactive: false,
         }

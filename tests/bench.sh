@@ -454,7 +454,7 @@ EOF
 # What `status --watch` takes of a core, in per cent, over half a minute.
 watch_cpu() {
     local watch pid
-    (sleep 35; printf q) | script -qec "stty cols 120 rows 40; exec lace-ssh status --watch" /dev/null >/dev/null &
+    (sleep 35; printf q) | script -qec "stty cols 120 rows 40; TERM=xterm exec lace-ssh status --watch" /dev/null >/dev/null &
     watch=$!
     sleep 3
     pid=$(pgrep -fx 'lace-ssh status --watch')

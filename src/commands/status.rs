@@ -11,7 +11,7 @@ use anyhow::Result;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::advice::failure;
+use crate::advice::{failure, shell};
 use crate::app::{App, now};
 use crate::cli;
 use crate::escape::shown;
@@ -138,11 +138,22 @@ pub fn run(app: &App, args: &cli::Status) -> Result<ExitCode> {
 
 /// Shows it until somebody has seen enough.
 fn watch(app: &App) -> Result<ExitCode> {
-    let Some(screen) = Screen::open()? else {
-        return Err(failure(
-            "--watch needs a terminal",
-            "lace-ssh status; for programs: lace-ssh status --json",
-        ));
+    let kind = app.environment.terminal.as_deref();
+    let Some(screen) = Screen::open(kind)? else {
+        let (why, hint) = match screen::is_there() {
+            true => (
+                format!(
+                    "--watch draws on the terminal, and TERM={} says that this one cannot be drawn on",
+                    shell(Path::new(kind.unwrap_or_default()))
+                ),
+                "while lace-ssh status; do sleep 2; done",
+            ),
+            false => (
+                "--watch needs a terminal".to_owned(),
+                "lace-ssh status; for programs: lace-ssh status --json",
+            ),
+        };
+        return Err(failure(why, hint));
     };
     loop {
         let registry = ring::look(app)?;

@@ -26,7 +26,8 @@ const END: &str = "\u{1b}[J";
 /// How soon a window that has another size is noticed.
 const TICK: Duration = Duration::from_millis(250);
 
-/// How many lines a terminal has that does not say so.
+/// How many columns and lines a terminal has that does not say so.
+const COLUMNS: u16 = 80;
 const LINES: u16 = 24;
 
 /// What ends it: `q`, Ctrl-C, Ctrl-D, Escape.
@@ -35,17 +36,29 @@ const KEYS_TO_END: [u8; 4] = [b'q', 3, 4, 27];
 /// What others end it with. Ctrl-C is a key here.
 const SIGNALS_TO_END: [i32; 4] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM];
 
-/// How many columns the terminal has that is written to; none, where there is none.
+/// How many columns the terminal has that is written to; none, where there is none, or it does not say.
 pub fn width() -> Option<usize> {
-    size().map(|(width, _)| width)
+    let size = tcgetwinsize(stdio::stdout()).ok()?;
+    (size.ws_col > 0).then(|| size.ws_col.into())
 }
 
-/// Columns and lines.
+/// Columns and lines of the terminal that is written to. Some programs that make one say nothing of either.
 fn size() -> Option<(usize, usize)> {
     let size = tcgetwinsize(stdio::stdout()).ok()?;
-    // Some programs that make a terminal say nothing of its lines.
-    let lines = if size.ws_row > 0 { size.ws_row } else { LINES };
-    (size.ws_col > 0).then(|| (size.ws_col.into(), lines.into()))
+    let or = |told: u16, usual: u16| if told > 0 { told } else { usual };
+    let (columns, lines) = (or(size.ws_col, COLUMNS), or(size.ws_row, LINES));
+    Some((columns.into(), lines.into()))
+}
+
+/// A person can read here, and type.
+pub fn is_there() -> bool {
+    isatty(stdio::stdin()) && size().is_some()
+}
+
+/// A terminal of this kind (`$TERM`) does what [`Screen`] asks of it. Where nobody says which it is, it may show all of that as
+/// letters.
+fn takes_orders(kind: Option<&str>) -> bool {
+    kind.is_some_and(|kind| !["", "dumb", "unknown"].contains(&kind))
 }
 
 /// The other screen, as long as this value lives.
@@ -65,12 +78,12 @@ pub enum Woken {
 }
 
 impl Screen {
-    /// Takes the terminal; none, where a person can neither read nor type.
+    /// Takes the terminal, which is of this kind (`$TERM`); none, where a person can neither read nor type, or it cannot be drawn on.
     ///
     /// # Errors
     /// The terminal does not do what is asked of it.
-    pub fn open() -> Result<Option<Self>> {
-        if !isatty(stdio::stdin()) || size().is_none() {
+    pub fn open(kind: Option<&str>) -> Result<Option<Self>> {
+        if !is_there() || !takes_orders(kind) {
             return Ok(None);
         }
         let told = until_signal().context("cannot wait for signals")?;
@@ -97,7 +110,7 @@ impl Screen {
         loop {
             let now = size();
             if now != shown {
-                let (width, height) = now.unwrap_or((80, LINES.into()));
+                let (width, height) = now.unwrap_or((COLUMNS.into(), LINES.into()));
                 write(&drawn(&lines(width), width, height))?;
                 shown = now;
             }
@@ -180,6 +193,16 @@ fn cut(line: &str, width: usize) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_terminal_of_which_nothing_is_known_is_told_nothing() {
+        for kind in ["xterm-256color", "screen", "linux", "vt100"] {
+            assert!(takes_orders(Some(kind)), "{kind}");
+        }
+        for kind in [None, Some(""), Some("dumb"), Some("unknown")] {
+            assert!(!takes_orders(kind), "{kind:?}");
+        }
+    }
 
     #[test]
     fn no_line_is_longer_than_the_screen_and_there_are_no_more_than_it_has() {

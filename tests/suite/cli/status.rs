@@ -45,7 +45,7 @@ fn a_terminal_gets_what_fits_and_is_given_back() {
     let (user, _) = initialised(&with_options("\"user\": \"vscode\""));
     let at = |columns: u32, command: &str, keys: &str| {
         let line = format!(
-            "stty cols {columns} rows 9; {} {command}",
+            "stty cols {columns} rows 9; TERM=xterm {} {command}",
             binary().display()
         );
         let mut script = user.command("sh");
@@ -90,10 +90,37 @@ fn a_terminal_gets_what_fits_and_is_given_back() {
         );
         assert!(said.out.contains("lace-my-project"), "{said:?}");
     }
+    // One that does not say how wide it is.
+    let said = at(0, "status --watch", "q");
+    assert_eq!(said.code, 0, "{said:?}");
+    assert!(said.out.contains("lace-my-project"), "{said:?}");
+    // One that would show as letters what it is told.
+    for kind in ["TERM=dumb", "TERM=", "-u TERM"] {
+        let said = at(
+            80,
+            &format!(
+                "status --help >/dev/null; env {kind} {} status --watch",
+                binary().display()
+            ),
+            "q",
+        );
+        assert!(!said.out.contains('\u{1b}'), "{said:?}");
+        let (named, hint) = match kind {
+            "TERM=dumb" => (
+                "TERM=dumb says",
+                "hint: while lace-ssh status; do sleep 2; done",
+            ),
+            _ => ("TERM='' says", "hint: "),
+        };
+        assert!(
+            said.out.contains(named) && said.out.contains(hint),
+            "{said:?}"
+        );
+    }
     // Ended by another program, the terminal is as it was, too.
     for signal in ["TERM", "HUP"] {
         let killed = format!(
-            "stty cols 80 rows 9; before=$(stty -g); {} status --watch </dev/tty & sleep 1; kill -{signal} $!; wait $!; [ \"$(stty -g)\" = \"$before\" ] && echo as before",
+            "stty cols 80 rows 9; before=$(stty -g); TERM=xterm {} status --watch </dev/tty & sleep 1; kill -{signal} $!; wait $!; [ \"$(stty -g)\" = \"$before\" ] && echo as before",
             binary().display()
         );
         let mut script = user.command("sh");
@@ -106,7 +133,7 @@ fn a_terminal_gets_what_fits_and_is_given_back() {
     }
     // Another size, while it is shown.
     let resized = format!(
-        "(sleep 1.5; stty cols 24 </dev/tty) & {} status --watch",
+        "(sleep 1.5; stty cols 24 </dev/tty) & TERM=xterm {} status --watch",
         binary().display()
     );
     let mut script = user.command("sh");
