@@ -6,8 +6,9 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::os::unix::net::UnixListener;
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
+use std::os::unix::fs::FileTypeExt;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -15,6 +16,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
+use rustix::io::Errno;
+use rustix::process::{Pid, test_kill_process};
 use tempfile::TempDir;
 
 use super::command;
@@ -196,6 +199,7 @@ fn socket(store: &Store) -> Result<(PathBuf, Option<TempDir>)> {
     let name = std::process::id().to_string();
     let usual = store.forwards();
     let (socket, tried) = (usual.join(&name), usual.join(name.clone() + AT_FIRST));
+    sweep(&usual);
     let can_be = store.folder(&usual).is_ok() && UnixListener::bind(&tried).is_ok();
     for left in [&socket, &tried] {
         let _ = fs::remove_file(left);
@@ -208,6 +212,36 @@ fn socket(store: &Store) -> Result<(PathBuf, Option<TempDir>)> {
         .tempdir_in("/tmp");
     let folder = folder.context("cannot make a folder in /tmp")?;
     Ok((folder.path().join(name), Some(folder)))
+}
+
+/// Removes the sockets of those that were killed. At one that is in use, somebody answers: whoever has its process ID by now is
+/// not asked.
+fn sweep(folder: &Path) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        let is_socket = entry.file_type().is_ok_and(|kind| kind.is_socket());
+        // ssh does not listen yet at one that it is about to make.
+        let made = entry.metadata().and_then(|it| it.modified());
+        let age = made.ok().and_then(|made| made.elapsed().ok());
+        let is_old = || is_gone(&path) || age.is_some_and(|age| age > FIRST);
+        if is_socket && is_old() && is_left(&path) {
+            let _ = fs::remove_file(&path);
+        }
+    }
+}
+
+/// The process is gone that a socket is named by.
+fn is_gone(socket: &Path) -> bool {
+    let name = socket.file_name().unwrap_or_default().to_string_lossy();
+    let id = name.split('.').next().and_then(|id| id.parse().ok());
+    id.and_then(Pid::from_raw)
+        .is_none_or(|id| test_kill_process(id) == Err(Errno::SRCH))
+}
+
+/// Nobody listens there.
+fn is_left(socket: &Path) -> bool {
+    let asked = UnixStream::connect(socket);
+    asked.is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused)
 }
 
 fn control_path(socket: &Path) -> Result<String> {
@@ -257,6 +291,7 @@ mod tests {
     use super::*;
     use crate::environment::Environment;
     use crate::route::example::Sshd;
+    use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, utimensat};
     use std::io::Read;
     use std::net::{TcpListener, TcpStream};
 
@@ -288,6 +323,62 @@ mod tests {
         // What never ends is not waited for.
         let endless = answers(std::io::repeat(b'x'));
         assert!(endless.recv_timeout(Duration::from_secs(60)).is_err());
+    }
+
+    #[test]
+    fn what_was_left_of_those_that_were_killed_is_swept_and_nothing_that_is_in_use() {
+        let home = tempfile::tempdir_in("/tmp").unwrap();
+        let environment = Environment::example(home.path());
+        let app = App::new(&environment);
+        let folder = app.store.forwards();
+        app.store.folder(&folder).unwrap();
+        // No system gives out a number as high as the first.
+        let (gone, here) = (4_194_305, std::process::id());
+        let at = |name: &str| folder.join(name);
+        let bound = |name: &str| UnixListener::bind(at(name)).unwrap();
+        let is_old = |name: &str| {
+            let long_ago = Timespec {
+                tv_sec: 1,
+                tv_nsec: 0,
+            };
+            let times = Timestamps {
+                last_access: long_ago,
+                last_modification: long_ago,
+            };
+            utimensat(CWD, at(name), &times, AtFlags::empty()).unwrap();
+        };
+        let used = [
+            format!("{gone}.used"),
+            format!("{here}.used"),
+            "used".to_owned(),
+        ];
+        let listeners = used.each_ref().map(|name| bound(name));
+        used.iter().for_each(|name| is_old(name));
+        let left = [
+            gone.to_string(),
+            format!("{gone}.0123456789abcdef"),
+            "left".to_owned(),
+        ];
+        left.iter().for_each(|name| drop(bound(name)));
+        // The number of its process is another one's now; and one that may be about to listen.
+        let (old, young) = (format!("{here}.old"), here.to_string());
+        drop([bound(&old), bound(&young)]);
+        is_old(&old);
+        fs::write(at("1.note"), "").unwrap();
+        is_old("1.note");
+
+        let _ = socket(&app.store).unwrap();
+        let there = |name: &String| at(name).exists();
+        assert!(used.iter().all(there) && at("1.note").exists());
+        assert!(!left.iter().any(there) && !there(&old));
+        // That was this process's own place.
+        assert!(!there(&young));
+        drop(bound(&young));
+        sweep(&folder);
+        assert!(there(&young));
+        drop(listeners);
+        sweep(&folder);
+        assert!(!used.iter().any(there));
     }
 
     #[test]
