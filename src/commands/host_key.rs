@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use serde::Serialize;
 
-use crate::app::App;
+use crate::app::{App, now};
 use crate::cli::{self, HostKeyAction};
 use crate::client::openssh;
 use crate::keys::PublicKey;
@@ -97,12 +97,31 @@ fn lines<'c>(shown: &'c Shown<'_>) -> Vec<[Cell<'c>; 2]> {
 fn rotate(app: &App, args: &cli::HostKeyRotate) -> Result<ExitCode> {
     let id = meant(app, &ring::look(app)?, args)?;
     let mut ring = Ring::open(app, "host-key rotate")?;
-    let lines = match args.now {
-        true => host_rotation::replace(&mut ring, &id)?,
-        false => host_rotation::rotate(&mut ring, &id)?,
+    let pinned = |ring: &Ring<'_>| {
+        let known = ring.registry.devcontainers.get(&id);
+        known.map(|known| known.host_key.clone())
     };
-    lines.iter().for_each(say);
-    Ok(ExitCode::SUCCESS)
+    let before = pinned(&ring);
+    let done = match args.now {
+        true => host_rotation::replace(&mut ring, &id),
+        false => host_rotation::rotate(&mut ring, &id),
+    };
+    done.iter().flatten().for_each(say);
+    // Where sshd has not proven it yet, too.
+    if pinned(&ring) != before {
+        elsewhere(&ring.registry, &id, now()).iter().for_each(say);
+    }
+    done.map(|_| ExitCode::SUCCESS)
+}
+
+/// What is to be said of the machines of others, where any were let in: a host key is pinned there that nobody here can change.
+fn elsewhere(registry: &Registry, id: &str, now: i64) -> Option<String> {
+    let mut granted = registry.granted(id);
+    granted.find(|grant| grant.removed.is_none() && !grant.is_over(now))?;
+    let alias = &registry.devcontainers.get(id)?.alias;
+    Some(format!(
+        "others were given access to {alias}, and their machines do not know its new host key: print anew what was printed for them, lace-ssh client-config {alias} --via ssh://me@workstation, or hand them the line for their known_hosts: lace-ssh host-key show {alias}"
+    ))
 }
 
 /// The ID of the dev container that is meant: just the one of this name, else the one of the workspace.

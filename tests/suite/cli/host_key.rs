@@ -3,7 +3,7 @@
 use std::fs;
 
 use crate::support::User;
-use crate::support::openssh::run;
+use crate::support::openssh::{keygen, run};
 use crate::support::ring::{CONFIG, KEY, initialised, initialize, json};
 
 /// The lines in `known_hosts`.
@@ -76,6 +76,8 @@ fn both_host_keys_are_pinned_while_no_engine_answers_and_one_that_has_leaked_is_
         said.contains("both host keys are pinned until it has proven the new one"),
         "{said}"
     );
+    let others = "others were given access to lace-my-project, and their machines do not know its new host key";
+    assert!(!said.contains(others), "{said}");
     let both = pinned(&user);
     assert_eq!((both.len(), &both[0]), (2, &old[0]));
     let shown = json(&user.ok(&["host-key", "show", "--json"]));
@@ -99,8 +101,24 @@ fn both_host_keys_are_pinned_while_no_engine_answers_and_one_that_has_leaked_is_
     assert_eq!(fingerprint(&mounted), keys[1]["fingerprint"]);
     assert_eq!(pinned(&user), both);
 
+    // Whoever was let in has it pinned, too.
+    let key = keygen(&user.home(), "laptop", "", &["-t", "ed25519"]);
+    let public = key.with_extension("pub");
+    let add = [
+        "access",
+        "add",
+        "--name",
+        "laptop",
+        "--public-key-file",
+        public.to_str().unwrap(),
+    ];
+    user.ok(&add);
+    let said = user.ok(&["host-key", "rotate"]).err;
+    assert!(!said.contains(others), "nothing new is pinned: {said}");
     let said = user.fails(1, &["host-key", "rotate", "--now", KEY]).err;
     assert!(said.contains("it is not proven: no engine at"), "{said}");
+    assert!(said.contains(others), "{said}");
+    user.ok(&["access", "remove", "--name", "laptop"]);
     let new = pinned(&user);
     assert!(new.len() == 1 && !both.contains(&new[0]), "{new:?}");
     let log = user.ok(&["log", "--json"]);
@@ -110,6 +128,7 @@ fn both_host_keys_are_pinned_while_no_engine_answers_and_one_that_has_leaked_is_
         .unwrap()
         .iter()
         .map(|it| it["event"].as_str().unwrap())
+        .filter(|kind| kind.starts_with("host-key"))
         .collect();
     assert!(
         kinds.ends_with(&["host-key-made", "host-key-replaced", "host-key-rotated"]),
@@ -121,7 +140,8 @@ fn both_host_keys_are_pinned_while_no_engine_answers_and_one_that_has_leaked_is_
         .collect();
     assert_eq!(here.len(), 1, "the private halves of the others are gone");
     // A purge leaves nothing of one that has not ended, either.
-    user.ok(&["host-key", "rotate"]);
+    let said = user.ok(&["host-key", "rotate"]).err;
+    assert!(!said.contains(others), "{said}");
     user.ok(&["remove", "--yes", "--purge"]);
     assert_eq!(
         fs::read_dir(user.store().join("host_keys"))
