@@ -85,7 +85,7 @@ fn tell_what_is_broken(app: &App, registry: &Registry, id: &str) {
     if let Some(link) = ahead::broken(app, registry, id, hand_over::is_for_ssh(), now()) {
         let alias = &registry.devcontainers[id].alias;
         let (name, says) = (link.name, link.says);
-        say(format!("{name}: {says}; {}", link_by_link(alias)));
+        say(format!("warning: {name}: {says}; {}", link_by_link(alias)));
     }
 }
 

@@ -6,6 +6,8 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
+use std::thread;
+use std::time::Duration;
 
 use super::link::Link;
 use super::patient::Patient;
@@ -19,16 +21,20 @@ use crate::store::LARGEST_LIST;
 use crate::store::registry::{Custody, DevContainer, Key, Registry};
 use crate::trust::{AUTHORIZED_KEYS, REVOKED_KEYS, USER_CA};
 
+/// How long is waited for what another command may be about to write.
+const MOMENT: Duration = Duration::from_millis(200);
+
 /// The first broken link of those that make sshd refuse whoever comes to this dev container; where ssh does not show its key,
 /// only what it trusts is looked at.
 pub fn broken(app: &App, registry: &Registry, id: &str, shows_key: bool, now: i64) -> Option<Link> {
-    let known = &registry.devcontainers[id];
-    let is_shown = || {
-        let key = registry.keys.get(&known.key);
-        key.is_some_and(|key| can_be_shown(app, &known.key, key))
-    };
-    let is_let_in = trusts(app, registry, id, known) && is_proven(app, id, known);
-    if is_let_in && (!shows_key || is_shown()) {
+    if seems_well(app, registry, id, shows_key) {
+        return None;
+    }
+    // A rotation may have come between; it has ended soon, and what it says then counts.
+    thread::sleep(MOMENT);
+    let registry = &ring::look(app).ok()?;
+    let known = registry.devcontainers.get(id)?;
+    if seems_well(app, registry, id, shows_key) {
         return None;
     }
     let settings = settings::read(&app.store).unwrap_or_default();
@@ -47,40 +53,54 @@ pub fn broken(app: &App, registry: &Registry, id: &str, shows_key: bool, now: i6
     links.find(Link::is_broken)
 }
 
-/// Whether ssh finds the key, and will take it.
-fn can_be_shown(app: &App, name: &str, key: &Key) -> bool {
-    let file = app.store.identity(name);
-    let is_closed = fs::metadata(&file).is_ok_and(|it| it.mode() & 0o077 == 0);
-    let is_it = || match identity::read_public(&file) {
-        Ok(Some(public)) => public.render_bare() == key.public,
-        _ => false,
+/// Nothing that is looked at says that sshd will refuse ssh, or that ssh will not believe sshd.
+fn seems_well(app: &App, registry: &Registry, id: &str, shows_key: bool) -> bool {
+    let known = &registry.devcontainers[id];
+    let folder = app.store.trust(id);
+    let read = |name: &str| durable::read(&folder.join(name), LARGEST_LIST).ok()?;
+    // Without a list of what is revoked, sshd lets in nobody.
+    let lets_in = |public: &str| {
+        folder.join(REVOKED_KEYS).is_file()
+            && match known.auth.takes_keys() {
+                true => read(AUTHORIZED_KEYS).is_some_and(|lines| has_line(&lines, public)),
+                false => read(USER_CA).is_some_and(|lines| !lines.is_empty()),
+            }
     };
-    let is_held = || key.custody != Custody::UserAgent || ring::agent::holds(app, key);
-    is_closed && is_it() && is_held()
+    let key = registry.keys.get(&known.key);
+    let public = match (key, shows_key) {
+        (Some(key), true) => shown(app, &known.key, key),
+        (key, _) => key.map(|key| key.public.clone()),
+    };
+    public.is_some_and(|public| lets_in(&public)) && is_proven(app, id, known)
+}
+
+/// The public half of the key that ssh finds, and will take.
+fn shown(app: &App, name: &str, key: &Key) -> Option<String> {
+    let file = app.store.identity(name);
+    let is_private = matches!(key.custody, Custody::File | Custody::EncryptedFile);
+    let mode = fs::metadata(&file).ok()?.mode();
+    if is_private && mode & 0o077 != 0 {
+        return None;
+    }
+    let is_held = key.custody != Custody::UserAgent || ring::agent::holds(app, key);
+    let public = identity::read_public(&file).ok()??;
+    is_held.then(|| public.render_bare())
 }
 
 /// Whether ssh expects the host key that sshd is given; while one takes the place of another, either may be.
 fn is_proven(app: &App, id: &str, known: &DevContainer) -> bool {
     let pins = || durable::read(&app.store.known_hosts(), LARGEST_LIST).ok()?;
     let pin = inventory::known_host(known);
-    let is_pinned = pins().is_some_and(|pins| holds(&pins, &pin));
+    let is_pinned = pins().is_some_and(|pins| pin.lines().all(|pin| has_line(&pins, pin)));
     let pinned = &known.host_key.current;
     known.host_key.next.is_some()
         || is_pinned && ring::host_key::is_of(&app.store.mounted_host_key(id), pinned)
 }
 
-/// Whether the dev container may let in the key, or what its CA has signed; and it has a list of what is revoked, without which
-/// sshd lets in nobody.
-fn trusts(app: &App, registry: &Registry, id: &str, known: &DevContainer) -> bool {
-    let folder = app.store.trust(id);
-    let read = |name: &str| durable::read(&folder.join(name), LARGEST_LIST).ok()?;
-    let lets_in = match registry.keys.get(&known.key) {
-        Some(key) if known.auth.takes_keys() => {
-            read(AUTHORIZED_KEYS).is_some_and(|lines| holds(&lines, &key.public))
-        }
-        _ => read(USER_CA).is_some_and(|lines| !lines.is_empty()),
-    };
-    lets_in && folder.join(REVOKED_KEYS).is_file()
+fn has_line(file: &[u8], part: &str) -> bool {
+    let lines = file.split(|byte| *byte == b'\n');
+    let mut lines = lines.filter(|line| !line.starts_with(b"#"));
+    lines.any(|line| holds(line, part))
 }
 
 fn holds(file: &[u8], part: &str) -> bool {
@@ -134,6 +154,7 @@ mod tests {
             told.unwrap_or_default()
         };
         let own = fs::read_to_string(&identity).unwrap();
+        let own_public = &registry.keys["lace-x"].public;
         let gone = changed(&identity, None, 0, true);
         assert_eq!(gone, format!("key: {} is not there", identity.display()));
         let open = changed(&identity, Some(&own), 0o640, true);
@@ -174,11 +195,29 @@ mod tests {
             swapped.ends_with("is not the one that sshd reads"),
             "{swapped}"
         );
-        // What is kept by an agent that does not have it.
+        let pins = fs::read_to_string(app.store.known_hosts()).unwrap();
+        let commented = changed(
+            &app.store.known_hosts(),
+            Some(&format!("#{pins}")),
+            0o600,
+            true,
+        );
+        assert!(commented.starts_with("client-files: "), "{commented}");
+        // A key that is let in beside it, as in the middle of a rotation.
+        let both = fs::read_to_string(trusted(AUTHORIZED_KEYS)).unwrap();
+        let both = format!("{both}{}\n", other.public().render());
+        fs::write(trusted(AUTHORIZED_KEYS), both).unwrap();
+        let next = changed(&identity, Some(&other.private_openssh()), 0o600, true);
+        assert_eq!(next, "");
+        fs::write(trusted(AUTHORIZED_KEYS), format!("#{}\n", own_public)).unwrap();
+        assert!(told(&registry, true).unwrap().starts_with("trust: "));
+        // What is kept by an agent that does not have it, and is public.
         let mut lost = registry.clone();
         lost.keys.get_mut("lace-x").unwrap().custody = Custody::UserAgent;
+        app.store.save(&lost).unwrap();
         let lost = told(&lost, true).unwrap();
         assert!(lost.contains("that one does not have it"), "{lost}");
+        app.store.save(&registry).unwrap();
         let mut ring = Ring::open(&app, "test").unwrap();
         ring.certify("x").unwrap();
         ring.registry.devcontainers.get_mut("x").unwrap().auth = Auth::Certificate;

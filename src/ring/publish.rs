@@ -133,11 +133,16 @@ pub fn differing_for_clients(
         (app.store.known_hosts(), inventory::pins(devcontainer)),
     ] {
         let bytes = durable::read(&path, LARGEST_LIST)?.unwrap_or_default();
-        if !std::str::from_utf8(&bytes).is_ok_and(|text| text.contains(&part)) {
+        if !std::str::from_utf8(&bytes).is_ok_and(|text| has_lines(text, &part)) {
             differing.push(path);
         }
     }
     Ok(differing)
+}
+
+/// Whether these lines are there as they are, and not behind a `#`.
+fn has_lines(text: &str, lines: &str) -> bool {
+    text.starts_with(lines) || text.contains(&format!("\n{lines}"))
 }
 
 /// Of the files in the trust folder of one dev container, those that are neither as they must be nor as they had to be when

@@ -176,6 +176,11 @@ fn who_is_kept_out_is_told_why_before_he_shows_a_key() {
     const BANNER: &str = "/var/lib/lace-ssh/banner";
     for shell in shells().iter().filter(|it| !it.ends_with("ksh")) {
         let container = with_a_bell(Some(shell));
+        // So long it is said.
+        container.program(
+            "sleep",
+            "case $1 in 4) exec /bin/sleep 1 ;; *) exec /bin/sleep 0.02 ;; esac",
+        );
         assert_eq!(start(&container, "root", ""), runs(&container, "dev"));
         let passwd = container.read("/etc/passwd");
         let shadow = container.read("/etc/shadow");
@@ -218,6 +223,20 @@ fn who_is_kept_out_is_told_why_before_he_shows_a_key() {
                 "{shell}: {broken}"
             );
         }
+        // Whoever comes later is told nothing, though nobody may be left to look again; and of two lines the first counts.
+        container.ok("usermod -p '!' dev");
+        knock(&container, "lace-x");
+        container.ok(&format!("[ -s {BANNER} ]"));
+        container.until(&format!("[ ! -e {BANNER} ]"));
+        container.ok(&mended);
+        container.ok("echo dev:x:1000:1000::/home/dev:/nowhere >>/etc/passwd");
+        knock(&container, "lace-x");
+        container.ok(&format!("[ ! -e {BANNER} ]"));
+        // The last line need not come to its end.
+        container.ok("printf %s \"$(sed '/^dev:/d' /etc/passwd; echo dev:x:1000:1000::/home/dev:/nowhere)\" >/etc/passwd");
+        knock(&container, "lace-x");
+        container.ok(&format!("[ -s {BANNER} ]"));
+        container.ok(&mended);
         // Not on the last day, nor for whoever else may be kept out; nor is anything said that the host cannot have written.
         container.ok(&format!(
             "usermod -e $(date -d @$(({today} * 86400)) +%F) dev; usermod -p '!' root"
