@@ -398,13 +398,13 @@ impl<'a> Patient<'a> {
 
 /// What was said, as a part of a sentence, without what leads here, and what follows from it.
 fn spoken(said: &str) -> String {
-    let is_own = |line: &&str| {
+    let is_news = |line: &&str| {
         let line = line.trim_start_matches("lace-ssh: ");
         !["hint: ", LINK_BY_LINK, "mm_receive_fd: "]
             .iter()
             .any(|it| line.starts_with(it))
     };
-    let lines = said.lines().filter(is_own);
+    let lines = said.lines().filter(is_news);
     let cut = lines.map(|line| line.split(&format!("; {LINK_BY_LINK}")).next());
     let lines: Vec<_> = cut.flatten().collect();
     command::in_one_line(&lines.join("\n"))

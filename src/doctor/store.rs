@@ -138,7 +138,7 @@ fn out_of_the_way(path: &Path, root: &Path) -> String {
             format!("mv {shown} {}", shell(&aside))
         }
     };
-    format!("{first}; then lace-ssh doctor --fix")
+    format!("{first} && lace-ssh doctor --fix")
 }
 
 /// What puts a folder of ours in the place of a link to it.
@@ -272,7 +272,7 @@ mod tests {
                 let says = format!("no file, where one belongs: {}", path.display());
                 assert_eq!((link.is_broken(), &*link.says), (true, &*says));
                 let advice = link.remedy.unwrap().shown();
-                let command = advice.strip_suffix("; then lace-ssh doctor --fix");
+                let command = advice.strip_suffix(" && lace-ssh doctor --fix");
                 command.unwrap().to_owned()
             };
             let pastes = |command: &str| {
